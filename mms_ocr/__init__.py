@@ -1,0 +1,13 @@
+"""Masked pretraining of text encoders for MMOCR.
+
+Importing the package installs the compatibility shims of :mod:`mms_ocr.compat`; it imports neither
+torch nor any OpenMMLab package by itself.
+"""
+
+from mms_ocr import compat
+
+__version__ = "0.1.0"
+
+compat.install()
+
+__all__ = ["__version__"]

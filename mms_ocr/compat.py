@@ -1,0 +1,208 @@
+"""Shims that let MMPretrain and MMOCR 1.0.1 be imported beside today's torch, torchvision and mmcv.
+
+Each shim waits on the import system and acts only after the plain import of its package has failed
+with the one error that it knows; where the package imports by itself, nothing is changed. Every
+shim that acted is logged once at INFO and listed by :func:`active`.
+
+=================== ========================================== =====================================
+shim                the plain import fails because             what the shim does
+=================== ========================================== =====================================
+torchvision-schemas torchvision lacks its binary operators     declares the operators' schemas, so
+                                                               that the Python part imports
+mmcv-ops            mmcv has no compiled ``mmcv._ext``         a stand-in whose operators raise
+                                                               :class:`MissingOperatorError` if used
+version-ceilings    MMDetection or MMOCR refuse newer releases shows them the newest release that
+                    of mmcv or mmdet                           they accept, while they import
+=================== ========================================== =====================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+__all__ = ["ActiveShim", "MissingOperatorError", "active", "install"]
+
+# Newest releases that MMDetection 3.x and MMOCR 1.0.1 let through their import-time checks.
+_ACCEPTED_VERSIONS = {"mmcv": "2.1.0", "mmdet": "3.1.0"}
+# Operators for which torchvision registers Python code at import; without its binary part their
+# schemas are unknown to torch. Signatures as in torchvision's csrc/ops.
+_TORCHVISION_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+
+_kept_alive: list[Any] = []  # torch.library objects undo their definitions when collected
+
+
+class MissingOperatorError(NotImplementedError):
+    """A compiled mmcv operator was called, and this mmcv was built without any."""
+
+
+@dataclass(frozen=True)
+class ActiveShim:
+    """A shim that acted in this process: its name and what made it act, in one line each."""
+
+    name: str
+    reason: str
+
+
+_active: dict[str, ActiveShim] = {}
+
+
+def active() -> list[ActiveShim]:
+    """Shims that have acted so far in this process, in the order in which they did."""
+    return list(_active.values())
+
+
+def install() -> None:
+    """Put the shims in place; a second call does nothing."""
+    if not any(isinstance(finder, _RetryFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _RetryFinder())
+    if not any(isinstance(finder, _MissingExtensionFinder) for finder in sys.meta_path):
+        # Last in line: asked only where no other finder has the compiled module.
+        sys.meta_path.append(_MissingExtensionFinder())
+
+
+def _report(name: str, reason: str) -> None:
+    if name in _active:
+        return
+    _active[name] = ActiveShim(name, reason)
+    import logging
+
+    from mmengine.logging import print_log
+
+    print_log(f"compatibility shim {name}: {reason}", logger="current", level=logging.INFO)
+
+
+class _RetryFinder(importlib.abc.MetaPathFinder):
+    """Finds the packages of :data:`_REPAIRS` as usual, and repairs and repeats a failed import."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in _REPAIRS:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            return None
+        plain_exec = spec.loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            try:
+                plain_exec(module)
+            except (RuntimeError, AssertionError) as error:
+                repair = _REPAIRS[fullname](error)
+                if repair is None:
+                    raise
+                _forget_submodules(fullname)
+                with repair:
+                    plain_exec(module)
+
+        spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _forget_submodules(package: str) -> None:
+    for name in [name for name in sys.modules if name.startswith(package + ".")]:
+        del sys.modules[name]
+
+
+def _torchvision_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
+    if "operator torchvision::" not in str(error):
+        return None
+
+    @contextlib.contextmanager
+    def declare() -> Iterator[None]:
+        import torch
+
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for schema in _TORCHVISION_SCHEMAS:
+            operator = schema.partition("(")[0]
+            if not hasattr(torch.ops.torchvision, operator):
+                library.define(schema)
+        _kept_alive.append(library)
+        yield
+        _report("torchvision-schemas", f"torchvision has no binary operators here ({error})")
+
+    return declare()
+
+
+def _ceiling_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
+    if not isinstance(error, AssertionError) or "incompatible" not in str(error):
+        return None
+
+    @contextlib.contextmanager
+    def show_accepted_versions() -> Iterator[None]:
+        true_versions: dict[str, str] = {}
+        try:
+            for name, accepted in _ACCEPTED_VERSIONS.items():
+                # mmdet is only looked at where it is imported already: it may be the one refusing.
+                module = importlib.import_module(name) if name == "mmcv" else sys.modules.get(name)
+                if module is not None and _newer(module.__version__, accepted):
+                    true_versions[name] = module.__version__
+                    module.__version__ = accepted  # type: ignore[attr-defined]
+            yield
+        finally:
+            for name, version in true_versions.items():
+                sys.modules[name].__version__ = version  # type: ignore[attr-defined]
+        _report("version-ceilings", str(error).split(". ")[0])
+
+    return show_accepted_versions()
+
+
+def _newer(version: str, accepted: str) -> bool:
+    from mmengine.utils import digit_version
+
+    return bool(digit_version(version) > digit_version(accepted))
+
+
+_REPAIRS: dict[str, Callable[[Exception], contextlib.AbstractContextManager[None] | None]] = {
+    "torchvision": _torchvision_repair,
+    "mmdet": _ceiling_repair,
+    "mmocr": _ceiling_repair,
+}
+
+
+class _MissingExtensionFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Gives a stand-in for ``mmcv._ext`` where mmcv has no compiled one."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != "mmcv._ext":
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, origin="mms_ocr.compat")
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return _MissingExtension(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        _report("mmcv-ops", "this mmcv was built without compiled operators (no mmcv._ext)")
+
+
+class _MissingExtension(ModuleType):
+    """Stand-in for mmcv's compiled module: has every operator, and none of them runs."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        # mmcv.utils.collect_env calls these two whenever mmcv.ops can be imported.
+        if name in ("get_compiler_version", "get_compiling_cuda_version"):
+            return lambda: "not compiled"
+
+        def missing_operator(*args: Any, **kwargs: Any) -> Any:
+            raise MissingOperatorError(
+                f"the compiled operator {name!r} of mmcv was called, and this mmcv was built "
+                "without compiled operators. Build it with: MMCV_WITH_OPS=1 pip install "
+                "--no-build-isolation --no-binary onedl-mmcv --force-reinstall --no-deps onedl-mmcv"
+            )
+
+        return missing_operator
