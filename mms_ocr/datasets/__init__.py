@@ -1,0 +1,8 @@
+"""Word images: sources, data sets and their transforms."""
+
+from mms_ocr.datasets import transforms
+from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.sources import open_source
+from mms_ocr.datasets.word_images import WordImageDataset
+
+__all__ = ["WordImageDataset", "decode_image", "open_source", "transforms"]

@@ -1,0 +1,92 @@
+"""How many images of a data set could not be used, over all of its worker processes."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+from torch.utils.data import get_worker_info
+
+__all__ = ["BrokenCounter"]
+
+_ROWS = 256  # more loader workers than this would share rows, and lose a count now and then
+_JUDGED_READS = 1000
+
+
+class BrokenCounter:
+    """Counts images read and images that were broken, and stops a run that has too many.
+
+    The counts lie in shared memory, one row for each loader worker, so that the main process sees
+    what its workers met. They live as long as the data set, over all passes.
+
+    Args:
+        max_share: The largest share of broken images, in ``[0, 1]``, that is passed over.
+        name: The data set, in the words of error messages.
+        length: Images in the data set. The share is judged from the 1,000th read on, or after as
+            many reads as there are images.
+
+    Raises:
+        ValueError: ``max_share`` is outside ``[0, 1]``.
+    """
+
+    def __init__(self, max_share: float, name: str, length: int) -> None:
+        if not 0 <= max_share <= 1:
+            raise ValueError(f"max_broken is a share in [0, 1], got {max_share}")
+        self.max_share = max_share
+        self.name = name
+        self._judged_from = min(_JUDGED_READS, length)
+        self._shared = torch.zeros(_ROWS, 2, dtype=torch.int64).share_memory_()
+        self._counts = self._shared.numpy()
+
+    def __getstate__(self) -> dict[str, object]:
+        # The tensor stays shared with worker processes, also under spawn; its NumPy view does not.
+        return {key: value for key, value in self.__dict__.items() if key != "_counts"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._counts = self._shared.numpy()
+
+    @property
+    def num_read(self) -> int:
+        """Images read so far, broken ones included, by this process and its loader workers."""
+        return int(self._counts[:, 0].sum())
+
+    @property
+    def num_broken(self) -> int:
+        """Broken images met so far, by this process and its loader workers."""
+        return int(self._counts[:, 1].sum())
+
+    def count_read(self) -> None:
+        """Count one image as read, whatever becomes of it."""
+        self._counts[_row(), 0] += 1
+
+    def count_broken(self, reason: str) -> None:
+        """Count one image as broken; log it if their number is a power of two.
+
+        Args:
+            reason: Which image, and what is wrong with it.
+
+        Raises:
+            RuntimeError: More than the accepted share of the images were broken.
+        """
+        self._counts[_row(), 1] += 1
+        broken, read = self.num_broken, self.num_read
+        if read >= self._judged_from and broken > self.max_share * read:
+            raise RuntimeError(
+                f"{broken:,} of {read:,} images read from {self.name} are broken, more than "
+                f"max_broken={self.max_share:g} allows; the last: {reason}"
+            )
+        if broken & (broken - 1) == 0:
+            print_log(
+                f"skipped {broken:,} of {read:,} images read from {self.name} as broken; "
+                f"the last: {reason}",
+                logger="current",
+                level=logging.WARNING,
+            )
+
+
+def _row() -> int:
+    worker = get_worker_info()
+    return 0 if worker is None else 1 + int(np.remainder(worker.id, _ROWS - 1))

@@ -1,0 +1,74 @@
+"""What every image source is: encoded images by index, and the errors that reading may end in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+__all__ = ["BrokenImageError", "ImageSource", "RawImage", "SourceChangedError"]
+
+
+class BrokenImageError(ValueError):
+    """One image of a source cannot be used; its neighbours can."""
+
+
+class SourceChangedError(RuntimeError):
+    """A source shrank, vanished or was rewritten while it was in use; nothing in it is safe."""
+
+
+class RawImage(NamedTuple):
+    """An encoded image as it is stored.
+
+    Attributes:
+        data: The bytes of the image file.
+        name: Where the image came from: the path of the file, or ``path/of.lmdb:key``.
+        text: Its label, or None where the source has none or it was not asked for.
+    """
+
+    data: bytes
+    name: str
+    text: str | None
+
+
+class ImageSource(ABC):
+    """Encoded word images by index.
+
+    A source opens its files on the first read, keeps no list of its images in Python objects, and
+    can be pickled: the copy opens the files again in its own process.
+
+    Args:
+        path: The file or folder as the user named it.
+    """
+
+    #: What the source is, in the words of error messages.
+    kind: str
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path!r}, {len(self)} images)"
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, index: int, labelled: bool = False) -> RawImage:
+        """The encoded image at ``index`` in ``[0, len)``, with its label if ``labelled``.
+
+        Raises:
+            BrokenImageError: This image (or its label) is missing, empty or unreadable.
+            SourceChangedError: The source itself shrank, vanished or was rewritten.
+        """
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Where the image at ``index`` is stored, without reading the image."""
+
+    @abstractmethod
+    def check_labels(self) -> None:
+        """Check, at little cost, that the source has labels.
+
+        Raises:
+            ValueError: It has none.
+        """

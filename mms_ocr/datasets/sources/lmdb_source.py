@@ -1,0 +1,211 @@
+"""Images in an LMDB with the keys of the field: ``num-samples``, ``image-%09d``, ``label-%09d``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from weakref import WeakValueDictionary
+
+import lmdb
+
+from mms_ocr.datasets.sources.base import (
+    BrokenImageError,
+    ImageSource,
+    RawImage,
+    SourceChangedError,
+)
+
+__all__ = ["LmdbSource"]
+
+
+class _OpenFile:
+    """One LMDB file, opened read-only."""
+
+    def __init__(self, file: str) -> None:
+        self.environment = lmdb.open(
+            file, subdir=False, readonly=True, lock=False, readahead=False, create=False
+        )
+        self.descriptor = self.environment.fd()
+        # Counted from pages, not from the file: this is what reading relies on. A page beyond the
+        # end of the file would kill the process with a bus error.
+        pages = self.environment.info()["last_pgno"] + 1
+        self.needed_bytes = pages * self.environment.stat()["psize"]
+
+    def check(self, file: str) -> None:
+        """Raise SourceChangedError if the file shrank or was deleted since it was opened."""
+        status = os.fstat(self.descriptor)
+        if status.st_size < self.needed_bytes:
+            raise SourceChangedError(
+                f"LMDB {file!r} shrank while it was in use: {status.st_size:,} bytes are left of "
+                f"{self.needed_bytes:,}"
+            )
+        if status.st_nlink == 0:
+            raise SourceChangedError(f"LMDB {file!r} was deleted while it was in use")
+
+
+# LMDB forbids to open a file twice in a process, and to use one opened before a fork: so all
+# sources of a process share what is open here (by real path, as long as a source holds it), and a
+# forked child leaves the parent's alone, without even closing it.
+_open_files: WeakValueDictionary[str, _OpenFile] = WeakValueDictionary()
+_left_to_parent: list[_OpenFile] = []
+
+
+def _after_fork() -> None:
+    global _open_files
+    _left_to_parent.extend(_open_files.values())
+    _open_files = WeakValueDictionary()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _open(file: str) -> _OpenFile:
+    """The open file for a path, shared within the process.
+
+    Raises:
+        ValueError: It is no LMDB, or truncated.
+    """
+    real = os.path.realpath(file)
+    opened = _open_files.get(real)
+    if opened is not None:
+        # The file of that name may be another one than when it was opened.
+        if _same_file(opened.descriptor, real):
+            return opened
+        raise SourceChangedError(
+            f"LMDB {file!r} was replaced while it was in use by this process: start anew"
+        )
+    try:
+        opened = _OpenFile(real)
+    except lmdb.Error as error:
+        raise ValueError(f"cannot open {file!r} as an LMDB: {_reason(error)}") from error
+    size = os.path.getsize(real)
+    if size < opened.needed_bytes:
+        opened.environment.close()
+        raise ValueError(
+            f"LMDB {file!r} is truncated: it has {size:,} bytes of {opened.needed_bytes:,}; copy "
+            "or build it again"
+        )
+    _open_files[real] = opened
+    return opened
+
+
+def _same_file(descriptor: int, path: str) -> bool:
+    here, there = os.fstat(descriptor), os.stat(path)
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _reason(error: lmdb.Error) -> str:
+    return str(error).splitlines()[0]
+
+
+class LmdbSource(ImageSource):
+    """Images in one LMDB: a folder that holds ``data.mdb``, or a single file.
+
+    Args:
+        path: The folder or file.
+        image_key: Key of an image; numbered from 1.
+        label_key: Key of a label; numbered from 1.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no LMDB, is truncated or corrupt, or lacks ``num-samples`` or its last
+            image.
+    """
+
+    kind = "LMDB"
+
+    def __init__(
+        self, path: str, image_key: str = "image-%09d", label_key: str = "label-%09d"
+    ) -> None:
+        super().__init__(path)
+        self.image_key = image_key
+        self.label_key = label_key
+        self._file = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
+        if not os.path.isfile(self._file):
+            raise FileNotFoundError(f"there is no LMDB at {path!r}: no file {self._file!r}")
+        self._handle: _OpenFile | None = None
+        self._handle_process = 0
+        self._length = self._read_length()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handle": None, "_handle_process": 0}
+
+    def name(self, index: int) -> str:
+        """Path of the LMDB and key of the image: ``words.lmdb:image-000000001``."""
+        return f"{self.path}:{self.image_key % (index + 1)}"
+
+    def read(self, index: int, labelled: bool = False) -> RawImage:
+        """See :meth:`ImageSource.read`."""
+        if not 0 <= index < self._length:
+            raise IndexError(f"index {index} outside [0, {self._length})")
+        opened = self._opened()
+        opened.check(self._file)
+        text = None
+        try:
+            with opened.environment.begin() as transaction:
+                data = transaction.get((self.image_key % (index + 1)).encode())
+                if labelled:
+                    label = transaction.get((self.label_key % (index + 1)).encode())
+        except lmdb.Error as error:
+            raise BrokenImageError(f"{self.name(index)}: {_reason(error)}") from error
+        if data is None:
+            raise BrokenImageError(f"{self.name(index)}: the key is missing")
+        if not data:
+            raise BrokenImageError(f"{self.name(index)}: the value is empty")
+        if labelled:
+            if label is None:
+                missing = self.label_key % (index + 1)
+                raise BrokenImageError(f"{self.path}:{missing}: the key is missing")
+            try:
+                text = label.decode()
+            except UnicodeDecodeError:
+                raise BrokenImageError(f"{self.name(index)}: its label is no UTF-8")
+        return RawImage(data, self.name(index), text)
+
+    def check_labels(self) -> None:
+        """See :meth:`ImageSource.check_labels`; looks for the first label."""
+        if self._get(self.label_key % 1) is None:
+            raise ValueError(
+                f"LMDB {self.path!r} has no labels (no key {self.label_key % 1!r}): "
+                "set labelled=False to use its images without them"
+            )
+
+    def _opened(self) -> _OpenFile:
+        process = os.getpid()
+        if self._handle is None or self._handle_process != process:
+            try:
+                self._handle = _open(self._file)
+            except FileNotFoundError:
+                raise SourceChangedError(f"LMDB {self.path!r} vanished while it was in use")
+            self._handle_process = process
+        return self._handle
+
+    def _get(self, key: str) -> bytes | None:
+        try:
+            with self._opened().environment.begin() as transaction:
+                value: bytes | None = transaction.get(key.encode())
+        except lmdb.Error as error:
+            raise ValueError(f"LMDB {self.path!r} is corrupt: {_reason(error)}") from error
+        return value
+
+    def _read_length(self) -> int:
+        value = self._get("num-samples")
+        if value is None:
+            raise ValueError(
+                f"LMDB {self.path!r} has no key 'num-samples': it was not built for text images, "
+                "or not to the end"
+            )
+        if not value.isdigit() or int(value) == 0:
+            raise ValueError(
+                f"LMDB {self.path!r}: 'num-samples' is {value!r}, and not a positive number"
+            )
+        length = int(value)
+        if self._get(self.image_key % length) is None:
+            raise ValueError(
+                f"LMDB {self.path!r}: 'num-samples' is {length}, but there is no key "
+                f"{self.image_key % length!r}"
+            )
+        return length

@@ -1,0 +1,179 @@
+"""Word images from files, with or without labels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import Compose
+from torch.utils.data import Dataset
+
+from mms_ocr.datasets.broken import BrokenCounter
+from mms_ocr.datasets.decoding import MAX_PIXELS, decode_image
+from mms_ocr.datasets.holdout import holdout_indices
+from mms_ocr.datasets.sources import BrokenImageError, ImageSource, open_source
+from mms_ocr.registry import DATASETS
+
+__all__ = ["WordImageDataset"]
+
+
+@DATASETS.register_module()
+class WordImageDataset(Dataset):
+    """Word images of one or several folders, LMDBs or JSON-lines files.
+
+    The pipeline is given ``img`` (uint8 BGR ``(H, W, 3)``), ``img_path`` (file, and key where it is
+    an LMDB), ``img_shape`` and ``ori_shape`` (height, width), ``sample_idx`` and, if ``labelled``,
+    ``text``.
+
+    A broken image gives the next one in its place; ``num_read`` and ``num_broken`` say how often,
+    over all loader workers, and the log does whenever their number reaches a power of two.
+
+    Args:
+        path: Where the images are: see :func:`mms_ocr.datasets.sources.open_source`. Several paths
+            are read one after the other.
+        pipeline: Transforms or their configs.
+        labelled: Whether the images' labels are read; then every source has to have them.
+        data_root: For JSON lines, the folder that file names are relative to; by default the
+            annotation file's own.
+        max_broken: Share of broken images from which on reading is an error.
+        max_pixels: An image of more pixels than this counts as broken.
+        holdout: ``dict(share=0.1, part='train')`` leaves a tenth of every source out, and
+            ``part='val'`` is that tenth; see :func:`mms_ocr.datasets.holdout.holdout_indices`.
+        indices: Only these images (of the part): the first so many, or the ones listed.
+        metainfo: Facts about the data set, for models and visualizers.
+
+    Raises:
+        FileNotFoundError: A path is missing.
+        ValueError: A source is empty or malformed, or lacks the labels asked for; or nothing is
+            left of it.
+    """
+
+    METAINFO: dict[str, Any] = {}
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        pipeline: Sequence[dict | Callable] = (),
+        *,
+        labelled: bool = False,
+        data_root: str | None = None,
+        max_broken: float = 0.01,
+        max_pixels: int = MAX_PIXELS,
+        holdout: dict[str, Any] | None = None,
+        indices: int | Sequence[int] | None = None,
+        metainfo: dict[str, Any] | None = None,
+    ) -> None:
+        paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+        if not paths:
+            raise ValueError("no path was given to read word images from")
+        self.labelled = labelled
+        self.max_pixels = max_pixels
+        self._metainfo = {**self.METAINFO, **(metainfo or {})}
+        self.pipeline = Compose(pipeline)
+        self.sources: list[ImageSource] = [open_source(path, data_root) for path in paths]
+        if labelled:
+            for source in self.sources:
+                source.check_labels()
+        self._starts = np.cumsum([0] + [len(source) for source in self.sources])
+        self._chosen = self._choose(holdout, indices)
+        names = ", ".join(source.path for source in self.sources)
+        if not len(self):
+            raise ValueError(f"holdout={holdout}, indices={indices} leave no image of {names}")
+        self.broken = BrokenCounter(max_broken, names, len(self))
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """A copy of the facts about the data set."""
+        return dict(self._metainfo)
+
+    @property
+    def num_read(self) -> int:
+        """Images read so far, broken ones included, by this process and its loader workers."""
+        return self.broken.num_read
+
+    @property
+    def num_broken(self) -> int:
+        """Broken images met so far, by this process and its loader workers."""
+        return self.broken.num_broken
+
+    def full_init(self) -> None:
+        """Nothing is left to do; MMEngine calls it on every data set."""
+
+    def __len__(self) -> int:
+        return int(self._starts[-1]) if self._chosen is None else len(self._chosen)
+
+    def __getitem__(self, index: int) -> Any:
+        length = len(self)
+        if not -length <= index < length:
+            raise IndexError(f"index {index} outside a data set of {length} images")
+        for step in range(length):
+            place = (index + step) % length
+            self.broken.count_read()
+            try:
+                packed = self.pipeline(self.load(place))
+                if packed is None:
+                    raise BrokenImageError(f"{self.image_name(place)}: refused by the pipeline")
+                return packed
+            except BrokenImageError as error:
+                self.broken.count_broken(str(error))
+        raise RuntimeError(f"not one image of {self.broken.name} can be read")
+
+    def load(self, index: int) -> dict[str, Any]:
+        """Read and decode the image at ``index``, as the pipeline is given it.
+
+        Raises:
+            BrokenImageError: It cannot be used.
+        """
+        source, place = self.locate(index)
+        raw = source.read(place, self.labelled)
+        try:
+            image = decode_image(raw.data, self.max_pixels)
+        except BrokenImageError as error:
+            raise BrokenImageError(f"{raw.name}: {error}") from error
+        results = dict(
+            img=image,
+            img_path=raw.name,
+            img_shape=image.shape[:2],
+            ori_shape=image.shape[:2],
+            sample_idx=index,
+        )
+        if self.labelled:
+            results["text"] = raw.text
+        return results
+
+    def locate(self, index: int) -> tuple[ImageSource, int]:
+        """The source of the image at ``index``, and its index there."""
+        if self._chosen is not None:
+            index = int(self._chosen[index])
+        if len(self.sources) == 1:
+            return self.sources[0], index
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.sources[number], index - int(self._starts[number])
+
+    def image_name(self, index: int) -> str:
+        """File, and key where it is an LMDB, of the image at ``index``."""
+        source, place = self.locate(index)
+        return source.name(place)
+
+    def _choose(
+        self, holdout: dict[str, Any] | None, indices: int | Sequence[int] | None
+    ) -> np.ndarray | None:
+        """Indices into all images of all sources, or None for all of them."""
+        chosen = None
+        if holdout is not None:
+            parts = [holdout_indices(len(source), **holdout) for source in self.sources]
+            if len(parts) > 1:
+                parts = [part + start for part, start in zip(parts, self._starts)]
+            chosen = np.concatenate(parts)
+        if indices is None:
+            return chosen
+        available = int(self._starts[-1]) if chosen is None else len(chosen)
+        if isinstance(indices, int):
+            kept = np.arange(min(indices, available))
+        else:
+            kept = np.asarray(indices, dtype=np.int64)
+            if len(kept) and not (0 <= kept.min() and kept.max() < available):
+                raise ValueError(f"indices lead out of [0, {available})")
+        return kept if chosen is None else chosen[kept]
