@@ -1,0 +1,5 @@
+"""Encoder, pretraining and downstream models."""
+
+from mms_ocr.models.backbones import TextViT
+
+__all__ = ["TextViT"]

@@ -1,0 +1,132 @@
+"""Which of many sampled rectangles covers a patch first, and the order inside the last of them.
+
+Blockwise and span masks are one idea: sample rectangles, and remove patches in the order in which
+the rectangles reach them until enough are gone. The functions here work on a whole batch at once.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+__all__ = ["first_cover", "num_rectangles", "place", "removal_order", "sweep_orders"]
+
+# Rectangles whose coverage fits the bits of one int64 without its sign bit.
+BITS_PER_WORD = 62
+
+
+def first_cover(
+    top: Tensor, height: Tensor, left: Tensor, width: Tensor, grid: tuple[int, int]
+) -> Tensor:
+    """Index of the first rectangle that covers each patch.
+
+    A patch is covered by rectangle k when its row and its column are. Both are held as bit k of an
+    integer per row and per column, so that one AND answers for all rectangles.
+
+    Args:
+        top: First row of every rectangle, ``(B, K)``, integers.
+        height: Rows of every rectangle, ``(B, K)``, at least 1.
+        left: First column, ``(B, K)``.
+        width: Columns, ``(B, K)``, at least 1.
+        grid: Rows and columns of the patch grid, ``(H, W)``.
+
+    Returns:
+        Integers ``(B, H, W)`` in ``[0, K]``; K where no rectangle covers the patch.
+    """
+    count = top.shape[1]
+    first = torch.full((len(top), *grid), count, dtype=torch.int64, device=top.device)
+    # Later words first, so that earlier rectangles have the last word.
+    for start in reversed(range(0, count, BITS_PER_WORD)):
+        part = slice(start, start + BITS_PER_WORD)
+        rows = _covering_bits(top[:, part], height[:, part], grid[0])
+        columns = _covering_bits(left[:, part], width[:, part], grid[1])
+        covering = rows[:, :, None] & columns[:, None, :]
+        lowest_bit = covering & -covering
+        index = lowest_bit.clamp(min=1).float().log2().round().long() + start
+        first = torch.where(covering != 0, index, first)
+    return first
+
+
+def _covering_bits(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Bit k of the result ``(B, size)`` tells whether run k covers the position.
+
+    Bit k is added where run k starts and taken away behind its end; the running sum then holds it
+    in between.
+    """
+    bits = (2 ** torch.arange(start.shape[1], device=start.device)).expand_as(start)
+    changes = torch.zeros(len(start), size + 1, dtype=torch.int64, device=start.device)
+    changes.scatter_add_(1, start, bits).scatter_add_(1, start + length, -bits)
+    return changes.cumsum(dim=1)[:, :size]
+
+
+def place(noise: Tensor, length: Tensor, size: int) -> Tensor:
+    """Starts of runs of ``length`` on an axis of ``size``, from uniform ``noise`` in [0, 1).
+
+    Starts are drawn as if a run could stand out by half its length at both ends, and are then moved
+    inside. Without this the positions at the ends would hardly ever be covered.
+
+    Returns:
+        Integers of the shape of ``noise``, in ``[0, size - length]``.
+    """
+    overhang = length // 2
+    free = size - length
+    start = (noise * (free + 1 + 2 * overhang)).floor().long() - overhang
+    return start.clamp(min=0).minimum(free)
+
+
+def num_rectangles(ratio: float, mean_share: float) -> int:
+    """How many rectangles to sample so that they nearly always cover ``ratio`` of the grid.
+
+    Args:
+        ratio: Share of patches to cover, in (0, 1).
+        mean_share: Share of the grid that one rectangle covers on average, in (0, 1].
+    """
+    expected = math.log(1 - ratio) / math.log(1 - min(mean_share, 0.5))
+    words = math.ceil((2.5 * expected + 8) / BITS_PER_WORD)
+    return BITS_PER_WORD * words
+
+
+@lru_cache(maxsize=64)
+def _sweep_table(grid: tuple[int, int], by_columns_only: bool) -> Tensor:
+    rows, columns = grid
+    index = torch.arange(rows * columns)
+    row_major = index.view(rows, columns)
+    column_major = index.view(columns, rows).t()
+    orders = [column_major] if by_columns_only else [column_major, row_major]
+    flips: list[list[int]] = [[], [0], [1], [0, 1]]
+    return torch.stack([order.flip(axes).flatten() for order in orders for axes in flips])
+
+
+def sweep_orders(noise: Tensor, grid: tuple[int, int], *, by_columns_only: bool = False) -> Tensor:
+    """One way of running through the grid for every image: from a corner, by columns or by rows.
+
+    Args:
+        noise: Uniform in [0, 1), ``(B,)``; picks the way.
+        grid: Rows and columns, ``(H, W)``.
+        by_columns_only: Leave out the ways that run by rows.
+
+    Returns:
+        Position of every patch on its image's way, ``(B, H * W)``, a permutation in every row.
+    """
+    table = _sweep_table((grid[0], grid[1]), by_columns_only).to(noise.device)
+    return table[(noise * len(table)).long()]
+
+
+def removal_order(first: Tensor, sweep: Tensor) -> Tensor:
+    """Priority of every patch: by rectangle first, along the sweep within a rectangle.
+
+    However many patches are removed in this order, what is removed of the last rectangle is a part
+    of it cut off along the sweep, in one piece. Patches that no rectangle covers come last, as the
+    patches of one more rectangle that spans the grid.
+
+    Args:
+        first: Index of the first covering rectangle, ``(B, H, W)``.
+        sweep: Position of every patch on its image's sweep, ``(B, H * W)``.
+
+    Returns:
+        ``(B, H * W)`` integers, different within every row; the smallest are removed first.
+    """
+    return first.flatten(1) * sweep.shape[1] + sweep

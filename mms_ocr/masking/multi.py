@@ -1,0 +1,191 @@
+"""Several masking strategies at once, the idea of MMS (arXiv 2505.06855)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mms_ocr.masking.base import MaskGenerator, MaskViews, remove_first, uniform
+from mms_ocr.registry import TASK_UTILS
+
+__all__ = ["MultiMask", "assign_strategies"]
+
+MODES = ("mixed", "joint")
+
+
+def assign_strategies(noise: Tensor, weights: Sequence[float]) -> Tensor:
+    """One strategy for every image of a batch.
+
+    Systematic sampling: every image gets strategy s with probability ``weights[s]``, and every
+    batch holds ``floor`` or ``ceil`` of ``weights[s] * B`` images of it, so that a batch's share of
+    a strategy does not wander.
+
+    Args:
+        noise: Uniform in [0, 1), ``(B + 1,)``: the order of the images, and one offset.
+        weights: Probabilities that sum to 1.
+
+    Returns:
+        Indices into ``weights``, ``(B,)``.
+    """
+    batch_size = len(noise) - 1
+    bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1].to(noise)
+    steps = (torch.arange(batch_size, device=noise.device) + noise[-1]) / batch_size
+    return torch.bucketize(steps, bounds, right=True)[noise[:-1].argsort()]
+
+
+@TASK_UTILS.register_module()
+class MultiMask(MaskGenerator):
+    """Random patch, blockwise and span masks together.
+
+    The published abstract says that the three are integrated into one frame and no more, so there
+    are two ways of doing it: ``mixed`` gives every image one strategy, drawn by weight, at the cost
+    of one strategy; ``joint`` gives every image all of them, one view each, and their losses are
+    averaged by weight.
+
+    Args:
+        strategies: Mask generators or their configs. A config without ``ratio`` or ``grid`` gets
+            the ones given here.
+        weights: One for each strategy, not negative; None for equal ones. They are scaled to sum
+            to 1.
+        mode: ``'mixed'`` or ``'joint'``.
+        ratio: Mask ratio of the strategies that name none.
+        grid: Grid of the strategies that name none.
+
+    Raises:
+        ValueError: A strategy or the mode is unknown, weights do not fit, grids differ, or in mixed
+            mode the strategies remove different numbers of patches.
+    """
+
+    name = "multi"
+
+    def __init__(
+        self,
+        strategies: Sequence[MaskGenerator | dict[str, Any]],
+        weights: Sequence[float] | None = None,
+        mode: str = "mixed",
+        ratio: float | None = None,
+        grid: tuple[int, int] | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise ValueError(f"mode must be 'mixed' or 'joint', got {mode!r}")
+        if not strategies:
+            raise ValueError("MultiMask needs at least one strategy, got none")
+        self.strategies = tuple(_build(strategy, ratio, grid) for strategy in strategies)
+        self.weights = _normalise(weights, len(self.strategies))
+        self.mode = mode
+        first = self.strategies[0]
+        super().__init__(first.ratio, first.grid)
+        if any(strategy.grid != first.grid for strategy in self.strategies):
+            raise ValueError(f"all strategies need the same grid, got {self.strategies}")
+        if mode == "mixed" and len({s.num_removed for s in self.strategies}) > 1:
+            raise ValueError(
+                "mode='mixed' puts all strategies into one batch, so they must remove equally many "
+                f"patches; give them one ratio, or use mode='joint': {self.strategies}"
+            )
+        self.names = _unique_names(self.strategies)
+
+    def priority(
+        self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
+    ) -> Tensor:
+        """Order of removal under the strategy drawn for each image, ``(B, L)``."""
+        return self._mixed_priority(batch_size, device, rng)[0]
+
+    def _mixed_priority(
+        self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        assigned = assign_strategies(uniform((batch_size + 1,), device, rng), self.weights)
+        # Every strategy is drawn for every image: that costs less than waiting for the device to
+        # say which images are whose.
+        priority = self.strategies[0].priority(batch_size, device, rng)
+        for index, strategy in enumerate(self.strategies[1:], start=1):
+            other = strategy.priority(batch_size, device, rng)
+            priority = torch.where((assigned == index)[:, None], other, priority)
+        return priority, assigned
+
+    def __call__(
+        self,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        rng: torch.Generator | None = None,
+    ) -> Tensor:
+        """Bool masks, True = removed: ``(B, L)`` in mixed mode, ``(V, B, L)`` in joint mode."""
+        masks = self.views(batch_size, device, rng).masks
+        return masks[0] if self.mode == "mixed" else torch.stack(masks)
+
+    def views(
+        self,
+        batch_size: int,
+        device: torch.device | str = "cpu",
+        rng: torch.Generator | None = None,
+    ) -> MaskViews:
+        """One view (mixed) or one for each strategy (joint), with the strategy of every image."""
+        if self.mode == "joint":
+            indices = range(len(self.strategies))
+            return MaskViews(
+                masks=tuple(strategy(batch_size, device, rng) for strategy in self.strategies),
+                strategies=tuple(torch.full((batch_size,), i, device=device) for i in indices),
+                names=self.names,
+                weights=self.weights,
+                num_removed=tuple(strategy.num_removed for strategy in self.strategies),
+                guaranteed=self.names,
+            )
+        priority, assigned = self._mixed_priority(batch_size, device, rng)
+        return MaskViews(
+            masks=(remove_first(priority, self.num_removed),),
+            strategies=(assigned,),
+            names=self.names,
+            weights=(1.0,),
+            num_removed=(self.num_removed,),
+            guaranteed=tuple(
+                name
+                for name, weight in zip(self.names, self.weights)
+                if math.floor(weight * batch_size + 1e-6) >= 1
+            ),
+        )
+
+    def each_strategy(self) -> tuple[MaskGenerator, ...]:
+        """The strategies, one by one."""
+        return self.strategies
+
+    def __repr__(self) -> str:
+        return f"MultiMask({list(self.strategies)}, weights={self.weights}, mode={self.mode!r})"
+
+
+def _build(
+    strategy: MaskGenerator | dict[str, Any], ratio: float | None, grid: tuple[int, int] | None
+) -> MaskGenerator:
+    if isinstance(strategy, MaskGenerator):
+        return strategy
+    shared = {"ratio": ratio, "grid": grid}
+    settings = {key: value for key, value in shared.items() if value is not None} | dict(strategy)
+    kind = settings.get("type")
+    if isinstance(kind, str) and TASK_UTILS.get(kind) is None:
+        raise ValueError(
+            f"unknown masking strategy {kind!r}; known are mms_ocr.RandomPatchMask, "
+            "mms_ocr.BlockwiseMask and mms_ocr.SpanMask"
+        )
+    missing = [key for key in shared if key not in settings]
+    if missing:
+        raise ValueError(f"strategy {kind!r} has no {' and no '.join(missing)}, nor has MultiMask")
+    return TASK_UTILS.build(settings)
+
+
+def _normalise(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
+    weights = [1.0] * count if weights is None else list(weights)
+    if len(weights) != count:
+        raise ValueError(f"{count} strategies need {count} weights, got {weights}")
+    if min(weights) < 0 or sum(weights) <= 0:
+        raise ValueError(f"weights must not be negative nor all zero, got {weights}")
+    return tuple(weight / sum(weights) for weight in weights)
+
+
+def _unique_names(strategies: Sequence[MaskGenerator]) -> tuple[str, ...]:
+    names = [strategy.name for strategy in strategies]
+    return tuple(
+        name if names.count(name) == 1 else f"{name}_{names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    )

@@ -1,0 +1,103 @@
+"""Fixed sine-cosine positions on a rectangular grid, and resizing them from the true grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["find_sincos_grid", "resize_positions", "sincos_positions"]
+
+
+def sincos_positions(grid: tuple[int, int], dim: int, temperature: float = 10000.0) -> Tensor:
+    """Sine-cosine positions of a grid, in row-major order.
+
+    The first half of the channels holds the row, the second half the column; on a square grid the
+    values are those of MMPretrain's ``build_2d_sincos_position_embedding``. (On another grid that
+    function runs through the patches column by column, while the patches come row by row.)
+
+    Args:
+        grid: Rows and columns, ``(H, W)``.
+        dim: Channels; a multiple of 4.
+        temperature: Ratio of the longest to the shortest wavelength.
+
+    Returns:
+        ``(H * W, dim)``, values in [-1, 1].
+
+    Raises:
+        ValueError: ``dim`` is not a multiple of 4.
+    """
+    if dim % 4:
+        raise ValueError(f"positions need a multiple of 4 channels, got {dim}")
+    frequency = temperature ** -(torch.arange(dim // 4) / (dim // 4))
+    row = torch.arange(grid[0]).repeat_interleave(grid[1])
+    column = torch.arange(grid[1]).repeat(grid[0])
+    row_angle, column_angle = row[:, None] * frequency, column[:, None] * frequency
+    return torch.cat(
+        [row_angle.sin(), row_angle.cos(), column_angle.sin(), column_angle.cos()], dim=1
+    )
+
+
+def resize_positions(
+    positions: Tensor,
+    source: tuple[int, int],
+    target: tuple[int, int],
+    num_extra_tokens: int = 1,
+    mode: str = "bicubic",
+) -> Tensor:
+    """Positions of another grid, interpolated from the grid that they belong to.
+
+    Args:
+        positions: ``(1, E + h * w, C)``, E extra tokens first.
+        source: Grid of ``positions``, ``(h, w)``.
+        target: Grid wanted, ``(H, W)``.
+        num_extra_tokens: E, kept as they are.
+        mode: Interpolation of :func:`torch.nn.functional.interpolate`.
+
+    Returns:
+        ``(1, E + H * W, C)``; ``positions`` themselves where the grids are equal.
+
+    Raises:
+        ValueError: ``source`` is not the grid of ``positions``.
+    """
+    if positions.shape[1] != num_extra_tokens + source[0] * source[1]:
+        raise ValueError(
+            f"positions of length {positions.shape[1]} do not belong to a grid of {source[0]}×"
+            f"{source[1]} and {num_extra_tokens} extra token(s)"
+        )
+    if source == target:
+        return positions
+    extra, patches = positions[:, :num_extra_tokens], positions[:, num_extra_tokens:]
+    image = patches.reshape(1, *source, -1).permute(0, 3, 1, 2)
+    # Bicubic interpolation is not implemented for half precision everywhere.
+    resized = F.interpolate(image.float(), size=target, mode=mode, align_corners=False)
+    return torch.cat([extra, resized.flatten(2).transpose(1, 2).to(patches.dtype)], dim=1)
+
+
+def find_sincos_grid(patches: Tensor) -> tuple[int, int] | None:
+    """The grid whose fixed sine-cosine positions these are, or None where they are of no grid.
+
+    Both published orders of the halves are known: row first (here, MMPretrain) and column first
+    (the official MAE).
+
+    Args:
+        patches: ``(L, C)``, without extra tokens.
+    """
+    length, dim = patches.shape
+    if dim % 4:
+        return None
+    patches = patches.float().cpu()
+    for grid in _factorisations(length):
+        expected = sincos_positions(grid, dim)
+        column_first = expected.roll(dim // 2, dims=1)
+        if any(torch.allclose(patches, order, atol=1e-3) for order in (expected, column_first)):
+            return grid
+    return None
+
+
+def _factorisations(length: int) -> Iterator[tuple[int, int]]:
+    for rows in range(1, length + 1):
+        if length % rows == 0:
+            yield rows, length // rows

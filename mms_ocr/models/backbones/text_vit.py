@@ -1,0 +1,285 @@
+"""The encoder of word images: a Vision Transformer on a rectangular grid of small patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule, initialize
+from mmpretrain.models.backbones import VisionTransformer
+from torch import Tensor
+
+from mms_ocr.models.backbones.positions import (
+    find_sincos_grid,
+    resize_positions,
+    sincos_positions,
+)
+from mms_ocr.registry import MODELS
+
+__all__ = ["TextViT", "gather_tokens", "split_mask"]
+
+OUT_TYPES = {"map": "featmap", "tokens": "raw"}
+
+
+def split_mask(mask: Tensor, num_removed: int | None = None) -> tuple[Tensor, Tensor]:
+    """Indices of the visible and of the removed patches, each in reading order.
+
+    Args:
+        mask: Bool ``(B, L)``, True = removed, equally many in every row.
+        num_removed: That number. None counts it and checks every row, which waits for the device.
+
+    Returns:
+        Visible ``(B, L - num_removed)`` and removed ``(B, num_removed)`` patch indices.
+
+    Raises:
+        ValueError: Rows remove different numbers of patches, or all of them.
+    """
+    if num_removed is None:
+        counts = mask.sum(dim=1)
+        num_removed = int(counts[0])
+        if bool((counts != num_removed).any()):
+            raise ValueError(
+                "every row of a mask must remove equally many patches, got between "
+                f"{int(counts.min())} and {int(counts.max())}"
+            )
+    if num_removed >= mask.shape[1]:
+        raise ValueError(f"the mask leaves no visible patch of {mask.shape[1]}")
+    order = mask.byte().argsort(dim=1, stable=True)
+    num_visible = mask.shape[1] - num_removed
+    return order[:, :num_visible], order[:, num_visible:]
+
+
+def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
+    """Tokens ``(B, N, C)`` at the positions ``index`` ``(B, N)`` of ``tokens`` ``(B, L, C)``."""
+    return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
+
+
+@MODELS.register_module()
+class TextViT(VisionTransformer):
+    """Vision Transformer for word images (after arXiv 2010.11929), on MMPretrain's.
+
+    Parameters are named as in MMPretrain's ``VisionTransformer``, so that its checkpoints and its
+    tools for layer-wise learning rates work. What differs: positions are fixed sines and cosines on
+    the true grid, and are resized from the true grid; a mask may leave patches out; one map is
+    returned as a plain tensor, as MMOCR takes it.
+
+    Args:
+        arch: ``'tiny'`` (192 wide, 12 layers, 3 heads), ``'small'`` (384, 12, 6), ``'base'`` (768,
+            12, 12), or a dict as MMPretrain takes it.
+        img_size: Height and width of a word image in pixels.
+        patch_size: Side of a patch in pixels; divides both.
+        out_type: ``'map'`` for ``(B, C, H, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the
+            class token first.
+        out_indices: Layers to return, negative ones from the end; -1 is the last.
+        drop_path_rate: Stochastic depth of the last layer; earlier ones have proportionally less.
+        frozen_stages: Layers to freeze, counted from the input, with the patch embedding; -1 none.
+        checkpoint_grid: Grid (rows, columns) of the positions in checkpoints that do not tell it.
+            Files written by this project tell it, and fixed positions are recognised by value.
+        init_cfg: Initialisation, as everywhere in MMEngine.
+        **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
+
+    Raises:
+        ValueError: The architecture or output type is unknown, the patch does not divide the image,
+            or ``out_indices`` lie outside the layers.
+    """
+
+    init_cfg: dict | list[dict] | None
+    arch_zoo = {
+        "tiny": {"embed_dims": 192, "num_layers": 12, "num_heads": 3, "feedforward_channels": 768},
+        "small": {
+            "embed_dims": 384,
+            "num_layers": 12,
+            "num_heads": 6,
+            "feedforward_channels": 1536,
+        },
+        "base": {
+            "embed_dims": 768,
+            "num_layers": 12,
+            "num_heads": 12,
+            "feedforward_channels": 3072,
+        },
+    }
+
+    def __init__(
+        self,
+        arch: str | dict[str, int] = "small",
+        img_size: tuple[int, int] = (32, 128),
+        patch_size: int = 4,
+        out_type: str = "map",
+        out_indices: int | Sequence[int] = -1,
+        drop_path_rate: float = 0.0,
+        frozen_stages: int = -1,
+        checkpoint_grid: tuple[int, int] | None = None,
+        init_cfg: dict | list[dict] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(arch, str) and arch not in self.arch_zoo:
+            raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(self.arch_zoo)}")
+        if out_type not in OUT_TYPES:
+            raise ValueError(f"out_type must be 'map' or 'tokens', got {out_type!r}")
+        depth = (self.arch_zoo[arch] if isinstance(arch, str) else arch)["num_layers"]
+        self._single_output = isinstance(out_indices, int)
+        indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
+        if not indices or not all(-depth <= index < depth for index in indices):
+            raise ValueError(f"out_indices must lie in [-{depth}, {depth - 1}], got {out_indices}")
+        super().__init__(
+            arch=arch,
+            img_size=_checked_size(img_size, patch_size),
+            patch_size=patch_size,
+            out_type=OUT_TYPES[out_type],
+            out_indices=[index % depth for index in indices],
+            drop_path_rate=drop_path_rate,
+            frozen_stages=frozen_stages,
+            init_cfg=init_cfg,
+            **kwargs,
+        )
+        self.patch_size = patch_size
+        self.grid: tuple[int, int] = tuple(self.patch_resolution)
+        self.checkpoint_grid = checkpoint_grid
+        self.pos_embed.requires_grad = False
+        self._set_positions()
+        # A hook, since MMEngine collects weights by itself and calls no method of the module.
+        self._register_state_dict_hook(_tell_grid)
+
+    def _set_positions(self) -> None:
+        self.pos_embed.data.zero_()
+        positions = sincos_positions(self.grid, self.embed_dims)
+        self.pos_embed.data[0, self.num_extra_tokens :].copy_(positions)
+
+    def init_weights(self) -> None:
+        """Initialise as MAE does: fixed positions, patch embedding as a linear layer.
+
+        Whatever part of ``init_cfg`` names a checkpoint is applied last, so that nothing that it
+        loads is overwritten.
+        """
+        if self.is_init:
+            return
+        configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
+        configs = [config for config in configs if config]
+        loading = [config for config in configs if "checkpoint" in config]
+        # Past VisionTransformer.init_weights, which would make the positions random.
+        given = self.init_cfg
+        self.init_cfg = [config for config in configs if config not in loading]
+        BaseModule.init_weights(self)
+        self.init_cfg = given
+        self._set_positions()
+        kernel = self.patch_embed.projection.weight.data
+        torch.nn.init.xavier_uniform_(kernel.view(len(kernel), -1))
+        if self.cls_token is not None:
+            torch.nn.init.normal_(self.cls_token, std=0.02)
+        if loading:
+            initialize(self, loading)
+
+    def forward(
+        self, images: Tensor, mask: Tensor | None = None, num_removed: int | None = None
+    ) -> Tensor | tuple[Tensor, ...]:
+        """Encode word images, whole or under a mask.
+
+        Args:
+            images: Normalised, ``(B, 3, H, W)``; without a mask any size that the patch divides.
+            mask: Bool ``(B, L)``, True = removed, equally many in every row.
+            num_removed: That number, where it is known; spares waiting for the device.
+
+        Returns:
+            Without a mask: one map or token tensor, or a tuple of them where ``out_indices`` is a
+            sequence. With a mask: tokens of the visible patches ``(B, 1 + N, C)``, class token
+            first, and the patch indices of the visible ``(B, N)`` and the removed ones
+            ``(B, num_removed)`` in reading order.
+
+        Raises:
+            ValueError: The images do not fit the patch, or the mask does not fit the images.
+        """
+        tokens, grid = self._embed(images)
+        if mask is not None:
+            return self._forward_visible(tokens, mask, num_removed)
+        tokens = self._prepend_class(tokens)
+        outs = []
+        for index, layer in enumerate(self.layers):
+            tokens = layer(tokens)
+            if index == self.num_layers - 1 and self.final_norm:
+                tokens = self.ln1(tokens)
+            if index in self.out_indices:
+                outs.append(self._format_output(tokens, grid))
+        return outs[0] if self._single_output else tuple(outs)
+
+    def _forward_visible(
+        self, tokens: Tensor, mask: Tensor, num_removed: int | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if mask.shape != tokens.shape[:2]:
+            raise ValueError(
+                f"the mask is {tuple(mask.shape)} and the images have (images, patches) = "
+                f"{tuple(tokens.shape[:2])}"
+            )
+        visible, removed = split_mask(mask, num_removed)
+        tokens = self._prepend_class(gather_tokens(tokens, visible))
+        for layer in self.layers:
+            tokens = layer(tokens)
+        if self.final_norm:
+            tokens = self.ln1(tokens)
+        return tokens, visible, removed
+
+    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
+        """Patch embeddings with their positions ``(B, L, C)``, and their grid."""
+        size = _checked_size(images.shape[-2:], self.patch_size)
+        grid = (size[0] // self.patch_size, size[1] // self.patch_size)
+        positions = resize_positions(
+            self.pos_embed, self.grid, grid, self.num_extra_tokens, self.interpolate_mode
+        )
+        return self.patch_embed(images)[0] + positions[:, self.num_extra_tokens :], grid
+
+    def _prepend_class(self, tokens: Tensor) -> Tensor:
+        if self.cls_token is not None:
+            class_token = self.cls_token + self.pos_embed[:, :1]
+            tokens = torch.cat([class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        return self.pre_norm(self.drop_after_pos(tokens))
+
+    def _prepare_pos_embed(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Resize the positions of a checkpoint from their true grid to that of this model.
+
+        Raises:
+            ValueError: They belong to another grid, and nothing tells which.
+        """
+        name = prefix + "pos_embed"
+        if name not in state_dict:
+            return
+        positions = state_dict[name]
+        num_patches = self.grid[0] * self.grid[1]
+        if self.cls_token is None and positions.shape[1] == num_patches + 1:
+            positions = state_dict[name] = positions[:, 1:]
+        local_metadata = args[0] if args else kwargs.get("local_metadata") or {}
+        grid = self.checkpoint_grid or local_metadata.get("grid")
+        if grid is None and positions.shape[1] == num_patches + self.num_extra_tokens:
+            # As many positions as patches: each is taken to be that of its patch. MMPretrain gives
+            # rectangles the positions of a square, and such weights need them as they are.
+            return
+        if grid is None:
+            grid = find_sincos_grid(positions[0, self.num_extra_tokens :])
+        if grid is None:
+            raise ValueError(
+                f"{name} has {positions.shape[1]} positions, this model {num_patches} patches on a "
+                f"grid of {self.grid[0]}×{self.grid[1]}, and the checkpoint does not tell its own "
+                "grid; set checkpoint_grid=(rows, columns) on TextViT"
+            )
+        state_dict[name] = resize_positions(
+            positions, (grid[0], grid[1]), self.grid, self.num_extra_tokens, self.interpolate_mode
+        )
+
+
+def _tell_grid(
+    module: TextViT, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict[str, Any]
+) -> None:
+    """Write the grid of the positions into the metadata of a state dict."""
+    local_metadata["grid"] = list(module.grid)
+
+
+def _checked_size(size: Sequence[int], patch_size: int) -> tuple[int, int]:
+    height, width = size
+    if height % patch_size or width % patch_size or min(height, width) < patch_size:
+        raise ValueError(
+            f"image size {height}×{width} is not divisible by the patch size {patch_size}; resize "
+            "the images, or choose another patch_size"
+        )
+    return int(height), int(width)
