@@ -1,0 +1,48 @@
+# The first call of any target makes the environment; later calls reuse it.
+#   make PYTHON=python3.12 …   another Python (3.10 to 3.13)
+#   make VENV=/path/to/venv …  another place
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SOURCES = mms_ocr configs tools tests requirements setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test test-slow lint format clean
+
+help:
+	@echo "make demo       pretrain a small encoder on rendered words, with pictures"
+	@echo "make test       all tests but the slow ones; make test-slow: those"
+	@echo "make lint       ruff and mypy; make format: let ruff rewrite the files"
+	@echo "make env        only the environment, $(VENV)"
+	@echo "make clean      remove the environment, work_dirs/demo and all caches"
+
+env:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "make: no $(PYTHON) here: install Python 3.10 to 3.13, or make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit((3, 10) > v or v > (3, 13))' || { \
+		echo "make: mms_ocr's environment needs Python 3.10 to 3.13, and $(PYTHON) is" \
+		"$$($(PYTHON) -c 'import platform; print(platform.python_version())'): make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) requirements/make_env.py $(VENV)
+
+demo: env
+	$(BIN)/python tools/demo.py --work-dir work_dirs/demo
+
+test: env
+	$(BIN)/python -m pytest
+
+test-slow: env
+	$(BIN)/python -m pytest -m slow
+
+lint: env
+	$(BIN)/python -m ruff check $(wildcard $(SOURCES))
+	$(BIN)/python -m ruff format --check $(wildcard $(SOURCES))
+	$(BIN)/python -m mypy
+
+format: env
+	$(BIN)/python -m ruff check --fix $(wildcard $(SOURCES))
+	$(BIN)/python -m ruff format $(wildcard $(SOURCES))
+
+clean:
+	rm -rf $(VENV) work_dirs/demo build dist *.egg-info mms_ocr/.mim
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
+	find mms_ocr configs tools tests requirements -name __pycache__ -prune -exec rm -rf {} +
