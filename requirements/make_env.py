@@ -156,7 +156,7 @@ def make(venv: Path) -> None:
     log = venv / "install.log"
     for number, (what, arguments) in enumerate(PIP_STEPS, start=1):
         print(f"  {number}/{len(PIP_STEPS)} {what}", flush=True)
-        pip_install(venv_python(venv).absolute(), arguments, log)
+        pip_install(venv_python(venv), arguments, log)
     check(venv_python(venv))
     # Written last: an environment without it is taken for half-made.
     stamp.write_text(fingerprint())
@@ -168,7 +168,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("venv", type=Path, help="where the environment is to be")
     try:
-        make(parser.parse_args().venv)
+        make(parser.parse_args().venv.absolute())
     except SetupError as error:
         print(f"make env: {error}", file=sys.stderr)
         return 1
