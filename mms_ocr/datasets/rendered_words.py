@@ -1,0 +1,153 @@
+"""Words rendered on the fly, as a random-access data set that needs no files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from mmengine.dataset import Compose
+from torch.utils.data import Dataset
+
+from mms_ocr.datasets.rendering import (
+    BackgroundImages,
+    FontCollection,
+    RenderedWord,
+    RenderSettings,
+    TextSource,
+    WordRenderer,
+)
+from mms_ocr.registry import DATASETS
+
+__all__ = ["RenderedWordDataset"]
+
+_EXTRAS = ("clean", "mask", "char_boxes")
+
+
+@DATASETS.register_module()
+class RenderedWordDataset(Dataset):
+    """Rendered words; the same (seed, index) is the same word in any worker and process.
+
+    The pipeline is given ``img`` (uint8 BGR ``(H, W, 3)``, 32 to 64 pixels high unless set
+    otherwise), ``img_path`` (``rendered:{seed}:{index}``), ``img_shape`` and ``ori_shape`` (height,
+    width), ``sample_idx`` and ``text``, and what ``extras`` asks for.
+
+    Args:
+        num_samples: Length of the data set.
+        pipeline: Transforms or their configs.
+        seed: Another seed gives other words; a validation set takes a seed of its own.
+        fonts: Font folders or files, ``'matplotlib'`` (what ``None`` means) or ``'system'``; see
+            :class:`mms_ocr.datasets.rendering.FontCollection`.
+        font_part: ``'train'`` or ``'val'`` keeps the families of that part only.
+        font_weights: Weight by font family; families not named have weight 1.
+        words: ``None`` for the embedded words, a text file with one word (or line) in each of its
+            lines, or the words themselves.
+        random_string_share: Share of the texts that are random characters.
+        case: See :class:`mms_ocr.datasets.rendering.TextSource`.
+        words_per_line: Least and most words of one text.
+        max_length: Most characters of a text.
+        difficulty: From 0, plain words, to 1, hard for people.
+        settings: Single settings of :class:`mms_ocr.datasets.rendering.RenderSettings`.
+        backgrounds: Folder of images of which crops become backgrounds.
+        extras: Any of ``'clean'`` (``(H, W, 3)`` uint8, before light, blur, noise and compression),
+            ``'mask'`` (``(H, W)`` uint8, 1 where there is ink) and ``'char_boxes'`` (``(n, 4)``
+            float32 ``[x, y, w, h]``), added to the results under these names.
+        metainfo: Facts about the data set, for models and visualizers.
+
+    Raises:
+        FileNotFoundError: A font folder, word file or background folder is missing.
+        ValueError: A setting is out of its range, or nothing can be drawn with what was given.
+    """
+
+    METAINFO: dict[str, Any] = {}
+
+    def __init__(
+        self,
+        num_samples: int,
+        pipeline: Sequence[dict | Callable] = (),
+        *,
+        seed: int = 0,
+        fonts: str | Sequence[str] | None = None,
+        font_part: str | None = None,
+        font_weights: Mapping[str, float] | None = None,
+        words: str | os.PathLike[str] | Iterable[str] | None = None,
+        random_string_share: float = 0.3,
+        case: str | None = None,
+        words_per_line: Sequence[int] = (1, 1),
+        max_length: int = 32,
+        difficulty: float = 0.5,
+        settings: Mapping[str, Any] | None = None,
+        backgrounds: str | os.PathLike[str] | None = None,
+        extras: Sequence[str] = (),
+        metainfo: dict[str, Any] | None = None,
+    ) -> None:
+        if num_samples < 1:
+            raise ValueError(f"num_samples is {num_samples!r}; give at least 1")
+        unknown = [name for name in extras if name not in _EXTRAS]
+        if unknown:
+            raise ValueError(f"extras hold {unknown[0]!r}; there are {', '.join(_EXTRAS)}")
+        self.num_samples = int(num_samples)
+        self.extras = tuple(extras)
+        self._metainfo = {**self.METAINFO, **(metainfo or {})}
+        self.pipeline = Compose(pipeline)
+        self.renderer = WordRenderer(
+            FontCollection(fonts, part=font_part, weights=font_weights),
+            TextSource(words, random_string_share, case, words_per_line, max_length),
+            RenderSettings.at(difficulty, **(settings or {})),
+            seed,
+            None if backgrounds is None else BackgroundImages(backgrounds),
+        )
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """A copy of the facts about the data set."""
+        return dict(self._metainfo)
+
+    @property
+    def seed(self) -> int:
+        """The seed of all words of this data set."""
+        return self.renderer.seed
+
+    def full_init(self) -> None:
+        """Nothing is left to do; MMEngine calls it on every data set."""
+
+    def __len__(self) -> int:
+        return self.num_samples
+
+    def __getitem__(self, index: int) -> Any:
+        packed = self.pipeline(self.load(index))
+        if packed is None:
+            raise RuntimeError(f"{self.image_name(index)}: the pipeline gave nothing for this word")
+        return packed
+
+    def render(self, index: int) -> RenderedWord:
+        """The word at ``index`` with all that is known of it."""
+        return self.renderer.render(self._place(index))
+
+    def text(self, index: int) -> str:
+        """What is written at ``index``, without rendering it."""
+        return self.renderer.content(self._place(index))[0]
+
+    def load(self, index: int) -> dict[str, Any]:
+        """Render the word at ``index``, as the pipeline is given it."""
+        word = self.render(index)
+        results: dict[str, Any] = dict(
+            img=word.image,
+            img_path=self.image_name(index),
+            img_shape=word.image.shape[:2],
+            ori_shape=word.image.shape[:2],
+            sample_idx=self._place(index),
+            text=word.text,
+        )
+        for name in self.extras:
+            results[name] = getattr(word, name)
+        return results
+
+    def image_name(self, index: int) -> str:
+        """``rendered:{seed}:{index}``, which stands for a file name."""
+        return f"rendered:{self.seed}:{self._place(index)}"
+
+    def _place(self, index: int) -> int:
+        if not -self.num_samples <= index < self.num_samples:
+            raise IndexError(f"index {index} outside a data set of {self.num_samples} words")
+        return int(index) % self.num_samples

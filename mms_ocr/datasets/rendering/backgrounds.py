@@ -1,0 +1,224 @@
+"""What a word stands on: flat colour, gradients, stains, textures, sign edges, image crops.
+
+Images are float32 BGR ``(H, W, 3)`` in [0, 255].
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .colours import colour_of_luma
+from .settings import RenderSettings
+
+__all__ = ["BackgroundImages", "make_background", "ramp", "smooth_noise"]
+
+Image = NDArray
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+
+
+class BackgroundImages:
+    """Images of a folder, of which crops become backgrounds; recently used ones stay in memory.
+
+    Args:
+        folder: searched through; holds at least one image.
+        keep: how many decoded images stay in memory.
+
+    Raises:
+        FileNotFoundError: if the folder does not exist.
+        ValueError: if it holds no image.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], keep: int = 64) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder of background images")
+        files = (path.relative_to(self.folder) for path in self.folder.rglob("*"))
+        self.files = sorted(f.as_posix() for f in files if f.suffix.lower() in _IMAGE_SUFFIXES)
+        if not self.files:
+            raise ValueError(f"{folder}: no image here or below ({', '.join(_IMAGE_SUFFIXES)})")
+        self.keep = keep
+        self._read = lru_cache(maxsize=keep)(self._read_uncached)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.folder, self.keep)
+
+    def _read_uncached(self, name: str) -> NDArray:
+        image = cv2.imread(str(self.folder / name), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ValueError(f"{self.folder / name}: cannot be read as an image; remove it")
+        longest = max(image.shape[:2])
+        if longest > 1024:  # keeps memory bounded; crops are small
+            image = cv2.resize(
+                image, None, fx=1024 / longest, fy=1024 / longest, interpolation=cv2.INTER_AREA
+            )
+        return image
+
+    def crop(self, rng: np.random.Generator, height: int, width: int) -> Image:
+        """A random part of a random image, of the wanted aspect, flipped or not."""
+        image = self._read(self.files[int(rng.integers(len(self.files)))])
+        rows, columns = image.shape[:2]
+        fit = min(rows / height, columns / width)
+        scale = fit * (0.3 + 0.7 * rng.random())
+        crop_h, crop_w = max(1, int(height * scale)), max(1, int(width * scale))
+        top = int(rng.integers(rows - crop_h + 1))
+        left = int(rng.integers(columns - crop_w + 1))
+        part = image[top : top + crop_h, left : left + crop_w]
+        if rng.random() < 0.5:
+            part = part[:, ::-1]
+        mode = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+        return cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=mode).astype(
+            np.float32
+        )
+
+
+def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> NDArray:
+    """``(H, W)`` noise in [-1, 1] that changes over about ``cell`` pixels."""
+    rows, columns = max(2, math.ceil(height / cell) + 1), max(2, math.ceil(width / cell) + 1)
+    coarse = rng.random((rows, columns), np.float32) * 2 - 1
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def ramp(rng: np.random.Generator, height: int, width: int) -> NDArray:
+    """``(H, W)`` linear ramp from -0.5 to 0.5 in a random direction."""
+    angle = rng.random() * 2 * math.pi
+    cos, sin = math.cos(angle), math.sin(angle)
+    reach = abs(cos) * width + abs(sin) * height
+    x = (np.arange(width, dtype=np.float32) - (width - 1) / 2) * np.float32(cos / reach)
+    y = (np.arange(height, dtype=np.float32) - (height - 1) / 2) * np.float32(sin / reach)
+    return x[None] + y[:, None]
+
+
+def make_background(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    settings: RenderSettings,
+    images: BackgroundImages | None = None,
+) -> Image:
+    """A background by the settings' probabilities."""
+    if images is not None and rng.random() < settings.image:
+        return images.crop(rng, height, width)
+    base = _colour(rng, settings)
+    picture = np.empty((height, width, 3), np.float32)
+    picture[:] = base
+    if rng.random() < settings.gradient:
+        other = base + (_colour(rng, settings) - base) * np.float32(0.15 + 0.5 * rng.random())
+        picture += ramp(rng, height, width)[..., None] * (other - base)
+    if rng.random() < settings.clouds:
+        _add_clouds(rng, picture)
+    if rng.random() < settings.texture:
+        _TEXTURES[int(rng.integers(len(_TEXTURES)))](rng, picture)
+    if rng.random() < settings.panel:
+        _add_panel(rng, picture, settings)
+    return np.clip(picture, 0, 255, out=picture)
+
+
+def _colour(rng: np.random.Generator, settings: RenderSettings) -> NDArray:
+    # Dark and light signs are commoner than middle greys.
+    draw = rng.random()
+    middle = 0.5 - 0.5 * math.cos(math.pi * draw)
+    target = 0.04 + 0.92 * (0.6 * draw + 0.4 * middle)
+    return colour_of_luma(rng, target, settings.saturation) * np.float32(255)
+
+
+def _add_clouds(rng: np.random.Generator, picture: Image) -> None:
+    height, width = picture.shape[:2]
+    strength = 6 + 34 * rng.random() ** 2
+    cell = height * (0.15 + 0.7 * rng.random())
+    noise = smooth_noise(rng, height, width, cell)
+    noise += np.float32(0.5) * smooth_noise(rng, height, width, max(cell / 3, 2))
+    tint = np.float32(1) + np.float32(0.3) * (rng.random(3, np.float32) - np.float32(0.5))
+    picture += noise[..., None] * (tint * np.float32(strength))
+
+
+def _add_grain(rng: np.random.Generator, picture: Image) -> None:
+    height, width = picture.shape[:2]
+    # Grain that is longer in one direction looks like wood, cloth or brushed metal.
+    stretch = 1 + 12 * rng.random() ** 2
+    cells = (1.2 + 1.5 * rng.random(), (1.2 + 1.5 * rng.random()) * stretch)
+    along_x = rng.random() < 0.6
+    cell_y, cell_x = cells if along_x else cells[::-1]
+    shape = max(2, math.ceil(height / cell_y)), max(2, math.ceil(width / cell_x))
+    coarse = rng.random(shape, np.float32) - np.float32(0.5)
+    grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    picture += grain[..., None] * np.float32(12 + 40 * rng.random())
+
+
+def _add_stripes(rng: np.random.Generator, picture: Image) -> None:
+    height, width = picture.shape[:2]
+    period = height * (0.08 + 0.35 * rng.random())
+    angle = rng.random() * math.pi if rng.random() < 0.5 else (rng.random() < 0.5) * math.pi / 2
+    x = np.arange(width, dtype=np.float32) * np.float32(math.cos(angle) * 2 * math.pi / period)
+    y = np.arange(height, dtype=np.float32) * np.float32(math.sin(angle) * 2 * math.pi / period)
+    wave = np.sin(x[None] + y[:, None])
+    if rng.random() < 0.5:
+        wave = np.clip(wave * np.float32(4), -1, 1)
+    picture += wave[..., None] * np.float32(4 + 18 * rng.random())
+
+
+def _add_bricks(rng: np.random.Generator, picture: Image) -> None:
+    height, width = picture.shape[:2]
+    brick_h = height * (0.2 + 0.5 * rng.random())
+    brick_w = brick_h * (1 + 2 * rng.random())
+    offset = brick_w / 2 if rng.random() < 0.7 else 0.0
+    line = np.zeros((height, width), np.uint8)
+    thickness = 1 + int(rng.integers(2))
+    start_y, start_x = rng.random() * brick_h, rng.random() * brick_w
+    for row in range(-1, int(height / brick_h) + 2):
+        y = round(start_y + row * brick_h)
+        cv2.line(line, (0, y), (width, y), 255, thickness)
+        for column in range(-1, int(width / brick_w) + 2):
+            x = round(start_x + column * brick_w + (offset if row % 2 else 0))
+            cv2.line(line, (x, y), (x, round(y + brick_h)), 255, thickness)
+    strength = (10 + 35 * rng.random()) * (-1 if rng.random() < 0.6 else 1)
+    joints = cv2.GaussianBlur(line, (3, 3), 0.7).astype(np.float32)
+    picture += joints[..., None] * np.float32(strength / 255)
+
+
+def _add_specks(rng: np.random.Generator, picture: Image) -> None:
+    height, width = picture.shape[:2]
+    speck = np.zeros((height, width), np.uint8)
+    for _ in range(int(rng.integers(6, 40))):
+        at = int(rng.integers(width)), int(rng.integers(height))
+        cv2.circle(speck, at, int(rng.integers(1, 3)), int(rng.integers(80, 256)), -1)
+    strength = (20 + 50 * rng.random()) * (-1 if rng.random() < 0.5 else 1)
+    picture += cv2.blur(speck, (2, 2)).astype(np.float32)[..., None] * np.float32(strength / 255)
+
+
+_TEXTURES = (_add_grain, _add_grain, _add_stripes, _add_bricks, _add_specks)
+
+
+def _add_panel(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
+    """Edges of a sign or rules, near the border where they do not meet the letters."""
+    height, width = picture.shape[:2]
+    colour = tuple(_colour(rng, settings).tolist())
+    reach = 0.1 * height
+    inset = [round(reach * rng.random()) for _ in range(4)]
+    slant = [round((rng.random() - 0.5) * reach * 0.7) for _ in range(4)]
+    left, top, right, bottom = inset[0], inset[1], width - 1 - inset[2], height - 1 - inset[3]
+    ends = (
+        ((left + slant[0], 0), (left - slant[0], height)),
+        ((0, top + slant[1]), (width, top - slant[1])),
+        ((right + slant[2], 0), (right - slant[2], height)),
+        ((0, bottom + slant[3]), (width, bottom - slant[3])),
+    )
+    outer = ((0, 0), (0, 0), (width, 0), (0, height))
+    filled = rng.random() < 0.6
+    for side in range(4):
+        if rng.random() < 0.5:
+            continue
+        start, end = ends[side]
+        if filled:  # beyond the edge another surface begins
+            corner = outer[side]
+            far = (corner[0], height) if side in (0, 2) else (width, corner[1])
+            near = (corner[0], 0) if side in (0, 2) else (0, corner[1])
+            cv2.fillConvexPoly(picture, np.array([start, end, far, near], np.int32), colour)
+        else:
+            cv2.line(picture, start, end, colour, 1 + int(rng.integers(3)), cv2.LINE_AA)

@@ -1,0 +1,113 @@
+"""Laying ink on a background: shadow, outline, gradient, emboss."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .backgrounds import ramp
+from .colours import colour_of_luma, contrasting_luma, luma
+from .settings import RenderSettings
+
+__all__ = ["blend", "lay_ink"]
+
+Image = NDArray
+
+
+def blend(picture: Image, alpha: NDArray[np.float32], colour: NDArray[np.float32]) -> None:
+    """Cover the picture ``(H, W, 3)`` with a colour ``(3,)`` or ``(H, W, 3)``, in place.
+
+    ``alpha`` is ``(H, W)`` in [0, 1].
+    """
+    picture += alpha[..., None] * (colour - picture)
+
+
+def lay_ink(
+    rng: np.random.Generator,
+    picture: Image,
+    coverage: NDArray,
+    neighbours: NDArray | None,
+    text_height: float,
+    settings: RenderSettings,
+) -> None:
+    """Write on the picture in place, in a colour whose contrast lies in the set range.
+
+    Args:
+        rng: the generator to draw from.
+        picture: background, float32 BGR in [0, 255].
+        coverage: ``(H, W)`` ink of the word.
+        neighbours: ``(H, W)`` ink of other text, or ``None``.
+        text_height: of the word in pixels; widths of outline and shadow follow it.
+        settings: probabilities and strengths.
+    """
+    ground = luma(picture) / 255
+    ink_luma = contrasting_luma(rng, ground, settings.contrast)
+    ink = colour_of_luma(rng, ink_luma, settings.saturation) * np.float32(255)
+    alpha = coverage.astype(np.float32) * np.float32(1 / 255)
+    if neighbours is not None:
+        other = ink
+        if rng.random() < 0.3:
+            other_luma = contrasting_luma(rng, ground, settings.contrast)
+            other = colour_of_luma(rng, other_luma, settings.saturation) * np.float32(255)
+        blend(picture, neighbours.astype(np.float32) * np.float32(1 / 255), other)
+    if rng.random() < settings.shadow:
+        _drop_shadow(rng, picture, alpha, text_height)
+    if rng.random() < settings.outline:
+        _outline(rng, picture, coverage, ink_luma, text_height, settings)
+    if rng.random() < settings.ink_gradient:
+        end = contrasting_luma(rng, ground, settings.contrast)
+        if (end > ground) != (ink_luma > ground):  # would cross the background's own luma
+            end = ink_luma
+        change = colour_of_luma(rng, end, settings.saturation) * np.float32(255) - ink
+        blend(picture, alpha, ink + (ramp(rng, *alpha.shape) + 0.5)[..., None] * change)
+    else:
+        blend(picture, alpha, ink)
+    if rng.random() < settings.emboss:
+        _emboss(rng, picture, alpha, text_height)
+    np.clip(picture, 0, 255, out=picture)
+
+
+def _drop_shadow(
+    rng: np.random.Generator, picture: Image, alpha: NDArray[np.float32], text_height: float
+) -> None:
+    height, width = alpha.shape
+    distance = text_height * (0.03 + 0.1 * rng.random())
+    angle = rng.random() * 2 * math.pi
+    move = np.array([[1, 0, distance * math.cos(angle)], [0, 1, distance * math.sin(angle)]])
+    shadow = cv2.warpAffine(alpha, move, (width, height))
+    if rng.random() < 0.7:
+        shadow = cv2.GaussianBlur(shadow, (0, 0), 0.3 + text_height * 0.05 * rng.random())
+    tone = np.float32(0 if rng.random() < 0.8 else 255)
+    blend(picture, shadow * np.float32(0.3 + 0.6 * rng.random()), np.full(3, tone, np.float32))
+
+
+def _outline(
+    rng: np.random.Generator,
+    picture: Image,
+    coverage: NDArray,
+    ink_luma: float,
+    text_height: float,
+    settings: RenderSettings,
+) -> None:
+    radius = max(1, round(text_height * (0.02 + 0.05 * rng.random())))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    wide = cv2.dilate(coverage, kernel).astype(np.float32) * np.float32(1 / 255)
+    line_luma = contrasting_luma(rng, ink_luma, (0.35, 1.0))
+    line = colour_of_luma(rng, line_luma, settings.saturation) * np.float32(255)
+    blend(picture, wide, line)
+
+
+def _emboss(
+    rng: np.random.Generator, picture: Image, alpha: NDArray[np.float32], text_height: float
+) -> None:
+    height, width = alpha.shape
+    soft = cv2.GaussianBlur(alpha, (0, 0), max(0.6, text_height * 0.025))
+    depth = max(1.0, text_height * (0.02 + 0.03 * rng.random()))
+    angle = rng.random() * 2 * math.pi
+    dx, dy = depth * math.cos(angle), depth * math.sin(angle)
+    lit = cv2.warpAffine(soft, np.array([[1, 0, dx], [0, 1, dy]]), (width, height))
+    dark = cv2.warpAffine(soft, np.array([[1, 0, -dx], [0, 1, -dy]]), (width, height))
+    picture += (lit - dark)[..., None] * np.float32(40 + 60 * rng.random())
