@@ -39,6 +39,16 @@ _TORCHVISION_SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
+# Beside torch, onedl-mmcv's setup compiles the operators, with CUDA where torch sees a GPU. Left to
+# itself, pip hides torch from the build, or takes the wheel that it kept from such a build.
+BUILD_OPERATORS = (
+    "pip install 'setuptools>=80' wheel packaging && pip install --no-build-isolation "
+    "--no-cache-dir --no-deps --force-reinstall onedl-mmcv"
+)
+
+# Not a shim, and not listed as one: a name in a list of MMEngine's.
+_CONFIG_MODULE = "mmengine.config.utils"
+
 _kept_alive: list[Any] = []  # torch.library objects undo their definitions when collected
 
 
@@ -66,6 +76,8 @@ def install() -> None:
     """Put the shims in place; a second call does nothing."""
     if not any(isinstance(finder, _RetryFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _RetryFinder())
+    if _CONFIG_MODULE in sys.modules:
+        _admit_config_package(sys.modules[_CONFIG_MODULE])
     if not any(isinstance(finder, _MissingExtensionFinder) for finder in sys.meta_path):
         # Last in line: asked only where no other finder has the compiled module.
         sys.meta_path.append(_MissingExtensionFinder())
@@ -88,14 +100,18 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname not in _REPAIRS:
+        if fullname not in _REPAIRS and fullname != _CONFIG_MODULE:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        spec = self._spec_of_others(fullname, path, target)
         if spec is None or spec.loader is None:
             return None
         plain_exec = spec.loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
+            if fullname == _CONFIG_MODULE:
+                plain_exec(module)
+                _admit_config_package(module)
+                return
             try:
                 plain_exec(module)
             except (RuntimeError, AssertionError) as error:
@@ -108,6 +124,23 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+    def _spec_of_others(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> importlib.machinery.ModuleSpec | None:
+        # All of them, not only the path finder: editable installs bring finders of their own.
+        for finder in sys.meta_path:
+            find_spec = getattr(finder, "find_spec", None)
+            if finder is not self and find_spec is not None:
+                spec = find_spec(fullname, path, target)
+                if spec is not None:
+                    return spec  # type: ignore[no-any-return]
+        return None
+
+
+def _admit_config_package(config_utils: ModuleType) -> None:
+    """Let ``_base_ = 'mms_ocr::…'`` be resolved: MMEngine admits only packages of its own list."""
+    config_utils.MODULE2PACKAGE.setdefault("mms_ocr", "mms_ocr")
 
 
 def _forget_submodules(package: str) -> None:
@@ -201,8 +234,7 @@ class _MissingExtension(ModuleType):
         def missing_operator(*args: Any, **kwargs: Any) -> Any:
             raise MissingOperatorError(
                 f"the compiled operator {name!r} of mmcv was called, and this mmcv was built "
-                "without compiled operators. Build it with: MMCV_WITH_OPS=1 pip install "
-                "--no-build-isolation --no-binary onedl-mmcv --force-reinstall --no-deps onedl-mmcv"
+                f"without compiled operators. Compile them beside torch with: {BUILD_OPERATORS}"
             )
 
         return missing_operator
