@@ -22,25 +22,39 @@ class _OpenFile:
     """One LMDB file, opened read-only."""
 
     def __init__(self, file: str) -> None:
+        self.file = file
         self.environment = lmdb.open(
             file, subdir=False, readonly=True, lock=False, readahead=False, create=False
         )
-        self.descriptor = self.environment.fd()
+        self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         # Counted from pages, not from the file: this is what reading relies on. A page beyond the
         # end of the file would kill the process with a bus error.
         pages = self.environment.info()["last_pgno"] + 1
-        self.needed_bytes = pages * self.environment.stat()["psize"]
+        self._needed = pages * self.environment.stat()["psize"]
+        size = os.fstat(self._descriptor).st_size
+        if size < self._needed:
+            raise ValueError(
+                f"LMDB {file!r} is truncated: it has {size:,} bytes of {self._needed:,}; copy or "
+                "build it again"
+            )
 
-    def check(self, file: str) -> None:
-        """Raise SourceChangedError if the file shrank or was deleted since it was opened."""
-        status = os.fstat(self.descriptor)
-        if status.st_size < self.needed_bytes:
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
+
+    def check(self) -> None:
+        """Raise SourceChangedError if the file shrank, or was deleted or replaced.
+
+        Asked before every read: it takes a microsecond.
+        """
+        status = os.fstat(self._descriptor)
+        if status.st_size < self._needed:
             raise SourceChangedError(
-                f"LMDB {file!r} shrank while it was in use: {status.st_size:,} bytes are left of "
-                f"{self.needed_bytes:,}"
+                f"LMDB {self.file!r} shrank while it was in use: {status.st_size:,} bytes are left "
+                f"of {self._needed:,}"
             )
         if status.st_nlink == 0:
-            raise SourceChangedError(f"LMDB {file!r} was deleted while it was in use")
+            raise SourceChangedError(f"LMDB {self.file!r} was deleted while it was in use")
 
 
 # LMDB forbids to open a file twice in a process, and to use one opened before a fork: so all
@@ -64,34 +78,19 @@ def _open(file: str) -> _OpenFile:
 
     Raises:
         ValueError: It is no LMDB, or truncated.
+        SourceChangedError: It is open already, and has changed since.
     """
     real = os.path.realpath(file)
     opened = _open_files.get(real)
     if opened is not None:
-        # The file of that name may be another one than when it was opened.
-        if _same_file(opened.descriptor, real):
-            return opened
-        raise SourceChangedError(
-            f"LMDB {file!r} was replaced while it was in use by this process: start anew"
-        )
+        opened.check()
+        return opened
     try:
         opened = _OpenFile(real)
     except lmdb.Error as error:
         raise ValueError(f"cannot open {file!r} as an LMDB: {_reason(error)}") from error
-    size = os.path.getsize(real)
-    if size < opened.needed_bytes:
-        opened.environment.close()
-        raise ValueError(
-            f"LMDB {file!r} is truncated: it has {size:,} bytes of {opened.needed_bytes:,}; copy "
-            "or build it again"
-        )
     _open_files[real] = opened
     return opened
-
-
-def _same_file(descriptor: int, path: str) -> bool:
-    here, there = os.fstat(descriptor), os.stat(path)
-    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
 
 
 def _reason(error: lmdb.Error) -> str:
@@ -142,7 +141,7 @@ class LmdbSource(ImageSource):
         if not 0 <= index < self._length:
             raise IndexError(f"index {index} outside [0, {self._length})")
         opened = self._opened()
-        opened.check(self._file)
+        opened.check()
         text = None
         try:
             with opened.environment.begin() as transaction:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
+from torch.nn import functional as F
 
 from mms_ocr.registry import TRANSFORMS
 
@@ -14,34 +16,34 @@ _INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
-    "area": cv2.INTER_AREA,
-    "lanczos": cv2.INTER_LANCZOS4,
 }
 
 
 def resize_word_image(
     image: np.ndarray, size: tuple[int, int], interpolation: str = "bicubic"
 ) -> np.ndarray:
-    """Resize without regard to the aspect ratio, averaging where the image shrinks much.
+    """Resize without regard to the aspect ratio, and without aliasing where the image shrinks.
 
-    OpenCV's kernels span a fixed number of source pixels and miss what lies between them when an
-    image shrinks by more than 2. An axis that does is first brought to its target by the mean over
-    areas.
+    OpenCV's kernels span a fixed number of source pixels, whatever the scale. So bicubic is used
+    up to a shrinking of 1.5, where it comes nearest to Pillow's antialiased bicubic filter on real
+    words; bilinear up to 2, where it comes nearer (at 2 it is the mean of 2 x 2 pixels); and above
+    that the antialiased filter itself, as torch has it, at twice to four times the cost. The larger
+    shrinking of the two axes decides. Nearest neighbour stays what it is.
 
     Args:
-        image: uint8 array ``(H, W, C)`` or ``(H, W)``.
+        image: uint8 array ``(H, W, 3)``.
         size: Height and width of the result.
-        interpolation: ``'nearest'``, ``'bilinear'``, ``'bicubic'``, ``'area'`` or ``'lanczos'``.
+        interpolation: ``'nearest'``, ``'bilinear'`` or ``'bicubic'``.
     """
     height, width = size
-    source_height, source_width = image.shape[:2]
-    if interpolation != "nearest" and (source_height > 2 * height or source_width > 2 * width):
-        area_height = height if source_height > 2 * height else source_height
-        area_width = width if source_width > 2 * width else source_width
-        image = cv2.resize(image, (area_width, area_height), interpolation=cv2.INTER_AREA)
-    if image.shape[:2] == (height, width):
-        return image
-    return cv2.resize(image, (width, height), interpolation=_INTERPOLATIONS[interpolation])
+    shrinking = max(image.shape[0] / height, image.shape[1] / width)
+    if shrinking <= 1.5 or interpolation == "nearest":
+        return cv2.resize(image, (width, height), interpolation=_INTERPOLATIONS[interpolation])
+    if shrinking <= 2:
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True)
+    return planes[0].permute(1, 2, 0).numpy()
 
 
 @TRANSFORMS.register_module()
@@ -59,14 +61,13 @@ class ResizeWordImage(BaseTransform):
     """
 
     def __init__(self, size: tuple[int, int] = (32, 128), interpolation: str = "bicubic") -> None:
-        height, width = size
-        if height < 1 or width < 1:
+        if len(size) != 2 or min(size) < 1:
             raise ValueError(f"size is (height, width), both positive, got {tuple(size)}")
         if interpolation not in _INTERPOLATIONS:
             raise ValueError(
                 f"unknown interpolation {interpolation!r}: choose from {', '.join(_INTERPOLATIONS)}"
             )
-        self.size = (int(height), int(width))
+        self.size = (int(size[0]), int(size[1]))
         self.interpolation = interpolation
 
     def transform(self, results: dict) -> dict:
