@@ -1,0 +1,206 @@
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the launchers need bash")
+
+# Stands for srun, torchrun and python alike: notes what it was called with, and srun's goes on to
+# run what follows its options, as slurm would.
+RECORDER = """#!{python}
+import json, os, sys
+name = os.path.basename(sys.argv[0])
+if name == "python" and sys.argv[1] == "-c":
+    os.execv({python!r}, sys.argv)
+names = ("MASTER_PORT", "PYTHONPATH")
+with open({record!r}, "a") as record:
+    json.dump([name, sys.argv[1:], {{k: os.environ.get(k) for k in names}}], record)
+    record.write("\\n")
+if name == "srun":
+    command = sys.argv[1:]
+    while command[0].startswith("-"):
+        del command[0]
+    os.execvp(command[0], command)
+"""
+
+
+@pytest.fixture
+def launch(tmp_path, repository):
+    """Run a launcher with stand-ins on PATH; gives the finished process and the calls it made."""
+    record = tmp_path / "calls.jsonl"
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("srun", "torchrun", "python"):
+        tool = folder / name
+        tool.write_text(RECORDER.format(python=sys.executable, record=str(record)))
+        tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+
+    def run(script, *arguments, without=(), **environment):
+        for name in without:
+            (folder / name).unlink()
+        path = f"{folder}:/usr/bin:/bin"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "MASTER"))}
+        for name in ("PORT", "GPUS", "GPUS_PER_NODE", "NNODES", "NODE_RANK", "PYTHONPATH"):
+            inherited.pop(name, None)
+        done = subprocess.run(
+            ["bash", str(repository / "tools" / script), *arguments],
+            env={**inherited, "PATH": path, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        lines = record.read_text().splitlines() if record.exists() else []
+        record.unlink(missing_ok=True)
+        return done, [json.loads(line) for line in lines]
+
+    return run
+
+
+def in_tools(path: str, name: str) -> bool:
+    return Path(path).name == name and Path(path).parent.name == "tools"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "called"),
+    [
+        ("dist_train.sh", ["c.py", "2", "--amp"], ["train.py", "c.py", "--amp"]),
+        ("dist_test.sh", ["c.py", "w.pth", "2", "--amp"], ["test.py", "c.py", "w.pth", "--amp"]),
+    ],
+)
+def test_dist_starts_torchrun_with_a_free_port(launch, script, arguments, called):
+    done, [(name, line, environment)] = launch(script, *arguments)
+
+    assert done.returncode == 0, done.stderr
+    assert name == "torchrun"
+    options = dict(
+        option.split("=") for option in line if option.startswith("--") and "=" in option
+    )
+    assert 1024 < int(options.pop("--master_port")) < 65536
+    assert options == {
+        "--nnodes": "1",
+        "--node_rank": "0",
+        "--master_addr": "127.0.0.1",
+        "--nproc_per_node": "2",
+    }
+    rest = line[len(options) + 1 :]
+    assert in_tools(rest[0], called[0])
+    assert rest[1:] == [*called[1:], "--launcher", "pytorch"]
+    assert (Path(environment["PYTHONPATH"]) / "mms_ocr").is_dir()
+
+
+def test_dist_takes_two_different_ports(launch):
+    ports = {launch("dist_train.sh", "c.py", "1")[1][0][1][3] for _ in range(4)}
+    assert len(ports) > 1
+
+
+def test_dist_on_several_machines(launch):
+    done, [(_, line, _)] = launch(
+        "dist_train.sh", "c.py", "4", NNODES="3", NODE_RANK="1", MASTER_ADDR="n0", PORT="1234"
+    )
+    assert done.returncode == 0
+    assert line[:5] == [
+        "--nnodes=3",
+        "--node_rank=1",
+        "--master_addr=n0",
+        "--master_port=1234",
+        "--nproc_per_node=4",
+    ]
+
+
+def test_slurm_with_gpus(launch):
+    done, calls = launch(
+        "slurm_train.sh",
+        *("gpu", "a job", "c.py", "work dir", "--cfg-options", "a=1"),
+        GPUS="16",
+        SRUN_ARGS="--time=2-0 --exclusive",
+        SLURM_JOB_ID="41",
+        SLURM_STEP_ID="2",
+    )
+    assert done.returncode == 0, done.stderr
+    (_, srun, _), (_, python, environment) = calls
+    assert srun[:9] == [
+        "--partition=gpu",
+        "--job-name=a job",
+        "--gres=gpu:8",
+        "--ntasks=16",
+        "--ntasks-per-node=8",
+        "--cpus-per-task=5",
+        "--kill-on-bad-exit=1",
+        "--time=2-0",
+        "--exclusive",
+    ]
+    assert python[0] == "-u"
+    assert in_tools(python[1], "train.py")
+    options = ["--work-dir", "work dir", "--cfg-options", "a=1", "--launcher", "slurm"]
+    assert python[2:] == ["c.py", *options]
+    assert environment["MASTER_PORT"] == str(12000 + 41 + 2 * 997)
+
+
+def test_slurm_test_script(launch):
+    _, calls = launch("slurm_test.sh", "gpu", "j", "c.py", "w.pth", "--amp", SLURM_JOB_ID="1")
+    assert in_tools(calls[1][1][1], "test.py")
+    assert calls[1][1][2:] == ["c.py", "w.pth", "--amp", "--launcher", "slurm"]
+
+
+def test_slurm_asks_for_no_more_gpus_a_node_than_in_all(launch):
+    _, calls = launch("slurm_train.sh", "gpu", "j", "c.py", "w", GPUS="2", SLURM_JOB_ID="1")
+    assert calls[0][1][2:5] == ["--gres=gpu:2", "--ntasks=2", "--ntasks-per-node=2"]
+
+
+def test_slurm_without_gpus(launch):
+    done, calls = launch(
+        *("slurm_train.sh", "cpu", "j", "c.py", "w"),
+        GPUS="0",
+        NTASKS="4",
+        CPUS_PER_TASK="2",
+        SLURM_JOB_ID="123456789",
+    )
+    assert done.returncode == 0, done.stderr
+    assert calls[0][1][2:4] == ["--ntasks=4", "--cpus-per-task=2"]
+    assert not any("gres" in option for option in calls[0][1])
+    assert 12000 <= int(calls[1][2]["MASTER_PORT"]) < 32000
+
+
+def test_a_given_port_goes_before_the_one_of_the_job(launch):
+    _, calls = launch("slurm_train.sh", "p", "j", "c.py", "w", PORT="5555", SLURM_JOB_ID="1")
+    assert calls[1][2]["MASTER_PORT"] == "5555"
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "environment", "said"),
+    [
+        ("dist_train.sh", ["c.py"], {}, "usage: "),
+        ("dist_test.sh", ["c.py", "2"], {}, "usage: "),
+        ("slurm_train.sh", ["p", "j", "c.py"], {}, "usage: "),
+        ("slurm_test.sh", [], {}, "usage: "),
+        ("dist_train.sh", ["c.py", "zwei"], {}, "number of GPUS is 'zwei'"),
+        ("dist_train.sh", ["c.py", "0"], {}, "number of GPUS is '0'"),
+        ("dist_train.sh", ["c.py", "2"], {"NNODES": "2"}, "NNODES=2 needs MASTER_ADDR"),
+        ("slurm_train.sh", ["p", "j", "c", "w"], {"GPUS": "12"}, "no multiple of GPUS_PER_NODE=8"),
+    ],
+)
+def test_wrong_use_says_so_in_one_line(launch, script, arguments, environment, said):
+    done, calls = launch(script, *arguments, **environment)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "tool"),
+    [
+        ("dist_train.sh", ["c.py", "1"], "torchrun"),
+        ("slurm_train.sh", ["p", "j", "c.py", "w"], "srun"),
+    ],
+)
+def test_a_missing_launcher_is_named(launch, script, arguments, tool):
+    done, _ = launch(script, *arguments, without=[tool])
+    assert done.returncode == 2
+    assert f"no {tool} here" in done.stderr
