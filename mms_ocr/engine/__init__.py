@@ -1,0 +1,7 @@
+"""What runs a training: hooks, optimiser wrappers, schedules."""
+
+from mms_ocr.engine.hooks import ReconstructionHook
+from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper
+from mms_ocr.engine.schedule import set_iterations
+
+__all__ = ["Bf16OptimWrapper", "ReconstructionHook", "set_iterations"]

@@ -1,5 +1,21 @@
 """Encoder, pretraining and downstream models."""
 
 from mms_ocr.models.backbones import TextViT
+from mms_ocr.models.pretraining import (
+    MMS,
+    CrossAttentionDecoder,
+    MaskedPixelHead,
+    MaskedTextDataPreprocessor,
+    SelfAttentionDecoder,
+    ViewContrast,
+)
 
-__all__ = ["TextViT"]
+__all__ = [
+    "MMS",
+    "CrossAttentionDecoder",
+    "MaskedPixelHead",
+    "MaskedTextDataPreprocessor",
+    "SelfAttentionDecoder",
+    "TextViT",
+    "ViewContrast",
+]

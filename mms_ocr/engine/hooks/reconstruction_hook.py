@@ -1,0 +1,96 @@
+"""Pictures of what a pretraining run reconstructs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mms_ocr.registry import HOOKS
+from mms_ocr.visualization import reconstruction_sheet
+
+__all__ = ["ReconstructionHook", "draw_reconstructions"]
+
+
+def draw_reconstructions(samples: Sequence[BaseDataElement], scale: int = 2) -> np.ndarray:
+    """Sheet of samples that :meth:`mms_ocr.models.MMS.predict` has written to; uint8 RGB."""
+    return reconstruction_sheet(
+        [_to_array(sample.image) for sample in samples],
+        [_to_arrays(sample.masked_image) for sample in samples],
+        [_to_arrays(sample.reconstruction) for sample in samples],
+        scale,
+    )
+
+
+def _to_array(image: Tensor) -> np.ndarray:
+    return image.permute(1, 2, 0).numpy()
+
+
+def _to_arrays(images: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: _to_array(image) for name, image in images.items()}
+
+
+@HOOKS.register_module()
+class ReconstructionHook(Hook):
+    """Draws original | masked | reconstruction after every validation and test.
+
+    The first validation images are drawn under the masks of the validation, so that the pictures of
+    a run can be compared. They go to ``<work_dir>/<time stamp>/pictures/`` and to every
+    visualization backend that the config names.
+
+    Args:
+        num_images: How many validation images to draw, at least 1.
+        scale: Whole factor of enlargement.
+
+    Raises:
+        ValueError: ``num_images`` is less than 1.
+    """
+
+    priority = "LOW"
+
+    def __init__(self, num_images: int = 8, scale: int = 2) -> None:
+        if num_images < 1:
+            raise ValueError(f"num_images must be at least 1, got {num_images}")
+        self.num_images = num_images
+        self.scale = scale
+        self._samples: list[BaseDataElement] = []
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | tuple | list | None = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Keep the first samples."""
+        missing = self.num_images - len(self._samples)
+        if missing > 0 and outputs:
+            self._samples.extend(outputs[:missing])
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Draw what was kept."""
+        samples, self._samples = self._samples, []
+        self._write(runner, samples)
+
+    after_test_iter = after_val_iter
+    after_test_epoch = after_val_epoch
+
+    @master_only
+    def _write(self, runner: Runner, samples: list[BaseDataElement]) -> None:
+        if not samples:
+            return
+        sheet = draw_reconstructions(samples, self.scale)
+        folder = Path(runner.log_dir) / "pictures"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"reconstructions_{runner.iter:07d}.png"
+        if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+            raise OSError(f"{path} could not be written; is the disk full?")
+        runner.visualizer.add_image("reconstructions", sheet, step=runner.iter)
+        runner.logger.info(f"pictures of {len(samples)} reconstructions: {path}")

@@ -1,0 +1,45 @@
+"""How well removed patches are predicted, strategy by strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmengine.evaluator import BaseMetric
+
+from mms_ocr.registry import METRICS
+
+__all__ = ["MaskedError"]
+
+
+@METRICS.register_module()
+class MaskedError(BaseMetric):
+    """Error on removed patches of held-out images: the mean over images, per strategy.
+
+    Results are ``masked_error/<strategy>`` and their plain average ``masked_error/mean``, in the
+    units of the head: for normalised patches and L2, predicting a patch's mean gives about 1.
+
+    Args:
+        collect_device: ``'cpu'`` or ``'gpu'``, how results travel between processes.
+        prefix: First part of the names of the results.
+    """
+
+    default_prefix = "masked_error"
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Take the errors of a batch."""
+        self.results.extend(sample["masked_error"] for sample in data_samples)
+
+    def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
+        """Average the errors of all images.
+
+        Args:
+            results: Per image, strategy → error.
+
+        Returns:
+            Strategy → mean error, and ``mean``.
+        """
+        means = {
+            name: sum(errors[name] for errors in results) / len(results) for name in results[0]
+        }
+        return means | {"mean": sum(means.values()) / len(means)}

@@ -1,0 +1,130 @@
+"""A decoder whose mask tokens look only at the visible tokens, after CrossMAE."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mms_ocr.models.backbones.positions import sincos_positions
+from mms_ocr.models.backbones.text_vit import gather_tokens
+from mms_ocr.registry import MODELS
+
+__all__ = ["CrossAttentionDecoder"]
+
+
+class CrossAttentionBlock(nn.Module):
+    """Pre-norm block: queries attend to a memory, then a feed-forward network.
+
+    Args:
+        dim: Width of queries and memory.
+        num_heads: Heads; divides the width.
+        ffn_ratio: Hidden width of the feed-forward network over ``dim``.
+    """
+
+    def __init__(self, dim: int, num_heads: int, ffn_ratio: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm1 = nn.LayerNorm(dim, eps=1e-6)
+        self.query = nn.Linear(dim, dim)
+        self.key_value = nn.Linear(dim, 2 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-6)
+        self.ffn = nn.Sequential(
+            nn.Linear(dim, ffn_ratio * dim), nn.GELU(), nn.Linear(ffn_ratio * dim, dim)
+        )
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """Queries ``(B, M, D)`` after looking at the memory ``(B, N, D)``."""
+        query = self._split_heads(self.query(self.norm1(queries)))
+        key, value = (self._split_heads(part) for part in self.key_value(memory).chunk(2, dim=-1))
+        attended = F.scaled_dot_product_attention(query, key, value)
+        queries = queries + self.proj(attended.transpose(1, 2).flatten(2))
+        return queries + self.ffn(self.norm2(queries))
+
+    def _split_heads(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+
+
+@MODELS.register_module()
+class CrossAttentionDecoder(BaseModule):
+    """Decoder without self-attention, after CrossMAE (arXiv 2401.14391).
+
+    Mask tokens do not see one another, so any part of the removed patches can be predicted alone;
+    training on a sampled share of them costs that share of the decoder. Unlike CrossMAE's, the
+    memory carries positions of its own.
+
+    Args:
+        grid: Rows and columns of the patch grid.
+        embed_dim: Width of the encoder.
+        patch_size: Side of a patch in pixels.
+        decoder_embed_dim: Width of the decoder; a multiple of 4 and of the heads.
+        decoder_depth: Blocks.
+        decoder_num_heads: Heads.
+        ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
+        predict_share: Share of the removed patches that training predicts, in (0, 1].
+        init_cfg: Initialisation, as everywhere in MMEngine.
+
+    Raises:
+        ValueError: The share lies outside (0, 1], or the heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        grid: tuple[int, int],
+        embed_dim: int,
+        patch_size: int = 4,
+        decoder_embed_dim: int = 256,
+        decoder_depth: int = 4,
+        decoder_num_heads: int = 8,
+        ffn_ratio: int = 4,
+        predict_share: float = 1.0,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        if not 0 < predict_share <= 1:
+            raise ValueError(f"predict_share must lie in (0, 1], got {predict_share}")
+        if decoder_embed_dim % decoder_num_heads:
+            raise ValueError(
+                f"{decoder_num_heads} heads do not divide decoder_embed_dim={decoder_embed_dim}"
+            )
+        self.grid = (grid[0], grid[1])
+        self.predict_share = predict_share
+        self.embed = nn.Linear(embed_dim, decoder_embed_dim)
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, decoder_embed_dim))
+        positions = sincos_positions(self.grid, decoder_embed_dim)
+        self.register_buffer("positions", positions[None], persistent=False)
+        self.positions: Tensor
+        self.memory_norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        self.blocks = nn.ModuleList(
+            CrossAttentionBlock(decoder_embed_dim, decoder_num_heads, ffn_ratio)
+            for _ in range(decoder_depth)
+        )
+        self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * 3)
+
+    def init_weights(self) -> None:
+        """Initialise; mask token normal with standard deviation 0.02."""
+        super().init_weights()
+        nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, tokens: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+        """Predict patches from the tokens of others.
+
+        Args:
+            tokens: From the encoder, ``(B, 1 + N, C)``, class token first.
+            visible: Patch index of every token but the first, ``(B, N)``.
+            wanted: Patch indices to predict, ``(B, M)``.
+
+        Returns:
+            Pixels of the wanted patches, ``(B, M, p * p * 3)``.
+        """
+        positions = self.positions.expand(len(tokens), -1, -1)
+        memory = self.embed(tokens)
+        located = memory[:, 1:] + gather_tokens(positions, visible)
+        memory = self.memory_norm(torch.cat([memory[:, :1], located], dim=1))
+        queries = self.mask_token + gather_tokens(positions, wanted)
+        for block in self.blocks:
+            queries = block(queries, memory)
+        return self.pred(self.norm(queries))

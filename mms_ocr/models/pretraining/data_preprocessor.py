@@ -1,0 +1,168 @@
+"""From uint8 word images to normalised ones on the device, with masks for the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine import dist
+from mmengine.logging import MessageHub
+from mmengine.model import BaseDataPreprocessor
+from torch import Tensor
+
+from mms_ocr.masking import MaskGenerator, MaskViews
+from mms_ocr.registry import MODELS, TASK_UTILS
+
+__all__ = ["MaskedTextDataPreprocessor"]
+
+# Evaluation masks are drawn for blocks of this many consecutive sample indices.
+EVALUATION_BLOCK = 256
+
+
+def mixed_seed(*parts: int) -> int:
+    """A seed for :class:`torch.Generator` in which every part changes everything."""
+    state = np.random.SeedSequence([part % 2**32 for part in parts]).generate_state(2)
+    return int(state[0]) << 31 | int(state[1]) >> 1
+
+
+@MODELS.register_module()
+class MaskedTextDataPreprocessor(BaseDataPreprocessor):
+    """Moves word images to the device, normalises them, and draws the masks of the batch there.
+
+    In training, masks depend on the seed, the rank and the iteration, and on nothing that would
+    have to be stored: a resumed run draws the masks that it would have drawn. In evaluation every
+    image gets one view per strategy, whose masks depend on the seed and the image's ``sample_idx``
+    only, so that errors can be compared between runs, batch sizes and numbers of processes.
+
+    Args:
+        mask_generator: A mask generator or its config.
+        mean: Per channel, in the order of the model's input, on the scale of 0 to 255.
+        std: Likewise.
+        bgr_to_rgb: Swap the channels, as pipelines give BGR.
+        seed: Of the masks; None takes the seed of the run, which is torch's initial one.
+        non_blocking: Whether moving to the device may overlap with computing.
+    """
+
+    def __init__(
+        self,
+        mask_generator: MaskGenerator | dict[str, Any],
+        mean: Sequence[float] = (127.5, 127.5, 127.5),
+        std: Sequence[float] = (127.5, 127.5, 127.5),
+        bgr_to_rgb: bool = True,
+        seed: int | None = None,
+        non_blocking: bool = True,
+    ) -> None:
+        super().__init__(non_blocking=non_blocking)
+        self.mask_generator: MaskGenerator = (
+            TASK_UTILS.build(mask_generator) if isinstance(mask_generator, dict) else mask_generator
+        )
+        self.bgr_to_rgb = bgr_to_rgb
+        self.seed = seed
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self._generators: dict[str, torch.Generator] = {}
+        self._drawn_at = (-1, 0)
+        self._evaluation_blocks: dict[tuple[int, int, str], Tensor] = {}
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Prepare a batch.
+
+        Args:
+            data: ``inputs``, uint8 images ``(3, H, W)`` in a list or ``(B, 3, H, W)``, and
+                optionally ``data_samples``.
+            training: Draw training masks; otherwise one view per strategy, the same every time.
+
+        Returns:
+            ``inputs``, float32 ``(B, 3, H, W)`` on the device; ``data_samples`` as given;
+            ``masks``, a :class:`~mms_ocr.masking.MaskViews`.
+
+        Raises:
+            ValueError: The images of the batch differ in size.
+        """
+        inputs = data["inputs"]
+        if not isinstance(inputs, Tensor):
+            sizes = {tuple(image.shape) for image in inputs}
+            if len(sizes) > 1:
+                raise ValueError(
+                    f"images of one batch differ in size ({sorted(sizes)}); add "
+                    "dict(type='mms_ocr.ResizeWordImage') to the pipeline"
+                )
+            inputs = torch.stack(list(inputs))
+        inputs = self.cast_data(inputs)
+        if self.bgr_to_rgb:
+            inputs = inputs.flip(1)
+        inputs = (inputs.float() - self.mean) / self.std
+        samples = data.get("data_samples")
+        masks = (
+            self._training_masks(len(inputs), inputs.device)
+            if training
+            else self._evaluation_masks(_sample_indices(samples, len(inputs)), inputs.device)
+        )
+        return {"inputs": inputs, "data_samples": samples, "masks": masks}
+
+    def denormalise(self, images: Tensor) -> Tensor:
+        """Images as people see them: RGB ``(B, 3, H, W)``, uint8, from normalised ones."""
+        pixels = images.float() * self.std + self.mean
+        pixels = pixels if self.bgr_to_rgb else pixels.flip(1)
+        return pixels.round().clamp(0, 255).byte()
+
+    def _generator(self, device: torch.device, *parts: int) -> torch.Generator:
+        key = str(device)
+        if key not in self._generators:
+            # Devices without generators of their own draw on the CPU.
+            drawing = device if device.type in ("cpu", "cuda") else torch.device("cpu")
+            self._generators[key] = torch.Generator(drawing)
+        seed = torch.initial_seed() if self.seed is None else self.seed
+        return self._generators[key].manual_seed(mixed_seed(seed, seed >> 32, *parts))
+
+    def _training_masks(self, batch_size: int, device: torch.device) -> MaskViews:
+        iteration = int(MessageHub.get_current_instance().get_info("iter", 0))
+        last, repeats = self._drawn_at
+        # Outside of a Runner nobody counts iterations: count the calls.
+        repeats = repeats + 1 if iteration == last else 0
+        self._drawn_at = (iteration, repeats)
+        rng = self._generator(device, dist.get_rank(), iteration, repeats)
+        return self.mask_generator.views(batch_size, device, rng)
+
+    def _evaluation_masks(self, indices: list[int], device: torch.device) -> MaskViews:
+        strategies = self.mask_generator.each_strategy()
+        masks = []
+        for number, strategy in enumerate(strategies):
+            rows = [
+                self._evaluation_block(index // EVALUATION_BLOCK, number, strategy, device)[
+                    index % EVALUATION_BLOCK
+                ]
+                for index in indices
+            ]
+            masks.append(torch.stack(rows))
+        names = getattr(self.mask_generator, "names", (strategies[0].name,))
+        count = len(strategies)
+        return MaskViews(
+            masks=tuple(masks),
+            strategies=tuple(torch.full((len(indices),), i, device=device) for i in range(count)),
+            names=names,
+            weights=(1 / count,) * count,
+            num_removed=tuple(strategy.num_removed for strategy in strategies),
+            guaranteed=names,
+        )
+
+    def _evaluation_block(
+        self, block: int, number: int, strategy: MaskGenerator, device: torch.device
+    ) -> Tensor:
+        key = (block, number, str(device))
+        if key not in self._evaluation_blocks:
+            if len(self._evaluation_blocks) > 64:
+                self._evaluation_blocks.clear()
+            # Drawn on the CPU, so that every device evaluates the same masks.
+            rng = self._generator(torch.device("cpu"), 2**32 - 1, block, number)
+            masks = strategy(EVALUATION_BLOCK, "cpu", rng)
+            self._evaluation_blocks[key] = masks.to(device)
+        return self._evaluation_blocks[key]
+
+
+def _sample_indices(samples: Sequence[Any] | None, batch_size: int) -> list[int]:
+    if samples is None:
+        return list(range(batch_size))
+    return [int(sample.get("sample_idx", i)) for i, sample in enumerate(samples)]

@@ -1,0 +1,88 @@
+"""MAE's decoder: self-attention over visible tokens and mask tokens together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmpretrain.models.necks import MAEPretrainDecoder
+from torch import Tensor
+
+from mms_ocr.models.backbones.positions import sincos_positions
+from mms_ocr.models.backbones.text_vit import gather_tokens
+from mms_ocr.registry import MODELS
+
+__all__ = ["SelfAttentionDecoder"]
+
+
+@MODELS.register_module()
+class SelfAttentionDecoder(MAEPretrainDecoder):
+    """MMPretrain's MAE decoder (arXiv 2111.06377) on a rectangular grid.
+
+    Parameters are named as there. The output layer runs for the wanted patches only.
+
+    Args:
+        grid: Rows and columns of the patch grid.
+        embed_dim: Width of the encoder.
+        patch_size: Side of a patch in pixels.
+        decoder_embed_dim: Width of the decoder.
+        decoder_depth: Layers.
+        decoder_num_heads: Heads.
+        **kwargs: Further arguments of ``MAEPretrainDecoder``.
+    """
+
+    predict_share = 1.0
+
+    def __init__(
+        self,
+        grid: tuple[int, int],
+        embed_dim: int,
+        patch_size: int = 4,
+        decoder_embed_dim: int = 512,
+        decoder_depth: int = 8,
+        decoder_num_heads: int = 16,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            num_patches=grid[0] * grid[1],
+            patch_size=patch_size,
+            embed_dim=embed_dim,
+            decoder_embed_dim=decoder_embed_dim,
+            decoder_depth=decoder_depth,
+            decoder_num_heads=decoder_num_heads,
+            **kwargs,
+        )
+        self.grid = (grid[0], grid[1])
+        self._set_positions()
+
+    def _set_positions(self) -> None:
+        positions = self.decoder_pos_embed
+        positions.data.zero_()
+        positions.data[0, 1:].copy_(sincos_positions(self.grid, positions.shape[-1]))
+
+    def init_weights(self) -> None:
+        """Initialise as MMPretrain does, with the positions of the true grid."""
+        # MAEPretrainDecoder would copy the positions of a square.
+        super(MAEPretrainDecoder, self).init_weights()
+        self._set_positions()
+        torch.nn.init.normal_(self.mask_token, std=0.02)
+
+    def forward(self, tokens: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+        """Predict patches from the tokens of others.
+
+        Args:
+            tokens: From the encoder, ``(B, 1 + N, C)``, class token first.
+            visible: Patch index of every token but the first, ``(B, N)``.
+            wanted: Patch indices to predict, ``(B, M)``.
+
+        Returns:
+            Pixels of the wanted patches, ``(B, M, p * p * 3)``.
+        """
+        tokens = self.decoder_embed(tokens)
+        patches = self.mask_token.to(tokens.dtype).repeat(len(tokens), self.num_patches, 1)
+        index = visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
+        patches = patches.scatter(1, index, tokens[:, 1:])
+        hidden = torch.cat([tokens[:, :1], patches], dim=1) + self.decoder_pos_embed
+        for block in self.decoder_blocks:
+            hidden = block(hidden)
+        return self.decoder_pred(self.decoder_norm(gather_tokens(hidden, wanted + 1)))

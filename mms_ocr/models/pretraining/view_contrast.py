@@ -1,0 +1,96 @@
+"""Contrastive term between the views of an image under different masks."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed.nn.functional as distributed
+from mmengine import dist
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mms_ocr.registry import MODELS
+
+__all__ = ["ViewContrast", "view_contrast_loss"]
+
+
+def view_contrast_loss(
+    anchors: Tensor, candidates: Tensor, image_of_candidate: Tensor, first: int, temperature: float
+) -> Tensor:
+    """InfoNCE with several positives (after SupCon, arXiv 2004.11362), averaged over the anchors.
+
+    Args:
+        anchors: Unit vectors, ``(A, D)``.
+        candidates: Unit vectors, ``(N, D)``; the anchors stand at ``first`` to ``first + A``.
+        image_of_candidate: The image of every candidate, ``(N,)``; candidates of one image are
+            positives of each other.
+        first: Where the anchors stand.
+        temperature: Divides the cosine similarities, above 0.
+
+    Returns:
+        Scalar, at least 0.
+    """
+    position = torch.arange(first, first + len(anchors), device=anchors.device)
+    itself = position[:, None] == torch.arange(len(candidates), device=anchors.device)
+    logits = (anchors @ candidates.t() / temperature).masked_fill(itself, float("-inf"))
+    positive = (image_of_candidate[position][:, None] == image_of_candidate) & ~itself
+    log_prob = logits.log_softmax(dim=1).masked_fill(~positive, 0)
+    return -(log_prob.sum(dim=1) / positive.sum(dim=1)).mean()
+
+
+@MODELS.register_module()
+class ViewContrast(BaseModule):
+    """Pulls the views of one image together and pushes other images of the global batch away.
+
+    Args:
+        embed_dim: Width of the encoder.
+        dim: Width of the space in which views are compared.
+        temperature: Of the softmax over similarities.
+        weight: Of the term in the total loss.
+
+    Raises:
+        ValueError: Temperature or weight is not positive.
+    """
+
+    def __init__(
+        self, embed_dim: int, dim: int = 128, temperature: float = 0.2, weight: float = 0.1
+    ) -> None:
+        super().__init__()
+        if temperature <= 0 or weight <= 0:
+            raise ValueError(
+                f"temperature and weight must be positive, got {temperature} and {weight}"
+            )
+        self.temperature = temperature
+        self.weight = weight
+        self.projector = nn.Sequential(
+            nn.Linear(embed_dim, embed_dim), nn.GELU(), nn.Linear(embed_dim, dim)
+        )
+
+    def forward(self, views: list[Tensor]) -> Tensor:
+        """Weighted loss of the views of a batch.
+
+        Args:
+            views: Per view, tokens of the visible patches, ``(B, 1 + N, C)``; the class token,
+                which comes first, is left out of the average that stands for the view.
+
+        Returns:
+            Scalar.
+
+        Raises:
+            ValueError: There is only one view.
+        """
+        if len(views) < 2:
+            raise ValueError(
+                "the contrastive term compares views of an image and there is only one; use "
+                "MultiMask with mode='joint' and at least two strategies"
+            )
+        embedded = [self.projector(tokens[:, 1:].mean(dim=1)).float() for tokens in views]
+        anchors = nn.functional.normalize(torch.cat(embedded), dim=1)
+        batch_size = len(views[0])
+        image = torch.arange(batch_size, device=anchors.device).repeat(len(views))
+        rank, world_size = dist.get_rank(), dist.get_world_size()
+        candidates = anchors
+        if world_size > 1:
+            candidates = torch.cat(distributed.all_gather(anchors))
+            image = torch.cat([image + batch_size * other for other in range(world_size)])
+        loss = view_contrast_loss(anchors, candidates, image, rank * len(anchors), self.temperature)
+        return self.weight * loss
