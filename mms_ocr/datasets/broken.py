@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.utils.data import get_worker_info
 __all__ = ["BrokenCounter"]
 
 _ROWS = 256  # more loader workers than this would share rows, and lose a count now and then
-_JUDGED_READS = 1000
+_SAMPLE = 1000
 
 
 class BrokenCounter:
@@ -24,8 +25,9 @@ class BrokenCounter:
     Args:
         max_share: The largest share of broken images, in ``[0, 1]``, that is passed over.
         name: The data set, in the words of error messages.
-        length: Images in the data set. The share is judged from the 1,000th read on, or after as
-            many reads as there are images.
+        length: Images in the data set. Up to 1,000 of them, each pass may meet
+            ``max_share * length`` broken ones. Of more, the images read are a sample: it is judged
+            from its 1,000th on, with four standard deviations left to chance.
 
     Raises:
         ValueError: ``max_share`` is outside ``[0, 1]``.
@@ -36,7 +38,7 @@ class BrokenCounter:
             raise ValueError(f"max_broken is a share in [0, 1], got {max_share}")
         self.max_share = max_share
         self.name = name
-        self._judged_from = min(_JUDGED_READS, length)
+        self._length = length
         self._shared = torch.zeros(_ROWS, 2, dtype=torch.int64).share_memory_()
         self._counts = self._shared.numpy()
 
@@ -73,7 +75,7 @@ class BrokenCounter:
         """
         self._counts[_row(), 1] += 1
         broken, read = self.num_broken, self.num_read
-        if read >= self._judged_from and broken > self.max_share * read:
+        if broken > self._accepted(read):
             raise RuntimeError(
                 f"{broken:,} of {read:,} images read from {self.name} are broken, more than "
                 f"max_broken={self.max_share:g} allows; the last: {reason}"
@@ -85,6 +87,15 @@ class BrokenCounter:
                 logger="current",
                 level=logging.WARNING,
             )
+
+    def _accepted(self, read: int) -> float:
+        """How many images may be broken among so many read."""
+        if self._length <= _SAMPLE:
+            return self.max_share * self._length * math.ceil(read / self._length)
+        if read < _SAMPLE:
+            return math.inf
+        expected = self.max_share * read
+        return expected + 4 * math.sqrt(expected)
 
 
 def _row() -> int:

@@ -100,8 +100,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
         _check_size(image.height, image.width, max_pixels)
-        image = ImageOps.exif_transpose(image)
-        rgb = _to_rgb(image)
+        rgb = _to_rgb(ImageOps.exif_transpose(image))
     except BrokenImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files

@@ -174,6 +174,6 @@ class WordImageDataset(Dataset):
             kept = np.arange(min(indices, available))
         else:
             kept = np.asarray(indices, dtype=np.int64)
-            if len(kept) and not (0 <= kept.min() and kept.max() < available):
+            if len(kept) and not (kept.min() >= 0 and kept.max() < available):
                 raise ValueError(f"indices lead out of [0, {available})")
         return kept if chosen is None else chosen[kept]

@@ -59,18 +59,17 @@ class _OpenFile:
 
 # LMDB forbids to open a file twice in a process, and to use one opened before a fork: so all
 # sources of a process share what is open here (by real path, as long as a source holds it), and a
-# forked child leaves the parent's alone, without even closing it.
+# forked child closes its copies and opens the files anew.
 _open_files: WeakValueDictionary[str, _OpenFile] = WeakValueDictionary()
-_left_to_parent: list[_OpenFile] = []
 
 
-def _after_fork() -> None:
-    global _open_files
-    _left_to_parent.extend(_open_files.values())
-    _open_files = WeakValueDictionary()
+def _close_after_fork() -> None:
+    for opened in list(_open_files.values()):
+        opened.environment.close()  # without a lock file, the parent does not notice
+    _open_files.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(after_in_child=_close_after_fork)
 
 
 def _open(file: str) -> _OpenFile:
@@ -88,7 +87,8 @@ def _open(file: str) -> _OpenFile:
     try:
         opened = _OpenFile(real)
     except lmdb.Error as error:
-        raise ValueError(f"cannot open {file!r} as an LMDB: {_reason(error)}") from error
+        reason = _reason(error).removeprefix(f"{real}: ")
+        raise ValueError(f"cannot open {file!r} as an LMDB: {reason}") from error
     _open_files[real] = opened
     return opened
 
@@ -175,10 +175,9 @@ class LmdbSource(ImageSource):
     def _opened(self) -> _OpenFile:
         process = os.getpid()
         if self._handle is None or self._handle_process != process:
-            try:
-                self._handle = _open(self._file)
-            except FileNotFoundError:
+            if not os.path.isfile(self._file):
                 raise SourceChangedError(f"LMDB {self.path!r} vanished while it was in use")
+            self._handle = _open(self._file)
             self._handle_process = process
         return self._handle
 

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pickle
+import random
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+from made_images import encode, lmdb_entries, word_pixels, write_lmdb
+
+from mms_ocr.datasets.sources import (
+    BrokenImageError,
+    FolderSource,
+    JsonlSource,
+    LmdbSource,
+    SourceChangedError,
+    open_source,
+)
+from mms_ocr.datasets.sources.names import CompactNames
+
+KINDS = ["folder", "lmdb", "jsonl"]
+IMAGES = [encode(word_pixels(number)) for number in range(7)]
+LABELS = [f"wört {number}" for number in range(7)]
+
+
+def read_all(path: str) -> list[bytes]:
+    source = open_source(path)
+    return [source.read(index).data for index in range(len(source))]
+
+
+def read_from(source) -> list[bytes]:
+    return [source.read(index).data for index in range(len(source))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gives_back_what_was_written(make_source, kind):
+    path = make_source(kind, IMAGES)
+    source = open_source(path)
+    assert type(source) is dict(folder=FolderSource, lmdb=LmdbSource, jsonl=JsonlSource)[kind]
+    assert len(source) == 7
+    # The folder's order is that of its sorted paths: part0/000, part0/003, part0/006, part1/001, …
+    order = [0, 3, 6, 1, 4, 2, 5] if kind == "folder" else range(7)
+    assert [source.read(index).data for index in range(7)] == [IMAGES[i] for i in order]
+    assert source.read(2).name == source.name(2)
+    assert source.read(2).name.startswith(str(path if kind != "jsonl" else path.parent))
+    assert source.read(2).text is None
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
+def test_labels_are_read_where_asked_for(make_source, kind):
+    source = open_source(make_source(kind, IMAGES, LABELS))
+    source.check_labels()
+    assert [source.read(index, labelled=True).text for index in range(7)] == LABELS
+    assert source.read(0).text is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_missing_labels_are_an_error(make_source, kind):
+    source = open_source(make_source(kind, IMAGES))
+    with pytest.raises(ValueError, match="labelled=False"):
+        source.check_labels()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_used_source_works_in_another_process(make_source, kind, method):
+    source = open_source(make_source(kind, IMAGES))
+    here = read_from(source)
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        assert pool.submit(read_from, source).result() == here
+    assert read_from(source) == here
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_file_serves_several_sources_of_a_process(make_source, kind):
+    path = make_source(kind, IMAGES)
+    first, second = open_source(path), open_source(os.path.join(path.parent, ".", path.name))
+    copy = pickle.loads(pickle.dumps(first))
+    for index in range(7):
+        assert first.read(index).data == second.read(index).data == copy.read(index).data
+
+
+def test_one_lmdb_is_read_by_two_processes_at_once(make_source):
+    path = str(make_source("lmdb", IMAGES))
+    held_open = open_source(path)
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert list(pool.map(read_all, [path, path])) == [IMAGES, IMAGES]
+    assert held_open.read(0).data == IMAGES[0]
+
+
+def test_an_lmdb_can_be_one_file(tmp_path, make_source):
+    folder = make_source("lmdb", IMAGES)
+    file = tmp_path / "single"
+    os.rename(folder / "data.mdb", file)
+    assert read_all(file) == IMAGES
+
+
+def test_an_lmdb_with_other_keys(tmp_path):
+    entries = {"image_hr-000000001": IMAGES[0], "num-samples": b"1"}
+    source = LmdbSource(str(write_lmdb(tmp_path / "z.lmdb", entries)), image_key="image_hr-%09d")
+    assert source.read(0).data == IMAGES[0]
+
+
+def test_a_new_lmdb_of_the_same_name_is_read_anew(make_source, tmp_path):
+    path = make_source("lmdb", IMAGES[:2])
+    source = open_source(path)
+    assert len(source) == 2
+    del source
+    (path / "data.mdb").unlink()
+    write_lmdb(path, lmdb_entries(IMAGES[2:]))
+    assert read_all(path) == IMAGES[2:]
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+def one_line(error) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_missing_path(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no data at .*nowhere") as error:
+        open_source(tmp_path / "nowhere")
+    one_line(error)
+
+
+def test_empty_folder(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(ValueError, match="holds no image files") as error:
+        open_source(tmp_path)
+    assert str(tmp_path) in one_line(error)
+
+
+def test_lmdb_folder_without_data(tmp_path):
+    (tmp_path / "words.lmdb").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no file .*data\.mdb"):
+        open_source(tmp_path / "words.lmdb")
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"image-000000001": b"x"}, "no key 'num-samples'"),
+        ({"image-000000001": b"x", "num-samples": b"many"}, "not a positive number"),
+        ({"image-000000001": b"x", "num-samples": b"0"}, "not a positive number"),
+        ({"image-000000001": b"x", "num-samples": b"2"}, "no key 'image-000000002'"),
+    ],
+)
+def test_lmdb_of_another_make(tmp_path, entries, message):
+    path = write_lmdb(tmp_path / "words.lmdb", entries)
+    with pytest.raises(ValueError, match=message) as error:
+        open_source(path)
+    assert str(path) in one_line(error)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 5000, 0.5, 0.99])
+def test_truncated_lmdb(tmp_path, kept):
+    path = write_lmdb(tmp_path / "words.lmdb", lmdb_entries(IMAGES * 20))
+    data = (path / "data.mdb").read_bytes()
+    kept = int(kept * len(data)) if isinstance(kept, float) else kept
+    (path / "data.mdb").write_bytes(data[:kept])
+    with pytest.raises(ValueError, match=r"truncated|cannot open") as error:
+        open_source(path)
+    assert str(path) in one_line(error)
+
+
+def test_garbage_for_an_lmdb(tmp_path):
+    path = tmp_path / "words.lmdb"
+    path.write_bytes(random.Random(0).randbytes(1 << 16))
+    with pytest.raises(ValueError, match=r"cannot open .* as an LMDB") as error:
+        open_source(path)
+    one_line(error)
+
+
+@pytest.mark.parametrize("missing", ["image-000000003", "label-000000003"])
+def test_missing_keys_are_broken_images(tmp_path, missing):
+    entries = lmdb_entries(IMAGES, LABELS)
+    del entries[missing]
+    source = open_source(write_lmdb(tmp_path / "words.lmdb", entries))
+    with pytest.raises(BrokenImageError, match=missing):
+        source.read(2, labelled=True)
+    assert source.read(3, labelled=True).text == LABELS[3]
+
+
+def test_lmdb_that_shrinks_while_in_use(tmp_path):
+    path = write_lmdb(tmp_path / "words.lmdb", lmdb_entries(IMAGES * 20))
+    source = open_source(path)
+    source.read(0)
+    os.truncate(path / "data.mdb", 8192)
+    with pytest.raises(SourceChangedError, match="shrank while it was in use"):
+        source.read(100)
+
+
+def test_lmdb_that_vanishes_while_in_use(make_source):
+    path = make_source("lmdb", IMAGES)
+    source = open_source(path)
+    copy = pickle.dumps(source)
+    (path / "data.mdb").unlink()
+    with pytest.raises(SourceChangedError, match="deleted while it was in use"):
+        source.read(0)
+    del source
+    with pytest.raises(SourceChangedError, match="vanished while it was in use"):
+        pickle.loads(copy).read(0)
+
+
+@pytest.mark.parametrize("kind", ["folder", "jsonl"])
+def test_files_that_vanish_while_in_use(make_source, kind):
+    path = make_source(kind, IMAGES)
+    source = open_source(path)
+    os.unlink(source.name(1))
+    with pytest.raises(BrokenImageError, match="No such file") as error:
+        source.read(1)
+    one_line(error)
+    source.read(2)
+    root = path if kind == "folder" else path.parent
+    os.rename(root, str(root) + "-gone")
+    with pytest.raises(SourceChangedError, match="vanished"):
+        source.read(2)
+
+
+def test_annotations_that_shrink_or_change_while_in_use(make_source):
+    path = make_source("jsonl", IMAGES * 10)
+    source, copy = open_source(path), pickle.dumps(open_source(path))
+    os.truncate(path, 60)
+    with pytest.raises(SourceChangedError, match="shrank"):
+        source.read(69)
+    with pytest.raises(SourceChangedError, match="rewritten"):
+        pickle.loads(copy).read(0)
+
+
+@pytest.mark.parametrize("kind", ["folder", "jsonl"])
+def test_empty_image_files_are_broken(make_source, kind):
+    source = open_source(make_source(kind, [*IMAGES, b""]))
+    broken = [i for i in range(8) if source.name(i).endswith(("7.png", "007.png"))]
+    with pytest.raises(BrokenImageError, match="the file is empty"):
+        source.read(broken[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("not json", "not JSON: 'not json'"),
+        ("[1, 2]", "not a JSON object with a 'filename'"),
+        ('{"text": "You"}', "not a JSON object with a 'filename'"),
+        ('{"filename": ""}', "not a JSON object with a 'filename'"),
+        ('{"filename": "a.png", "text": 5}', "'text' is no string"),
+        ('{"filename": "../a.png"}', "leads out of the data root"),
+        ('{"filename": "x/../../a.png"}', "leads out of the data root"),
+        ('{"filename": "/etc/hosts"}', "leads out of the data root"),
+    ],
+)
+def test_malformed_lines_are_named(tmp_path, line, message):
+    path = tmp_path / "words.jsonl"
+    path.write_text('{"filename": "a.png"}\n\n' + line + "\n")
+    with pytest.raises(ValueError, match=message) as error:
+        open_source(path)
+    assert f"{path}, line 3" in one_line(error)
+
+
+def test_malformed_lines_late_in_a_file_are_broken_images(tmp_path):
+    path = tmp_path / "words.jsonl"
+    path.write_text('{"filename": "a.png"}\n' * 12_000 + "{\n" + '{"filename": "b.png"}')
+    source = open_source(path)
+    assert len(source) == 12_002
+    with pytest.raises(BrokenImageError, match="line 12001: not JSON"):
+        source.read(12_000)
+    assert source.name(12_001) == str(tmp_path / "b.png")
+
+
+def test_annotations_without_lines(tmp_path):
+    path = tmp_path / "words.jsonl"
+    path.write_text("\n \n")
+    with pytest.raises(ValueError, match="has no lines"):
+        open_source(path)
+
+
+def test_data_root(tmp_path, make_source):
+    path = make_source("jsonl", IMAGES)
+    moved = path.rename(tmp_path / "elsewhere.jsonl")
+    assert open_source(moved, str(path.parent)).read(4).data == IMAGES[4]
+    with pytest.raises(FileNotFoundError, match=r"there is no data root"):
+        open_source(moved, str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n"])
+def test_lines_are_found_whatever_stands_between_them(tmp_path, monkeypatch, end):
+    from mms_ocr.datasets.sources import jsonl
+
+    monkeypatch.setattr(jsonl, "_CHUNK", 50)  # lines and empty lines lie across chunks
+    rng = random.Random(len(end))
+    names = [f"{'x' * rng.randrange(1, 30)}{number}.png" for number in range(100)]
+    lines = []
+    for name in names:
+        lines += [rng.choice(["", " ", "\r", ""])] * rng.randrange(3)
+        lines.append(json.dumps(dict(filename=name)))
+    path = tmp_path / "words.jsonl"
+    path.write_bytes(("\n".join(lines) + end).encode())
+    source = JsonlSource(str(path))
+    assert [os.path.basename(source.name(index)) for index in range(len(source))] == names
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 1000])
+def test_compact_names(count):
+    names = [f"folder{number // 7}/wörd_{number}\udcff.jpg" for number in range(count)]
+    compact = pickle.loads(pickle.dumps(CompactNames(iter(names))))
+    assert [compact[index] for index in range(len(compact))] == names
+    with pytest.raises(IndexError):
+        compact[count]
