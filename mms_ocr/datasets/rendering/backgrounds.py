@@ -1,6 +1,7 @@
 """What a word stands on: flat colour, gradients, stains, textures, sign edges, image crops.
 
-Images are float32 BGR ``(H, W, 3)`` in [0, 255].
+Images are float32 BGR ``(H, W, 3)`` in [0, 255]. What OpenCV draws or resizes is uint8: it then
+computes with integers, and every machine gives the same picture.
 """
 
 from __future__ import annotations
@@ -72,8 +73,10 @@ class BackgroundImages:
         part = image[top : top + crop_h, left : left + crop_w]
         if rng.random() < 0.5:
             part = part[:, ::-1]
-        mode = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-        return cv2.resize(np.ascontiguousarray(part), (width, height), interpolation=mode).astype(
+        part = np.ascontiguousarray(part)
+        if scale > 1.2:
+            part = cv2.GaussianBlur(part, (0, 0), 0.4 * scale)
+        return cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(
             np.float32
         )
 
@@ -81,8 +84,16 @@ class BackgroundImages:
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> NDArray:
     """``(H, W)`` noise in [-1, 1] that changes over about ``cell`` pixels."""
     rows, columns = max(2, math.ceil(height / cell) + 1), max(2, math.ceil(width / cell) + 1)
-    coarse = rng.random((rows, columns), np.float32) * 2 - 1
-    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    return _enlarge(rng, rows, columns, height, width) * np.float32(2 / 255) - 1
+
+
+def _enlarge(
+    rng: np.random.Generator, rows: int, columns: int, height: int, width: int
+) -> NDArray:
+    """``(H, W)`` float32 whole numbers from 0 to 255, interpolated between random ones."""
+    coarse = np.frombuffer(rng.bytes(rows * columns), np.uint8).reshape(rows, columns)
+    fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    return fine.astype(np.float32)
 
 
 def ramp(rng: np.random.Generator, height: int, width: int) -> NDArray:
@@ -124,7 +135,7 @@ def _colour(rng: np.random.Generator, settings: RenderSettings) -> NDArray:
     # Dark and light signs are commoner than middle greys.
     draw = rng.random()
     middle = 0.5 - 0.5 * math.cos(math.pi * draw)
-    target = 0.04 + 0.92 * (0.6 * draw + 0.4 * middle)
+    target = 0.03 + 0.94 * (0.3 * draw + 0.7 * middle)
     return colour_of_luma(rng, target, settings.saturation) * np.float32(255)
 
 
@@ -145,22 +156,22 @@ def _add_grain(rng: np.random.Generator, picture: Image) -> None:
     cells = (1.2 + 1.5 * rng.random(), (1.2 + 1.5 * rng.random()) * stretch)
     along_x = rng.random() < 0.6
     cell_y, cell_x = cells if along_x else cells[::-1]
-    shape = max(2, math.ceil(height / cell_y)), max(2, math.ceil(width / cell_x))
-    coarse = rng.random(shape, np.float32) - np.float32(0.5)
-    grain = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    picture += grain[..., None] * np.float32(12 + 40 * rng.random())
+    rows, columns = max(2, math.ceil(height / cell_y)), max(2, math.ceil(width / cell_x))
+    grain = _enlarge(rng, rows, columns, height, width) - np.float32(127.5)
+    picture += grain[..., None] * np.float32((12 + 40 * rng.random()) / 255)
 
 
 def _add_stripes(rng: np.random.Generator, picture: Image) -> None:
     height, width = picture.shape[:2]
     period = height * (0.08 + 0.35 * rng.random())
     angle = rng.random() * math.pi if rng.random() < 0.5 else (rng.random() < 0.5) * math.pi / 2
-    x = np.arange(width, dtype=np.float32) * np.float32(math.cos(angle) * 2 * math.pi / period)
-    y = np.arange(height, dtype=np.float32) * np.float32(math.sin(angle) * 2 * math.pi / period)
+    x = np.arange(width) * (math.cos(angle) * 2 * math.pi / period)
+    y = np.arange(height) * (math.sin(angle) * 2 * math.pi / period)
+    # In double precision: sines of single precision differ from processor to processor.
     wave = np.sin(x[None] + y[:, None])
     if rng.random() < 0.5:
-        wave = np.clip(wave * np.float32(4), -1, 1)
-    picture += wave[..., None] * np.float32(4 + 18 * rng.random())
+        wave = np.clip(wave * 4, -1, 1)
+    picture += (wave * (4 + 18 * rng.random())).astype(np.float32)[..., None]
 
 
 def _add_bricks(rng: np.random.Generator, picture: Image) -> None:
@@ -187,9 +198,10 @@ def _add_specks(rng: np.random.Generator, picture: Image) -> None:
     speck = np.zeros((height, width), np.uint8)
     for _ in range(int(rng.integers(6, 40))):
         at = int(rng.integers(width)), int(rng.integers(height))
-        cv2.circle(speck, at, int(rng.integers(1, 3)), int(rng.integers(80, 256)), -1)
+        tone = int(rng.integers(80, 256))
+        cv2.circle(speck, at, int(rng.integers(1, 3)), tone, -1, cv2.LINE_AA)
     strength = (20 + 50 * rng.random()) * (-1 if rng.random() < 0.5 else 1)
-    picture += cv2.blur(speck, (2, 2)).astype(np.float32)[..., None] * np.float32(strength / 255)
+    picture += speck.astype(np.float32)[..., None] * np.float32(strength / 255)
 
 
 _TEXTURES = (_add_grain, _add_grain, _add_stripes, _add_bricks, _add_specks)
@@ -198,27 +210,27 @@ _TEXTURES = (_add_grain, _add_grain, _add_stripes, _add_bricks, _add_specks)
 def _add_panel(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
     """Edges of a sign or rules, near the border where they do not meet the letters."""
     height, width = picture.shape[:2]
-    colour = tuple(_colour(rng, settings).tolist())
+    colour = _colour(rng, settings)
     reach = 0.1 * height
-    inset = [round(reach * rng.random()) for _ in range(4)]
-    slant = [round((rng.random() - 0.5) * reach * 0.7) for _ in range(4)]
-    left, top, right, bottom = inset[0], inset[1], width - 1 - inset[2], height - 1 - inset[3]
-    ends = (
-        ((left + slant[0], 0), (left - slant[0], height)),
-        ((0, top + slant[1]), (width, top - slant[1])),
-        ((right + slant[2], 0), (right - slant[2], height)),
-        ((0, bottom + slant[3]), (width, bottom - slant[3])),
-    )
-    outer = ((0, 0), (0, 0), (width, 0), (0, height))
     filled = rng.random() < 0.6
+    shape = np.zeros((height, width), np.uint8)
     for side in range(4):
+        inset, slant = round(reach * rng.random()), round((rng.random() - 0.5) * reach * 0.7)
+        thickness = 1 + int(rng.integers(3))
         if rng.random() < 0.5:
             continue
-        start, end = ends[side]
+        # The edge at the top or left; at the bottom or right it is the same, seen from there.
+        upright = side % 2 == 1
+        length = height if upright else width
+        start, end = (0, inset + slant), (length, inset - slant)
+        corners = np.array([start, end, (length, -height), (0, -height)])
+        if upright:
+            corners = corners[:, ::-1]
+        if side >= 2:
+            corners = np.array([width - 1, height - 1]) - corners
         if filled:  # beyond the edge another surface begins
-            corner = outer[side]
-            far = (corner[0], height) if side in (0, 2) else (width, corner[1])
-            near = (corner[0], 0) if side in (0, 2) else (0, corner[1])
-            cv2.fillConvexPoly(picture, np.array([start, end, far, near], np.int32), colour)
+            cv2.fillConvexPoly(shape, corners.astype(np.int32), 255, cv2.LINE_AA)
         else:
-            cv2.line(picture, start, end, colour, 1 + int(rng.integers(3)), cv2.LINE_AA)
+            ends = corners[:2].tolist()
+            cv2.line(shape, ends[0], ends[1], 255, thickness, cv2.LINE_AA)
+    picture += (shape.astype(np.float32) * np.float32(1 / 255))[..., None] * (colour - picture)

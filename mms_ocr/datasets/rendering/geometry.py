@@ -72,6 +72,7 @@ class Geometry:
 
     def forward(self, points: Floats) -> Floats:
         """Image points ``(n, 2)`` of canvas points ``(n, 2)``, x before y."""
+        points = points.astype(np.float64)
         x, y = points[:, 0] - self.middle[0], points[:, 1] - self.middle[1]
         if self.bend is not None:
             x, y = self.bend.forward(x, y)
@@ -81,28 +82,28 @@ class Geometry:
         return np.stack(moved, 1).astype(np.float32)
 
     def warp(self, canvas: NDArray, size: tuple[int, int]) -> NDArray:
-        """The canvas ``(H, W)`` or ``(H, W, C)`` as seen in an image of ``size = (width, height)``.
+        """The canvas ``(H, W)`` as seen in an image of ``size = (width, height)``.
 
         Pixel centres lie at half-integers on both sides, so the identity changes nothing. What lies
-        outside the canvas is 0.
+        outside the canvas is 0. The map is computed in double precision and rounded to 1/32 pixel,
+        and the pixels are fetched with integers, so that every machine gives the same image.
         """
-        # OpenCV counts from pixel centres, this module from the corner of the image.
-        half = translation(0.5, 0.5)
-        if self.bend is None:
-            whole = self.matrix @ translation(-self.middle[0], -self.middle[1])
-            whole = np.linalg.inv(half) @ whole @ half
-            return cv2.warpPerspective(canvas, whole, size, flags=cv2.INTER_LINEAR)
         width, height = size
-        a, b, c = (np.linalg.inv(self.matrix) @ half).astype(np.float32)
-        x = np.arange(width, dtype=np.float32)[None]
-        y = np.arange(height, dtype=np.float32)[:, None]
+        # From a pixel's number to its centre, and from there to the bent base line.
+        a, b, c = np.linalg.inv(self.matrix) @ translation(0.5, 0.5)
+        x, y = np.arange(width)[None], np.arange(height)[:, None]
+        bent_x, bent_y = a[0] * x + (a[1] * y + a[2]), b[0] * x + (b[1] * y + b[2])
         depth = c[0] * x + (c[1] * y + c[2])
-        bent_x = (a[0] * x + (a[1] * y + a[2])) / depth
-        bent_y = (b[0] * x + (b[1] * y + b[2])) / depth
-        map_x, map_y = self.bend.backward(bent_x, bent_y)
-        map_x = map_x + np.float32(self.middle[0] - 0.5)
-        map_y = map_y + np.float32(self.middle[1] - 0.5)
-        return cv2.remap(canvas, map_x, map_y, cv2.INTER_LINEAR)
+        bent_x /= depth
+        bent_y /= depth
+        if self.bend is not None:
+            bent_x, bent_y = self.bend.backward(bent_x, bent_y)
+        bent_x += self.middle[0] - 0.5
+        bent_y += self.middle[1] - 0.5
+        maps = cv2.convertMaps(
+            bent_x.astype(np.float32), bent_y.astype(np.float32), cv2.CV_16SC2
+        )
+        return cv2.remap(canvas, *maps, cv2.INTER_LINEAR)
 
 
 def translation(x: float, y: float) -> NDArray[np.float64]:

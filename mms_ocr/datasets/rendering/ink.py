@@ -43,7 +43,7 @@ def lay_ink(
         text_height: of the word in pixels; widths of outline and shadow follow it.
         settings: probabilities and strengths.
     """
-    ground = luma(picture) / 255
+    ground = luma(picture)
     ink_luma = contrasting_luma(rng, ground, settings.contrast)
     ink = colour_of_luma(rng, ink_luma, settings.saturation) * np.float32(255)
     alpha = coverage.astype(np.float32) * np.float32(1 / 255)
@@ -54,7 +54,7 @@ def lay_ink(
             other = colour_of_luma(rng, other_luma, settings.saturation) * np.float32(255)
         blend(picture, neighbours.astype(np.float32) * np.float32(1 / 255), other)
     if rng.random() < settings.shadow:
-        _drop_shadow(rng, picture, alpha, text_height)
+        _drop_shadow(rng, picture, coverage, text_height)
     if rng.random() < settings.outline:
         _outline(rng, picture, coverage, ink_luma, text_height, settings)
     if rng.random() < settings.ink_gradient:
@@ -66,22 +66,32 @@ def lay_ink(
     else:
         blend(picture, alpha, ink)
     if rng.random() < settings.emboss:
-        _emboss(rng, picture, alpha, text_height)
+        _emboss(rng, picture, coverage, text_height)
     np.clip(picture, 0, 255, out=picture)
 
 
+def _moved(ink: NDArray, length: float, angle: float) -> NDArray:
+    """``(H, W)`` ink moved by whole pixels in a direction; 0 comes in from outside."""
+    x, y = round(length * math.cos(angle)), round(length * math.sin(angle))
+    height, width = ink.shape
+    moved = np.zeros_like(ink)
+    if abs(x) < width and abs(y) < height:
+        moved[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)] = ink[
+            max(-y, 0) : height + min(-y, 0), max(-x, 0) : width + min(-x, 0)
+        ]
+    return moved
+
+
 def _drop_shadow(
-    rng: np.random.Generator, picture: Image, alpha: NDArray[np.float32], text_height: float
+    rng: np.random.Generator, picture: Image, coverage: NDArray, text_height: float
 ) -> None:
-    height, width = alpha.shape
-    distance = text_height * (0.03 + 0.1 * rng.random())
-    angle = rng.random() * 2 * math.pi
-    move = np.array([[1, 0, distance * math.cos(angle)], [0, 1, distance * math.sin(angle)]])
-    shadow = cv2.warpAffine(alpha, move, (width, height))
+    distance = max(1.0, text_height * (0.03 + 0.1 * rng.random()))
+    shadow = _moved(coverage, distance, rng.random() * 2 * math.pi)
     if rng.random() < 0.7:
         shadow = cv2.GaussianBlur(shadow, (0, 0), 0.3 + text_height * 0.05 * rng.random())
     tone = np.float32(0 if rng.random() < 0.8 else 255)
-    blend(picture, shadow * np.float32(0.3 + 0.6 * rng.random()), np.full(3, tone, np.float32))
+    alpha = shadow.astype(np.float32) * np.float32((0.3 + 0.6 * rng.random()) / 255)
+    blend(picture, alpha, np.full(3, tone, np.float32))
 
 
 def _outline(
@@ -101,13 +111,10 @@ def _outline(
 
 
 def _emboss(
-    rng: np.random.Generator, picture: Image, alpha: NDArray[np.float32], text_height: float
+    rng: np.random.Generator, picture: Image, coverage: NDArray, text_height: float
 ) -> None:
-    height, width = alpha.shape
-    soft = cv2.GaussianBlur(alpha, (0, 0), max(0.6, text_height * 0.025))
+    soft = cv2.GaussianBlur(coverage, (0, 0), max(0.6, text_height * 0.025))
     depth = max(1.0, text_height * (0.02 + 0.03 * rng.random()))
     angle = rng.random() * 2 * math.pi
-    dx, dy = depth * math.cos(angle), depth * math.sin(angle)
-    lit = cv2.warpAffine(soft, np.array([[1, 0, dx], [0, 1, dy]]), (width, height))
-    dark = cv2.warpAffine(soft, np.array([[1, 0, -dx], [0, 1, -dy]]), (width, height))
-    picture += (lit - dark)[..., None] * np.float32(40 + 60 * rng.random())
+    lit = _moved(soft, depth, angle).astype(np.float32) - _moved(soft, -depth, angle)
+    picture += lit[..., None] * np.float32((40 + 60 * rng.random()) / 255)

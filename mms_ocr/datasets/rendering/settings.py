@@ -59,9 +59,9 @@ class RenderSettings:
 
     # Ink
     contrast: tuple[float, float] = _dial(
-        (0.5, 1.0), (0.22, 1.0), (0.12, 1.0), (0.02, 1), "difference of luma, text to background"
+        (0.5, 1.0), (0.25, 1.0), (0.15, 1.0), (0.02, 1), "difference of luma, text to background"
     )
-    saturation: float = _dial(0, 0.8, 1, (0, 1), "strength of the colours")
+    saturation: float = _dial(0, 0.9, 1, (0, 1), "strength of the colours")
     ink_gradient: float = _dial(0, 0.25, 0.4, (0, 1), "probability of ink that changes along it")
     outline: float = _dial(0, 0.15, 0.25, (0, 1), "probability of an outline")
     shadow: float = _dial(0, 0.2, 0.35, (0, 1), "probability of a drop shadow")
@@ -79,6 +79,7 @@ class RenderSettings:
 
     # Light and what stands before the text
     light: float = _dial(0, 0.3, 0.6, (0, 0.95), "uneven light: share lost in the darkest corner")
+    tint: float = _dial(0, 0.1, 0.25, (0, 1), "colour cast of the light, share of a channel")
     glare: float = _dial(0, 0.07, 0.2, (0, 1), "probability of a bright reflection")
     occlusion: float = _dial(0, 0.06, 0.2, (0, 1), "probability of something across the text")
 
@@ -88,10 +89,11 @@ class RenderSettings:
         32, 18, 11, (4, 512), "text height of the smallest original, pixels"
     )
     defocus: float = _dial(0, 0.35, 0.6, (0, 1), "probability of defocus")
-    defocus_sigma: float = _dial(0, 0.045, 0.08, (0, 0.5), "defocus sigma, share of text height")
+    defocus_sigma: float = _dial(0, 0.05, 0.075, (0, 0.5), "defocus sigma, share of text height")
     motion: float = _dial(0, 0.15, 0.3, (0, 1), "probability of motion blur")
-    motion_length: float = _dial(0, 0.15, 0.3, (0, 2), "length of the motion, share of text height")
-    noise: float = _dial(0, 0.04, 0.1, (0, 0.5), "sensor noise sigma, share of the full range")
+    motion_length: float = _dial(0, 0.15, 0.25, (0, 2), "length of the motion, share of text height")
+    noise: float = _dial(0, 0.04, 0.08, (0, 0.5), "sensor noise sigma, share of the full range")
+    sharpening: float = _dial(0, 0.2, 0.3, (0, 1), "probability of over-sharpening")
     exposure: float = _dial(0, 0.15, 0.35, (0, 0.9), "change of brightness, contrast and gamma")
     jpeg: float = _dial(0, 0.6, 0.8, (0, 1), "probability of JPEG compression")
     jpeg_quality: tuple[float, float] = _dial(
