@@ -49,7 +49,8 @@ BUILD_OPERATORS = (
 # Not a shim, and not listed as one: a name in a list of MMEngine's.
 _CONFIG_MODULE = "mmengine.config.utils"
 
-_kept_alive: list[Any] = []  # torch.library objects undo their definitions when collected
+# Kept when this module is reloaded. torch.library objects undo their definitions when collected.
+_kept_alive: list[Any] = globals().get("_kept_alive", [])
 
 
 class MissingOperatorError(NotImplementedError):
@@ -64,7 +65,7 @@ class ActiveShim:
     reason: str
 
 
-_active: dict[str, ActiveShim] = {}
+_active: dict[str, ActiveShim] = globals().get("_active", {})
 
 
 def active() -> list[ActiveShim]:
@@ -73,14 +74,19 @@ def active() -> list[ActiveShim]:
 
 
 def install() -> None:
-    """Put the shims in place; a second call does nothing."""
-    if not any(isinstance(finder, _RetryFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _RetryFinder())
+    """Put the shims in place; calling it again changes nothing."""
+    # By name: those of this module before a reload are of other classes.
+    ours = {_RetryFinder.__qualname__, _MissingExtensionFinder.__qualname__}
+    others = [finder for finder in sys.meta_path if _finder_name(finder) not in ours]
+    # The second is last in line: asked only where no other finder has the compiled module.
+    sys.meta_path[:] = [_RetryFinder(), *others, _MissingExtensionFinder()]
     if _CONFIG_MODULE in sys.modules:
         _admit_config_package(sys.modules[_CONFIG_MODULE])
-    if not any(isinstance(finder, _MissingExtensionFinder) for finder in sys.meta_path):
-        # Last in line: asked only where no other finder has the compiled module.
-        sys.meta_path.append(_MissingExtensionFinder())
+
+
+def _finder_name(finder: object) -> str:
+    kind = finder if isinstance(finder, type) else type(finder)
+    return kind.__qualname__ if kind.__module__ == __name__ else ""
 
 
 def _report(name: str, reason: str) -> None:
@@ -96,6 +102,9 @@ def _report(name: str, reason: str) -> None:
 
 class _RetryFinder(importlib.abc.MetaPathFinder):
     """Finds the packages of :data:`_REPAIRS` as usual, and repairs and repeats a failed import."""
+
+    def __init__(self) -> None:
+        self._in_progress: set[str] = set()
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -128,14 +137,22 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
     def _spec_of_others(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
     ) -> importlib.machinery.ModuleSpec | None:
-        # All of them, not only the path finder: editable installs bring finders of their own.
-        for finder in sys.meta_path:
-            find_spec = getattr(finder, "find_spec", None)
-            if finder is not self and find_spec is not None:
-                spec = find_spec(fullname, path, target)
+        # All of them, not only the path finder: editable installs bring finders of their own. Some
+        # finders ask the whole line in their turn, which must not come back to us.
+        if fullname in self._in_progress:
+            return None
+        self._in_progress.add(fullname)
+        try:
+            for finder in sys.meta_path:
+                find_spec = getattr(finder, "find_spec", None)
+                if finder is self or find_spec is None:
+                    continue
+                spec: importlib.machinery.ModuleSpec | None = find_spec(fullname, path, target)
                 if spec is not None:
-                    return spec  # type: ignore[no-any-return]
-        return None
+                    return spec
+            return None
+        finally:
+            self._in_progress.discard(fullname)
 
 
 def _admit_config_package(config_utils: ModuleType) -> None:
@@ -179,8 +196,9 @@ def _ceiling_repair(error: Exception) -> contextlib.AbstractContextManager[None]
             for name, accepted in _ACCEPTED_VERSIONS.items():
                 # mmdet is only looked at where it is imported already: it may be the one refusing.
                 module = importlib.import_module(name) if name == "mmcv" else sys.modules.get(name)
-                if module is not None and _newer(module.__version__, accepted):
-                    true_versions[name] = module.__version__
+                version = getattr(module, "__version__", None)
+                if module is not None and version is not None and _newer(version, accepted):
+                    true_versions[name] = version
                     module.__version__ = accepted  # type: ignore[attr-defined]
             yield
         finally:

@@ -1,0 +1,74 @@
+import importlib
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from mmengine import registry as root
+
+from mms_ocr import registry
+
+BUILD = """
+import json, sys
+{first}
+from {package}.registry import MODELS
+from mmengine.registry import DefaultScope
+encoders = [MODELS.build(dict(type="mms_ocr.TextViT", arch="tiny"))]
+DefaultScope.get_instance("task", scope_name="{package}")
+encoders.append(MODELS.build(dict(type="mms_ocr.TextViT", arch="tiny")))
+built = [f"{{type(encoder).__module__}}.{{type(encoder).__name__}}" for encoder in encoders]
+print(json.dumps([built, "mmocr" in sys.modules]))
+"""
+
+
+def run_python(code: str, folder) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("package", ["mmengine", "mmpretrain", "mmocr", "mms_ocr"])
+def test_a_type_resolves_from_every_scope_with_nothing_imported(repository, package):
+    first = ""
+    if package in ("mmpretrain", "mmocr"):
+        pytest.importorskip(package, exc_type=ImportError)
+        # Where the package needs the shims to be imported at all, they have to come first.
+        plain = run_python(f"import {package}", repository)
+        first = "" if plain.returncode == 0 else "import mms_ocr"
+    done = run_python(BUILD.format(package=package, first=first), repository)
+
+    assert done.returncode == 0, done.stderr
+    built, mmocr_imported = json.loads(done.stdout.splitlines()[-1])
+    assert built == ["mms_ocr.models.backbones.text_vit.TextViT"] * 2
+    assert mmocr_imported == (package == "mmocr"), "an encoder must not import MMOCR"
+
+
+@pytest.mark.parametrize("name", registry.__all__)
+def test_every_registry_is_a_child_of_mmengine_s_and_knows_where_to_look(name):
+    ours = getattr(registry, name)
+    assert ours.scope == "mms_ocr"
+    assert ours.parent is getattr(root, name)
+    assert ours.name == ours.parent.name
+    # Without locations MMEngine falls back to a function that this package does not have.
+    assert ours._locations
+    for location in ours._locations:
+        importlib.import_module(location)
+
+
+def test_every_registry_that_can_be_filled_is_there():
+    parents = {
+        name
+        for name in dir(root)
+        if isinstance(getattr(root, name), root.Registry) and name.isupper()
+    }
+    left_out = {"EVALUATOR", "INFERENCERS", "MODEL_WRAPPERS", "OPTIMIZERS", "RUNNER_CONSTRUCTORS"}
+    left_out |= {"STRATEGIES", "VISBACKENDS"}
+    assert parents - set(registry.__all__) <= left_out
+    assert set(registry.__all__) <= parents
