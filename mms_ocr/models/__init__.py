@@ -9,12 +9,14 @@ from mms_ocr.models.pretraining import (
     SelfAttentionDecoder,
     ViewContrast,
 )
+from mms_ocr.models.weights import PretrainedTextViT
 
 __all__ = [
     "MMS",
     "CrossAttentionDecoder",
     "MaskedPixelHead",
     "MaskedTextDataPreprocessor",
+    "PretrainedTextViT",
     "SelfAttentionDecoder",
     "TextViT",
     "ViewContrast",

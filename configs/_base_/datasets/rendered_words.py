@@ -1,0 +1,34 @@
+# Words rendered on the fly: no files needed, the same index always gives the same image.
+pipeline = [
+    dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic"),
+    dict(type="mms_ocr.PackWordImage"),
+]
+
+train_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    collate_fn=dict(type="default_collate"),
+    sampler=dict(type="InfiniteSampler", shuffle=True),
+    dataset=dict(
+        type="mms_ocr.RenderedWordDataset", num_samples=1_000_000, seed=0, pipeline=pipeline
+    ),
+)
+
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=False,
+    collate_fn=dict(type="default_collate"),
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(type="mms_ocr.RenderedWordDataset", num_samples=2048, seed=1, pipeline=pipeline),
+)
+
+val_cfg = dict(type="ValLoop")
+val_evaluator = dict(type="mms_ocr.MaskedError")
+
+test_dataloader = val_dataloader
+test_cfg = dict(type="TestLoop")
+test_evaluator = val_evaluator

@@ -1,0 +1,31 @@
+# Unlabelled word images of your own: folders, LMDBs or JSON lines. Set the paths on the command line:
+#   python tools/train.py configs/mms/pretrain_vit_s_words.py --data PATH [PATH ...]
+# A fixed hundredth of the images is held out for validation.
+_base_ = "./rendered_words.py"
+
+pipeline = _base_.pipeline
+data_path = "data/words"
+share = 0.01
+
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.WordImageDataset",
+        path=data_path,
+        holdout=dict(share=share, part="train"),
+        pipeline=pipeline,
+    )
+)
+
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.WordImageDataset",
+        path=data_path,
+        holdout=dict(share=share, part="val"),
+        indices=4096,
+        pipeline=pipeline,
+    )
+)
+
+test_dataloader = val_dataloader

@@ -1,0 +1,3 @@
+_base_ = "./mms.py"
+
+model = dict(backbone=dict(arch="small"))

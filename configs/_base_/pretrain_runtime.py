@@ -1,0 +1,5 @@
+# What every pretraining run keeps: the best checkpoint by masked error, and pictures.
+_base_ = "./runtime.py"
+
+default_hooks = dict(checkpoint=dict(save_best="masked_error/mean", rule="less"))
+custom_hooks = [dict(type="mms_ocr.ReconstructionHook", num_images=8)]

@@ -1,0 +1,32 @@
+# AdamW, warm-up for a tenth of the run, then half a cosine: MAERec's pretraining recipe. The length is
+# in iterations; `tools/train.py --iterations N` or `--epochs N` changes it with all that follows it.
+max_iters = 80_000
+
+optim_wrapper = dict(
+    type="mms_ocr.Bf16OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1.5e-4, betas=(0.9, 0.95), weight_decay=0.05),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        custom_keys={
+            "cls_token": dict(decay_mult=0.0),
+            "mask_token": dict(decay_mult=0.0),
+        },
+    ),
+)
+
+# The learning rate is for 256 images and scales with the global batch.
+auto_scale_lr = dict(enable=True, base_batch_size=256)
+
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=max_iters // 10),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=max_iters - max_iters // 10,
+        by_epoch=False,
+        begin=max_iters // 10,
+        end=max_iters,
+    ),
+]
+
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=2000)

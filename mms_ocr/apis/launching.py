@@ -1,0 +1,130 @@
+"""What training and testing share: options, the config, the runner, and the wording of errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
+
+__all__ = ["add_shared_options", "build_runner", "read_config", "run_command"]
+
+LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+# Raised about the user's input or machine, and worded for the user.
+USER_ERRORS = (ValueError, OSError, ImportError, KeyError)
+
+
+def add_shared_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every program that builds a runner from a config."""
+    parser.add_argument("config", help="config file")
+    parser.add_argument(
+        "--work-dir",
+        help="folder of logs and checkpoints (default: work_dirs/<name of the config>)",
+    )
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        metavar="PATH",
+        help="word images to use: folders, LMDBs or JSON-lines files",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="change any setting of the config, such as train_dataloader.batch_size=64",
+    )
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="job launcher")
+    # torchrun before 2.0 passes it; it is told by the environment too.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
+
+
+def read_config(args: argparse.Namespace) -> Config:
+    """The config of the command line, with the command line's changes.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: ``--data`` is given and the config reads no files.
+    """
+    if not Path(args.config).is_file():
+        raise FileNotFoundError(f"no config file {args.config}; those that ship stand in configs/")
+    cfg = Config.fromfile(args.config)
+    cfg.launcher = args.launcher
+    if args.data:
+        set_data(cfg, args.data)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get("work_dir"):
+        cfg.work_dir = str(Path("work_dirs", Path(args.config).stem))
+    fit_to_machine(cfg)
+    return cfg
+
+
+def set_data(cfg: Config, paths: Sequence[str]) -> None:
+    """Let every data set of a config that reads files read ``paths``.
+
+    Raises:
+        ValueError: None does.
+    """
+    changed = 0
+    for part in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        dataset = (cfg.get(part) or {}).get("dataset") or {}
+        if "path" in dataset:
+            dataset["path"] = list(paths)
+            changed += 1
+    if not changed:
+        raise ValueError(
+            f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
+            "such as configs/mms/pretrain_vit_s_words.py"
+        )
+
+
+def fit_to_machine(cfg: Config) -> None:
+    """Use no more loader workers than cores, and gloo where there is no GPU."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", 1)))
+    most = max(1, (cores or 1) // processes)
+    for part in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        loader = cfg.get(part)
+        if loader and loader.get("num_workers", 0) > most:
+            loader["num_workers"] = most
+    if not torch.cuda.is_available():
+        env = cfg.setdefault("env_cfg", {})
+        env.setdefault("dist_cfg", {})["backend"] = "gloo"
+
+
+def build_runner(cfg: Config) -> Runner:
+    """The runner of a config."""
+    return Runner.from_cfg(cfg)
+
+
+def run_command(name: str, command: Callable[[], None], *, traceback: bool) -> int:
+    """Run a program; what the user can mend becomes one line on standard error.
+
+    Returns:
+        Exit status: 0, 2 after a user's error, 130 after an interrupt.
+    """
+    try:
+        command()
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return 130
+    except USER_ERRORS as error:
+        if traceback:
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        print(f"{name}: {message}", file=sys.stderr)
+        return 2
+    return 0

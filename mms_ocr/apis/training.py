@@ -1,0 +1,78 @@
+"""``tools/train.py``: train what a config describes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+
+from mmengine.config import Config
+
+from mms_ocr.apis.launching import add_shared_options, build_runner, read_config, run_command
+from mms_ocr.engine import set_iterations
+from mms_ocr.registry import DATASETS
+
+__all__ = ["main"]
+
+
+def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """Options of ``tools/train.py``."""
+    parser = argparse.ArgumentParser(description="Train what a config describes.")
+    add_shared_options(parser)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
+        "--iterations", type=int, help="length of the run; warm-up, decay and intervals follow"
+    )
+    length.add_argument("--epochs", type=float, help="the same, in passes over the training set")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="auto",
+        metavar="CHECKPOINT",
+        help="go on from a checkpoint; without a value, from the newest one in the work folder",
+    )
+    return parser.parse_args(argv)
+
+
+def epochs_to_iterations(cfg: Config, epochs: float) -> int:
+    """Iterations of so many passes over the training set, over all processes.
+
+    Raises:
+        ValueError: The number of passes is not positive.
+    """
+    if epochs <= 0:
+        raise ValueError(f"--epochs must be positive, got {epochs}")
+    loader = cfg.train_dataloader
+    images = len(DATASETS.build(loader.dataset))
+    processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1)))
+    if cfg.launcher == "none":
+        processes = 1
+    return max(1, math.ceil(epochs * images / (loader.batch_size * processes)))
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train as the options say.
+
+    Raises:
+        FileNotFoundError: The config, the data or the checkpoint is missing.
+        ValueError: A setting cannot be used.
+    """
+    cfg = read_config(args)
+    if args.epochs is not None:
+        set_iterations(cfg, epochs_to_iterations(cfg, args.epochs))
+    elif args.iterations is not None:
+        set_iterations(cfg, args.iterations)
+    if args.resume == "auto":
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        if not os.path.isfile(args.resume):
+            raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")
+        cfg.resume, cfg.load_from = True, args.resume
+    build_runner(cfg).train()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train; returns the exit status."""
+    args = parse_args(argv)
+    return run_command("train.py", lambda: train(args), traceback=args.traceback)
