@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 
-import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
@@ -40,29 +39,29 @@ class BrokenCounter:
         self.name = name
         self._length = length
         self._shared = torch.zeros(_ROWS, 2, dtype=torch.int64).share_memory_()
-        self._counts = self._shared.numpy()
+        self._counts = memoryview(self._shared.flatten().numpy())
 
     def __getstate__(self) -> dict[str, object]:
-        # The tensor stays shared with worker processes, also under spawn; its NumPy view does not.
+        # The tensor stays shared with worker processes, also under spawn; its memory view does not.
         return {key: value for key, value in self.__dict__.items() if key != "_counts"}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self._counts = self._shared.numpy()
+        self._counts = memoryview(self._shared.flatten().numpy())
 
     @property
     def num_read(self) -> int:
         """Images read so far, broken ones included, by this process and its loader workers."""
-        return int(self._counts[:, 0].sum())
+        return int(self._shared[:, 0].sum())
 
     @property
     def num_broken(self) -> int:
         """Broken images met so far, by this process and its loader workers."""
-        return int(self._counts[:, 1].sum())
+        return int(self._shared[:, 1].sum())
 
     def count_read(self) -> None:
         """Count one image as read, whatever becomes of it."""
-        self._counts[_row(), 0] += 1
+        self._counts[2 * _row()] += 1
 
     def count_broken(self, reason: str) -> None:
         """Count one image as broken; log it if their number is a power of two.
@@ -73,7 +72,7 @@ class BrokenCounter:
         Raises:
             RuntimeError: More than the accepted share of the images were broken.
         """
-        self._counts[_row(), 1] += 1
+        self._counts[2 * _row() + 1] += 1
         broken, read = self.num_broken, self.num_read
         if broken > self._accepted(read):
             raise RuntimeError(
@@ -100,4 +99,4 @@ class BrokenCounter:
 
 def _row() -> int:
     worker = get_worker_info()
-    return 0 if worker is None else 1 + int(np.remainder(worker.id, _ROWS - 1))
+    return 0 if worker is None else 1 + worker.id % (_ROWS - 1)

@@ -113,11 +113,12 @@ class WordImageDataset(Dataset):
             self.broken.count_read()
             try:
                 packed = self.pipeline(self.load(place))
-                if packed is None:
-                    raise BrokenImageError(f"{self.image_name(place)}: refused by the pipeline")
-                return packed
             except BrokenImageError as error:
                 self.broken.count_broken(str(error))
+                continue
+            if packed is not None:
+                return packed
+            self.broken.count_broken(f"{self.image_name(place)}: refused by the pipeline")
         raise RuntimeError(f"not one image of {self.broken.name} can be read")
 
     def load(self, index: int) -> dict[str, Any]:
@@ -132,12 +133,9 @@ class WordImageDataset(Dataset):
             image = decode_image(raw.data, self.max_pixels)
         except BrokenImageError as error:
             raise BrokenImageError(f"{raw.name}: {error}") from error
+        shape = image.shape[:2]
         results = dict(
-            img=image,
-            img_path=raw.name,
-            img_shape=image.shape[:2],
-            ori_shape=image.shape[:2],
-            sample_idx=index,
+            img=image, img_path=raw.name, img_shape=shape, ori_shape=shape, sample_idx=index
         )
         if self.labelled:
             results["text"] = raw.text

@@ -143,9 +143,10 @@ class LmdbSource(ImageSource):
         opened = self._opened()
         opened.check()
         text = None
+        image_key = self.image_key % (index + 1)
         try:
             with opened.environment.begin() as transaction:
-                data = transaction.get((self.image_key % (index + 1)).encode())
+                data = transaction.get(image_key.encode())
                 if labelled:
                     label = transaction.get((self.label_key % (index + 1)).encode())
         except lmdb.Error as error:
@@ -162,7 +163,7 @@ class LmdbSource(ImageSource):
                 text = label.decode()
             except UnicodeDecodeError:
                 raise BrokenImageError(f"{self.name(index)}: its label is no UTF-8")
-        return RawImage(data, self.name(index), text)
+        return RawImage(data, f"{self.path}:{image_key}", text)
 
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`; looks for the first label."""

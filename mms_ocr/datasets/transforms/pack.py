@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -34,9 +33,7 @@ class PackWordImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Pack ``results``."""
-        image = results["img"]
-        planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
-        cv2.split(image, list(planes))  # half the time of copying the transposed array
+        planes = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
         sample = BaseDataElement()
         for key in self.meta_keys:
             if key in results:
