@@ -1,5 +1,6 @@
 from .backgrounds import BackgroundImages
-from .fonts import FontCollection, FontFace
+from .faces import FontFace
+from .fonts import FontCollection
 from .renderer import RenderedWord, WordRenderer, generator_for
 from .settings import RenderSettings
 from .words import TextSource, embedded_words

@@ -87,9 +87,7 @@ def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float)
     return _enlarge(rng, rows, columns, height, width) * np.float32(2 / 255) - 1
 
 
-def _enlarge(
-    rng: np.random.Generator, rows: int, columns: int, height: int, width: int
-) -> NDArray:
+def _enlarge(rng: np.random.Generator, rows: int, columns: int, height: int, width: int) -> NDArray:
     """``(H, W)`` float32 whole numbers from 0 to 255, interpolated between random ones."""
     coarse = np.frombuffer(rng.bytes(rows * columns), np.uint8).reshape(rows, columns)
     fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)

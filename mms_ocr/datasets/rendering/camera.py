@@ -122,7 +122,7 @@ def _motion_blur(rng: np.random.Generator, picture: Image, longest: float) -> Im
         return picture
     reach = math.ceil(length / 2)
     height, width = picture.shape[:2]
-    wide = cv2.copyMakeBorder(picture, reach, reach, reach, reach, cv2.BORDER_REPLICATE)
+    wide = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), "edge")
     total = np.zeros(picture.shape, np.uint16)
     for step in range(steps):
         along = length * (step / (steps - 1) - 0.5)

@@ -100,10 +100,10 @@ class Geometry:
             bent_x, bent_y = self.bend.backward(bent_x, bent_y)
         bent_x += self.middle[0] - 0.5
         bent_y += self.middle[1] - 0.5
-        maps = cv2.convertMaps(
+        places, fractions = cv2.convertMaps(
             bent_x.astype(np.float32), bent_y.astype(np.float32), cv2.CV_16SC2
         )
-        return cv2.remap(canvas, *maps, cv2.INTER_LINEAR)
+        return cv2.remap(canvas, places, fractions, cv2.INTER_LINEAR)
 
 
 def translation(x: float, y: float) -> NDArray[np.float64]:

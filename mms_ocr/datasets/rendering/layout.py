@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .fonts import CAP_HEIGHT, FontFace, Glyph
+from .faces import CAP_HEIGHT, FontFace, Glyph
 
 __all__ = ["TextLayout", "lay_out"]
 

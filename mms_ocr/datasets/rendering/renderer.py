@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .backgrounds import BackgroundImages, make_background
 from .camera import take_photograph
-from .fonts import CAP_HEIGHT, FontCollection, FontFace
+from .faces import CAP_HEIGHT, FontFace
+from .fonts import FontCollection
 from .geometry import Bend, Geometry, boxes_of_points, homography, translation
 from .ink import lay_ink
 from .layout import TextLayout, lay_out

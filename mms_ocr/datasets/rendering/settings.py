@@ -91,7 +91,9 @@ class RenderSettings:
     defocus: float = _dial(0, 0.35, 0.6, (0, 1), "probability of defocus")
     defocus_sigma: float = _dial(0, 0.05, 0.075, (0, 0.5), "defocus sigma, share of text height")
     motion: float = _dial(0, 0.15, 0.3, (0, 1), "probability of motion blur")
-    motion_length: float = _dial(0, 0.15, 0.25, (0, 2), "length of the motion, share of text height")
+    motion_length: float = _dial(
+        0, 0.15, 0.25, (0, 2), "length of the motion, share of text height"
+    )
     noise: float = _dial(0, 0.04, 0.08, (0, 0.5), "sensor noise sigma, share of the full range")
     sharpening: float = _dial(0, 0.2, 0.3, (0, 1), "probability of over-sharpening")
     exposure: float = _dial(0, 0.15, 0.35, (0, 0.9), "change of brightness, contrast and gamma")
