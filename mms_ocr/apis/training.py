@@ -63,6 +63,8 @@ def train(args: argparse.Namespace) -> None:
         set_iterations(cfg, epochs_to_iterations(cfg, args.epochs))
     elif args.iterations is not None:
         set_iterations(cfg, args.iterations)
+    # Once more: what the command line sets is not scaled with the length of the run.
+    cfg.merge_from_dict(args.cfg_options or {})
     if args.resume == "auto":
         cfg.resume, cfg.load_from = True, None
     elif args.resume:
