@@ -3,7 +3,15 @@
 from mms_ocr.datasets import transforms
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.rendered_words import RenderedWordDataset
+from mms_ocr.datasets.samplers import EndlessSampler
 from mms_ocr.datasets.sources import open_source
 from mms_ocr.datasets.word_images import WordImageDataset
 
-__all__ = ["RenderedWordDataset", "WordImageDataset", "decode_image", "open_source", "transforms"]
+__all__ = [
+    "EndlessSampler",
+    "RenderedWordDataset",
+    "WordImageDataset",
+    "decode_image",
+    "open_source",
+    "transforms",
+]

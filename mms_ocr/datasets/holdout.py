@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["hash_indices", "holdout_indices"]
+from mms_ocr.datasets.hashing import hash_numbers
+
+__all__ = ["holdout_indices"]
 
 _CHUNK = 1 << 20
-
-
-def hash_indices(indices: np.ndarray, seed: int = 0) -> np.ndarray:
-    """A well-mixed 64-bit hash of every index.
-
-    The finaliser of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
-    generators", 2014) on the index and the seed.
-    """
-    with np.errstate(over="ignore"):
-        mixed = indices.astype(np.uint64) + np.uint64(seed + 1) * np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return mixed ^ (mixed >> np.uint64(31))
 
 
 def holdout_indices(length: int, share: float, part: str, seed: int = 0) -> np.ndarray:
@@ -46,6 +35,6 @@ def holdout_indices(length: int, share: float, part: str, seed: int = 0) -> np.n
     parts = []
     for start in range(0, length, _CHUNK):
         indices = np.arange(start, min(start + _CHUNK, length), dtype=np.uint64)
-        held_out = hash_indices(indices, seed) < threshold
+        held_out = hash_numbers(indices, seed) < threshold
         parts.append(indices[held_out if part == "val" else ~held_out].astype(small))
     return np.concatenate(parts) if parts else np.zeros(0, small)

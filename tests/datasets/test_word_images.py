@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.broken import BrokenCounter
-from mms_ocr.datasets.holdout import hash_indices, holdout_indices
+from mms_ocr.datasets.holdout import holdout_indices
 
 KINDS = ["folder", "lmdb", "jsonl"]
 PIPELINE = [dict(type="mms_ocr.ResizeWordImage"), dict(type="mms_ocr.PackWordImage")]
@@ -191,18 +191,6 @@ def test_parts_are_disjoint_and_whole(make_source):
     # A source is split in the same way whatever stands beside it.
     alone = numbers(WordImageDataset(paths[1], holdout=dict(share=0.2, part="val")))
     assert [number for number in val if number >= 35] == alone
-
-
-def test_hash_against_plain_integers():
-    def slow(index: int, seed: int) -> int:
-        mixed = (index + (seed + 1) * 0x9E3779B97F4A7C15) % 2**64
-        mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 % 2**64
-        mixed = (mixed ^ mixed >> 27) * 0x94D049BB133111EB % 2**64
-        return mixed ^ mixed >> 31
-
-    for seed in (0, 5):
-        hashes = hash_indices(np.arange(50), seed)
-        assert [int(value) for value in hashes] == [slow(index, seed) for index in range(50)]
 
 
 def test_holdout_meets_its_share_and_hangs_on_the_seed():
