@@ -60,7 +60,7 @@ def is_ready(venv: Path, stamp: Path) -> bool:
         return False
     try:
         # Its base Python may have gone since.
-        subprocess.run([venv_python(venv), "-c", "import pip"], check=True, capture_output=True)
+        subprocess.run([venv_python(venv), "-c", "pass"], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         return False
     return True
@@ -76,18 +76,21 @@ def create(venv: Path) -> None:
             )
         print(f"{venv} is out of date or incomplete: made anew", flush=True)
         shutil.rmtree(venv)
+    run_venv(venv)
+
+
+def run_venv(venv: Path, *options: str) -> None:
+    """Call Python's own venv module."""
     # Not sys.executable, which is in the very folder just removed where the user has activated it.
     base = getattr(sys, "_base_executable", sys.executable)
-    made = subprocess.run(
-        [base, "-m", "venv", str(venv)], capture_output=True, text=True, check=False
-    )
+    command = [base, "-m", "venv", *options, str(venv)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         shutil.rmtree(venv, ignore_errors=True)
-        reason = (made.stderr.strip() or made.stdout.strip()).splitlines()[-1:]
         raise SetupError(
-            f"{base} cannot make a virtual environment with pip in it. Install what it "
-            "lacks (Debian, Ubuntu: apt-get install python3-venv) or name another Python: "
-            "make env PYTHON=python3.11" + (f" ({reason[0]})" if reason else "")
+            f"{base} cannot make a virtual environment with pip in it. Install what it lacks "
+            "(Debian, Ubuntu: apt-get install python3-venv) or name another Python: "
+            "make env PYTHON=/path/to/python3"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -75,8 +75,9 @@ def _load(command: str) -> ModuleType:
 
 def _help_line(command: str) -> str:
     """A command's ``HELP``, read without importing its module where it is a plain string."""
-    path = Path(commands.__path__[0], command.replace("-", "_") + ".py")
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    spec = importlib.util.find_spec(_module_name(command))
+    source = Path(spec.origin).read_text(encoding="utf-8") if spec and spec.origin else ""
+    for node in ast.parse(source).body:
         match node:
             case (
                 ast.Assign(targets=[ast.Name(id="HELP")], value=ast.Constant(value=str(text)))

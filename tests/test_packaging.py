@@ -1,0 +1,373 @@
+import ast
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import textwrap
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import mms_ocr
+from mms_ocr.apis import diagnosis
+
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+RANGES = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "dev")
+# Distribution that provides a module, where the two are not called the same.
+PROVIDERS = {
+    "cv2": "opencv-python",
+    "mmcv": "onedl-mmcv",
+    "mmdet": "onedl-mmdetection",
+    "mmengine": "onedl-mmengine",
+    "mmpretrain": "onedl-mmpretrain",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "imgaug": "imaug",
+}
+
+
+def parse(path: Path) -> list[Requirement]:
+    lines = path.read_text().splitlines()
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.fixture(scope="module")
+def ranges(repository) -> dict[str, list[Requirement]]:
+    return {name: parse(repository / f"requirements/{name}.txt") for name in RANGES}
+
+
+@pytest.fixture(scope="module")
+def locked(repository) -> dict[str, dict[str, str]]:
+    """Version of every package, by Python version."""
+    pins: dict[str, dict[str, str]] = {python: {} for python in PYTHONS}
+    for path in sorted((repository / "requirements/lock").glob("*.txt")):
+        for requirement in parse(path):
+            (specifier,) = requirement.specifier
+            assert specifier.operator == "==", requirement
+            assert "*" not in specifier.version
+            for python, versions in pins.items():
+                marker = requirement.marker
+                if marker is None or marker.evaluate({"python_version": python}):
+                    name = canonicalize_name(requirement.name)
+                    assert name not in versions, f"{name} is pinned twice for Python {python}"
+                    versions[name] = specifier.version
+    return pins
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_tested_versions_are_within_what_users_are_told(ranges, locked, python):
+    for requirement in [each for group in ranges.values() for each in group]:
+        name = canonicalize_name(requirement.name)
+        assert name in locked[python], f"{name} has no tested version for Python {python}"
+        assert requirement.specifier.contains(locked[python][name]), requirement
+
+
+def test_an_environment_holds_no_second_opencv_and_no_transformers(locked):
+    for versions in locked.values():
+        assert not {"opencv-python-headless", "transformers", "numba", "imgaug"} & set(versions)
+
+
+def test_installing_mms_ocr_replaces_nobody_s_stack(ranges):
+    names = {canonicalize_name(each.name) for each in ranges["runtime"]}
+    both_builds = {"mmengine", "mmcv", "mmcv-lite", "mmdet", "mmpretrain", "mmocr"}
+    assert not names & both_builds
+    assert not any(name.startswith(("onedl", "torch", "opencv")) for name in names)
+
+
+def imported_modules(folder: Path) -> set[str]:
+    found = set()
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add(str(node.module).partition(".")[0])
+    return found - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(
+    ("folder", "groups"),
+    [
+        ("mms_ocr", ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps")),
+        ("tools", ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps")),
+        ("tests", RANGES),
+    ],
+)
+def test_everything_imported_is_required_somewhere(repository, ranges, folder, groups):
+    required = {canonicalize_name(each.name) for group in groups for each in ranges[group]}
+    here = {"mms_ocr", "conftest"} | {path.stem for path in (repository / folder).rglob("*.py")}
+    for module in imported_modules(repository / folder) - here:
+        assert canonicalize_name(PROVIDERS.get(module, module)) in required, module
+
+
+def test_doctor_asks_for_what_the_requirements_ask_for(ranges):
+    needed = {str(each) for name in ("runtime", "torch", "openmmlab") for each in ranges[name]}
+    optional = {str(each) for name in ("mmocr", "mmocr-nodeps") for each in ranges[name]}
+    parts = {part.needed: set() for part in diagnosis.PARTS}
+    for part in diagnosis.PARTS:
+        parts[part.needed].add(str(Requirement(part.install)))
+    assert parts[True] == needed
+    assert parts[False] | needed >= optional
+    without = {str(Requirement(p.install)) for p in diagnosis.PARTS if p.without_dependencies}
+    assert without == {str(each) for each in ranges["mmocr-nodeps"]}
+
+
+# Building: in a copy, so that nothing is left in the checkout.
+
+
+@pytest.fixture(scope="module")
+def checkout(repository, tmp_path_factory) -> Path:
+    """A copy of what packaging reads, with a config of its own."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ("mms_ocr", "configs", "tools", "requirements"):
+        ignored = shutil.ignore_patterns("__pycache__", ".mim")
+        shutil.copytree(repository / name, copy / name, ignore=ignored)
+    names = ["setup.py", "pyproject.toml", "MANIFEST.in", "LICENSE", "README.md", "model-index.yml"]
+    for name in names:
+        shutil.copy2(repository / name, copy / name)
+    (copy / "configs/mms").mkdir(exist_ok=True)
+    (copy / "configs/mms/probe.py").write_text("probe = dict(inherited=True)\n")
+    return copy
+
+
+def build(checkout: Path, kind: str, target: Path) -> Path:
+    """Call setuptools' build hook, as pip does; gives the file that was made."""
+    target.mkdir(exist_ok=True)
+    code = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(target)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return target / done.stdout.splitlines()[-1]
+
+
+def files_below(folder: Path, *left_out: str) -> set[str]:
+    return {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and not {"__pycache__", ".mim", *left_out} & set(path.parts)
+    }
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory) -> Path:
+    return build(checkout, "wheel", tmp_path_factory.mktemp("wheel"))
+
+
+def test_a_wheel_carries_the_package_and_mim_s_parts(checkout, wheel):
+    assert wheel.name == f"mms_ocr-{mms_ocr.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
+        about = archive.read(metadata).decode()
+        entry_points = archive.read(metadata.replace("METADATA", "entry_points.txt")).decode()
+    package = {name for name in names if ".dist-info/" not in name}
+    expected = {f"mms_ocr/{name}" for name in files_below(checkout / "mms_ocr")}
+    for part in ("configs", "tools"):
+        expected |= {f"mms_ocr/.mim/{part}/{name}" for name in files_below(checkout / part)}
+    expected.add("mms_ocr/.mim/model-index.yml")
+    assert package == expected
+    assert "mms_ocr.apis.cli:main" in entry_points
+    assert "Requires-Python: >=3.10" in about
+    plain = [line for line in about.splitlines() if line.startswith("Requires-Dist")]
+    plain = [line for line in plain if "extra ==" not in line]
+    assert not any(word in line for line in plain for word in ("mmcv", "torch", "opencv"))
+
+
+def test_a_wheel_made_from_the_sdist_is_the_same(checkout, wheel, tmp_path):
+    sdist = build(checkout, "sdist", tmp_path / "sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path, filter="data")
+    again = build(tmp_path / f"mms_ocr-{mms_ocr.__version__}", "wheel", tmp_path / "again")
+    with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
+        assert sorted(first.namelist()) == sorted(second.namelist())
+
+
+INHERIT = """
+import site, sys
+from pathlib import Path
+# Forget the mms_ocr that these tests run from.
+sys.path[:] = [path for path in sys.path if not Path(path, "mms_ocr").exists()]
+sys.meta_path[:] = [f for f in sys.meta_path if "mms_ocr" not in getattr(f, "__module__", "")]
+before = len(sys.path)
+site.addsitedir(sys.argv[1])
+sys.path[:] = sys.path[before:] + sys.path[:before]
+import mms_ocr
+from mmengine.config import Config
+from mmengine.utils import get_installed_path
+child = Path(sys.argv[2], "child.py")
+child.write_text("_base_ = 'mms_ocr::mms/probe.py'\\nprobe = dict(own=1)\\n")
+config = Config.fromfile(str(child))
+assert config.probe.to_dict() == {"inherited": True, "own": 1}, config
+print(mms_ocr.__file__)
+print(get_installed_path("mms_ocr"))
+"""
+
+
+@pytest.mark.parametrize("kind", ["wheel", "editable"])
+def test_configs_inherit_from_an_installed_mms_ocr(checkout, wheel, tmp_path, kind):
+    file = wheel if kind == "wheel" else build(checkout, "editable", tmp_path / "editable")
+    site = tmp_path / "site"
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(site)
+    # Found through the installed files alone: neither a path nor a working directory helps.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            INHERIT,
+            site,
+            tmp_path,
+        ],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    imported, installed = done.stdout.splitlines()[-2:]
+    home = site if kind == "wheel" else checkout
+    assert Path(imported) == home / "mms_ocr/__init__.py"
+    assert Path(installed) == home / "mms_ocr"
+
+
+def test_an_editable_install_links_to_the_checkout(checkout, tmp_path):
+    build(checkout, "editable", tmp_path / "editable")
+    mim = checkout / "mms_ocr/.mim"
+    for part in ("configs", "tools", "model-index.yml"):
+        assert (mim / part).is_symlink()
+        assert (mim / part).resolve() == (checkout / part).resolve()
+
+
+# make env
+
+
+@pytest.fixture
+def make_env(repository):
+    spec = importlib.util.spec_from_file_location(
+        "make_env", repository / "requirements/make_env.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def steps(make_env, monkeypatch):
+    """Replace the long steps; gives the list of what was done."""
+    done = []
+
+    def pip_install(python, arguments, log):
+        done.append(arguments[0] if arguments[0] != "-r" else arguments[1])
+
+    run_venv = make_env.run_venv
+    monkeypatch.setattr(make_env, "run_venv", lambda venv: run_venv(venv, "--without-pip"))
+    monkeypatch.setattr(make_env, "pip_install", pip_install)
+    monkeypatch.setattr(make_env, "check", lambda python: done.append("check"))
+    return done
+
+
+def test_an_environment_is_made_once_and_again_when_requirements_change(
+    make_env, steps, monkeypatch, tmp_path
+):
+    venv = tmp_path / "venv"
+    make_env.make(venv)
+    assert steps == ["build.txt", "--no-deps", "--no-deps", "torch.txt", "--no-deps", "check"]
+    make_env.make(venv)
+    assert len(steps) == 6
+
+    lock = tmp_path / "lock"
+    lock.mkdir()
+    (lock / "stack.txt").write_text("numpy==0.0\n")
+    monkeypatch.setattr(make_env, "LOCK", lock)
+    make_env.make(venv)
+    assert len(steps) == 12
+
+
+def test_a_half_made_environment_is_made_anew(make_env, steps, monkeypatch, tmp_path, capsys):
+    venv = tmp_path / "venv"
+
+    def fails(python):
+        raise make_env.SetupError("the installed packages do not import")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make_env, "check", fails)
+        with pytest.raises(make_env.SetupError):
+            make_env.make(venv)
+    make_env.make(venv)
+    assert "made anew" in capsys.readouterr().out
+    make_env.venv_python(venv).unlink()
+    make_env.make(venv)
+    assert "made anew" in capsys.readouterr().out
+    assert make_env.is_ready(venv, venv / "made-from")
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(make_env, steps, tmp_path):
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(make_env.SetupError, match="is no virtual environment"):
+        make_env.make(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_python_without_ensurepip_is_told_in_one_line(make_env, monkeypatch, tmp_path):
+    poor = tmp_path / "python"
+    poor.write_text("#!/bin/sh\necho 'ensurepip is not available' >&2\nexit 1\n")
+    poor.chmod(0o755)
+    monkeypatch.setattr(sys, "_base_executable", str(poor), raising=False)
+    with pytest.raises(make_env.SetupError) as caught:
+        make_env.make(tmp_path / "venv")
+    message = str(caught.value)
+    assert "apt-get install python3-venv" in message
+    assert "\n" not in message
+    assert not (tmp_path / "venv").exists()
+
+
+def test_a_failed_install_shows_pip_s_last_lines(make_env, tmp_path):
+    log = tmp_path / "install.log"
+    arguments = ["--no-index", "a-package-that-nobody-has"]
+    with pytest.raises(make_env.SetupError, match="No matching distribution") as caught:
+        make_env.pip_install(Path(sys.executable), arguments, log)
+    assert str(log) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [
+        ("3.9.18", "needs Python 3.10 to 3.13, and"),
+        ("3.14.0", "needs Python 3.10 to 3.13, and"),
+        (None, "no"),
+    ],
+)
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_refuses_another_python_in_one_line(repository, tmp_path, version, said):
+    python = tmp_path / "python"
+    if version:
+        # Answers the Makefile's two questions.
+        text = f"""\
+        #!/bin/sh
+        case "$2" in *platform*) echo {version} ;; *) exit 1 ;; esac
+        """
+        python.write_text(textwrap.dedent(text))
+        python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "-s", "env", f"PYTHON={python}", f"VENV={tmp_path / 'venv'}"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    first, *rest = done.stderr.splitlines()
+    assert first.startswith("make: ")
+    assert said in first
+    assert str(python) in first
+    assert version is None or version in first
+    assert all("***" in line for line in rest)  # make's own closing words
+    assert not (tmp_path / "venv").exists()
