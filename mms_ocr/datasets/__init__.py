@@ -2,6 +2,7 @@
 
 from mms_ocr.datasets import transforms
 from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.mixed import MixedDataset
 from mms_ocr.datasets.rendered_words import RenderedWordDataset
 from mms_ocr.datasets.samplers import EndlessSampler
 from mms_ocr.datasets.sources import open_source
@@ -9,6 +10,7 @@ from mms_ocr.datasets.word_images import WordImageDataset
 
 __all__ = [
     "EndlessSampler",
+    "MixedDataset",
     "RenderedWordDataset",
     "WordImageDataset",
     "decode_image",

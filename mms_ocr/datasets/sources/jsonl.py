@@ -19,7 +19,8 @@ from mms_ocr.datasets.sources.folder import read_image_file
 __all__ = ["JsonlSource"]
 
 _LINES_PER_MARK = 16  # the index keeps the place of every 16th line
-_CHUNK = 1 << 24  # bytes scanned at a time
+_CHUNK = 1 << 20  # bytes scanned at a time
+_LONGEST_LINE = 1 << 24  # bytes; longer ones are of some other file
 _CHECKED_LINES = 10_000  # parsed when the source is made; the rest when they are read
 
 
@@ -185,7 +186,7 @@ def _mark_lines(path: str) -> tuple[int, np.ndarray]:
             else:
                 carry += chunk
             line_start = int(starts[-1])
-            if len(carry) > _CHUNK:
+            if len(carry) > _LONGEST_LINE:
                 raise ValueError(
                     f"{path!r} is no JSON lines: the line at byte {line_start:,} is over 16 MiB"
                 )
