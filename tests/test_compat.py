@@ -208,20 +208,28 @@ def test_version_ceilings_are_lifted_while_importing_only(world):
     result = [mmocr.seen, mmcv.__version__, mmdet.__version__]
     """
     found = world(files, code)
-    assert found["result"] == [["2.1.0", "3.1.0"], "2.3.6", "3.5.1"]
+    assert found["result"] == [["2.0.1", "3.1.0"], "2.3.6", "3.5.1"]
     assert found["active"] == [["version-ceilings", "MMCV 2.3.6 is incompatible with MMOCR 1.0.1"]]
     assert len(found["logged"]) == 1
 
 
-def test_mmdetections_own_ceiling(world):
-    mmdet = """
+@pytest.mark.parametrize(
+    ("mmdet_version", "ceiling", "mmcv_version"),
+    [("3.1.0", "2.1.0", "2.1.0"), ("3.3.0", "2.2.0", "2.3.6")],
+)
+def test_mmdetections_own_ceiling(world, mmdet_version, ceiling, mmcv_version):
+    mmdet = f"""
     import mmcv
-    assert mmcv.__version__ < "2.2.0", f"MMCV=={mmcv.__version__} is used but incompatible."
-    __version__ = "3.3.0"
+    assert mmcv.__version__ < "{ceiling}", f"MMCV=={{mmcv.__version__}} is used but incompatible."
+    __version__ = "{mmdet_version}"
     """
-    files = {**NEWER, "mmdet/__init__.py": mmdet}
-    found = world(files, "import mmdet, mmcv; result = mmcv.__version__")
-    assert found["result"] == "2.3.6"
+    files = {
+        "mmcv/__init__.py": f"__version__ = '{mmcv_version}'",
+        "mmdet/__init__.py": mmdet,
+    }
+    code = "import mmdet, mmcv; result = [mmcv.__version__, mmdet.__version__]"
+    found = world(files, code)
+    assert found["result"] == [mmcv_version, mmdet_version]
     assert [name for name, _ in found["active"]] == ["version-ceilings"]
 
 
@@ -270,7 +278,7 @@ def test_reloading_and_installing_again_change_nothing(world):
     result += [mmocr.seen, mmcv.__version__]
     """
     found = world(files, code)
-    assert found["result"] == [0, ["2.1.0", "3.1.0"], "2.3.6"]
+    assert found["result"] == [0, ["2.0.1", "3.1.0"], "2.3.6"]
     names = [name for name, _ in found["active"]]
     assert sorted(names) == ["mmcv-ops", "torchvision-schemas", "version-ceilings"]
     assert len(found["logged"]) == 3
@@ -296,7 +304,7 @@ sys.meta_path.insert(1, EditableFinder)
     elsewhere.mkdir()
     (elsewhere / "mmocr.py").write_text(textwrap.dedent(MMOCR_WITH_CEILINGS))
     found = world(NEWER, "import mmocr; result = mmocr.seen", first)
-    assert found["result"] == ["2.1.0", "3.1.0"]
+    assert found["result"] == ["2.0.1", "3.1.0"]
 
 
 def test_the_installed_stack(repository, tmp_path):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.metadata
 import importlib.util
 import io
 import os
@@ -18,8 +17,9 @@ from pathlib import Path
 
 import mms_ocr
 from mms_ocr import compat
+from mms_ocr.apis.parts import PARTS, Part, installed_version
 
-__all__ = ["PARTS", "Diagnosis", "Finding", "Part", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "diagnose"]
 
 _GIGABYTE = 1024**3
 _OPENMMLAB = ("mmengine", "mmcv", "mmpretrain", "mmdet")
@@ -28,79 +28,12 @@ _OPENMMLAB = ("mmengine", "mmcv", "mmpretrain", "mmdet")
 _REINSTALL = ("--force-reinstall", "--no-deps", "--no-cache-dir")
 
 
-@dataclass(frozen=True)
-class Part:
-    """A module that is looked for: oldest version that serves, and what to install for it.
-
-    Attributes:
-        imported: what is imported to see whether it works, where the module itself says too little.
-        upstream: what to install instead beside an upstream MMEngine.
-        without_dependencies: its own requirements do harm, so it is installed without them.
-    """
-
-    module: str
-    minimum: str
-    install: str
-    needed: bool = True
-    imported: str = ""
-    upstream: str = ""
-    without_dependencies: bool = False
-
-
-PARTS = (
-    Part("torch", "2.4", "torch>=2.4"),
-    Part("torchvision", "0.19", "torchvision>=0.19"),
-    Part("numpy", "1.23", "numpy>=1.23"),
-    Part("cv2", "4.5.5", "opencv-python>=4.5.5"),
-    Part("PIL", "9.2", "Pillow>=9.2"),
-    Part("lmdb", "1.3", "lmdb>=1.3"),
-    Part("matplotlib", "3.5", "matplotlib>=3.5"),
-    Part("rich", "12", "rich>=12"),
-    Part("tqdm", "4.62", "tqdm>=4.62"),
-    Part("mmengine", "0.8.3", "onedl-mmengine>=0.10.10,<1.0"),
-    Part("mmcv", "2.0.0", "onedl-mmcv>=2.3,<2.4", upstream="mmcv-lite>=2.0.1,<2.2"),
-    Part(
-        "mmpretrain",
-        "1.0.0",
-        "onedl-mmpretrain>=1.3,<2.0",
-        imported="mmpretrain.models",
-        upstream="mmpretrain>=1.0,<2.0",
-    ),
-    # What MMOCR needs comes before it: installed without its requirements, it brings none.
-    Part("scipy", "1.8", "scipy>=1.8", needed=False),
-    Part("skimage", "0.19", "scikit-image>=0.19", needed=False),
-    Part("shapely", "2.0", "shapely>=2.0", needed=False),
-    Part("pyclipper", "1.3", "pyclipper>=1.3", needed=False),
-    Part("pycocotools", "2.0.6", "pycocotools>=2.0.6", needed=False),
-    Part("rapidfuzz", "2.0", "rapidfuzz>=2.0", needed=False),
-    Part("imageio", "2.20", "imageio>=2.20", needed=False),
-    Part("six", "1.16", "six>=1.16", needed=False),
-    Part("terminaltables", "3.1", "terminaltables>=3.1", needed=False),
-    Part("imgaug", "0.4", "imaug>=0.4.2,<0.5", needed=False, without_dependencies=True),
-    Part(
-        "mmdet",
-        "3.0.0",
-        "onedl-mmdetection>=3.5,<4.0",
-        needed=False,
-        upstream="mmdet>=3.1,<3.2",
-        without_dependencies=True,
-    ),
-    Part(
-        "mmocr",
-        "1.0.0",
-        "mmocr==1.0.1",
-        needed=False,
-        imported="mmocr.models",
-        without_dependencies=True,
-    ),
-)
-
-
 @dataclass
 class Finding:
     """What was found of one part. ``state``: ok, missing, too old or broken.
 
-    ``lacks`` names the module whose absence breaks it, where that is known.
+    ``lacks`` names the module whose absence breaks it, where that is known. ``mendable`` is false
+    where the part is whole but refuses its surroundings, which installing it again leaves as is.
     """
 
     module: str
@@ -110,6 +43,7 @@ class Finding:
     distributions: list[str] = field(default_factory=list)
     detail: str = ""
     lacks: str | None = None
+    mendable: bool = True
 
 
 @dataclass
@@ -136,9 +70,8 @@ class Diagnosis:
 def diagnose() -> Diagnosis:
     """Import every part once, quietly, and tell what came of it."""
     compat.install()
-    providers = importlib.metadata.packages_distributions()
     with _quiet():
-        findings = [_find(part, sorted(set(providers.get(part.module, [])))) for part in PARTS]
+        findings = [_find(part) for part in PARTS]
     found = {finding.module: finding for finding in findings}
     return Diagnosis(
         mms_ocr=mms_ocr.__version__,
@@ -161,7 +94,8 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _find(part: Part, distributions: list[str]) -> Finding:
+def _find(part: Part) -> Finding:
+    distributions = part.distributions()
     finding = Finding(part.module, part.needed, "ok", distributions=distributions)
     try:
         module = importlib.import_module(part.module)
@@ -176,6 +110,7 @@ def _find(part: Part, distributions: list[str]) -> Finding:
             finding.lacks = (error.name or "").partition(".")[0] or None
     except Exception as error:  # a broken package may raise anything; it is told, not hidden
         finding.state, finding.detail = "broken", _one_line(error)
+        finding.mendable = isinstance(error, (ImportError, OSError))
     if finding.state == "ok" and _numbers(finding.version) < _numbers(part.minimum):
         finding.state, finding.detail = "too old", f"at least {part.minimum} is needed"
     return finding
@@ -184,7 +119,7 @@ def _find(part: Part, distributions: list[str]) -> Finding:
 def _version(module: object, distributions: list[str]) -> str | None:
     version = getattr(module, "__version__", None)
     if version is None and distributions:
-        version = importlib.metadata.version(distributions[0])
+        version = installed_version(distributions[0])
     return None if version is None else str(version)
 
 
@@ -270,6 +205,8 @@ def _commands(found: dict[str, Finding], needed: bool) -> list[str]:
                 groups[()].append(finding.lacks)
             continue
         options: tuple[str, ...] = ("--no-deps",) if part.without_dependencies else ()
+        if finding.state == "broken" and not finding.mendable:
+            continue
         if finding.state == "broken":
             options = _REINSTALL
         groups[options].append((part.upstream or part.install) if upstream else part.install)

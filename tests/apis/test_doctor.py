@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from mms_ocr.apis import cli, diagnosis
+from mms_ocr.apis.parts import Part
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def fake(monkeypatch, tmp_path):
 def parts(monkeypatch):
     """Diagnose the given parts only."""
 
-    def choose(*chosen: diagnosis.Part) -> None:
+    def choose(*chosen: Part) -> None:
         names = ("torch", "mmengine", "mmcv", "mmpretrain", "mmdet")
-        rest = [diagnosis.Part(name, "0", name) for name in names]
+        rest = [Part(name, "0", name) for name in names]
         rest = [part for part in rest if part.module not in {each.module for each in chosen}]
         monkeypatch.setattr(diagnosis, "PARTS", (*chosen, *rest))
 
@@ -42,7 +43,7 @@ def find(found: diagnosis.Diagnosis, module: str) -> diagnosis.Finding:
 
 def test_versions_are_compared_as_numbers(fake, parts):
     fake("part_a", "__version__ = '1.10.0+cpu'")
-    parts(diagnosis.Part("part_a", "1.9", "part-a>=1.9"))
+    parts(Part("part_a", "1.9", "part-a>=1.9"))
     assert find(diagnosis.diagnose(), "part_a").state == "ok"
 
 
@@ -64,7 +65,7 @@ def test_what_is_needed_and_not_in_order_fails_with_the_command(
 ):
     if source is not None:
         fake("part_a", source)
-    parts(diagnosis.Part("part_a", "2.0", "part-a>=2.0"))
+    parts(Part("part_a", "2.0", "part-a>=2.0"))
     assert cli.main(["doctor"]) == 1
     out = capsys.readouterr().out
     assert f"{state.upper()} " in out
@@ -77,16 +78,26 @@ def test_what_is_needed_and_not_in_order_fails_with_the_command(
 
 def test_a_part_broken_by_another_s_absence_is_not_reinstalled(fake, parts):
     fake("part_a", "import part_b")
-    parts(diagnosis.Part("part_a", "0", "part-a"), diagnosis.Part("part_b", "0", "part-b"))
+    parts(Part("part_a", "0", "part-a"), Part("part_b", "0", "part-b"))
     found = diagnosis.diagnose()
     assert find(found, "part_a").lacks == "part_b"
     assert found.needed_commands == [f"{sys.executable} -m pip install part-b"]
 
 
+def test_a_part_that_refuses_its_surroundings_is_not_reinstalled(fake, parts, capsys):
+    fake("part_a", "raise AssertionError('part_b 2 is incompatible; install part_b<2')")
+    parts(Part("part_a", "0", "part-a"))
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "BROKEN   part_a" in out
+    assert "install part_b<2" in out
+    assert "pip install" not in out
+
+
 def test_what_is_optional_is_said_to_be_and_does_not_fail(parts, capsys):
     parts(
-        diagnosis.Part("part_a", "0", "part-a", needed=False),
-        diagnosis.Part("part_b", "0", "part-b", needed=False, without_dependencies=True),
+        Part("part_a", "0", "part-a", needed=False),
+        Part("part_b", "0", "part-b", needed=False, without_dependencies=True),
     )
     assert cli.main(["doctor"]) == 0
     out = capsys.readouterr().out
@@ -99,8 +110,8 @@ def test_what_is_optional_is_said_to_be_and_does_not_fail(parts, capsys):
 
 def test_upstream_users_are_offered_upstream_packages(monkeypatch, parts):
     providers = {"mmengine": ["mmengine"], "mmcv": ["mmcv"]}
-    monkeypatch.setattr(diagnosis.importlib.metadata, "packages_distributions", lambda: providers)
-    parts(diagnosis.Part("part_a", "0", "onedl-part-a", upstream="part-a"))
+    monkeypatch.setattr(Part, "distributions", lambda self: providers.get(self.module, []))
+    parts(Part("part_a", "0", "onedl-part-a", upstream="part-a"))
     assert diagnosis.diagnose().needed_commands == [f"{sys.executable} -m pip install part-a"]
     providers["mmcv"] = ["onedl-mmcv"]
     assert diagnosis.diagnose().needed_commands == [f"{sys.executable} -m pip install onedl-part-a"]
@@ -108,7 +119,7 @@ def test_upstream_users_are_offered_upstream_packages(monkeypatch, parts):
 
 def test_two_builds_of_one_module_are_warned_of(monkeypatch, capsys):
     providers = {"mmcv": ["mmcv", "onedl-mmcv"]}
-    monkeypatch.setattr(diagnosis.importlib.metadata, "packages_distributions", lambda: providers)
+    monkeypatch.setattr(Part, "distributions", lambda self: providers.get(self.module, []))
     cli.main(["doctor"])
     assert "mmcv comes from 2 distributions (mmcv, onedl-mmcv)" in capsys.readouterr().out
 
