@@ -33,7 +33,9 @@ def assign_strategies(noise: Tensor, weights: Sequence[float]) -> Tensor:
     """
     batch_size = len(noise) - 1
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1].to(noise)
-    steps = (torch.arange(batch_size, device=noise.device) + noise[-1]) / batch_size
+    # An offset next to 1 would be rounded up to 1, and the last step reach past the last strategy.
+    offset = noise[-1].clamp(max=1 - 2**-10)
+    steps = (torch.arange(batch_size, device=noise.device) + offset) / batch_size
     return torch.bucketize(steps, bounds, right=True)[noise[:-1].argsort()]
 
 
@@ -56,8 +58,9 @@ class MultiMask(MaskGenerator):
         grid: Grid of the strategies that name none.
 
     Raises:
-        ValueError: A strategy or the mode is unknown, weights do not fit, grids differ, or in mixed
-            mode the strategies remove different numbers of patches.
+        ValueError: A strategy or the mode is unknown, a strategy is a MultiMask itself, weights do
+            not fit, grids differ, or in mixed mode the strategies remove different numbers of
+            patches.
     """
 
     name = "multi"
@@ -77,6 +80,8 @@ class MultiMask(MaskGenerator):
         self.strategies = tuple(_build(strategy, ratio, grid) for strategy in strategies)
         self.weights = _normalise(weights, len(self.strategies))
         self.mode = mode
+        if any(isinstance(strategy, MultiMask) for strategy in self.strategies):
+            raise ValueError("MultiMask holds single strategies, and not another MultiMask")
         first = self.strategies[0]
         super().__init__(first.ratio, first.grid)
         if any(strategy.grid != first.grid for strategy in self.strategies):
@@ -163,7 +168,7 @@ def _build(
     shared = {"ratio": ratio, "grid": grid}
     settings = {key: value for key, value in shared.items() if value is not None} | dict(strategy)
     kind = settings.get("type")
-    if isinstance(kind, str) and TASK_UTILS.get(kind) is None:
+    if kind is None or (isinstance(kind, str) and TASK_UTILS.get(kind) is None):
         raise ValueError(
             f"unknown masking strategy {kind!r}; known are mms_ocr.RandomPatchMask, "
             "mms_ocr.BlockwiseMask and mms_ocr.SpanMask"
