@@ -31,7 +31,8 @@ def block_sizes(
 
     The area is uniform between the bounds and the logarithm of height / width is uniform between
     those of ``aspect``, as in BEiT (arXiv 2106.08254). A side longer than the grid is cut, and the
-    other side made longer to keep the area.
+    other side made longer to keep the area. Sides are rounded to whole patches, so that an area may
+    end up half a side off.
 
     Args:
         noise: Uniform in [0, 1), ``(2, …)``.
@@ -61,7 +62,7 @@ class BlockwiseMask(MaskGenerator):
     Args:
         ratio: Share of patches to remove, in (0, 1).
         grid: Rows and columns of the patch grid, ``(H, W)``.
-        min_patches: Smallest block, in patches.
+        min_patches: Smallest block, in patches; see :func:`block_sizes` for the rounding.
         max_patches: Largest block; None for a quarter of the grid.
         aspect: Bounds of a block's height / width.
 
