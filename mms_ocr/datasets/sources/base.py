@@ -12,7 +12,7 @@ class BrokenImageError(ValueError):
     """One image of a source cannot be used; its neighbours can."""
 
 
-class SourceChangedError(RuntimeError):
+class SourceChangedError(OSError):
     """A source shrank, vanished or was rewritten while it was in use; nothing in it is safe."""
 
 

@@ -180,7 +180,7 @@ def _mark_lines(path: str) -> tuple[int, np.ndarray]:
                 filled = _filled(starts, breaks, carry + chunk, offset - len(carry))
                 starts_filled = starts[:-1][filled]
                 first = -count % _LINES_PER_MARK
-                marks.append(starts_filled[first::_LINES_PER_MARK])
+                marks.append(starts_filled[first::_LINES_PER_MARK].copy())
                 count += len(starts_filled)
                 carry = chunk[int(breaks[-1]) + 1 - offset :]
             else:
