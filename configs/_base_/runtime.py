@@ -7,7 +7,13 @@ default_hooks = dict(
     checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=2000, max_keep_ckpts=3),
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
-log_processor = dict(type="LogProcessor", window_size=50, by_epoch=False)
+log_processor = dict(
+    type="LogProcessor",
+    window_size=50,
+    by_epoch=False,
+    # Errors per strategy are averaged over the window as losses are.
+    mean_pattern=r".*(loss|error|time|grad_norm).*",
+)
 log_level = "INFO"
 
 visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")])

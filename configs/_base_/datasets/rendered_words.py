@@ -10,7 +10,7 @@ train_dataloader = dict(
     persistent_workers=True,
     pin_memory=True,
     collate_fn=dict(type="default_collate"),
-    sampler=dict(type="InfiniteSampler", shuffle=True),
+    sampler=dict(type="mms_ocr.EndlessSampler", shuffle=True),
     dataset=dict(
         type="mms_ocr.RenderedWordDataset", num_samples=1_000_000, seed=0, pipeline=pipeline
     ),
