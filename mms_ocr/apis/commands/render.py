@@ -75,7 +75,10 @@ def run(args: argparse.Namespace) -> int:
         TextSource,
         WordRenderer,
     )
+    from mms_ocr.datasets.rendering.sheets import check_sheet_path
 
+    if args.sheet:
+        check_sheet_path(args.sheet)
     renderer = WordRenderer(
         FontCollection(args.fonts, part=args.font_part),
         TextSource(

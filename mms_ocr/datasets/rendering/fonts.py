@@ -66,9 +66,9 @@ class FontCollection:
             ]
         # By name, not by folder, so that the order is the same on every machine.
         self.faces.sort(key=lambda face: (face.family, face.path.name, str(face.path)))
-        self._cumulative = self._weigh(dict(weights or {}))
         if not self.faces:
             raise ValueError(f"no font of {where} is in font_part={part!r}; give more families")
+        self._cumulative = self._weigh(dict(weights or {}))
 
     def _weigh(self, weights: dict[str, float]) -> NDArray[np.float64]:
         families = {face.family for face in self.faces}
@@ -81,9 +81,11 @@ class FontCollection:
             raise ValueError(f"font weights {weights} hold a negative one; give weights >= 0")
         self.faces = [face for face in self.faces if weights.get(face.family, 1) > 0]
         counts = {family: sum(f.family == family for f in self.faces) for family in families}
+        if not self.faces:
+            raise ValueError(f"font weights {weights} leave no font; give one a weight above 0")
         self.shares = [weights.get(face.family, 1) / counts[face.family] for face in self.faces]
         cumulative = np.cumsum(np.array(self.shares, np.float64))
-        return cumulative / cumulative[-1] if len(cumulative) else cumulative
+        return cumulative / cumulative[-1]
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -96,26 +98,20 @@ class FontCollection:
             if not any(face.can_draw(char) for face in self.faces)
         ]
 
-    def draw(self, rng: np.random.Generator, text: str) -> FontFace:
-        """A face that has every character of the text, by weight.
+    def able(self, text: str) -> bool:
+        """Whether one of the faces has every character of the text."""
+        characters = set(text)
+        return any(all(map(face.can_draw, characters)) for face in self.faces)
 
-        Raises:
-            ValueError: if there is none; names the characters that are lacking.
-        """
+    def draw(self, rng: np.random.Generator, text: str) -> FontFace | None:
+        """A face that has every character of the text, by weight; ``None`` if there is none."""
         characters = set(text)
         for _ in range(20):
             face = self.faces[int(np.searchsorted(self._cumulative, rng.random(), side="right"))]
             if all(map(face.can_draw, characters)):
                 return face
         able = [face for face in self.faces if all(map(face.can_draw, characters))]
-        if able:
-            return able[int(rng.integers(len(able)))]
-        lacking = self.lacking(sorted(characters))
-        why = f"no font has {', '.join(map(repr, lacking))}" if lacking else "no font has all of it"
-        raise ValueError(
-            f"text {text!r} cannot be drawn: {why} ({len(self)} fonts asked); "
-            "add a font that can draw it or leave the text out"
-        )
+        return able[int(rng.integers(len(able)))] if able else None
 
 
 def family_part(family: str, val_share: float = 0.2) -> str:

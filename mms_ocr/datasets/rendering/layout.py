@@ -72,11 +72,14 @@ def lay_out(
         shifts: ``(n,)`` how far each letter sits below the base line, in the same unit.
 
     Raises:
-        ValueError: if the text leaves no ink.
+        ValueError: if the face lacks a character, or the text leaves no ink.
     """
+    lacking = face.lacking(text)
+    if lacking:
+        raise ValueError(f"text {text[:60]!r}: {face.path.name} cannot draw {lacking[0]!r}")
     glyphs = tuple(map(face.glyph, text))
     if not any(glyph.coverage.size for glyph in glyphs):
-        raise ValueError(f"text {text!r} leaves no ink; give at least one visible character")
+        raise ValueError(f"text {text[:60]!r} leaves no ink; give at least one visible character")
     positions = np.zeros((len(glyphs), 2), np.int64)
     pen = 0.0
     for index, glyph in enumerate(glyphs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Sequence
 
 import lmdb
@@ -61,7 +62,9 @@ class LmdbStore(WordStore):
                 # Grown in steps: the map's size is also the file's on some systems.
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
             except lmdb.Error as error:
-                raise OSError(f"{self.part}: {_plain(error)}")
+                # LMDB reports a full disk as a write that failed.
+                free = shutil.disk_usage(self.part).free
+                raise OSError(f"{self.part}: {_plain(error)}; {free / 1e6:.1f} MB of disk are free")
 
     def _seal(self, count: int) -> None:
         self._put([("num-samples", str(count).encode())])

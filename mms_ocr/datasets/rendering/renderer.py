@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import cv2
@@ -13,15 +12,19 @@ from .backgrounds import BackgroundImages, make_background
 from .camera import take_photograph
 from .faces import CAP_HEIGHT, FontFace
 from .fonts import FontCollection
-from .geometry import Bend, Geometry, boxes_of_points, homography, translation
+from .geometry import boxes_of_points
 from .ink import lay_ink
 from .layout import TextLayout, lay_out
+from .placement import draw_geometry, fit
 from .settings import RenderSettings
 from .words import TextSource
 
 __all__ = ["RenderedWord", "WordRenderer", "generator_for"]
 
 _CONTENT, _LOOK = 0, 1  # separate streams, so that the text does not change with the difficulty
+_ATTEMPTS = 100  # at a text that one of the fonts can draw
+_LEAST_WIDTH = 12  # pixels of the widest image for each character of the longest text
+_LARGEST_CANVAS = 32_000  # pixels; OpenCV's maps end at 2**15
 _PAD = round(0.7 * CAP_HEIGHT)  # room on the canvas for margins and neighbours
 
 
@@ -73,7 +76,8 @@ class WordRenderer:
         images: images for backgrounds.
 
     Raises:
-        ValueError: if no font can draw the characters of the source's words.
+        ValueError: if there are words that no font can draw, or that are too long for the widest
+            image.
     """
 
     def __init__(
@@ -92,14 +96,29 @@ class WordRenderer:
         self.seed = seed
         self.images = images
         _check_fonts_have(fonts, source)
+        if source.longest * _LEAST_WIDTH > self.settings.max_width:
+            raise ValueError(
+                f"{source.name}: a text of {source.longest} characters does not fit into "
+                f"max_width={self.settings.max_width:g} pixels; give max_width="
+                f"{source.longest * _LEAST_WIDTH} or a smaller max_length"
+            )
 
     def content(self, index: int) -> tuple[str, FontFace]:
-        """Text and face of an index, without rendering."""
+        """Text and face of an index, without rendering.
+
+        Random strings and lines that no single font can draw are drawn again.
+        """
         rng = generator_for(self.seed, index, _CONTENT)
-        text = self.source.draw(rng)
-        face = self.fonts.draw(rng, text)
-        # Fonts without lower case show capitals, and the label says what is seen.
-        return (text.upper() if face.unicase else text), face
+        for _ in range(_ATTEMPTS):
+            text = self.source.draw(rng)
+            face = self.fonts.draw(rng, text)
+            if face is not None:
+                # Fonts without lower case show capitals, and the label says what is seen.
+                return (text.upper() if face.unicase else text), face
+        raise ValueError(
+            f"word {index} of seed {self.seed}: of {_ATTEMPTS} texts, such as {text[:60]!r}, none "
+            f"can be drawn with one of the {len(self.fonts)} fonts; give fonts with more characters"
+        )
 
     def render(self, index: int) -> RenderedWord:
         """The sample of an index."""
@@ -121,9 +140,9 @@ class WordRenderer:
         if with_neighbours:
             neighbours = np.zeros_like(canvas)
             self._draw_neighbours(rng, neighbours, layout, origin, face)
-        geometry = _draw_geometry(rng, layout, origin, settings)
+        geometry = draw_geometry(rng, layout, origin, settings)
         points, owners = ink_points(layout, origin)
-        geometry, size, scale = _fit(rng, geometry, points, text, settings)
+        geometry, size, scale = fit(rng, geometry, points, text, settings)
         if scale < 0.6:  # bilinear fetching would miss pixels of the canvas
             canvas = cv2.GaussianBlur(canvas, (0, 0), 0.3 / scale)
         coverage = geometry.warp(canvas, size)
@@ -169,15 +188,16 @@ class WordRenderer:
 
 
 def _check_fonts_have(fonts: FontCollection, source: TextSource) -> None:
-    lacking = set(fonts.lacking(sorted(set("".join(source.words)))))
-    if not lacking:
+    if fonts.able("".join(source.words)):
         return
-    affected = [word for word in source.words if not lacking.isdisjoint(word)]
-    raise ValueError(
-        f"{source.name}: {len(affected)} of {len(source.words)} words hold characters that none of "
-        f"the {len(fonts)} fonts has ({' '.join(sorted(lacking)[:20])}; first word: "
-        f"{affected[0][:60]!r}); add a font that has them or leave these words out"
-    )
+    affected = [word for word in source.words if not fonts.able(word)]
+    if affected:
+        lacking = fonts.lacking(sorted(set("".join(affected)))) or sorted(set(affected[0]))
+        raise ValueError(
+            f"{source.name}: {len(affected)} of {len(source.words)} words cannot be drawn with any "
+            f"of the {len(fonts)} fonts (first: {affected[0][:60]!r}; characters: "
+            f"{''.join(lacking)[:20]!r}); add a font that has them or leave these words out"
+        )
 
 
 def _set_text(
@@ -195,83 +215,13 @@ def _set_text(
 def _canvas_for(layout: TextLayout) -> tuple[NDArray, tuple[int, int]]:
     """An empty canvas round the text, and where on it the first pen stands."""
     left, top, right, bottom = layout.bounds()
+    if right - left + 2 * _PAD > _LARGEST_CANVAS:
+        raise ValueError(
+            f"text {layout.text[:60]!r} with {len(layout.text)} characters does not fit: set in "
+            f"capitals {CAP_HEIGHT} pixels high it is {right - left} pixels wide; shorten it"
+        )
     canvas = np.zeros((bottom - top + 2 * _PAD, right - left + 2 * _PAD), np.uint8)
     return canvas, (_PAD - left, _PAD - top)
-
-
-def _draw_geometry(
-    rng: np.random.Generator, layout: TextLayout, origin: tuple[int, int], settings: RenderSettings
-) -> Geometry:
-    """Bend, stretch, shear, rotation and tilt, before the size of the image is known."""
-    left, top, right, bottom = layout.bounds()
-    width, height = right - left, max(bottom - top, CAP_HEIGHT // 2)
-    middle = origin[0] + (left + right) / 2, origin[1] + (top + bottom) / 2
-    bend = _draw_bend(rng, width, height, settings) if rng.random() < settings.curve else None
-    low, high = (math.log(end) for end in settings.stretch)
-    stretch = math.exp(low + (high - low) * rng.random())
-    # Long words are not turned so far that their letters get small in the image.
-    most = min(settings.rotation, math.degrees(math.atan2(0.8 * height, width * stretch)))
-    angle = _signed(rng) * most
-    shear = _signed(rng) * settings.shear
-    tilt_x = _signed(rng) * settings.perspective / (width * stretch / 2)
-    tilt_y = _signed(rng) * settings.perspective / max(height, width / 4)
-    return Geometry(middle, homography(stretch, 1.0, shear, angle, tilt_x, tilt_y), bend)
-
-
-def _signed(rng: np.random.Generator) -> float:
-    """In (-1, 1), small values more often than large ones."""
-    value = 2 * rng.random() - 1
-    return value * abs(value) ** 0.5
-
-
-def _draw_bend(
-    rng: np.random.Generator, width: int, height: int, settings: RenderSettings
-) -> Bend | None:
-    if settings.bend <= 0:
-        return None
-    if rng.random() < 0.75:
-        # The arc may rise by the text's height at most, and its circle must hold the letters.
-        turn = min(settings.bend * (0.3 + 0.7 * rng.random()), 8 * height / width)
-        radius = max(width / turn, 2.0 * height)
-        return Bend("arc", radius if rng.random() < 0.7 else -radius)
-    wavelength = width * (0.7 + rng.random())
-    amount = min(settings.bend * 0.25 * height * rng.random(), 0.1 * wavelength)
-    return Bend("wave", amount, wavelength, rng.random() * 2 * math.pi)
-
-
-def _fit(
-    rng: np.random.Generator,
-    geometry: Geometry,
-    points: NDArray[np.float32],
-    text: str,
-    settings: RenderSettings,
-) -> tuple[Geometry, tuple[int, int], float]:
-    """Scale and move the text into an image: the map, (width, height), and the scale."""
-    moved = geometry.forward(points)
-    left, top = moved.min(axis=0).tolist()
-    right, bottom = moved.max(axis=0).tolist()
-    # A dash or a dot is not blown up to the height of the image.
-    for_height = max(0.6 * CAP_HEIGHT - (bottom - top), 0) / 2
-    for_width = max(0.4 * CAP_HEIGHT - (right - left), 0) / 2
-    left, right, top, bottom = (
-        left - for_width, right + for_width, top - for_height, bottom + for_height
-    )  # fmt: skip
-    low, high = settings.margin
-    room = [(low + (high - low) * rng.random()) * (bottom - top) for _ in range(4)]
-    left, top, right, bottom = left - room[0], top - room[1], right + room[2], bottom + room[3]
-    low, high = settings.height
-    height = low * (high / low) ** rng.random()
-    scale = min(height / (bottom - top), settings.max_width / (right - left))
-    height = scale * (bottom - top)
-    if height < 0.5 * low:
-        raise ValueError(
-            f"text {text[:60]!r} with {len(text)} characters does not fit: in an image of "
-            f"max_width={settings.max_width:g} it would be {height:.0f} pixels high, and "
-            f"height={settings.height} asks for more; raise max_width or shorten the text"
-        )
-    size = max(1, round(scale * (right - left))), max(1, round(height))
-    fitted = np.diag([scale, scale, 1.0]) @ translation(-left, -top)
-    return geometry.then(fitted), size, scale
 
 
 def ink_points(

@@ -138,11 +138,11 @@ def _interpolate(levels: tuple[Level, Level, Level], difficulty: float) -> Level
     lower, upper = levels[:2] if difficulty <= 0.5 else levels[1:]
     share = difficulty * 2 if difficulty <= 0.5 else difficulty * 2 - 1
     if isinstance(lower, tuple) and isinstance(upper, tuple):
-        pairs = [low + (high - low) * share for low, high in zip(lower, upper)]
+        pairs = [low * (1 - share) + high * share for low, high in zip(lower, upper)]
         return pairs[0], pairs[1]
     if isinstance(lower, tuple) or isinstance(upper, tuple):
         raise TypeError("the levels of a setting mix pairs and numbers")
-    return lower + (upper - lower) * share
+    return lower * (1 - share) + upper * share
 
 
 def _check(name: str, value: Any, metadata: Any) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .renderer import RenderedWord
 
-__all__ = ["beside", "parts_sheet", "save_sheet", "word_sheet"]
+__all__ = ["beside", "check_sheet_path", "parts_sheet", "save_sheet", "word_sheet"]
 
 _GAP = 4
 
@@ -83,6 +83,21 @@ def beside(left: NDArray, right: NDArray) -> NDArray:
     return np.concatenate([left[:height], bar, right[:height]], 1)
 
 
+def check_sheet_path(path: str | os.PathLike[str]) -> Path:
+    """The path of a sheet, if one can be written there.
+
+    Raises:
+        ValueError: if the suffix is neither PNG's nor JPEG's.
+        FileNotFoundError: if its folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise ValueError(f"{path}: a sheet is written as .png or .jpg; change the name")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
+    return path
+
+
 def save_sheet(sheet: NDArray, path: str | os.PathLike[str]) -> None:
     """Write a sheet, PNG or JPEG by the suffix; only a whole one replaces a file of that name.
 
@@ -90,11 +105,7 @@ def save_sheet(sheet: NDArray, path: str | os.PathLike[str]) -> None:
         ValueError: if the suffix is another.
         OSError: if it cannot be written.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise ValueError(f"{path}: a sheet is written as .png or .jpg; change the name")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
+    path = check_sheet_path(path)
     options = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.suffix.lower() != ".png" else []
     written, buffer = cv2.imencode(path.suffix.lower(), sheet, options)
     if not written:

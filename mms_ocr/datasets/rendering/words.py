@@ -16,6 +16,7 @@ __all__ = ["CASES", "TextSource", "embedded_words", "random_string", "read_words
 CASES = ("keep", "lower", "upper", "title", "mixed")
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _COMMON_PUNCTUATION = ".,-'&!?:/$%#()+@\""
+_LONGEST_RANDOM = 12  # characters of a random string
 _MIXED_CASES = (("lower", 0.3), ("title", 0.62), ("upper", 1.0))
 
 
@@ -46,7 +47,7 @@ def read_words(path: str | os.PathLike[str]) -> list[str]:
     return words
 
 
-def random_string(rng: np.random.Generator, max_length: int = 12) -> str:
+def random_string(rng: np.random.Generator, max_length: int = _LONGEST_RANDOM) -> str:
     """Characters without a language: digits, letters of one or both cases, all of ASCII, prices.
 
     Args:
@@ -141,10 +142,20 @@ class TextSource:
         self.max_length = max_length
         self.punctuation = punctuation if embedded else 0.0
 
+    @property
+    def longest(self) -> int:
+        """No text has more characters than this."""
+        longest = max(map(len, self.words)) + (self.punctuation > 0)
+        if self.most > 1:
+            longest = (longest + 1) * self.most - 1
+        if self.random_string_share:
+            longest = max(longest, _LONGEST_RANDOM)
+        return min(longest, self.max_length)
+
     def draw(self, rng: np.random.Generator) -> str:
         """A text of at most ``max_length`` characters."""
         if rng.random() < self.random_string_share:
-            return random_string(rng, min(12, self.max_length)).strip()
+            return random_string(rng, min(_LONGEST_RANDOM, self.max_length)).strip()
         text = self._word(rng)
         for _ in range(int(rng.integers(self.fewest, self.most + 1)) - 1):
             longer = f"{text} {self._word(rng)}"

@@ -118,7 +118,10 @@ def test_negative_and_outside_indices(words):
         (dict(extras=["depth"]), "extras hold 'depth'; there are clean, mask, char_boxes"),
         (dict(seed=-1), "seed is -1; give an integer"),
         (dict(words=[]), "words is an empty list; give at least one word"),
-        (dict(words=["fine", "日本"]), "1 of 2 words hold characters that none of the .*日 本"),
+        (
+            dict(words=["fine", "日本"]),
+            "1 of 2 words cannot be drawn with any of the 21 .*日本",
+        ),
         (dict(settings=dict(blurriness=1)), "unknown render setting 'blurriness'; the settings"),
         (dict(font_part="test"), "font_part is 'test'; give 'train', 'val' or None"),
     ],
