@@ -39,6 +39,7 @@ class JsonlSource(ImageSource):
         path: The annotation file. Empty lines in it are passed over.
         data_root: Folder that file names are relative to; by default the annotation file's own.
             No file name may lead out of it.
+        field: Name of the field with the file name: another one for masks and the like.
 
     Raises:
         FileNotFoundError: The file or ``data_root`` does not exist.
@@ -48,8 +49,9 @@ class JsonlSource(ImageSource):
 
     kind = "JSON lines"
 
-    def __init__(self, path: str, data_root: str | None = None) -> None:
+    def __init__(self, path: str, data_root: str | None = None, field: str = "filename") -> None:
         super().__init__(path)
+        self.field = field
         if not os.path.isfile(path):
             raise FileNotFoundError(f"there is no annotation file {path!r}")
         self.data_root = data_root if data_root is not None else os.path.dirname(path) or "."
@@ -92,6 +94,10 @@ class JsonlSource(ImageSource):
             read_image_file(path, self.data_root), path, line.text if labelled else None
         )
 
+    def has_field(self, field: str) -> bool:
+        """Whether the first line has a field of this name."""
+        return field in self._parse(0, self._raw_line(0))
+
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`; looks at the first line."""
         if self._line(0).text is None:
@@ -103,14 +109,11 @@ class JsonlSource(ImageSource):
     def _line(self, index: int) -> _Line:
         """Parse one line; every fault of it is a BrokenImageError that names file and line."""
         raw = self._raw_line(index)
-        try:
-            fields = json.loads(raw)
-        except ValueError:
-            raise BrokenImageError(f"{self._place(index)}: not JSON: {_shorten(raw)}")
-        filename = fields.get("filename") if isinstance(fields, dict) else None
+        fields = self._parse(index, raw)
+        filename = fields.get(self.field) if isinstance(fields, dict) else None
         if not isinstance(filename, str) or not filename:
             raise BrokenImageError(
-                f"{self._place(index)}: not a JSON object with a 'filename': {_shorten(raw)}"
+                f"{self._place(index)}: not a JSON object with a {self.field!r}: {_shorten(raw)}"
             )
         if ".." in filename or os.path.isabs(filename):
             inside = os.path.normpath(os.path.join(self._real_root, filename))
@@ -123,6 +126,12 @@ class JsonlSource(ImageSource):
         if text is not None and not isinstance(text, str):
             raise BrokenImageError(f"{self._place(index)}: 'text' is no string: {_shorten(raw)}")
         return _Line(filename, text)
+
+    def _parse(self, index: int, raw: bytes) -> Any:
+        try:
+            return json.loads(raw)
+        except ValueError:
+            raise BrokenImageError(f"{self._place(index)}: not JSON: {_shorten(raw)}")
 
     def _raw_line(self, index: int) -> bytes:
         if not 0 <= index < self._length:

@@ -165,9 +165,13 @@ class LmdbSource(ImageSource):
                 raise BrokenImageError(f"{self.name(index)}: its label is no UTF-8")
         return RawImage(data, f"{self.path}:{image_key}", text)
 
+    def has(self, key: str) -> bool:
+        """Whether the LMDB has an entry of this key."""
+        return self._get(key) is not None
+
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`; looks for the first label."""
-        if self._get(self.label_key % 1) is None:
+        if not self.has(self.label_key % 1):
             raise ValueError(
                 f"LMDB {self.path!r} has no labels (no key {self.label_key % 1!r}): "
                 "set labelled=False to use its images without them"
@@ -202,7 +206,7 @@ class LmdbSource(ImageSource):
                 f"LMDB {self.path!r}: 'num-samples' is {value!r}, and not a positive number"
             )
         length = int(value)
-        if self._get(self.image_key % length) is None:
+        if not self.has(self.image_key % length):
             raise ValueError(
                 f"LMDB {self.path!r}: 'num-samples' is {length}, but there is no key "
                 f"{self.image_key % length!r}"

@@ -1,0 +1,68 @@
+"""``mms-ocr convert``: word images from one layout to another, verified by reading back."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mms_ocr.datasets.conversion import Records
+
+HELP = "convert word images between folder, JSON lines, LMDB, TextSeg and TextZoom"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument(
+        "source", metavar="IN", help="folder of images, .jsonl, LMDB, or TextSeg's folder"
+    )
+    parser.add_argument(
+        "out", metavar="OUT", help="NAME.lmdb, or a folder for image files and labels.jsonl; a "
+        "stopped run of the same command goes on where it stopped"
+    )  # fmt: skip
+    parser.add_argument(
+        "--layout", choices=("words", "textzoom", "textseg"),
+        help="of IN; found out by itself where not given"
+    )  # fmt: skip
+    parser.add_argument("--data-root", help="folder that file names in a .jsonl are relative to")
+    parser.add_argument(
+        "--split", nargs="+", default=["train", "val"], choices=("train", "val", "test"),
+        help="of TextSeg (train val)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-broken", type=float, default=0.01, metavar="SHARE",
+        help="share of broken images that are left out without an error (0.01)"
+    )  # fmt: skip
+    parser.add_argument("--list-broken", metavar="FILE", help="write what was left out, and why")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert what was asked for."""
+    from mms_ocr.apis.progress import progress_bar
+    from mms_ocr.datasets.conversion import convert_records
+
+    records = _open(args)
+    result = convert_records(records, args.out, args.max_broken, progress_bar)
+    print(f"{args.out}: {result.written:,} words of {args.source}, all read back and equal")
+    if result.broken:
+        print(f"left out {len(result.broken):,} broken ones; the last: {result.broken[-1]}")
+    if args.list_broken:
+        Path(args.list_broken).write_text("".join(f"{line}\n" for line in result.broken))
+    return 0
+
+
+def _open(args: argparse.Namespace) -> Records:
+    from mms_ocr.datasets.conversion import (
+        PairRecords,
+        TextSegRecords,
+        WordRecords,
+        guess_layout,
+    )
+
+    layout = args.layout or guess_layout(args.source)
+    if layout == "textseg":
+        return TextSegRecords(args.source, args.split)
+    if layout == "textzoom":
+        return PairRecords(args.source)
+    return WordRecords(args.source, args.data_root)

@@ -1,0 +1,167 @@
+"""What conversion reads: words with their images and labels, from every layout of the field."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.sources import BrokenImageError, LmdbSource, open_source
+from mms_ocr.datasets.sources.jsonl import JsonlSource
+
+__all__ = ["PairRecords", "Record", "Records", "Selection", "WordRecords"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One word to be written.
+
+    Attributes:
+        images: Encoded image files by what they are: ``image``; ``image`` and ``mask``; or
+            ``image_hr`` and ``image_lr``.
+        text: The label, or None.
+    """
+
+    images: dict[str, bytes]
+    text: str | None
+
+
+class Records(ABC):
+    """A sequence of words that can be read again and again with the same result.
+
+    Attributes:
+        path: Where they come from, in the words of messages.
+        kinds: The keys of every record's ``images``.
+    """
+
+    path: str
+    kinds: tuple[str, ...]
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, index: int) -> Record:
+        """The word at ``index``.
+
+        Raises:
+            BrokenImageError: An image or the label is missing or unreadable.
+        """
+
+    def describe(self) -> dict[str, object]:
+        """What the words depend on, as plain JSON data: a conversion goes on only with the same."""
+        return dict(path=os.path.abspath(self.path), count=len(self), kinds=list(self.kinds))
+
+
+class WordRecords(Records):
+    """Words of a folder, an LMDB or JSON lines, with masks where they have them.
+
+    Args:
+        path: See :func:`mms_ocr.datasets.sources.open_source`.
+        data_root: For JSON lines, the folder that file names are relative to.
+    """
+
+    def __init__(self, path: str, data_root: str | None = None) -> None:
+        self.path = path
+        self._source = open_source(path, data_root)
+        self._labelled = True
+        try:
+            self._source.check_labels()
+        except ValueError:
+            self._labelled = False
+        self._masks = self._find_masks()
+        self.kinds = ("image",) if self._masks is None else ("image", "mask")
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> Record:
+        """See :meth:`Records.read`."""
+        raw = self._source.read(index, self._labelled)
+        images = {"image": _checked(raw.data, raw.name)}
+        if self._masks is not None:
+            mask = self._masks.read(index)
+            images["mask"] = _checked(mask.data, mask.name)
+        return Record(images, raw.text)
+
+    def _find_masks(self) -> LmdbSource | JsonlSource | None:
+        source = self._source
+        if isinstance(source, LmdbSource) and source.has("mask-000000001"):
+            return LmdbSource(self.path, image_key="mask-%09d")
+        if isinstance(source, JsonlSource) and source.has_field("mask"):
+            return JsonlSource(self.path, source.data_root, field="mask")
+        return None
+
+
+class PairRecords(Records):
+    """Pairs of a high and a low resolution, as TextZoom has them.
+
+    Args:
+        path: An LMDB with keys ``image_hr-%09d``, ``image_lr-%09d`` and ``label-%09d``, or JSON
+            lines with fields ``image_hr``, ``image_lr`` and ``text``.
+
+    Raises:
+        FileNotFoundError: Nothing is at ``path``.
+        ValueError: It has no such pairs.
+    """
+
+    kinds = ("image_hr", "image_lr")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._high, self._low = (self._open(kind) for kind in self.kinds)
+        self._labelled = True
+        try:
+            self._high.check_labels()
+        except ValueError:
+            self._labelled = False
+
+    def __len__(self) -> int:
+        return len(self._high)
+
+    def read(self, index: int) -> Record:
+        """See :meth:`Records.read`."""
+        high = self._high.read(index, self._labelled)
+        low = self._low.read(index)
+        images = {
+            "image_hr": _checked(high.data, high.name),
+            "image_lr": _checked(low.data, low.name),
+        }
+        return Record(images, high.text)
+
+    def _open(self, kind: str) -> LmdbSource | JsonlSource:
+        if os.path.isfile(self.path) and self.path.endswith((".jsonl", ".json")):
+            return JsonlSource(self.path, field=kind)
+        return LmdbSource(self.path, image_key=kind + "-%09d")
+
+
+class Selection(Records):
+    """Some of the words, such as those that are left after decontamination.
+
+    Args:
+        records: The words to choose from.
+        indices: Which of them, in the order wanted.
+    """
+
+    def __init__(self, records: Records, indices: Sequence[int]) -> None:
+        self.path = records.path
+        self.kinds = records.kinds
+        self._records = records
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, index: int) -> Record:
+        """See :meth:`Records.read`."""
+        return self._records.read(int(self._indices[index]))
+
+
+def _checked(data: bytes, name: str) -> bytes:
+    try:
+        decode_image(data)
+    except BrokenImageError as error:
+        raise BrokenImageError(f"{name}: {error}") from error
+    return data
