@@ -118,7 +118,10 @@ class TextViT(VisionTransformer):
             raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(self.arch_zoo)}")
         if out_type not in OUT_TYPES:
             raise ValueError(f"out_type must be 'map' or 'tokens', got {out_type!r}")
-        depth = (self.arch_zoo[arch] if isinstance(arch, str) else arch)["num_layers"]
+        widths = self.arch_zoo[arch] if isinstance(arch, str) else arch
+        if not self.arch_zoo["small"].keys() <= widths.keys():
+            raise ValueError(f"arch needs the keys {', '.join(self.arch_zoo['small'])}, got {arch}")
+        depth = widths["num_layers"]
         self._single_output = isinstance(out_indices, int)
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         if not indices or not all(-depth <= index < depth for index in indices):
@@ -170,6 +173,14 @@ class TextViT(VisionTransformer):
             torch.nn.init.normal_(self.cls_token, std=0.02)
         if loading:
             initialize(self, loading)
+
+    def train(self, mode: bool = True) -> TextViT:
+        """Set training or evaluation mode; returns the module, as torch does."""
+        super().train(mode)
+        # MMPretrain puts frozen stages into evaluation mode once, and any later call undoes it.
+        if mode and self.frozen_stages > 0:
+            self._freeze_stages()
+        return self
 
     def forward(
         self, images: Tensor, mask: Tensor | None = None, num_removed: int | None = None
@@ -247,10 +258,11 @@ class TextViT(VisionTransformer):
             return
         positions = state_dict[name]
         num_patches = self.grid[0] * self.grid[1]
-        if self.cls_token is None and positions.shape[1] == num_patches + 1:
-            positions = state_dict[name] = positions[:, 1:]
         local_metadata = args[0] if args else kwargs.get("local_metadata") or {}
-        grid = self.checkpoint_grid or local_metadata.get("grid")
+        grid = local_metadata.get("grid") or self.checkpoint_grid
+        stored = grid[0] * grid[1] if grid else num_patches
+        if self.cls_token is None and positions.shape[1] == stored + 1:
+            positions = state_dict[name] = positions[:, 1:]
         if grid is None and positions.shape[1] == num_patches + self.num_extra_tokens:
             # As many positions as patches: each is taken to be that of its patch. MMPretrain gives
             # rectangles the positions of a square, and such weights need them as they are.
@@ -276,6 +288,8 @@ def _tell_grid(
 
 
 def _checked_size(size: Sequence[int], patch_size: int) -> tuple[int, int]:
+    if not isinstance(size, Sequence) or len(size) != 2:
+        raise ValueError(f"img_size must be two numbers (height, width), got {size}")
     height, width = size
     if height % patch_size or width % patch_size or min(height, width) < patch_size:
         raise ValueError(
