@@ -194,6 +194,8 @@ from pathlib import Path
 # Forget the mms_ocr that these tests run from.
 sys.path[:] = [path for path in sys.path if not Path(path, "mms_ocr").exists()]
 sys.meta_path[:] = [f for f in sys.meta_path if "mms_ocr" not in getattr(f, "__module__", "")]
+for name in [name for name in sys.modules if name.startswith("__editable__")]:
+    del sys.modules[name]
 before = len(sys.path)
 site.addsitedir(sys.argv[1])
 sys.path[:] = sys.path[before:] + sys.path[:before]
