@@ -1,0 +1,135 @@
+"""Characters on the patch grid, and how well an encoder tells them apart without fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Word", "character_patches", "fit_linear_probe", "pool_characters", "read_characters"]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word image with the place of every character.
+
+    Attributes:
+        path: Image file.
+        text: Label.
+        patches: Patches that every character touches, bool ``(characters, L)``.
+    """
+
+    path: str
+    text: str
+    patches: Tensor
+
+
+def character_patches(
+    box: Sequence[float], image_size: Sequence[int], grid: tuple[int, int]
+) -> Tensor:
+    """Patches that a character's box touches.
+
+    Args:
+        box: x, y, width and height in pixels of the image.
+        image_size: Height and width of the image in pixels.
+        grid: Rows and columns of patches that the image is resized to.
+
+    Returns:
+        Bool ``(H * W,)``, at least one True.
+    """
+    touched = torch.zeros(grid, dtype=torch.bool)
+    spans = []
+    for start, length, size, patches in (
+        (box[1], box[3], image_size[0], grid[0]),
+        (box[0], box[2], image_size[1], grid[1]),
+    ):
+        first = min(max(math.floor(start / size * patches), 0), patches - 1)
+        last = min(max(math.ceil((start + length) / size * patches), first + 1), patches)
+        spans.append(slice(first, last))
+    touched[spans[0], spans[1]] = True
+    return touched.flatten()
+
+
+def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
+    """Words of a JSON-lines file with ``filename``, ``text`` and ``char_boxes``.
+
+    Args:
+        path: The file; image files are relative to its folder.
+        grid: Rows and columns of the patch grid.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: A line lacks boxes, or its image cannot be read.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no annotation file {path}")
+    words = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        entry = json.loads(line)
+        if not entry.get("char_boxes"):
+            raise ValueError(f"{path}, line {number}: no char_boxes")
+        file = str(Path(path).parent / entry["filename"])
+        image = cv2.imread(file, cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise ValueError(f"{path}, line {number}: {file} cannot be read")
+        patches = [character_patches(box, image.shape, grid) for box in entry["char_boxes"]]
+        words.append(Word(file, entry["text"], torch.stack(patches)))
+    return words
+
+
+def pool_characters(tokens: Tensor, patches: Tensor) -> Tensor:
+    """Mean feature of every character.
+
+    Args:
+        tokens: Patch tokens of one image, ``(L, C)``.
+        patches: Patches of its characters, bool ``(N, L)``.
+
+    Returns:
+        ``(N, C)``.
+    """
+    weights = patches.to(tokens)
+    return weights @ tokens / weights.sum(dim=1, keepdim=True)
+
+
+def fit_linear_probe(
+    train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], decay: float = 1e-3
+) -> float:
+    """Accuracy of a linear classifier on frozen features.
+
+    Features are standardised with the training set's statistics; logistic regression with an L2
+    penalty is fitted by L-BFGS.
+
+    Args:
+        train: Features ``(N, C)`` and classes ``(N,)``.
+        test: Likewise.
+        decay: Weight of the penalty.
+
+    Returns:
+        Share of test features that are classified rightly, in [0, 1].
+    """
+    mean, std = train[0].mean(dim=0), train[0].std(dim=0) + 1e-6
+    features, unseen = (train[0] - mean) / std, (test[0] - mean) / std
+    classes = int(torch.cat([train[1], test[1]]).max()) + 1
+    classifier = nn.Linear(features.shape[1], classes)
+    nn.init.zeros_(classifier.weight)
+    nn.init.zeros_(classifier.bias)
+    optimizer = torch.optim.LBFGS(
+        classifier.parameters(), max_iter=200, line_search_fn="strong_wolfe"
+    )
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(classifier(features), train[1])
+        loss = loss + decay * classifier.weight.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        return float((classifier(unseen).argmax(dim=1) == test[1]).float().mean())

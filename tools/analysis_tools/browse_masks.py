@@ -1,0 +1,62 @@
+"""Draw the masks of a pretraining config on word images: a row an image, a column a strategy."""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config, DictAction
+
+from mms_ocr.apis.launching import run_command
+from mms_ocr.apis.pictures import load_word_images
+from mms_ocr.models.pretraining import MaskedPixelHead
+from mms_ocr.registry import TASK_UTILS
+from mms_ocr.visualization import label_columns, stack_rows
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="pretraining config")
+    parser.add_argument(
+        "images", nargs="*", help="word images or folders (default: the config's validation set)"
+    )
+    parser.add_argument(
+        "--out", default="masks.png", help="picture to write (default: %(default)s)"
+    )
+    parser.add_argument("--num", type=int, default=8, help="images to draw (default: %(default)s)")
+    parser.add_argument("--draws", type=int, default=2, help="masks per strategy and image")
+    parser.add_argument("--ratios", type=float, nargs="*", help="draw these mask ratios instead")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--traceback", action="store_true")
+    return parser.parse_args()
+
+
+def browse(args: argparse.Namespace) -> None:
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    settings = cfg.model.data_preprocessor.mask_generator
+    ratios = args.ratios or [settings.ratio]
+    images = load_word_images(cfg, args.images, args.num)
+    head = MaskedPixelHead(patch_size=cfg.model.backbone.patch_size)
+    rng = torch.Generator().manual_seed(args.seed)
+    columns: list[np.ndarray] = [images.permute(0, 2, 3, 1).numpy()]
+    labels = ["original"]
+    for ratio in ratios:
+        for strategy in TASK_UTILS.build({**settings, "ratio": ratio}).each_strategy():
+            for _ in range(args.draws):
+                hidden = head.hide(images, strategy(len(images), rng=rng), value=128)
+                columns.append(hidden.permute(0, 2, 3, 1).numpy())
+                labels.append(f"{strategy.name} {ratio:g}")
+    sheet = label_columns(stack_rows(list(zip(*columns))), labels)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(args.out, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"{args.out} could not be written")
+    print(f"{len(images)} images under {len(labels) - 1} masks each: {args.out}")
+
+
+if __name__ == "__main__":
+    options = parse_args()
+    sys.exit(run_command("browse_masks.py", lambda: browse(options), traceback=options.traceback))

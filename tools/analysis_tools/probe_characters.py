@@ -1,0 +1,93 @@
+"""How well a frozen encoder tells characters apart: a linear probe on real word images.
+
+The features of the patches under every character box are averaged, and a linear classifier over 36
+classes (letters without case, digits) is fitted on them. A tenth of the images is held out, by the
+rule with which `holdout=dict(share=0.1)` keeps it from pretraining.
+"""
+
+import argparse
+import sys
+
+import cv2
+import torch
+
+from mms_ocr.apis.launching import run_command
+from mms_ocr.datasets.holdout import holdout_indices
+from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
+from mms_ocr.models import TextViT
+from mms_ocr.models.weights import PretrainedTextViT
+
+CLASSES = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("annotations", help="JSON lines with filename, text and char_boxes")
+    parser.add_argument("checkpoints", nargs="*", help="checkpoints of encoders to compare")
+    parser.add_argument("--arch", default="tiny", help="architecture (default: %(default)s)")
+    parser.add_argument("--random", action="store_true", help="also an untrained encoder")
+    parser.add_argument("--layers", type=int, nargs="+", default=[5, 8, 11], help="layers probed")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--traceback", action="store_true")
+    return parser.parse_args()
+
+
+@torch.no_grad()
+def character_features(
+    encoder: TextViT, words: list[Word], device: str
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Per probed layer, features of all known characters ``(N, C)``; and their classes ``(N,)``."""
+    features: list[list[torch.Tensor]] = [[] for _ in encoder.out_indices]
+    classes = []
+    height, width = encoder.img_size
+    for start in range(0, len(words), 64):
+        batch = words[start : start + 64]
+        images = [cv2.cvtColor(cv2.imread(word.path), cv2.COLOR_BGR2RGB) for word in batch]
+        images = [cv2.resize(i, (width, height), interpolation=cv2.INTER_CUBIC) for i in images]
+        pixels = torch.stack([torch.from_numpy(image) for image in images]).permute(0, 3, 1, 2)
+        levels = encoder((pixels.float() / 127.5 - 1).to(device))
+        for level, maps in zip(features, levels):
+            for word, tokens in zip(batch, maps.flatten(2).transpose(1, 2).cpu()):
+                known = [i for i, c in enumerate(word.text.lower()) if c in CLASSES]
+                level.append(pool_characters(tokens, word.patches)[known])
+        for word in batch:
+            classes.extend(CLASSES.index(c) for c in word.text.lower() if c in CLASSES)
+    return [torch.cat(level) for level in features], torch.tensor(classes)
+
+
+def probe(args: argparse.Namespace) -> None:
+    if not args.checkpoints and not args.random:
+        raise ValueError("nothing to probe: name checkpoints, or --random")
+    sources = [*(["untrained"] if args.random else []), *args.checkpoints]
+    grid = TextViT(arch=args.arch).grid
+    words = read_characters(args.annotations, grid)
+    words = [word if len(word.text) == len(word.patches) else None for word in words]
+    parts = {
+        part: [words[i] for i in holdout_indices(len(words), share=0.1, part=part) if words[i]]
+        for part in ("train", "val")
+    }
+    print(
+        f"{args.annotations}: {len(parts['train'])} images to fit on, {len(parts['val'])} held out;"
+        " accuracy on held-out characters, %\n"
+    )
+    print("| encoder | " + " | ".join(f"layer {layer + 1}" for layer in args.layers) + " |")
+    print("| --- |" + " ---: |" * len(args.layers))
+    for source in sources:
+        torch.manual_seed(0)
+        encoder = TextViT(arch=args.arch, out_indices=args.layers).to(args.device).eval()
+        if source != "untrained":
+            PretrainedTextViT(source)(encoder)
+        fitted = character_features(encoder, parts["train"], args.device)
+        unseen = character_features(encoder, parts["val"], args.device)
+        accuracies = [
+            100 * fit_linear_probe((train, fitted[1]), (test, unseen[1]))
+            for train, test in zip(fitted[0], unseen[0])
+        ]
+        print(f"| {source} | " + " | ".join(f"{value:.1f}" for value in accuracies) + " |")
+
+
+if __name__ == "__main__":
+    options = parse_args()
+    sys.exit(
+        run_command("probe_characters.py", lambda: probe(options), traceback=options.traceback)
+    )

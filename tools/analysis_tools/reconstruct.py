@@ -1,0 +1,61 @@
+"""Draw what a pretrained model makes of word images: original | masked | reconstruction.
+
+Targets that were normalised patch by patch are shown in image space: a prediction is given the mean
+and the contrast of the true patch, about which the model says nothing.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import torch
+from mmengine.config import Config, DictAction
+
+from mms_ocr.apis.launching import run_command
+from mms_ocr.apis.pictures import load_word_images
+from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
+from mms_ocr.models.weights import load_model
+from mms_ocr.registry import MODELS
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="pretraining config")
+    parser.add_argument("checkpoint", help="checkpoint of a run of that config")
+    parser.add_argument(
+        "images", nargs="*", help="word images or folders (default: the config's validation set)"
+    )
+    parser.add_argument("--out", default="reconstructions.png", help="picture to write")
+    parser.add_argument("--num", type=int, default=8, help="images to draw (default: %(default)s)")
+    parser.add_argument("--scale", type=int, default=2, help="enlargement (default: %(default)s)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--traceback", action="store_true")
+    return parser.parse_args()
+
+
+def reconstruct(args: argparse.Namespace) -> None:
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options or {})
+    model = MODELS.build(cfg.model).to(args.device).eval()
+    load_model(model, args.checkpoint)
+    images = load_word_images(cfg, args.images, args.num)
+    # The preprocessor expects what a pipeline gives: BGR.
+    batch = model.data_preprocessor({"inputs": images.flip(1)}, False)
+    samples = model.predict(**batch)
+    sheet = draw_reconstructions(samples, args.scale)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(args.out, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"{args.out} could not be written")
+    names = samples[0].masked_error
+    means = {name: sum(s.masked_error[name] for s in samples) / len(samples) for name in names}
+    errors = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
+    print(f"{len(samples)} images, mean masked error: {errors}; pictures: {args.out}")
+
+
+if __name__ == "__main__":
+    options = parse_args()
+    sys.exit(
+        run_command("reconstruct.py", lambda: reconstruct(options), traceback=options.traceback)
+    )
