@@ -196,9 +196,8 @@ sys.path[:] = [path for path in sys.path if not Path(path, "mms_ocr").exists()]
 sys.meta_path[:] = [f for f in sys.meta_path if "mms_ocr" not in getattr(f, "__module__", "")]
 for name in [name for name in sys.modules if name.startswith("__editable__")]:
     del sys.modules[name]
-before = len(sys.path)
+sys.path.insert(0, sys.argv[1])
 site.addsitedir(sys.argv[1])
-sys.path[:] = sys.path[before:] + sys.path[:before]
 import mms_ocr
 from mmengine.config import Config
 from mmengine.utils import get_installed_path
