@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -100,14 +102,68 @@ def fit_to_machine(cfg: Config) -> None:
         loader = cfg.get(part)
         if loader and loader.get("num_workers", 0) > most:
             loader["num_workers"] = most
+        if loader and not torch.cuda.is_available():
+            loader["pin_memory"] = False
     if not torch.cuda.is_available():
         env = cfg.setdefault("env_cfg", {})
         env.setdefault("dist_cfg", {})["backend"] = "gloo"
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config."""
-    return Runner.from_cfg(cfg)
+    """The runner of a config; processes without a GPU are joined here."""
+    if cfg.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
+        join_processes(cfg.launcher)
+    runner = Runner.from_cfg(cfg)
+    runner.logger.addFilter(_is_of_interest)
+    return runner
+
+
+def join_processes(launcher: str) -> None:
+    """Join the processes of a job by gloo; MMEngine's own way asks for a GPU.
+
+    Args:
+        launcher: ``'pytorch'`` (torchrun) or ``'slurm'``.
+
+    Raises:
+        ValueError: The environment variables of the launcher are missing.
+    """
+    if launcher == "slurm":
+        needed = {
+            "RANK": "SLURM_PROCID",
+            "WORLD_SIZE": "SLURM_NTASKS",
+            "LOCAL_RANK": "SLURM_LOCALID",
+        }
+        missing = [name for name in needed.values() if name not in os.environ]
+        if missing:
+            raise ValueError(
+                f"--launcher slurm needs {', '.join(missing)}, which srun sets; start the job with "
+                "tools/slurm_train.sh"
+            )
+        os.environ.update({name: os.environ[source] for name, source in needed.items()})
+        if "MASTER_ADDR" not in os.environ:
+            nodes = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
+            hosts = subprocess.run(nodes, check=True, capture_output=True, text=True).stdout
+            os.environ["MASTER_ADDR"] = hosts.split()[0]
+        os.environ.setdefault("MASTER_PORT", "29500")
+    missing = [
+        name
+        for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+        if name not in os.environ
+    ]
+    if missing:
+        raise ValueError(
+            f"--launcher {launcher} needs the variables {', '.join(missing)}; start the job with "
+            "tools/dist_train.sh"
+        )
+    torch.distributed.init_process_group("gloo")
+
+
+def _is_of_interest(record: logging.LogRecord) -> bool:
+    """Keeps MMEngine's lines per parameter, and its remarks to developers, out of the log."""
+    message = record.getMessage()
+    return not message.startswith(
+        ("paramwise_options", '"FileClient" will', '"HardDiskBackend" is')
+    )
 
 
 def run_command(name: str, command: Callable[[], None], *, traceback: bool) -> int:

@@ -1,0 +1,76 @@
+"""Pretrain a small encoder for a few minutes on rendered words, and show what it learned.
+
+Runs tools/train.py on configs/mms/pretrain_vit_s.py with a shortened schedule, then draws the masks
+and the reconstructions of the best checkpoint.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = "configs/mms/pretrain_vit_s.py"
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work-dir", default="work_dirs/demo")
+    parser.add_argument("--iterations", type=int, default=120)
+    parser.add_argument("--batch-size", type=int, default=32)
+    return parser.parse_args()
+
+
+def run(*command: str) -> None:
+    print("$ python " + " ".join(command), flush=True)
+    subprocess.run([sys.executable, *command], check=True, cwd=ROOT)
+
+
+def newest(folder: Path, pattern: str) -> Path:
+    files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
+    if not files:
+        raise FileNotFoundError(f"no {pattern} in {folder}: the training has left no such file")
+    return files[-1]
+
+
+def main() -> int:
+    args = parse_args()
+    work_dir = Path(args.work_dir).resolve()
+    settings = [
+        f"train_dataloader.batch_size={args.batch_size}",
+        "train_dataloader.num_workers=1",
+        # A recipe for 20 passes over millions of images would hardly leave its warm-up here.
+        "optim_wrapper.optimizer.lr=1e-3",
+        "auto_scale_lr.enable=False",
+        f"train_cfg.val_interval={max(1, args.iterations // 2)}",
+        f"default_hooks.checkpoint.interval={args.iterations}",
+        "default_hooks.logger.interval=10",
+        "val_dataloader.batch_size=32",
+        "val_dataloader.num_workers=1",
+        "val_dataloader.dataset.num_samples=64",
+    ]
+    try:
+        run(
+            *("tools/train.py", CONFIG, "--work-dir", str(work_dir)),
+            *("--iterations", str(args.iterations), "--cfg-options", *settings),
+        )
+        masks = work_dir / "masks.png"
+        run("tools/analysis_tools/browse_masks.py", CONFIG, "--out", str(masks), "--draws", "1")
+    except subprocess.CalledProcessError as error:
+        print(f"demo.py: the step above ended with status {error.returncode}", file=sys.stderr)
+        return 1
+    files = {
+        "encoder and decoder, best of the run": newest(work_dir, "best_*.pth"),
+        "log": newest(work_dir, "*/*.log"),
+        "masks": masks,
+        "reconstructions half-way": newest(work_dir, f"*/pictures/*{args.iterations // 2:07d}.png"),
+        "reconstructions at the end": newest(work_dir, f"*/pictures/*{args.iterations:07d}.png"),
+    }
+    print("\nThe encoder was pretrained with random patch, blockwise and span masks together.")
+    for what, path in files.items():
+        print(f"  {what + ':':<40}{path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
