@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mms_ocr.datasets.conversion.records import Record, Records
 from mms_ocr.datasets.conversion.writers import RecordWriter, open_writer
+from mms_ocr.datasets.progress import Progress, silent
 from mms_ocr.datasets.sources import BrokenImageError
 
 __all__ = ["Conversion", "convert_records"]
 
 _CHUNK_WORDS = 1000
 _CHUNK_BYTES = 1 << 25
-
-Progress = Callable[[Iterable[int], str, int], Iterable[int]]
 
 
 @dataclass
@@ -34,7 +32,7 @@ def convert_records(
     records: Records,
     path: str,
     max_broken: float = 0.01,
-    progress: Progress = lambda indices, title, total: indices,
+    progress: Progress = silent,
 ) -> Conversion:
     """Write words as an LMDB (``path`` ends in ``.lmdb``) or a folder with ``labels.jsonl``.
 
@@ -46,7 +44,7 @@ def convert_records(
         records: What to write.
         path: What the new set is called.
         max_broken: Share of broken images from which on nothing is written.
-        progress: Wraps an iterable of indices, given what is done and how many indices there are.
+        progress: Shows how far it is.
 
     Raises:
         FileExistsError: Something is at ``path``.

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.sources import BrokenImageError, LmdbSource, open_source
 from mms_ocr.datasets.sources.jsonl import JsonlSource
@@ -145,7 +147,7 @@ class Selection(Records):
         indices: Which of them, in the order wanted.
     """
 
-    def __init__(self, records: Records, indices: Sequence[int]) -> None:
+    def __init__(self, records: Records, indices: Sequence[int] | np.ndarray) -> None:
         self.path = records.path
         self.kinds = records.kinds
         self._records = records
