@@ -92,5 +92,9 @@ class ViewContrast(BaseModule):
         if world_size > 1:
             candidates = torch.cat(distributed.all_gather(anchors))
             image = torch.cat([image + batch_size * other for other in range(world_size)])
-        loss = view_contrast_loss(anchors, candidates, image, rank * len(anchors), self.temperature)
+        # Similarities divided by a small temperature need more digits than bf16 has.
+        with torch.autocast(anchors.device.type, enabled=False):
+            loss = view_contrast_loss(
+                anchors, candidates, image, rank * len(anchors), self.temperature
+            )
         return self.weight * loss
