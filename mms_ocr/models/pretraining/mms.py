@@ -51,7 +51,8 @@ class MMS(BaseSelfSupervisor):
         init_cfg: Initialisation, as everywhere in MMEngine.
 
     Raises:
-        ValueError: The masks are made for another grid than the encoder's.
+        ValueError: The masks are made for another grid than the encoder's, or the encoder has no
+            class token.
     """
 
     def __init__(
@@ -64,6 +65,10 @@ class MMS(BaseSelfSupervisor):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         encoder = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
+        if encoder.cls_token is None:
+            raise ValueError(
+                "the decoders expect a class token; take with_cls_token=False out of the backbone"
+            )
         shared = {
             "grid": encoder.grid,
             "embed_dim": encoder.embed_dims,
