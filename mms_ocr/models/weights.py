@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
-import zipfile
+import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,26 @@ ALLOWED_TYPES: list[Any] = [
     np.dtypes.Int32DType,
     np.dtypes.Int64DType,
 ]
+REBUILDING: list[Any] = [
+    np.asarray([0.0]).__reduce__()[0],  # an array
+    np.float64(0).__reduce__()[0],  # a scalar
+]
+
+
+def _named_as_in(module: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function under the name by which files written with another NumPy call it."""
+    alias = functools.partial(function)
+    for attribute, value in (("__module__", module), ("__name__", function.__name__)):
+        setattr(alias, attribute, value)
+    alias.__qualname__ = function.__name__  # type: ignore[attr-defined]
+    return alias
+
+
+# NumPy 1 and NumPy 2 keep them in different modules.
 ALLOWED_FUNCTIONS: list[Any] = [
-    np.asarray([0.0]).__reduce__()[0],  # rebuilds an array
-    np.float64(0).__reduce__()[0],  # rebuilds a scalar
+    _named_as_in(module, function)
+    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+    for function in REBUILDING
 ]
 # Parameters of an encoder stand under one of these in a checkpoint, or under nothing.
 ENCODER_PREFIXES = ("backbone.", "module.backbone.", "model.backbone.", "")
@@ -60,7 +78,9 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} {_refusal(error)}") from error
-    except (RuntimeError, EOFError, zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file may end in nearly any of them
         raise ValueError(
             f"{path} cannot be read as a checkpoint: it is damaged or another kind of file "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
@@ -71,11 +91,11 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
 
 
 def _refusal(error: pickle.UnpicklingError) -> str:
-    text = str(error)
-    marker = "Unsupported global: GLOBAL "
-    if marker in text:
-        name = text.partition(marker)[2].split()[0]
-        return f"was refused: it carries the object {name}, and checkpoints may hold weights only"
+    named = re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", str(error))
+    if named:
+        return (
+            f"was refused: it carries the object {named[1]}, and checkpoints may hold weights only"
+        )
     return "cannot be read as a checkpoint: it is damaged or another kind of file"
 
 
@@ -139,7 +159,7 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
         for key in own
         if key in state_dict
         and own[key].shape != state_dict[key].shape
-        and not key.endswith("pos_embed")
+        and not f".{key}".endswith(".pos_embed")
     ]
     kinds = {"missing": missing, "unknown": unknown, "of another shape": misshapen}
     faults = [f"{len(keys)} {kind} ({_listed(keys)})" for kind, keys in kinds.items() if keys]
@@ -148,9 +168,12 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
             f"{path} does not fit {type(module).__name__}: of {len(own)} weights, "
             + ", ".join(faults)
         )
+    before = {key: value.clone() for key, value in own.items()}
     try:
         module.load_state_dict(state_dict, strict=True)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
+        for key, value in before.items():
+            own[key].copy_(value)
         raise ValueError(f"{path} does not fit {type(module).__name__}: {error}") from error
 
 
