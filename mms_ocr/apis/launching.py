@@ -113,6 +113,13 @@ def build_runner(cfg: Config) -> Runner:
     """The runner of a config; processes without a GPU are joined here."""
     if cfg.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         join_processes(cfg.launcher)
+        # MMEngine would hand the wrapper a GPU's number.
+        cfg.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "broadcast_buffers": False,
+            **(cfg.get("model_wrapper_cfg") or {}),
+            "device_ids": None,
+        }
     runner = Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
     return runner
