@@ -41,22 +41,32 @@ REBUILDING: list[Any] = [
     np.asarray([0.0]).__reduce__()[0],  # an array
     np.float64(0).__reduce__()[0],  # a scalar
 ]
+HISTORY_STATISTICS = ("min", "max", "current", "mean")
 
 
-def _named_as_in(module: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function under the name by which files written with another NumPy call it."""
+def _history_statistic(owner: Any, name: str) -> Any:
+    """``getattr`` as far as the history of a log needs it, which carries its own methods."""
+    if owner is not HistoryBuffer or name not in HISTORY_STATISTICS:
+        raise pickle.UnpicklingError(f"Unsupported GLOBAL builtins.getattr of {owner} and {name}")
+    return getattr(owner, name)
+
+
+def _under_name(module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function under the name by which a file calls it."""
     alias = functools.partial(function)
-    for attribute, value in (("__module__", module), ("__name__", function.__name__)):
+    for attribute, value in (("__module__", module), ("__name__", name), ("__qualname__", name)):
         setattr(alias, attribute, value)
-    alias.__qualname__ = function.__name__  # type: ignore[attr-defined]
     return alias
 
 
-# NumPy 1 and NumPy 2 keep them in different modules.
 ALLOWED_FUNCTIONS: list[Any] = [
-    _named_as_in(module, function)
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-    for function in REBUILDING
+    _under_name("builtins", "getattr", _history_statistic),
+    # NumPy 1 and NumPy 2 keep them in different modules.
+    *(
+        _under_name(module, function.__name__, function)
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for function in REBUILDING
+    ),
 ]
 # Parameters of an encoder stand under one of these in a checkpoint, or under nothing.
 ENCODER_PREFIXES = ("backbone.", "module.backbone.", "model.backbone.", "")
@@ -78,7 +88,7 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} {_refusal(error)}") from error
-    except (OSError, MemoryError):
+    except (PermissionError, MemoryError):
         raise
     except Exception as error:  # a damaged file may end in nearly any of them
         raise ValueError(
