@@ -48,7 +48,7 @@ def test_lists_and_tensors_are_the_same():
 
 def test_images_of_different_sizes():
     images = [torch.zeros(3, 16, 32, dtype=torch.uint8), torch.zeros(3, 16, 40, dtype=torch.uint8)]
-    with pytest.raises(ValueError, match="mms_ocr.ResizeWordImage") as caught:
+    with pytest.raises(ValueError, match="ResizeWordImage") as caught:
         preprocessor()({"inputs": images})
     assert "(3, 16, 40)" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -245,7 +245,7 @@ def test_configs_are_not_changed():
 def test_without_masks():
     model = tiny_mms()
     for mode in ("loss", "predict"):
-        with pytest.raises(ValueError, match="must be mms_ocr.MaskedTextDataPreprocessor"):
+        with pytest.raises(ValueError, match=r"must be .*MaskedTextDataPreprocessor"):
             model(torch.randn(1, 3, 16, 32), mode=mode)
 
 

@@ -1,0 +1,329 @@
+"""Checkpoints: read without running anything in them, and loaded strictly or not at all."""
+
+import builtins
+import os
+import pickle
+
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import BaseModel
+from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
+from tiny_models import ARCH, SELF, shake, tiny_mms
+
+from mms_ocr.models import PretrainedTextViT, TextViT
+from mms_ocr.models.weights import (
+    load_model,
+    load_strictly,
+    read_checkpoint,
+    read_state_dict,
+    take_encoder,
+)
+from mms_ocr.registry import MODELS
+
+ZIP, LEGACY = True, False
+
+
+def encoder(img_size=(16, 32), **settings):
+    return shake(TextViT(arch=ARCH, img_size=img_size, **settings))
+
+
+def same(module, state_dict):
+    own = module.state_dict()
+    assert set(own) == set(state_dict)
+    return all(torch.equal(own[key], value) for key, value in state_dict.items())
+
+
+def saved(model, path):
+    save_checkpoint({"state_dict": get_state_dict(model), "meta": {"iter": 3}}, str(path))
+    return str(path)
+
+
+def cloned(state_dict):
+    return {key: value.clone() for key, value in state_dict.items()}
+
+
+# Reading
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY])
+def test_state_dicts_are_read_with_and_without_a_checkpoint_around_them(tmp_path, layout):
+    weights = {"a": torch.randn(3), "b": torch.ones(2, 2).half()}
+    for name, content in (("bare", weights), ("whole", {"state_dict": weights, "meta": {}})):
+        path = tmp_path / f"{name}.pth"
+        torch.save(content, path, _use_new_zipfile_serialization=layout)
+        read = read_state_dict(path)
+        assert all(torch.equal(read[key], value) for key, value in weights.items())
+
+
+def history():
+    buffer = HistoryBuffer()
+    for value in (1.0, 2.0):
+        buffer.update(value)
+    return buffer
+
+
+@pytest.mark.parametrize("numpy_module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
+def test_the_history_of_a_log_is_read_whichever_numpy_wrote_it(tmp_path, numpy_module):
+    path = tmp_path / "history.pth"
+    content = {"state_dict": {"a": torch.ones(1)}, "message_hub": {"loss": history()}}
+    torch.save(content, path, _use_new_zipfile_serialization=LEGACY)
+    written = path.read_bytes()
+    for spelled in (b"numpy.core.multiarray", b"numpy._core.multiarray"):
+        written = written.replace(spelled, b"SPELLED")
+    assert b"SPELLED" in written
+    path.write_bytes(written.replace(b"SPELLED", numpy_module))
+    read = read_checkpoint(path)["message_hub"]["loss"]
+    assert read.data[0].tolist() == [1.0, 2.0]
+
+
+class Carrying:
+    """Calls something when it is unpickled."""
+
+    def __init__(self, function, *arguments):
+        self.content = function, arguments
+
+    def __reduce__(self):
+        return self.content
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY])
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (os.mkdir, "mkdir"),
+        (builtins.open, "open"),
+        (os.system, "system"),
+        (exec, "exec"),
+        (getattr, "getattr"),
+    ],
+)
+def test_a_file_that_carries_code_is_refused_and_nothing_runs(tmp_path, layout, function, named):
+    trap = tmp_path / "trap"
+    arguments = {
+        os.mkdir: (str(trap),),
+        builtins.open: (str(trap), "w"),
+        os.system: (f"touch {trap}",),
+        exec: (f"open({str(trap)!r}, 'w')",),
+        getattr: (HistoryBuffer, "__init__"),
+    }[function]
+    path = tmp_path / "model.pth"
+    content = {"state_dict": {"a": torch.ones(1)}, "extra": Carrying(function, *arguments)}
+    torch.save(content, path, _use_new_zipfile_serialization=layout)
+    with pytest.raises(ValueError, match=f"was refused: it carries the object .*{named}") as caught:
+        read_checkpoint(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not trap.exists()
+
+
+def test_the_allow_list_is_not_left_open(tmp_path):
+    path = tmp_path / "history.pth"
+    torch.save({"state_dict": {}, "log": history()}, path)
+    read_checkpoint(path)
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(path, weights_only=True)
+
+
+def damaged_files():
+    yield "empty", b""
+    yield "text", b"these are no weights\n"
+    yield "zeros", bytes(300)
+    yield "png", b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+    yield "pickle", pickle.dumps({"a": 1})
+    generator = torch.Generator().manual_seed(0)
+    for i in range(40):
+        size = 20 + 10 * i
+        noise = torch.randint(0, 256, (size,), generator=generator, dtype=torch.uint8)
+        yield f"noise{i}", bytes(noise.tolist())
+
+
+def test_damaged_files(tmp_path):
+    path = tmp_path / "damaged.pth"
+    for name, content in damaged_files():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"damaged\.pth") as caught:
+            read_state_dict(path)
+        assert "\n" not in str(caught.value), name
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY])
+def test_truncated_files(tmp_path, layout):
+    path = tmp_path / "cut.pth"
+    torch.save(
+        {"state_dict": {"a": torch.randn(40, 40)}}, path, _use_new_zipfile_serialization=layout
+    )
+    whole = path.read_bytes()
+    for part in range(0, 100, 4):
+        path.write_bytes(whole[: len(whole) * part // 100])
+        with pytest.raises(ValueError, match="cannot be read as a checkpoint: it is damaged"):
+            read_state_dict(path)
+
+
+@pytest.mark.parametrize("missing", ["absent.pth", "."])
+def test_no_such_file(tmp_path, missing):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        read_checkpoint(tmp_path / missing)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.ones(1)], "holds a list and no state dict"),
+        ({}, "holds no weights"),
+        ({"state_dict": {}}, "holds no weights"),
+        ({"a": torch.ones(1), "epoch": 3}, r"values that are no tensors \(epoch\)"),
+    ],
+)
+def test_files_without_weights(tmp_path, content, message):
+    path = tmp_path / "other.pth"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=message):
+        read_state_dict(path)
+
+
+# Strict loading
+
+
+def test_loading_every_weight():
+    source, target = encoder(), encoder()
+    assert not same(target, source.state_dict())
+    load_strictly(target, source.state_dict(), "here")
+    assert same(target, source.state_dict())
+
+
+def test_every_key_that_does_not_fit_is_named_at_once():
+    model = encoder()
+    before = cloned(model.state_dict())
+    weights = cloned(encoder().state_dict())
+    del weights["cls_token"]
+    weights["head.weight"] = torch.ones(2)
+    weights["ln1.bias"] = torch.ones(7)
+    with pytest.raises(ValueError, match=r"weights\.pth does not fit TextViT") as caught:
+        load_strictly(model, weights, "weights.pth")
+    message = str(caught.value)
+    assert "1 missing (cls_token)" in message
+    assert "1 unknown (head.weight)" in message
+    assert "1 of another shape (ln1.bias (7,) instead of (24,))" in message
+    assert "\n" not in message
+    assert same(model, before)
+
+
+def test_many_keys_are_counted():
+    with pytest.raises(ValueError, match=r"30 missing \(.* and 24 more\)"):
+        load_strictly(encoder(), {}, "weights.pth")
+
+
+def test_positions_of_another_decoder_grid_do_not_fit():
+    model, other = tiny_mms(neck=SELF), tiny_mms(neck=SELF, img_size=(16, 64))
+    before = cloned(model.state_dict())
+    with pytest.raises(ValueError, match=r"1 of another shape \(neck.decoder_pos_embed"):
+        load_strictly(model, other.state_dict(), "weights.pth")
+    assert same(model, before)
+
+
+def test_positions_of_an_unknown_grid_leave_the_module_as_it_was():
+    class Holder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = torch.nn.Linear(2, 2)  # loaded before the encoder's fault is found
+            self.backbone = encoder()
+
+    model = Holder()
+    before = cloned(model.state_dict())
+    weights = {key: torch.randn_like(value) for key, value in before.items()}
+    weights["backbone.pos_embed"] = torch.randn(1, 40, 24)
+    with pytest.raises(ValueError, match=r"weights\.pth does not fit Holder: .*checkpoint_grid"):
+        load_strictly(model, weights, "weights.pth")
+    assert same(model, before)
+
+
+def test_a_whole_model(tmp_path):
+    source, target = tiny_mms(), tiny_mms()
+    load_model(target, saved(source, tmp_path / "mms.pth"))
+    assert same(target, source.state_dict())
+    wrapped = torch.nn.Module()
+    wrapped.module = tiny_mms()
+    load_model(wrapped, str(tmp_path / "mms.pth"))
+    assert same(wrapped.module, source.state_dict())
+
+
+# The encoder in a checkpoint
+
+
+class Reader(BaseModel):
+    """Some model of a user with our encoder as its backbone."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = MODELS.build(backbone)
+
+    def forward(self, images):
+        return self.backbone(images)
+
+
+@pytest.mark.parametrize("kind", ["mms", "bare", "model", "distributed"])
+def test_the_encoder_is_found_wherever_it_stands(tmp_path, kind):
+    source = encoder()
+    model = tiny_mms()
+    model.backbone.load_state_dict(source.state_dict())
+    if kind == "bare":
+        path = saved(source, tmp_path / "encoder.pth")
+    elif kind == "model":
+        path = saved(torch.nn.ModuleDict({"model": model}), tmp_path / "model.pth")
+    elif kind == "distributed":
+        path = saved(torch.nn.ModuleDict({"module": model}), tmp_path / "module.pth")
+    else:
+        path = saved(model, tmp_path / "mms.pth")
+    backbone = dict(
+        type="mms_ocr.TextViT",
+        arch=ARCH,
+        img_size=(16, 32),
+        init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint=path),
+    )
+    reader = Reader(backbone)
+    reader.init_weights()
+    assert same(reader.backbone, source.state_dict())
+
+
+@pytest.mark.parametrize("around", ["mms", "bare"])
+def test_another_grid_is_resized_from_the_true_one(tmp_path, around):
+    source = encoder()
+    source.pos_embed.data.normal_()
+    model = tiny_mms()
+    model.backbone = source
+    path = saved(model if around == "mms" else source, tmp_path / "weights.pth")
+    target, expected = encoder((32, 16)), encoder((32, 16))  # as many patches, laid out otherwise
+    PretrainedTextViT(path)(target)
+    expected.load_state_dict(source.state_dict())
+    assert same(target, expected.state_dict())
+    assert not torch.equal(target.pos_embed, source.pos_embed)
+
+
+def test_another_architecture(tmp_path):
+    path = saved(tiny_mms(), tmp_path / "mms.pth")
+    wide = TextViT(arch=dict(ARCH, embed_dims=36, num_layers=3), img_size=(16, 32))
+    before = cloned(wide.state_dict())
+    with pytest.raises(
+        ValueError, match="does not fit TextViT: of 42 weights, 12 missing"
+    ) as caught:
+        PretrainedTextViT(path)(wide)
+    assert path in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert same(wide, before)
+
+
+def test_no_encoder():
+    with pytest.raises(ValueError, match="holds no encoder: none of its 1 keys"):
+        take_encoder({"neck.weight": torch.ones(1)}, "weights.pth")
+
+
+def test_a_missing_file_is_an_error_when_weights_are_initialised(tmp_path):
+    backbone = dict(
+        type="mms_ocr.TextViT",
+        arch=ARCH,
+        img_size=(16, 32),
+        init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint=str(tmp_path / "no.pth")),
+    )
+    with pytest.raises(FileNotFoundError, match=r"no\.pth"):
+        Reader(backbone).init_weights()
