@@ -174,6 +174,14 @@ class TextViT(VisionTransformer):
         if loading:
             initialize(self, loading)
 
+    def train(self, mode: bool = True) -> TextViT:
+        """Set training or evaluation mode; returns the module, as torch does."""
+        super().train(mode)
+        # MMPretrain puts frozen stages into evaluation mode once, and any later call undoes it.
+        if mode and self.frozen_stages > 0:
+            self._freeze_stages()
+        return self
+
     def forward(
         self, images: Tensor, mask: Tensor | None = None, num_removed: int | None = None
     ) -> Tensor | tuple[Tensor, ...]:
