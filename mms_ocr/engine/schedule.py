@@ -34,10 +34,13 @@ def set_iterations(cfg: Config, iterations: int) -> None:
     train_cfg["max_iters"] = iterations
     if "val_interval" in train_cfg:
         train_cfg["val_interval"] = min(scaled(train_cfg["val_interval"]), iterations)
-    for scheduler in cfg.get("param_scheduler") or []:
-        for key in ("begin", "end", "T_max"):
+    schedulers = cfg.get("param_scheduler") or []
+    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+        for key in ("begin", "end", "T_max", "step_size"):
             if scheduler.get(key):
                 scheduler[key] = scaled(scheduler[key])
+        if scheduler.get("milestones"):
+            scheduler["milestones"] = [scaled(value) for value in scheduler["milestones"]]
     hooks = cfg.get("default_hooks") or {}
     checkpoint, logger = hooks.get("checkpoint"), hooks.get("logger")
     if checkpoint and checkpoint.get("interval", -1) > 0:
