@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mmengine.config import Config
 
 __all__ = ["set_iterations"]
@@ -35,12 +37,18 @@ def set_iterations(cfg: Config, iterations: int) -> None:
     if "val_interval" in train_cfg:
         train_cfg["val_interval"] = min(scaled(train_cfg["val_interval"]), iterations)
     schedulers = cfg.get("param_scheduler") or []
-    for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
+    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
+    for scheduler in schedulers:
         for key in ("begin", "end", "T_max", "step_size"):
             if scheduler.get(key):
                 scheduler[key] = scaled(scheduler[key])
         if scheduler.get("milestones"):
             scheduler["milestones"] = [scaled(value) for value in scheduler["milestones"]]
+    if schedulers:
+        # A run of one iteration ends where its warm-up does: nothing is left to decay.
+        cfg["param_scheduler"] = [
+            s for s in schedulers if (s.get("begin") or 0) < (s.get("end") or math.inf)
+        ]
     hooks = cfg.get("default_hooks") or {}
     checkpoint, logger = hooks.get("checkpoint"), hooks.get("logger")
     if checkpoint and checkpoint.get("interval", -1) > 0:
