@@ -6,6 +6,7 @@ from mmengine.structures import BaseDataElement
 from mmpretrain.models.selfsup.mae import MAE
 from tiny_models import ARCH, CROSS, SELF, mms_config, one_view, random_mask, tiny_mms
 
+from mms_ocr.engine import Bf16OptimWrapper
 from mms_ocr.masking import MaskViews
 from mms_ocr.models.pretraining.patches import normalise_patches, patchify
 from mms_ocr.registry import MODELS
@@ -212,20 +213,22 @@ def test_whole_images_give_features():
     assert torch.equal(model.extract_feat(images), model.backbone(images))
 
 
-def test_training_steps_make_the_loss_fall():
-    model = tiny_mms(init_cfg=[dict(type="Xavier", layer="Linear", distribution="uniform")])
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("neck", [CROSS, SELF])
+def test_training_steps_make_the_loss_fall(bf16, neck):
+    model = tiny_mms(
+        neck=neck, init_cfg=[dict(type="Xavier", layer="Linear", distribution="uniform")]
+    )
     model.init_weights()
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    wrapper = Bf16OptimWrapper(enabled=bf16, optimizer=optimizer)
     image = torch.linspace(0, 255, 32).expand(3, 16, 32).to(torch.uint8)
     losses = []
     for _ in range(40):
-        data = model.data_preprocessor({"inputs": image.expand(4, -1, -1, -1)}, True)
-        loss = model(**data, mode="loss")["loss_pixel"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+        log = model.train_step({"inputs": image.expand(4, -1, -1, -1)}, wrapper)
+        losses.append(log["loss_pixel"].item())
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
 def test_decoder_and_head_take_their_sizes_from_the_encoder():
