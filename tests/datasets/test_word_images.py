@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import pickle
 
 import numpy as np
@@ -10,7 +12,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mms_ocr.datasets import WordImageDataset
+from mms_ocr.datasets import EndlessSampler, WordImageDataset
 from mms_ocr.datasets.broken import BrokenCounter
 from mms_ocr.datasets.holdout import holdout_indices
 
@@ -83,6 +85,28 @@ def test_workers(make_source, context):
     assert seen == [dataset[index]["img"].tobytes() for index in range(12)]
     # Three passes by now, one of them in the workers: their counts are seen here.
     assert (dataset.num_read, dataset.num_broken) == (39, 3)
+
+
+@pytest.mark.parametrize("change", ["shrinks", "vanishes"])
+def test_a_source_that_changes_while_workers_read_it(make_source, change):
+    path = make_source("lmdb", images(400))
+    dataset = WordImageDataset(path)
+    loader = DataLoader(
+        dataset,
+        4,
+        sampler=EndlessSampler(dataset, seed=0),
+        num_workers=2,
+        multiprocessing_context="fork",
+        collate_fn=len,
+    )
+    batches = iter(loader)
+    next(batches)
+    if change == "shrinks":
+        os.truncate(path / "data.mdb", 8192)
+    else:
+        (path / "data.mdb").unlink()
+    with pytest.raises(OSError, match=r"shrank while it was in use|deleted while it was in use"):
+        list(itertools.islice(batches, 100))
 
 
 def test_pickling_keeps_the_data_set(make_source):

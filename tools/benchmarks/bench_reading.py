@@ -1,20 +1,18 @@
 """Images per second on one core, from an LMDB to a collated uint8 batch.
 
 The same images go through the data set, its transforms and the collate function on one side, and
-through bare ``cv2.imdecode`` and ``cv2.resize`` on the other, taking turns in one process. Prints
-both and their ratio; ``--profile`` adds where the time goes.
+through bare ``cv2.imdecode`` and ``cv2.resize`` (bicubic) on the other, taking turns in one
+process. Prints both and their ratio: for given images, or for noise of three sizes. ``--profile``
+adds what each stage takes, ``--workers`` how far loader processes scale.
 
-    python tools/benchmarks/bench_reading.py --images ../shared/data/iiit5k/train.jsonl
+    python tools/benchmarks/bench_reading.py --images ../shared/data/iiit5k/train.jsonl --profile
 """
 
 from __future__ import annotations
 
 import argparse
-import cProfile
 import os
 import platform
-import pstats
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,18 +22,22 @@ import lmdb
 import numpy as np
 import torch
 from mmengine.dataset import default_collate
+from torch.utils.data import DataLoader
 
-from mms_ocr.datasets import WordImageDataset, open_source
+from mms_ocr.datasets import EndlessSampler, WordImageDataset, open_source
 
 HEIGHT, WIDTH = 32, 128
 
 
-def noise_images(count: int) -> list[bytes]:
-    """JPEGs of smooth noise as large as word crops are: 24 to 64 high, 1 to 6 times as wide."""
+NOISE_HEIGHTS = {"small": (16, 48), "middle": (48, 96), "large": (96, 192)}
+
+
+def noise_images(count: int, heights: tuple[int, int]) -> list[bytes]:
+    """JPEGs of smooth noise, 1 to 6 times as wide as high, of quality 95."""
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
-        height = int(rng.integers(24, 65))
+        height = int(rng.integers(*heights))
         width = int(height * rng.uniform(1, 6))
         small = rng.integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
         image = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -55,39 +57,62 @@ def write_lmdb(path: str, images: list[bytes]) -> None:
         out.put(b"num-samples", b"%d" % len(images))
 
 
-def bare(images: list[bytes], interpolation: int) -> int:
+def bare(images: list[bytes]) -> None:
     for data in images:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        cv2.resize(image, (WIDTH, HEIGHT), interpolation=interpolation)
-    return len(images)
+        cv2.resize(image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
 
 
-def whole_path(dataset: WordImageDataset, order: np.ndarray, batch_size: int) -> int:
-    for start in range(0, len(order), batch_size):
-        batch = default_collate([dataset[int(i)] for i in order[start : start + batch_size]])
-    assert batch["inputs"].dtype == torch.uint8
-    return len(order)
+def stages(dataset: WordImageDataset, images: list[bytes]) -> dict[str, Callable]:
+    """What is done for a list of indices, each with one stage more than the one before it."""
+    source = dataset.sources[0]
+    resize, pack = dataset.pipeline.transforms
+    return {
+        "bare imdecode + resize": lambda batch: bare([images[i] for i in batch]),
+        "read from LMDB": lambda batch: [source.read(i) is None for i in batch],
+        "+ decode": lambda batch: [dataset.load(i) is None for i in batch],
+        "+ resize": lambda batch: [resize(dataset.load(i)) is None for i in batch],
+        "+ pack": lambda batch: [pack(resize(dataset.load(i))) is None for i in batch],
+        "+ data set": lambda batch: [dataset[i] is None for i in batch],
+        "+ collate: the whole": lambda batch: default_collate([dataset[i] for i in batch]),
+    }
 
 
-def speed(run: Callable[[], int]) -> float:
+def best_times(runs: dict[str, Callable], batches: list[list[int]], repeats: int) -> dict:
+    """Microseconds per image of each run: the best of the repeats for each batch, in turns."""
+    best = {name: np.full(len(batches), np.inf) for name in runs}
+    for _ in range(repeats):
+        for number, batch in enumerate(batches):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run(batch)
+                best[name][number] = min(best[name][number], time.perf_counter() - start)
+    return {name: values.sum() / sum(map(len, batches)) * 1e6 for name, values in best.items()}
+
+
+def loader_speed(dataset: WordImageDataset, workers: int, batch_size: int) -> float:
+    """Images per second that a loader delivers, its start left out."""
+    loader = DataLoader(
+        dataset,
+        batch_size,
+        sampler=EndlessSampler(dataset, seed=0),
+        num_workers=workers,
+        collate_fn=default_collate,
+    )
+    batches = iter(loader)
+    for _ in range(2 * workers + 1):
+        next(batches)
+    count = max(20, 20_000 // batch_size)
     start = time.perf_counter()
-    count = run()
-    return count / (time.perf_counter() - start)
+    for _ in range(count):
+        next(batches)
+    return count * batch_size / (time.perf_counter() - start)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", help="folder, LMDB or JSON lines; noise images by default")
-    parser.add_argument("--count", type=int, default=2000, help="images at most")
-    parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--profile", action="store_true")
-    args = parser.parse_args()
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-
-    images = given_images(args.images, args.count) if args.images else noise_images(args.count)
-    order = np.random.default_rng(0).permutation(len(images))
+def measure(name: str, images: list[bytes], args: argparse.Namespace) -> None:
+    order = np.random.default_rng(0).permutation(len(images)).tolist()
+    size = args.batch_size
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "words.lmdb")
         write_lmdb(path, images)
@@ -98,31 +123,42 @@ def main() -> None:
                 dict(type="mms_ocr.PackWordImage"),
             ],
         )
-        shuffled = [images[i] for i in order]
-        candidates = {
-            "LMDB to batch (mms_ocr)": lambda: whole_path(dataset, order, args.batch_size),
-            "bare imdecode + resize, bicubic": lambda: bare(shuffled, cv2.INTER_CUBIC),
-            "bare imdecode + resize, bilinear": lambda: bare(shuffled, cv2.INTER_LINEAR),
-        }
-        speeds: dict[str, list[float]] = {name: [] for name in candidates}
-        for run in candidates.values():
-            run()  # warm up: page cache, allocator
-        for _ in range(args.repeats):
-            for name, run in candidates.items():
-                speeds[name].append(speed(run))
+        runs = stages(dataset, images)
+        if not args.profile:
+            runs = {key: runs[key] for key in ("bare imdecode + resize", "+ collate: the whole")}
+        times = best_times(runs, batches, args.repeats)
+        plain, whole = times["bare imdecode + resize"], times["+ collate: the whole"]
+        kibibytes = np.mean([len(image) for image in images]) / 1024
         print(
-            f"{platform.machine()}, one core, OpenCV {cv2.__version__}, {len(images)} images of "
-            f"{np.mean([len(image) for image in images]) / 1024:.1f} KiB, "
-            f"median of {args.repeats} turns"
+            f"{name}: {len(images)} images of {kibibytes:.1f} KiB: bare {1e6 / plain:,.0f}/s, "
+            f"LMDB to batch {1e6 / whole:,.0f}/s, ratio {plain / whole:.2f}"
         )
-        whole = statistics.median(speeds["LMDB to batch (mms_ocr)"])
-        for name, values in speeds.items():
-            median = statistics.median(values)
-            print(f"{name:34} {median:8.0f} images/s   ratio {whole / median:.2f}")
         if args.profile:
-            with cProfile.Profile() as profile:
-                whole_path(dataset, order, args.batch_size)
-            pstats.Stats(profile).sort_stats("tottime").print_stats(14)
+            for stage, microseconds in times.items():
+                print(f"    {stage:24} {microseconds:7.1f} us")
+        if args.workers:
+            one, many = (loader_speed(dataset, n, size) for n in (1, args.workers))
+            print(f"    loader: 1 worker {one:,.0f}/s, {args.workers} workers {many / one:.2f} x")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--images", help="folder, LMDB or JSON lines; noise images by default")
+    parser.add_argument("--count", type=int, default=2000, help="images at most")
+    parser.add_argument("--batch-size", type=int, default=250)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--profile", action="store_true", help="what each stage adds")
+    parser.add_argument("--workers", type=int, default=0, help="also loaders of 1 and so many")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    print(f"{platform.machine()}, one core, OpenCV {cv2.__version__}, torch {torch.__version__}")
+    if args.images:
+        measure(args.images, given_images(args.images, args.count), args)
+        return
+    for name, heights in NOISE_HEIGHTS.items():
+        low, high = heights
+        measure(f"{name} noise, {low} to {high - 1} high", noise_images(args.count, heights), args)
 
 
 if __name__ == "__main__":
