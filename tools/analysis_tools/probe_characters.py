@@ -24,12 +24,32 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("annotations", help="JSON lines with filename, text and char_boxes")
     parser.add_argument("checkpoints", nargs="*", help="checkpoints of encoders to compare")
-    parser.add_argument("--arch", default="tiny", help="architecture (default: %(default)s)")
+    parser.add_argument(
+        "--arch",
+        default="tiny",
+        help="tiny, small, base, or width,layers,heads such as 192,6,3 (default: %(default)s)",
+    )
     parser.add_argument("--random", action="store_true", help="also an untrained encoder")
     parser.add_argument("--layers", type=int, nargs="+", default=[5, 8, 11], help="layers probed")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--traceback", action="store_true")
     return parser.parse_args()
+
+
+def parse_arch(arch: str) -> str | dict[str, int]:
+    """A name that TextViT knows, or an architecture of width, layers and heads."""
+    if "," not in arch:
+        return arch
+    try:
+        width, layers, heads = (int(part) for part in arch.split(","))
+    except ValueError:
+        raise ValueError(f"--arch must be a name or width,layers,heads, got {arch}") from None
+    return {
+        "embed_dims": width,
+        "num_layers": layers,
+        "num_heads": heads,
+        "feedforward_channels": 4 * width,
+    }
 
 
 @torch.no_grad()
@@ -59,7 +79,8 @@ def probe(args: argparse.Namespace) -> None:
     if not args.checkpoints and not args.random:
         raise ValueError("nothing to probe: name checkpoints, or --random")
     sources = [*(["untrained"] if args.random else []), *args.checkpoints]
-    grid = TextViT(arch=args.arch).grid
+    arch = parse_arch(args.arch)
+    grid = TextViT(arch=arch).grid
     words = read_characters(args.annotations, grid)
     words = [word if len(word.text) == len(word.patches) else None for word in words]
     parts = {
@@ -74,7 +95,7 @@ def probe(args: argparse.Namespace) -> None:
     print("| --- |" + " ---: |" * len(args.layers))
     for source in sources:
         torch.manual_seed(0)
-        encoder = TextViT(arch=args.arch, out_indices=args.layers).to(args.device).eval()
+        encoder = TextViT(arch=arch, out_indices=args.layers).to(args.device).eval()
         if source != "untrained":
             PretrainedTextViT(source)(encoder)
         fitted = character_features(encoder, parts["train"], args.device)
