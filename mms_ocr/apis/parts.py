@@ -45,8 +45,8 @@ class Part:
 
 
 PARTS = (
-    Part("torch", "2.4", "torch>=2.4"),
-    Part("torchvision", "0.19", "torchvision>=0.19"),
+    Part("torch", "2.5", "torch>=2.5"),
+    Part("torchvision", "0.20", "torchvision>=0.20"),
     Part("numpy", "1.23", "numpy>=1.23"),
     Part(
         "cv2",
