@@ -41,7 +41,7 @@ class Glyph:
     advance: float
 
     @cached_property
-    def rim(self) -> NDArray[np.float32]:
+    def rim(self) -> NDArray[np.int16]:
         """``(n, 2)`` corners of the first and last inked pixel of each row and column; x, y."""
         ink = self.coverage > 0
         parts = []
@@ -53,7 +53,7 @@ class Glyph:
                 for along in (used, used + 1):
                     pair = (along, across) if swap else (across, along)
                     parts.append(np.stack(pair, 1))
-        return np.unique(np.concatenate(parts), axis=0).astype(np.float32)
+        return np.unique(np.concatenate(parts), axis=0).astype(np.int16)
 
 
 class FontFace:

@@ -112,9 +112,12 @@ class WordRenderer:
         for _ in range(_ATTEMPTS):
             text = self.source.draw(rng)
             face = self.fonts.draw(rng, text)
-            if face is not None:
-                # Fonts without lower case show capitals, and the label says what is seen.
-                return (text.upper() if face.unicase else text), face
+            if face is None:
+                continue
+            # Fonts without lower case show capitals, and the label says what is seen.
+            seen = text.upper() if face.unicase else text
+            if not face.lacking(seen):
+                return seen, face
         raise ValueError(
             f"word {index} of seed {self.seed}: of {_ATTEMPTS} texts, such as {text[:60]!r}, none "
             f"can be drawn with one of the {len(self.fonts)} fonts; give fonts with more characters"
@@ -232,9 +235,8 @@ def ink_points(
     for index, (glyph, position) in enumerate(zip(layout.glyphs, layout.positions.tolist())):
         if glyph.coverage.size:
             rim = glyph.rim
-            parts.append(
-                rim + np.array([position[0] + origin[0], position[1] + origin[1]], np.float32)
-            )
+            corner = np.array([position[0] + origin[0], position[1] + origin[1]], np.float32)
+            parts.append(rim + corner)
             owners.append(np.full(len(rim), index))
     return np.concatenate(parts), np.concatenate(owners)
 

@@ -50,12 +50,16 @@ class RenderSettings:
     curve: float = _dial(0, 0.2, 0.35, (0, 1), "probability of a bent base line (arc or wave)")
     bend: float = _dial(0, 0.9, 1.6, (0, 3), "angle that an arc turns over the word, radians")
     spacing: tuple[float, float] = _dial(
-        (0, 0), (-0.04, 0.25), (-0.07, 0.5), (-0.2, 3), "extra room between letters, em"
+        (0, 0),
+        (-0.04, 0.25),
+        (-0.07, 0.5),
+        (-0.2, 3),
+        "room added between letters, capital heights",
     )
     stretch: tuple[float, float] = _dial(
         (1, 1), (0.75, 1.3), (0.6, 1.6), (0.25, 4), "width of the letters over their natural width"
     )
-    jitter: float = _dial(0, 0.02, 0.06, (0, 0.5), "letters' shift off the base line, em")
+    jitter: float = _dial(0, 0.02, 0.06, (0, 0.5), "letters off the base line, capital heights")
 
     # Ink
     contrast: tuple[float, float] = _dial(

@@ -156,27 +156,30 @@ class TextSource:
         """A text of at most ``max_length`` characters."""
         if rng.random() < self.random_string_share:
             return random_string(rng, min(_LONGEST_RANDOM, self.max_length)).strip()
-        text = self._word(rng)
+        case = _draw_case(rng) if self.case == "mixed" else self.case  # one for the whole line
+        text = self._word(rng, case)
         for _ in range(int(rng.integers(self.fewest, self.most + 1)) - 1):
-            longer = f"{text} {self._word(rng)}"
+            longer = f"{text} {self._word(rng, case)}"
             if len(longer) > self.max_length:
                 break
             text = longer
         return text
 
-    def _word(self, rng: np.random.Generator) -> str:
-        word = change_case(self.words[int(rng.integers(len(self.words)))], self.case, rng)
+    def _word(self, rng: np.random.Generator, case: str) -> str:
+        word = change_case(self.words[int(rng.integers(len(self.words)))], case)
         if self.punctuation and rng.random() < self.punctuation and len(word) < self.max_length:
             mark = _COMMON_PUNCTUATION[int(rng.integers(len(_COMMON_PUNCTUATION)))]
             word = word + mark if rng.random() < 0.75 else mark + word
         return word
 
 
-def change_case(word: str, case: str, rng: np.random.Generator) -> str:
-    """The word in a case of :data:`CASES`; ``'mixed'`` draws lower, title or upper."""
-    if case == "mixed":
-        draw = rng.random()
-        case = next(name for name, upto in _MIXED_CASES if draw < upto)
+def _draw_case(rng: np.random.Generator) -> str:
+    draw = rng.random()
+    return next(name for name, upto in _MIXED_CASES if draw < upto)
+
+
+def change_case(word: str, case: str) -> str:
+    """The word in lower, upper or title case; any other name keeps it as it is."""
     if case == "title":
         return word[:1].upper() + word[1:]
     return {"lower": word.lower, "upper": word.upper}.get(case, lambda: word)()

@@ -53,3 +53,13 @@ def test_wrong_difficulty(difficulty):
 def test_wrong_overrides(override, message):
     with pytest.raises(ValueError, match=message):
         RenderSettings.at(0.5, **override)
+
+
+def test_the_table_of_the_documentation_is_true(repository):
+    def cell(level: float | tuple[float, float]) -> str:
+        return f"{level[0]:g} to {level[1]:g}" if isinstance(level, tuple) else f"{level:g}"
+
+    text = (repository / "docs" / "rendering.md").read_text(encoding="utf-8")
+    for field in dataclasses.fields(RenderSettings):
+        levels = " | ".join(map(cell, field.metadata["levels"]))
+        assert f"| `{field.name}` | {field.metadata['help']} | {levels} |" in text
