@@ -22,11 +22,17 @@ def parse_args():
 
 
 def read_scalars(work_dir: str) -> list[dict]:
-    """Logged values of the newest start of a run, a dict a line of its log."""
+    """Logged values of the newest start of a run, each with the iteration of its writing."""
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     if not files:
         raise FileNotFoundError(f"{work_dir} is no work folder: it has no */vis_data/scalars.json")
-    return [json.loads(line) for line in files[-1].read_text().splitlines()]
+    rows, iteration = [], 0
+    for line in files[-1].read_text().splitlines():
+        row = json.loads(line)
+        # Validation may be logged by epochs, of which such a run has none.
+        iteration = row.get("iter", max(iteration, row.get("step", 0)))
+        rows.append({**row, "iteration": iteration})
+    return rows
 
 
 def plot(args: argparse.Namespace) -> None:
@@ -34,11 +40,11 @@ def plot(args: argparse.Namespace) -> None:
     for work_dir in args.work_dirs:
         rows = read_scalars(work_dir)
         name = Path(work_dir).name if len(args.work_dirs) > 1 else ""
-        training = [(row["iter"], row["loss_pixel"]) for row in rows if "loss_pixel" in row]
+        training = [(row["iteration"], row["loss_pixel"]) for row in rows if "loss_pixel" in row]
         left.plot(*zip(*training), label=name or "training")
         errors = sorted({key for row in rows for key in row if key.startswith("masked_error/")})
         for key in errors:
-            points = [(row["step"], row[key]) for row in rows if key in row]
+            points = [(row["iteration"], row[key]) for row in rows if key in row]
             label = f"{name} {key.removeprefix('masked_error/')}".strip()
             right.plot(*zip(*points), marker=".", label=label)
     left.set(title="loss on removed patches, training", xlabel="iteration")
