@@ -21,7 +21,8 @@ class FontCollection:
     """Text fonts from folders, with a weight for each family.
 
     Every family is drawn with the same probability unless ``weights`` says otherwise, however many
-    faces it has. Fonts without letters and digits are left out, see :attr:`skipped`.
+    faces it has. Fonts without letters and digits are left out, see :attr:`skipped`. Of a
+    collection file (``.ttc``) the first face is used.
 
     Args:
         folders: folders (searched through) or font files; ``'matplotlib'`` stands for the fonts
@@ -50,8 +51,14 @@ class FontCollection:
         names = [names] if isinstance(names, (str, os.PathLike)) else list(names)
         self.skipped: list[Path] = []
         self.faces: list[FontFace] = []
-        for path in _font_files(names):
-            face = FontFace(path)
+        for path, asked_for in _font_files(names).items():
+            try:
+                face = FontFace(path)
+            except ValueError:
+                if asked_for:
+                    raise
+                self.skipped.append(path)  # machines carry bitmap and emoji fonts
+                continue
             if face.is_text_font:
                 self.faces.append(face)
             else:
@@ -120,8 +127,9 @@ def family_part(family: str, val_share: float = 0.2) -> str:
     return "val" if int.from_bytes(digest[:8], "big") < val_share * 2**64 else "train"
 
 
-def _font_files(names: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    files: dict[Path, None] = {}
+def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
+    """The font files, and whether the user named them or a folder that they lie in."""
+    files: dict[Path, bool] = {}
     for name in names:
         if name == "matplotlib":
             import matplotlib
@@ -133,12 +141,17 @@ def _font_files(names: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
             found = sorted(map(Path, findSystemFonts()))
         else:
-            path = Path(name)
-            if not path.exists():
-                raise FileNotFoundError(f"{path}: no such font folder or file")
-            files_below = path.rglob("*") if path.is_dir() else [path]
-            found = sorted(file for file in files_below if file.suffix.lower() in _SUFFIXES)
-            if path.is_dir() and not found:
-                raise ValueError(f"{path}: no .ttf, .otf or .ttc file in this folder or below it")
-        files.update(dict.fromkeys(found))
-    return list(files)
+            found = _files_below(Path(name))
+        files.update(dict.fromkeys(found, name != "system"))
+    return files
+
+
+def _files_below(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such font folder or file")
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
+    if not found:
+        raise ValueError(f"{path}: no .ttf, .otf or .ttc file in this folder or below it")
+    return found

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import multiprocessing
 import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -125,9 +126,7 @@ def produce(
             f"{store.part} holds {store.done} words already; ask for at least so many, or remove it"
         )
     progress(store.done)
-    starts = range(store.done, count, _CHUNK)
-    chunks = [range(start, min(start + _CHUNK, count)) for start in starts]
-    with _rendered(renderer, chunks, workers, encoding) as batches:
+    with _rendered(renderer, range(store.done, count), workers, encoding) as batches:
         for batch in batches:
             store.append(batch)
             progress(store.done)
@@ -136,10 +135,11 @@ def produce(
 
 @contextlib.contextmanager
 def _rendered(
-    renderer: WordRenderer, chunks: Sequence[range], workers: int, encoding: dict[str, Any]
+    renderer: WordRenderer, indices: range, workers: int, encoding: dict[str, Any]
 ) -> Iterator[Iterator[list[EncodedWord]]]:
-    """Gives the chunks' words in order."""
-    workers = min(workers, len(chunks))
+    """Gives the words of the indices in order, in chunks."""
+    chunks = (indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK))
+    workers = min(workers, math.ceil(len(indices) / _CHUNK))
     if workers <= 1:
         _begin(renderer, encoding)
         yield map(_render_chunk, chunks)
@@ -155,7 +155,7 @@ def _rendered(
 
 
 def _in_order(
-    executor: ProcessPoolExecutor, chunks: Sequence[range], ahead: int
+    executor: ProcessPoolExecutor, chunks: Iterable[range], ahead: int
 ) -> Iterator[list[EncodedWord]]:
     waiting: deque[Future[list[EncodedWord]]] = deque()
     for chunk in chunks:

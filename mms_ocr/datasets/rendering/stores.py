@@ -53,12 +53,14 @@ class WordStore(ABC):
     Raises:
         FileExistsError: if ``path`` exists and is not a whole store of this recipe.
         FileNotFoundError: if the folder that it shall lie in does not exist.
-        ValueError: if the store was begun with another recipe.
+        ValueError: if the store was begun with another recipe, or ``path`` has no name.
         BlockingIOError: if another process is writing it.
     """
 
     def __init__(self, path: str | os.PathLike[str], recipe: dict[str, Any]) -> None:
         self.path = Path(path)
+        if not self.path.name:
+            raise ValueError(f"{self.path}: give the name of an LMDB or folder to be made")
         self.part = self.path.with_name(self.path.name + ".part")
         self.recipe = json.loads(json.dumps(recipe))
         self._is_open = False

@@ -126,3 +126,15 @@ def test_wrong_folders(tmp_path, make_font):
     symbols = make_font("Symbols", "+-")
     with pytest.raises(ValueError, match=r"1 fonts with symbols only in .*give a folder with"):
         FontCollection(str(symbols.parent))
+
+
+def test_system_fonts_that_cannot_be_read_are_left_out(tmp_path, monkeypatch, dejavu):
+    broken = tmp_path / "emoji.ttf"
+    broken.write_bytes(b"no font")
+    files = [str(broken), str(dejavu.path)]
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: files)
+    collection = FontCollection("system")
+    assert [face.path for face in collection.faces] == [dejavu.path]
+    assert collection.skipped == [broken]
+    with pytest.raises(ValueError, match=r"emoji\.ttf: not a font that FreeType can read"):
+        FontCollection(["system", str(broken)])

@@ -181,6 +181,8 @@ def test_two_processes_cannot_write_one_store(tmp_path, renderer):
 def test_a_missing_folder_or_damaged_part(tmp_path, renderer):
     with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder to write a\.lmdb"):
         _make(renderer, tmp_path / "nowhere" / "a.lmdb")
+    with pytest.raises(ValueError, match="give the name of an LMDB or folder to be made"):
+        open_store(".", {})
     (tmp_path / "a.lmdb.part").mkdir()
     (tmp_path / "a.lmdb.part" / "data.mdb").write_bytes(b"x" * 10_000)
     with pytest.raises(ValueError, match=r"a\.lmdb\.part: cannot be gone on with .*; remove it"):
