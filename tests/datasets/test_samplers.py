@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import pickle
 import time
 from collections import Counter
@@ -8,6 +9,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+import torch.distributed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.registry import DATA_SAMPLERS
@@ -174,9 +176,28 @@ def test_it_resumes_as_mmengines_loop_asks():
     assert take(resumed, 5) == take(sampler(9, seed=2), 105)[100:]
 
 
-def test_the_seed_is_shared_by_the_ranks_when_none_is_given():
-    with patch("mms_ocr.datasets.samplers.sync_random_seed", lambda: 11):
-        assert take(sampler(50), 9) == take(sampler(50, seed=11), 9)
+def draw_as_rank(rank: int, store: str, drawn) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=2
+    )
+    drawn.put((rank, take(EndlessSampler(range(11)), 11)))
+    torch.distributed.destroy_process_group()
+
+
+def test_ranks_share_a_seed_when_none_is_given(tmp_path):
+    context = multiprocessing.get_context("fork")
+    drawn = context.Queue()
+    processes = [
+        context.Process(target=draw_as_rank, args=(rank, str(tmp_path / "store"), drawn))
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    by_rank = dict(drawn.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    stream = list(itertools.chain(*zip(by_rank[0], by_rank[1])))
+    assert sorted(stream[:11]) == sorted(stream[11:]) == list(range(11))
 
 
 def test_the_position_can_be_set_while_iterating():

@@ -1,0 +1,14 @@
+"""Convert word images between folder, JSON lines, LMDB, TextSeg and TextZoom.
+
+The same as ``mms-ocr convert``, for those who look for converters here:
+
+    python tools/dataset_converters/convert.py data/TextSeg data/textseg_train.lmdb --split train val
+    python tools/dataset_converters/convert.py data/TextZoom/train1 data/textzoom_train1
+"""
+
+import sys
+
+from mms_ocr.apis.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["convert", *sys.argv[1:]]))
