@@ -2,7 +2,7 @@
 
 The same as ``mms-ocr convert``, for those who look for converters here:
 
-    python tools/dataset_converters/convert.py data/TextSeg data/textseg_train.lmdb --split train val
+    python tools/dataset_converters/convert.py data/TextSeg data/textseg_test.lmdb --split test
     python tools/dataset_converters/convert.py data/TextZoom/train1 data/textzoom_train1
 """
 
