@@ -80,7 +80,10 @@ class WordImageDataset(Dataset):
         self._chosen = self._choose(holdout, indices)
         names = ", ".join(source.path for source in self.sources)
         if not len(self):
-            raise ValueError(f"holdout={holdout}, indices={indices} leave no image of {names}")
+            raise ValueError(
+                f"holdout={holdout}, indices={indices} leave no image of {names} "
+                f"({self._starts[-1]:,} images): ask for a larger part"
+            )
         self.broken = BrokenCounter(max_broken, names, len(self))
 
     @property

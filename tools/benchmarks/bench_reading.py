@@ -24,11 +24,12 @@ import torch
 from mmengine.dataset import default_collate
 from torch.utils.data import DataLoader
 
-from mms_ocr.datasets import EndlessSampler, WordImageDataset, open_source
+from mms_ocr.datasets import EndlessSampler, WordImageDataset, decode_image, open_source
 from mms_ocr.datasets.transforms import resize_word_image
 
 HEIGHT, WIDTH = 32, 128
-_BARE, _SAME, _WHOLE = "bare imdecode + resize", "the same, antialiased", "+ collate: the whole"
+_BARE, _SAME = "bare imdecode + resize", "the same, antialiased"
+_LEAST, _WHOLE = "a batch, the least way", "+ collate: the whole"
 
 
 NOISE_HEIGHTS = {"small": (16, 48), "middle": (48, 96), "large": (96, 192)}
@@ -78,6 +79,7 @@ def stages(dataset: WordImageDataset, images: list[bytes]) -> dict[str, Callable
     return {
         _BARE: lambda batch: bare([images[i] for i in batch]),
         _SAME: lambda batch: same_resize([images[i] for i in batch]),
+        _LEAST: lambda batch: least(dataset, batch),
         "read from LMDB": lambda batch: [source.read(i) is None for i in batch],
         "+ decode": lambda batch: [dataset.load(i) is None for i in batch],
         "+ resize": lambda batch: [resize(dataset.load(i)) is None for i in batch],
@@ -85,6 +87,25 @@ def stages(dataset: WordImageDataset, images: list[bytes]) -> dict[str, Callable
         "+ data set": lambda batch: [dataset[i] is None for i in batch],
         _WHOLE: lambda batch: default_collate([dataset[i] for i in batch]),
     }
+
+
+def least(dataset: WordImageDataset, indices: list[int]) -> torch.Tensor:
+    """The same batch with nothing around it: no data set, transforms, metainfo or collate."""
+    path = os.path.join(dataset.sources[0].path, "data.mdb")
+    batch = torch.empty(len(indices), 3, HEIGHT, WIDTH, dtype=torch.uint8)
+    planes = batch.numpy()
+    with _environment(path).begin() as transaction:
+        for place, index in enumerate(indices):
+            image = decode_image(transaction.get(b"image-%09d" % (index + 1)))
+            cv2.split(resize_word_image(image, (HEIGHT, WIDTH)), list(planes[place]))
+    return batch
+
+
+def _environment(path: str) -> lmdb.Environment:
+    # A file can be open only once in a process: the data set's own is used.
+    from mms_ocr.datasets.sources import lmdb_source
+
+    return lmdb_source._open(path).environment
 
 
 def best_times(runs: dict[str, Callable], batches: list[list[int]], repeats: int) -> dict:

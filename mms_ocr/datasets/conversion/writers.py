@@ -34,6 +34,7 @@ _PROGRESS = "progress.json"
 _PROGRESS_KEY = b"progress"
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png", b"GIF": ".gif", b"RIF": ".webp"}
 _FILES_PER_FOLDER = 1000
+_CLOSE_TO_FULL = 1 << 24  # bytes
 
 
 class RecordWriter(ABC):
@@ -117,9 +118,10 @@ class RecordWriter(ABC):
         try:
             yield
         except (OSError, lmdb.Error) as error:
-            # LMDB reports a full disk as any write that failed.
             free = shutil.disk_usage(self.part).free
             is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            # LMDB reports a full disk as any write that failed.
+            is_full |= isinstance(error, lmdb.Error) and free < _CLOSE_TO_FULL
             what = "the disk is full" if is_full else str(error).splitlines()[0]
             raise OSError(
                 f"{self.part}: {what} ({free / 1e6:.1f} MB are free) after {self.written:,} words; "
