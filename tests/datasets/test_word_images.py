@@ -105,7 +105,7 @@ def test_a_source_that_changes_while_workers_read_it(make_source, change):
         os.truncate(path / "data.mdb", 8192)
     else:
         (path / "data.mdb").unlink()
-    with pytest.raises(OSError, match=r"shrank while it was in use|deleted while it was in use"):
+    with pytest.raises(OSError, match="while it was in use"):
         list(itertools.islice(batches, 100))
 
 

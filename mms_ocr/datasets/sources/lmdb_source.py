@@ -93,7 +93,7 @@ def _open(file: str) -> _OpenFile:
     return opened
 
 
-def _reason(error: lmdb.Error) -> str:
+def _reason(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
@@ -124,6 +124,7 @@ class LmdbSource(ImageSource):
             raise FileNotFoundError(f"there is no LMDB at {path!r}: no file {self._file!r}")
         self._handle: _OpenFile | None = None
         self._handle_process = 0
+        self._length = 0
         self._length = self._read_length()
 
     def __len__(self) -> int:
@@ -180,11 +181,26 @@ class LmdbSource(ImageSource):
     def _opened(self) -> _OpenFile:
         process = os.getpid()
         if self._handle is None or self._handle_process != process:
-            if not os.path.isfile(self._file):
-                raise SourceChangedError(f"LMDB {self.path!r} vanished while it was in use")
-            self._handle = _open(self._file)
+            self._handle = self._reopen() if self._length else _open(self._file)
             self._handle_process = process
         return self._handle
+
+    def _reopen(self) -> _OpenFile:
+        """Open the file in another process; it has to be what it was when the source was made."""
+        if not os.path.isfile(self._file):
+            raise SourceChangedError(f"LMDB {self.path!r} vanished while it was in use")
+        try:
+            opened = _open(self._file)
+            with opened.environment.begin() as transaction:
+                length = transaction.get(b"num-samples")
+        except (ValueError, lmdb.Error) as error:
+            raise SourceChangedError(f"changed while it was in use: {_reason(error)}") from error
+        if length != str(self._length).encode():
+            raise SourceChangedError(
+                f"LMDB {self.path!r} was rewritten while it was in use: 'num-samples' is {length!r}"
+                f", and was {self._length}"
+            )
+        return opened
 
     def _get(self, key: str) -> bytes | None:
         try:

@@ -208,6 +208,20 @@ def test_lmdb_that_vanishes_while_in_use(make_source):
         pickle.loads(copy).read(0)
 
 
+def test_lmdb_that_is_rewritten_between_processes(make_source):
+    path = make_source("lmdb", IMAGES)
+    source = open_source(path)
+    copy = pickle.dumps(source)
+    del source
+    (path / "data.mdb").rename(path / "old")
+    write_lmdb(path, lmdb_entries(IMAGES[:3]))
+    with pytest.raises(SourceChangedError, match="was rewritten while it was in use"):
+        pickle.loads(copy).read(0)
+    os.truncate(path / "data.mdb", 8192)
+    with pytest.raises(SourceChangedError, match=r"changed while it was in use: .* truncated"):
+        pickle.loads(copy).read(0)
+
+
 @pytest.mark.parametrize("kind", ["folder", "jsonl"])
 def test_files_that_vanish_while_in_use(make_source, kind):
     path = make_source(kind, IMAGES)
