@@ -107,6 +107,7 @@ def test_a_source_that_changes_while_workers_read_it(make_source, change):
         (path / "data.mdb").unlink()
     with pytest.raises(OSError, match="while it was in use"):
         list(itertools.islice(batches, 100))
+    batches._shutdown_workers()  # left to the garbage collector, it takes ten seconds
 
 
 def test_pickling_keeps_the_data_set(make_source):
