@@ -59,6 +59,7 @@ PARTS = (
         ),
     ),
     Part("PIL", "9.2", "Pillow>=9.2", others=("pillow-simd",)),
+    Part("imagehash", "4.3", "ImageHash>=4.3"),
     Part("lmdb", "1.3", "lmdb>=1.3"),
     Part("matplotlib", "3.5", "matplotlib>=3.5"),
     Part("rich", "12", "rich>=12"),
