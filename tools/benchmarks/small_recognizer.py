@@ -39,7 +39,7 @@ class SmallRecognizer(nn.Module):
         channels: of the stem, of heights 8, 4 and 2, and of the convolutions along the columns.
     """
 
-    def __init__(self, channels: Sequence[int] = (32, 48, 96, 160, 128)) -> None:
+    def __init__(self, channels: Sequence[int] = (24, 32, 64, 128, 96)) -> None:
         super().__init__()
         stem, high, middle, low, along = channels
         self.body = nn.Sequential(
