@@ -1,0 +1,93 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from mms_ocr.evaluation.characters import (
+    character_patches,
+    fit_linear_probe,
+    pool_characters,
+    read_characters,
+)
+
+
+def touched_slowly(box, image_size, grid):
+    """Every patch that shares area with the box, found by looking at all of them."""
+    x, y, w, h = box
+    patch_h, patch_w = image_size[0] / grid[0], image_size[1] / grid[1]
+    touched = torch.zeros(grid, dtype=torch.bool)
+    for row in range(grid[0]):
+        for column in range(grid[1]):
+            overlaps_y = y < (row + 1) * patch_h and y + h > row * patch_h
+            overlaps_x = x < (column + 1) * patch_w and x + w > column * patch_w
+            touched[row, column] = bool(overlaps_x and overlaps_y)
+    return touched.flatten()
+
+
+def test_character_patches_are_those_that_share_area_with_the_box():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        size = rng.integers(10, 80, 2)
+        corner = rng.uniform(0, 0.9, 2) * size
+        extent = rng.uniform(0.02, 1, 2) * (size - corner)
+        box = [corner[1], corner[0], extent[1], extent[0]]
+        expected = touched_slowly(box, size, (8, 32))
+        assert torch.equal(character_patches(box, size, (8, 32)), expected)
+
+
+@pytest.mark.parametrize("box", [[-5, -5, 3, 3], [200, 90, 10, 10], [10, 10, 0, 0]])
+def test_a_box_outside_or_without_area_still_touches_one_patch(box):
+    assert character_patches(box, (64, 128), (8, 32)).sum() == 1
+
+
+def test_pool_characters_averages_the_patches_of_each():
+    tokens = torch.randn(12, 5)
+    patches = torch.zeros(2, 12, dtype=torch.bool)
+    patches[0, [1, 4]] = True
+    patches[1, 7:] = True
+    expected = torch.stack([(tokens[1] + tokens[4]) / 2, tokens[7:].mean(dim=0)])
+    torch.testing.assert_close(pool_characters(tokens, patches), expected)
+
+
+def test_linear_probe_separates_what_can_be_separated_and_nothing_else():
+    torch.manual_seed(0)
+    centres = 4 * torch.eye(3, 6)
+    classes = torch.arange(3).repeat(60)
+    features = centres[classes] + 0.3 * torch.randn(180, 6)
+    apart = fit_linear_probe((features[:120], classes[:120]), (features[120:], classes[120:]))
+    assert apart == 1
+    noise = torch.randn(180, 6)
+    chance = fit_linear_probe((noise[:120], classes[:120]), (noise[120:], classes[120:]))
+    assert chance < 0.6
+
+
+def test_read_characters_finds_images_beside_the_file(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 128, 3), np.uint8))
+    line = {"filename": "a.png", "text": "ab", "char_boxes": [[0, 0, 64, 32], [64, 0, 64, 32]]}
+    (tmp_path / "words.jsonl").write_text(json.dumps(line) + "\n")
+    (word,) = read_characters(str(tmp_path / "words.jsonl"), (8, 32))
+    assert word.text == "ab"
+    halves = torch.zeros(2, 8, 32, dtype=torch.bool)
+    halves[0, :, :16] = True
+    halves[1, :, 16:] = True
+    assert torch.equal(word.patches, halves.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"filename": "a.png", "text": "a"}, "line 1: no char_boxes"),
+        ({"filename": "b.png", "text": "a", "char_boxes": [[0, 0, 1, 1]]}, "cannot be read"),
+    ],
+)
+def test_what_read_characters_cannot_use_is_named(tmp_path, line, message):
+    (tmp_path / "words.jsonl").write_text(json.dumps(line))
+    with pytest.raises(ValueError, match=message):
+        read_characters(str(tmp_path / "words.jsonl"), (8, 32))
+
+
+def test_a_missing_annotation_file_is_named():
+    with pytest.raises(FileNotFoundError, match=r"no annotation file nowhere\.jsonl"):
+        read_characters("nowhere.jsonl", (8, 32))
