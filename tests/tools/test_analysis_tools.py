@@ -1,0 +1,131 @@
+import argparse
+import importlib.util
+import json
+import re
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mms_ocr.registry import MODELS
+
+
+@pytest.fixture
+def tool(repository, monkeypatch):
+    """Loads a script of tools/ by its path under it."""
+
+    def load(path):
+        monkeypatch.syspath_prepend(str((repository / "tools" / path).parent))
+        spec = importlib.util.spec_from_file_location("a_tool", repository / "tools" / path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "a_tool", module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def vit_t(repository):
+    return str(repository / "configs/mms/pretrain_vit_t.py")
+
+
+def test_browse_masks_draws_the_originals_and_hides_the_share_asked_for(tool, vit_t, tmp_path):
+    out = tmp_path / "masks.png"
+    options = argparse.Namespace(
+        config=vit_t,
+        images=[],
+        out=str(out),
+        num=2,
+        draws=1,
+        ratios=[0.5],
+        seed=0,
+        cfg_options=None,
+    )
+    tool("analysis_tools/browse_masks.py").browse(options)
+    sheet = cv2.imread(str(out))
+    gap, header, height, width = 4, 14, 64, 256
+    assert sheet.shape == (header + 2 * (height + gap) + gap, 4 * (width + gap) + gap, 3)
+    for row in range(2):
+        for column in range(4):
+            top, left = header + gap + row * (height + gap), gap + column * (width + gap)
+            cell = sheet[top : top + height, left : left + width]
+            grey = (cell.reshape(8, 8, 32, 8, 3) == 128).all(axis=(1, 3, 4))
+            # Half of 256 patches of 4 pixels, drawn twice as large.
+            assert grey.sum() == (0 if column == 0 else 128)
+
+
+def test_mask_coverage_counts_single_patches_and_never_the_whole_image(tool, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 128, 3), np.uint8))
+    boxes = {"single": [[4, 4, 4, 4]], "whole": [[0, 0, 128, 32]]}
+    shares = {}
+    for name, box in boxes.items():
+        file = tmp_path / f"{name}.jsonl"
+        line = json.dumps({"filename": "a.png", "text": "a", "char_boxes": box})
+        file.write_text((line + "\n") * 50)
+        options = argparse.Namespace(
+            annotations=str(file), ratios=[0.5], size=[32, 128], patch_size=4, draws=40, seed=0
+        )
+        tool("analysis_tools/mask_coverage.py").measure(options)
+        rows = re.findall(r"\| (\w+) \| ([\d.]+) \|", capsys.readouterr().out)
+        shares[name] = {strategy: float(share) for strategy, share in rows}
+    assert set(shares["whole"].values()) == {0.0}
+    assert len(shares["single"]) == 3
+    assert shares["single"]["random_patch"] == pytest.approx(50, abs=5)
+
+
+def test_reconstruct_reports_the_errors_that_it_draws(tool, vit_t, tmp_path, capsys):
+    model = MODELS.build(Config.fromfile(vit_t).model)
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "model.pth")
+    image = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "word.png"), image)
+    out = tmp_path / "sheet.png"
+    options = argparse.Namespace(
+        config=vit_t,
+        checkpoint=str(tmp_path / "model.pth"),
+        images=[str(tmp_path / "word.png")],
+        out=str(out),
+        num=4,
+        scale=1,
+        device="cpu",
+        cfg_options=None,
+    )
+    tool("analysis_tools/reconstruct.py").reconstruct(options)
+    said = capsys.readouterr().out
+    assert "1 images" in said
+    # Targets have unit variance, so that an untrained decoder is off by at least about that.
+    errors = [float(value) for value in re.findall(r"(?:patch|wise|span) ([\d.]+)", said)]
+    assert len(errors) == 3
+    assert min(errors) > 0.9
+    assert cv2.imread(str(out)).shape == (14 + 32 + 8, 7 * 132 + 4, 3)
+
+
+def test_plot_curves_reads_validation_at_the_iteration_of_its_writing(tool, tmp_path):
+    folder = tmp_path / "run" / "20260101_000000" / "vis_data"
+    folder.mkdir(parents=True)
+    rows = [
+        {"loss_pixel": 1.0, "iter": 10, "step": 10},
+        {"masked_error/mean": 0.9, "step": 0},
+        {"loss_pixel": 0.8, "iter": 20, "step": 20},
+        {"masked_error/mean": 0.7, "step": 20},
+    ]
+    (folder / "scalars.json").write_text("\n".join(json.dumps(row) for row in rows))
+    module = tool("analysis_tools/plot_curves.py")
+    read = module.read_scalars(str(tmp_path / "run"))
+    assert [row["iteration"] for row in read] == [10, 10, 20, 20]
+    out = tmp_path / "curves.png"
+    module.plot(argparse.Namespace(work_dirs=[str(tmp_path / "run")], out=str(out)))
+    assert cv2.imread(str(out)) is not None
+    with pytest.raises(FileNotFoundError, match="is no work folder"):
+        module.read_scalars(str(tmp_path / "nothing"))
+
+
+def test_probe_takes_names_and_measures_of_an_architecture(tool):
+    parse = tool("analysis_tools/probe_characters.py").parse_arch
+    assert parse("small") == "small"
+    assert parse("192,6,3")["feedforward_channels"] == 768
+    with pytest.raises(ValueError, match="width,layers,heads"):
+        parse("192,6")
