@@ -2,7 +2,12 @@
 
 A type written ``mms_ocr.X`` resolves from any default scope (mmengine, mmpretrain, mmocr, …): the
 registry imports this module by the name of the scope, and then the modules under ``locations``.
+Types that need MMOCR stand in modules that are imported only when one of them is asked for, so that
+everything else works without it.
 """
+
+from importlib import import_module
+from typing import Any
 
 from mmengine import registry as root
 from mmengine.registry import Registry
@@ -27,16 +32,57 @@ __all__ = [
 ]
 
 
-def _child(parent: Registry, *locations: str) -> Registry:
-    return Registry(parent.name, parent=parent, scope="mms_ocr", locations=list(locations))
+class _Registry(Registry):
+    """A registry some of whose types are imported only when they are asked for.
+
+    Args:
+        needing_mmocr: The modules of types that need MMOCR, by type.
+        *args: Arguments of MMEngine's ``Registry``.
+        **kwargs: Further ones.
+    """
+
+    def __init__(self, *args: Any, needing_mmocr: dict[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._needing_mmocr = needing_mmocr
+
+    def get(self, key: str) -> Any:
+        """The type of this name, as MMEngine's registries give it.
+
+        Raises:
+            ImportError: The type needs MMOCR, and MMOCR cannot be imported.
+        """
+        name = key.removeprefix("mms_ocr.") if isinstance(key, str) else key
+        if name in self._needing_mmocr:
+            try:
+                import_module(self._needing_mmocr[name])
+            except ImportError as error:
+                raise ImportError(
+                    f"mms_ocr.{name} needs MMOCR, which cannot be imported here ({error}); "
+                    "docs/install.md tells how to install it"
+                ) from error
+        return super().get(key)
 
 
-MODELS = _child(root.MODELS, "mms_ocr.models")
+def _child(parent: Registry, *locations: str, **needing_mmocr: str) -> Registry:
+    return _Registry(
+        parent.name,
+        parent=parent,
+        scope="mms_ocr",
+        locations=list(locations),
+        needing_mmocr=needing_mmocr,
+    )
+
+
+MODELS = _child(root.MODELS, "mms_ocr.models", TextDecoder="mms_ocr.models.recognition")
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, "mms_ocr.models")
 TASK_UTILS = _child(root.TASK_UTILS, "mms_ocr.masking")
 
 DATASETS = _child(root.DATASETS, "mms_ocr.datasets")
-TRANSFORMS = _child(root.TRANSFORMS, "mms_ocr.datasets")
+TRANSFORMS = _child(
+    root.TRANSFORMS,
+    "mms_ocr.datasets",
+    PackLabelledWord="mms_ocr.datasets.transforms.pack_labelled",
+)
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, "mms_ocr.datasets")
 FUNCTIONS = _child(root.FUNCTIONS, "mms_ocr.datasets")
 

@@ -1,0 +1,52 @@
+"""From a dictionary to what MMOCR's recognizers take. Only this transform needs MMOCR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.structures import LabelData
+from mmocr.structures import TextRecogDataSample
+
+from mms_ocr.registry import TRANSFORMS
+
+__all__ = ["PackLabelledWord"]
+
+
+@TRANSFORMS.register_module()
+class PackLabelledWord(BaseTransform):
+    """Pack a word image and its text as ``dict(inputs=..., data_samples=...)`` for MMOCR.
+
+    ``inputs`` is a contiguous uint8 tensor ``(3, H, W)`` in the channel order of ``img`` (BGR).
+    ``data_samples`` is a TextRecogDataSample with ``gt_text.item`` and, as metainfo, those of
+    ``meta_keys`` that are present and ``valid_ratio``, 1 unless the pipeline set it.
+
+    Args:
+        meta_keys: Fields to keep beside the image.
+
+    Raises:
+        ValueError: An image has no text.
+    """
+
+    def __init__(
+        self, meta_keys: Sequence[str] = ("sample_idx", "img_path", "ori_shape", "img_shape")
+    ) -> None:
+        self.meta_keys = tuple(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack ``results``."""
+        if results.get("text") is None:
+            raise ValueError(
+                f"{results.get('img_path', 'an image without img_path')}: no text to learn; set "
+                "labelled=True on the data set"
+            )
+        planes = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
+        sample = TextRecogDataSample(gt_text=LabelData(item=results["text"]))
+        metainfo = {key: results[key] for key in self.meta_keys if key in results}
+        sample.set_metainfo({**metainfo, "valid_ratio": results.get("valid_ratio", 1.0)})
+        return dict(inputs=torch.from_numpy(planes), data_samples=sample)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(meta_keys={self.meta_keys})"

@@ -1,0 +1,266 @@
+"""The autoregressive text decoder: MMOCR's NRTRDecoder, decoding fast and taking maps."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmocr.models.textrecog.decoders import NRTRDecoder
+from mmocr.registry import MODELS as MMOCR_MODELS
+from mmocr.structures import TextRecogDataSample
+from torch import Tensor, nn
+
+from mms_ocr.models.recognition.decoding import StepWeights, greedy_decode, word_confidences
+from mms_ocr.models.recognition.labels import check_label
+from mms_ocr.registry import MODELS
+
+__all__ = ["TextDecoder", "flatten_map", "valid_tokens"]
+
+START_AND_END = 2
+
+
+def flatten_map(feature_map: Tensor) -> Tensor:
+    """Tokens ``(N, H * W, C)`` of a map ``(N, C, H, W)``, row by row."""
+    return feature_map.flatten(2).transpose(1, 2)
+
+
+def valid_tokens(
+    valid_ratios: Sequence[float], grid: tuple[int, int], device: torch.device
+) -> Tensor:
+    """Which tokens show the image, and not the padding to its right.
+
+    Args:
+        valid_ratios: Share of the width that the image fills, for each.
+        grid: Rows and columns of the tokens; one row for a sequence.
+        device: Where the result is wanted.
+
+    Returns:
+        Bool ``(N, H * W)``, row by row.
+    """
+    height, width = grid
+    # As many columns as NRTRDecoder leaves, which rounds up.
+    columns = torch.tensor([min(width, math.ceil(width * ratio)) for ratio in valid_ratios])
+    row = torch.arange(width) < columns[:, None]
+    return row.repeat(1, height).to(device)
+
+
+@MODELS.register_module()
+class TextDecoder(NRTRDecoder):
+    """Pre-norm Transformer decoder that writes a word token by token.
+
+    Parameters, training output and probabilities up to the end of each word are those of MMOCR's
+    ``NRTRDecoder``, so that weights go either way. What differs: greedy decoding keeps what it
+    computed and stops when all words have ended (:mod:`mms_ocr.models.recognition.decoding`); it
+    takes the map of a backbone, so that a recognizer needs no encoder between; image tokens are
+    masked only on request, and maps by columns; a dictionary may have its padding token at index 0,
+    or none; labels that do not fit are errors.
+
+    Args:
+        d_input: Width of the tokens or map that it is given, where it is not ``d_model``: adds a
+            linear layer ``project``.
+        mask_padding: Whether not to attend to what ``valid_ratio`` tells to be padding. NRTRDecoder
+            always does, and takes every input for one row. None are masked by default.
+        word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, the product of the
+            probabilities of the word's characters and of its end.
+        d_model: Width of the tokens; equal to ``d_embedding``, ``n_head * d_k`` and
+            ``n_head * d_v``.
+        module_loss: MMOCR's loss; its padding is the dictionary's padding token wherever there is
+            one.
+        postprocessor: MMOCR's.
+        dictionary: MMOCR's, with a start token.
+        max_seq_len: Most tokens of a word, start and end included where it is a label.
+        **kwargs: Further arguments of ``NRTRDecoder``: ``n_layers``, ``d_embedding``, ``n_head``,
+            ``d_k``, ``d_v``, ``d_inner``, ``n_position``, ``dropout``, ``init_cfg``.
+
+    Raises:
+        ValueError: The widths do not fit together, there are fewer positions than tokens, or the
+            dictionary has no start token.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_input: int | None = None,
+        mask_padding: bool = False,
+        word_confidence: bool = False,
+        d_model: int = 512,
+        module_loss: dict | None = None,
+        postprocessor: dict | None = None,
+        dictionary: Any = None,
+        max_seq_len: int = 30,
+        **kwargs: Any,
+    ) -> None:
+        _check_widths(d_model, kwargs)
+        if dictionary is None:
+            raise ValueError(
+                "TextDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')"
+            )
+        super().__init__(
+            d_model=d_model,
+            # MMOCR's decoders write into the configs that they are given.
+            module_loss=None,
+            postprocessor=copy.deepcopy(postprocessor),
+            dictionary=copy.deepcopy(dictionary),
+            max_seq_len=max_seq_len,
+            **kwargs,
+        )
+        if self.start_idx is None:
+            raise ValueError("TextDecoder needs a dictionary with a start token: with_start=True")
+        num_positions = self.position_enc.position_table.shape[1]
+        if num_positions < max_seq_len:
+            raise ValueError(f"n_position is {num_positions}, less than max_seq_len {max_seq_len}")
+        if module_loss is not None:
+            self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
+        self.mask_padding = mask_padding
+        self.word_confidence = word_confidence
+        self.project: nn.Module = nn.Identity()
+        if d_input is not None and d_input != d_model:
+            self.project = nn.Linear(d_input, d_model)
+
+    def _loss_config(self, module_loss: dict) -> dict:
+        config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)
+        # 'auto' takes a padding token at index 0 for none.
+        if config.get("pad_with", "auto") == "auto" and self.padding_idx is not None:
+            config["pad_with"] = "padding"
+        return config
+
+    def loss(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of a batch, as MMOCR's decoders give them.
+
+        Raises:
+            ValueError: A label is empty, too long or outside the dictionary, or there is none.
+        """
+        if data_samples is None or self.module_loss is None:
+            raise ValueError("the loss of a TextDecoder needs data_samples, and a module_loss")
+        self._check_labels(data_samples)
+        return super().loss(feat, out_enc, data_samples)
+
+    def predict(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> Sequence[TextRecogDataSample]:
+        """Read a batch: the data samples with ``pred_text``, its ``item`` and ``score``."""
+        probabilities = self(feat, out_enc, data_samples)
+        samples = self.postprocessor(probabilities, data_samples)
+        if self.word_confidence:
+            confidences = word_confidences(probabilities, self.dictionary.end_idx).tolist()
+            for sample, confidence in zip(samples, confidences):
+                sample.pred_text.confidence = confidence
+        return samples
+
+    def forward_train(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> Tensor:
+        """Logits ``(N, max_seq_len, num_classes)`` of the samples' padded labels, shifted by one.
+
+        Args:
+            feat: Map of the backbone ``(N, C, H, W)``; used where there is no ``out_enc``.
+            out_enc: Tokens of an encoder ``(N, L, C)``.
+            data_samples: With ``gt_text.padded_indexes``, which MMOCR's loss sets.
+        """
+        memory, memory_mask = self._memory(feat, out_enc, data_samples)
+        labels = [sample.gt_text.padded_indexes for sample in data_samples or ()]
+        targets = torch.stack(labels).to(memory.device)
+        return self.classifier(self._attention(targets, memory, memory_mask))
+
+    def forward_test(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> Tensor:
+        """Probabilities ``(N, max_seq_len, num_classes)``; after a word's end 1 for the end token.
+
+        Args:
+            feat: Map of the backbone ``(N, C, H, W)``; used where there is no ``out_enc``.
+            out_enc: Tokens of an encoder ``(N, L, C)``.
+            data_samples: Needed only for ``mask_padding``.
+        """
+        memory, memory_mask = self._memory(feat, out_enc, data_samples)
+        return greedy_decode(
+            self.step_weights(),
+            memory,
+            memory_mask,
+            max_length=self.max_seq_len,
+            start_idx=self.start_idx,
+            end_idx=self.dictionary.end_idx,
+            padding_idx=self.padding_idx,
+        )
+
+    def step_weights(self) -> StepWeights:
+        """What :func:`~mms_ocr.models.recognition.decoding.decoding_step` needs of this decoder."""
+        positions = self.position_enc.position_table[0]
+        return StepWeights(
+            self.trg_word_emb, positions, self.layer_stack, self.layer_norm, self.classifier
+        )
+
+    def _memory(
+        self,
+        feat: Tensor | None,
+        out_enc: Tensor | None,
+        data_samples: Sequence[TextRecogDataSample] | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Image tokens ``(N, L, d_model)`` and which of them to attend to, None for all."""
+        if out_enc is not None:
+            tokens, grid = out_enc, (1, out_enc.shape[1])
+        elif isinstance(feat, Tensor) and feat.dim() == 4:
+            tokens, grid = flatten_map(feat), (feat.shape[2], feat.shape[3])
+        else:
+            shown = tuple(feat.shape) if isinstance(feat, Tensor) else type(feat).__name__
+            raise ValueError(
+                f"TextDecoder takes a map (N, C, H, W) or tokens of an encoder (N, L, C), "
+                f"got {shown}"
+            )
+        memory = self.project(tokens)
+        if memory.shape[-1] != self.trg_word_emb.embedding_dim:
+            raise ValueError(
+                f"the image tokens are {memory.shape[-1]} wide and the decoder "
+                f"{self.trg_word_emb.embedding_dim}; set d_input={memory.shape[-1]} on TextDecoder"
+            )
+        if not self.mask_padding or data_samples is None:
+            return memory, None
+        ratios = [sample.get("valid_ratio", 1.0) for sample in data_samples]
+        return memory, valid_tokens(ratios, grid, memory.device)
+
+    def _get_target_mask(self, trg_seq: Tensor) -> Tensor:
+        length = trg_seq.shape[1]
+        mask = torch.ones(1, length, length, dtype=torch.bool, device=trg_seq.device).tril()
+        if self.padding_idx is None:
+            return mask
+        return mask & (trg_seq != self.padding_idx).unsqueeze(1)
+
+    def _check_labels(self, data_samples: Sequence[TextRecogDataSample]) -> None:
+        letter_case = self.module_loss.letter_case
+        room = self.max_seq_len - START_AND_END + (self.dictionary.end_idx is None)
+        for sample in data_samples:
+            source = sample.get("img_path", "an image without img_path")
+            text = sample.gt_text.get("item") if "gt_text" in sample else None
+            if text is None:
+                raise ValueError(f"{source}: no label to learn (gt_text.item)")
+            if letter_case in ("upper", "lower"):
+                text = getattr(text, letter_case)()
+            check_label(text, self.dictionary, room, source)
+
+
+def _check_widths(d_model: int, given: dict[str, Any]) -> None:
+    defaults = dict(d_embedding=512, n_head=8, d_k=64, d_v=64)
+    widths = {name: given.get(name, default) for name, default in defaults.items()}
+    heads = widths["n_head"]
+    if not d_model == widths["d_embedding"] == heads * widths["d_k"] == heads * widths["d_v"]:
+        raise ValueError(
+            f"d_model {d_model}, d_embedding {widths['d_embedding']}, n_head * d_k = {heads} * "
+            f"{widths['d_k']} and n_head * d_v = {heads} * {widths['d_v']} must be equal"
+        )

@@ -1,0 +1,319 @@
+"""TextDecoder against MMOCR's NRTRDecoder with the same weights."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.structures import LabelData
+from mmocr.models.common.dictionary import Dictionary
+from mmocr.structures import TextRecogDataSample
+
+from mms_ocr.models.recognition import word_confidences
+from mms_ocr.models.recognition.decoding import decoding_step, empty_cache, greedy_decode
+from mms_ocr.registry import MODELS
+
+WORDS = ["a", "bad", "cabbage"]
+
+
+def samples(words=None, ratios=None):
+    words = WORDS if words is None else words
+    ratios = ratios or [1.0] * len(words)
+    return [
+        TextRecogDataSample(
+            gt_text=LabelData(item=word), metainfo=dict(valid_ratio=ratio, img_path=f"{i}.png")
+        )
+        for i, (word, ratio) in enumerate(zip(words, ratios))
+    ]
+
+
+@pytest.fixture
+def pair(decoder_config):
+    """The two decoders with the same large random weights, so that words differ."""
+
+    def make(end_bias=0.0, **settings):
+        theirs = MODELS.build(decoder_config("mmocr.NRTRDecoder", **settings)).eval()
+        with torch.no_grad():
+            for name, parameter in theirs.named_parameters():
+                if parameter.dim() > 1:
+                    parameter.copy_(torch.randn_like(parameter) * (1 if "emb" in name else 0.3))
+            if theirs.padding_idx is not None:
+                theirs.classifier.bias[theirs.padding_idx] += 1
+            if theirs.dictionary.end_idx is not None:
+                theirs.classifier.bias[theirs.dictionary.end_idx] += end_bias
+        ours = MODELS.build(decoder_config(**settings)).eval()
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        ours.load_state_dict(theirs.state_dict())
+        return theirs, ours
+
+    return make
+
+
+def up_to_end(probabilities, end_idx):
+    """Which places a word fills, its end included."""
+    ends = (probabilities.argmax(-1) == end_idx).long()
+    return ends.cumsum(1) - ends == 0
+
+
+def test_weights_go_either_way(pair):
+    theirs, ours = pair()
+    theirs.load_state_dict(ours.state_dict())
+    shapes = {name: value.shape for name, value in theirs.state_dict().items()}
+    assert {name: value.shape for name, value in ours.state_dict().items()} == shapes
+
+
+@pytest.mark.parametrize("ratios", [None, [0.4, 1.0, 0.7]])
+def test_training_logits_and_loss_are_nrtr_s(pair, ratios):
+    theirs, ours = pair(dropout=0.0)
+    ours.mask_padding = ratios is not None
+    tokens = torch.randn(3, 10, 16)
+    theirs.train(), ours.train()
+    expected = theirs(None, tokens, samples(ratios=ratios))
+    torch.testing.assert_close(ours(None, tokens, samples(ratios=ratios)), expected)
+    losses = [decoder.loss(None, tokens, samples(ratios=ratios)) for decoder in (theirs, ours)]
+    torch.testing.assert_close(losses[1], losses[0])
+    for loss in losses:
+        loss["loss_ce"].mean().backward()
+    for (name, one), (_, other) in zip(theirs.named_parameters(), ours.named_parameters()):
+        torch.testing.assert_close(other.grad, one.grad, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.parametrize("end_bias", [-1000.0, 0.0, 2.0, 1000.0])
+@pytest.mark.parametrize("ratios", [False, True])
+def test_greedy_decoding_is_nrtr_s_up_to_the_end_of_each_word(pair, end_bias, ratios):
+    theirs, ours = pair(end_bias)
+    ours.mask_padding = ratios
+    tokens = torch.randn(24, 10, 16)
+    given = samples(["x"] * 24, torch.rand(24).tolist() if ratios else None)
+    with torch.no_grad():
+        expected, found = theirs(None, tokens, given), ours(None, tokens, given)
+    end = ours.dictionary.end_idx
+    written = up_to_end(expected, end)
+    torch.testing.assert_close(found[written], expected[written], rtol=1e-4, atol=1e-6)
+    assert (found[~written][:, end] == 1).all()
+    assert (found[~written].sum(-1) == 1).all()
+    lengths = written.sum(1)
+    if end_bias == 2.0:
+        assert len(lengths.unique()) > 3, "words must end at different steps"
+        # A padding token in the middle of a word hides its place from later ones.
+        assert (expected[written].argmax(-1) == ours.padding_idx).any()
+    if abs(end_bias) == 1000:
+        assert (lengths == (1 if end_bias > 0 else ours.max_seq_len)).all()
+    texts = [decoder.predict(None, tokens, copy.deepcopy(given)) for decoder in (theirs, ours)]
+    for one, other in zip(*texts):
+        assert one.pred_text.item == other.pred_text.item
+        assert one.pred_text.score == pytest.approx(other.pred_text.score, abs=1e-5)
+
+
+def test_steps_are_done_only_for_words_that_go_on(pair, monkeypatch):
+    _, ours = pair(2.0)
+    rows = []
+    from mms_ocr.models.recognition import decoding
+
+    def counted(weights, tokens, *args):
+        rows.append(len(tokens))
+        return decoding_step(weights, tokens, *args)
+
+    monkeypatch.setattr(decoding, "decoding_step", counted)
+    with torch.no_grad():
+        found = ours(None, torch.randn(24, 10, 16))
+    written = up_to_end(found, ours.dictionary.end_idx)
+    assert len(rows) == written.sum(1).max()
+    going = written.sum(0)[: len(rows)]
+    assert all(held * decoding.MOST_KEPT < n <= held for held, n in zip(rows, going.tolist()))
+    assert rows[0] == 24
+    assert rows[-1] < 12
+
+
+def test_without_padding_token_or_end_token(decoder_config):
+    """NRTRDecoder cannot run without a padding token; a full pass over each prefix tells."""
+    for tokens in (dict(with_padding=False), dict(with_padding=False, with_end=False)):
+        config = decoder_config(tokens=tokens)
+        del config["module_loss"]
+        ours = MODELS.build(config).eval()
+        memory = torch.randn(3, 10, 16)
+        with torch.no_grad():
+            found = ours(None, memory)
+            words = torch.full((3, 1), ours.start_idx)
+            for step in range(ours.max_seq_len):
+                logits = ours.classifier(ours._attention(words, memory)[:, -1])
+                if ours.dictionary.end_idx is None:
+                    torch.testing.assert_close(found[:, step], logits.softmax(-1))
+                words = torch.cat([words, logits.argmax(-1, keepdim=True)], dim=1)
+        end = ours.dictionary.end_idx
+        for word, probabilities in zip(words[:, 1:].tolist(), found):
+            length = word.index(end) + 1 if end in word else len(word)
+            assert probabilities.argmax(-1).tolist()[:length] == word[:length]
+
+
+class PaddingFirst(Dictionary):
+    """A dictionary whose padding token is at index 0."""
+
+    def _update_dict(self):
+        self._dict.insert(0, self.padding_token)
+        with_padding, self.with_padding = self.with_padding, False
+        super()._update_dict()
+        self.with_padding, self.padding_idx = with_padding, 0
+
+
+def test_a_padding_token_at_index_0_pads(decoder_config):
+    config = decoder_config()
+    settings = {key: value for key, value in config["dictionary"].items() if key != "type"}
+    config["dictionary"] = PaddingFirst(**settings)
+    decoder = MODELS.build(config)
+    assert decoder.padding_idx == 0
+    given = decoder.module_loss.get_targets(samples(["ab"]))
+    start = decoder.start_idx
+    assert given[0].gt_text.padded_indexes.tolist() == [start, 1, 2, start, 0, 0, 0, 0, 0]
+    assert decoder.module_loss.ignore_index == 0
+
+
+def test_maps_are_read_row_by_row_and_masked_by_columns(pair):
+    _, ours = pair()
+    feature_map = torch.randn(3, 16, 4, 5)
+    tokens = feature_map.flatten(2).transpose(1, 2)
+    given = samples(ratios=[0.4, 1.0, 0.81])
+    with torch.no_grad():
+        torch.testing.assert_close(ours(feature_map, None, given), ours(None, tokens, given))
+        ours.mask_padding = True
+        masked = ours(feature_map, None, given)
+        for i, columns in enumerate((2, 5, 5)):
+            alone = ours(feature_map[i : i + 1, :, :, :columns], None, given[1:2])
+            torch.testing.assert_close(masked[i : i + 1], alone)
+
+
+def test_another_width_is_projected(decoder_config):
+    decoder = MODELS.build(decoder_config(d_input=24)).eval()
+    feature_map = torch.randn(2, 24, 4, 5)
+    tokens = decoder.project(feature_map.flatten(2).transpose(1, 2))
+    plain = MODELS.build(decoder_config()).eval()
+    plain.load_state_dict(
+        {k: v for k, v in decoder.state_dict().items() if not k.startswith("project.")}
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(decoder(feature_map), plain(None, tokens))
+
+
+def test_word_confidence_is_the_product_up_to_the_end(pair, decoder_config):
+    probabilities = torch.tensor([[[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]]])
+    assert word_confidences(probabilities, 1).item() == pytest.approx(0.9 * 0.8)
+    assert word_confidences(probabilities, None).item() == pytest.approx(0.9 * 0.8 * 0.6)
+    theirs, _ = pair(2.0)
+    ours = MODELS.build(decoder_config(word_confidence=True)).eval()
+    ours.load_state_dict(theirs.state_dict())
+    tokens = torch.randn(8, 10, 16)
+    with torch.no_grad():
+        read = ours.predict(None, tokens, samples(["x"] * 8))
+        expected = word_confidences(
+            theirs(None, tokens, samples(["x"] * 8)), ours.dictionary.end_idx
+        )
+    found = [sample.pred_text.confidence for sample in read]
+    assert found == pytest.approx(expected.tolist(), rel=1e-4)
+
+
+def test_the_step_can_be_traced(pair):
+    """Traced at one step on two words, it is right at another step on five."""
+    _, ours = pair()
+    weights = ours.requires_grad_(False).step_weights()
+
+    def arguments(words, step):
+        memory = torch.randn(words, 10, 16)
+        cache = tuple(
+            (torch.randn_like(keys), torch.randn_like(values))
+            for keys, values in empty_cache(weights, memory, 9)
+        )
+        visible = (torch.arange(9) <= step).expand(words, 9)
+        return torch.arange(words), torch.tensor([step]), visible, cache, memory
+
+    def step(*args):
+        return decoding_step(weights, *args)
+
+    with torch.no_grad():
+        traced = torch.jit.trace(step, arguments(2, 3), check_trace=False)
+        given = arguments(5, 6)
+        expected = step(*copy.deepcopy(given))
+        torch.testing.assert_close(traced(*copy.deepcopy(given)), expected)
+
+
+def test_no_images_give_no_words(pair):
+    _, ours = pair()
+    weights = ours.step_weights()
+    settings = dict(max_length=9, start_idx=8, end_idx=8, padding_idx=9)
+    assert greedy_decode(weights, torch.zeros(0, 10, 16), **settings).shape == (0, 9, 10)
+
+
+def test_the_caller_s_config_is_left_alone(decoder_config):
+    config = decoder_config()
+    before = copy.deepcopy(config)
+    MODELS.build(config)
+    assert config == before
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("", r"0\.png: the label is empty"),
+        ("abcdefgh", r"0\.png: the label 'abcdefgh' has 8 characters.*room for 7"),
+        ("a~é", r"0\.png: the label 'a~é' has characters outside the dictionary: '~' .*'é'"),
+        (None, r"0\.png: no label to learn"),
+    ],
+)
+def test_bad_labels_give_one_line(decoder_config, word, message):
+    decoder = MODELS.build(decoder_config())
+    given = samples([word]) if word is not None else samples(["a"])
+    if word is None:
+        del given[0].gt_text
+    with pytest.raises(ValueError, match=message) as caught:
+        decoder.loss(None, torch.randn(1, 10, 16), given)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_that_just_fit_are_learnt_whole(decoder_config):
+    decoder = MODELS.build(decoder_config())
+    given = samples(["abcdefg"])
+    decoder.loss(None, torch.randn(1, 10, 16), given)
+    targets = given[0].gt_text.padded_indexes.tolist()
+    assert targets == [8, 0, 1, 2, 3, 4, 5, 6, 8]
+
+
+def test_an_unknown_token_stands_for_other_characters(decoder_config):
+    decoder = MODELS.build(decoder_config(tokens=dict(with_unknown=True)))
+    given = samples(["a~"])
+    decoder.loss(None, torch.randn(1, 10, 16), given)
+    assert given[0].gt_text.indexes.tolist() == [0, decoder.dictionary.unknown_idx]
+    # Such a dictionary drops them in silence.
+    dropping = MODELS.build(decoder_config(tokens=dict(with_unknown=True, unknown_token=None)))
+    with pytest.raises(ValueError, match="outside the dictionary"):
+        dropping.loss(None, torch.randn(1, 10, 16), samples(["a~"]))
+
+
+def test_letter_case_is_changed_before_labels_are_checked(decoder_config):
+    config = decoder_config()
+    config["module_loss"]["letter_case"] = "lower"
+    decoder = MODELS.build(config)
+    given = samples(["BAD"])
+    decoder.loss(None, torch.randn(1, 10, 16), given)
+    assert given[0].gt_text.indexes.tolist() == [1, 0, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(n_position=5), "n_position is 5, less than max_seq_len 9"),
+        (dict(tokens=dict(with_start=False)), "with_start=True"),
+    ],
+)
+def test_impossible_settings_give_one_line(decoder_config, settings, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.build(decoder_config(**settings))
+
+
+def test_widths_that_do_not_fit_give_one_line(decoder_config):
+    config = decoder_config()
+    config["d_k"] = 4
+    with pytest.raises(ValueError, match="must be equal"):
+        MODELS.build(config)
+    decoder = MODELS.build(decoder_config())
+    with pytest.raises(ValueError, match="set d_input=24 on TextDecoder"):
+        decoder(torch.randn(2, 24, 4, 5), None, samples(["a", "b"]))
+    with pytest.raises(ValueError, match="takes a map"):
+        decoder((torch.randn(2, 16, 4, 5),), None, samples(["a", "b"]))
