@@ -1,0 +1,32 @@
+# Labelled words of your own: LMDBs or JSON lines. Set the paths on the command line:
+#   python tools/train.py configs/recognition/mms_vit_s_ar_words.py --data PATH [PATH ...]
+# A fixed tenth of the words is held out for validation.
+_base_ = "./rec_rendered.py"
+
+pipeline = _base_.pipeline
+data_path = "data/words.jsonl"
+share = 0.1
+
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.WordImageDataset",
+        path=data_path,
+        labelled=True,
+        holdout=dict(share=share, part="train"),
+        pipeline=pipeline,
+    )
+)
+
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.WordImageDataset",
+        path=data_path,
+        labelled=True,
+        holdout=dict(share=share, part="val"),
+        pipeline=pipeline,
+    )
+)
+
+test_dataloader = val_dataloader
