@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib.util
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +12,9 @@ from types import ModuleType
 
 import mms_ocr
 from mms_ocr.apis import commands
-from mms_ocr.compat import MissingOperatorError
+from mms_ocr.apis.errors import run_command
 
 __all__ = ["main"]
-
-# Exit statuses of a shell's world: 128 + SIGINT, 128 + SIGPIPE.
-_INTERRUPTED = 130
-_PIPE_CLOSED = 141
-# What commands raise about the user's input or machine, worded for the user. Everything else is a
-# fault of ours and keeps its traceback.
-_USER_ERRORS = (ValueError, OSError, ImportError, MissingOperatorError)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     module.add_arguments(subparser)
     args = subparser.parse_args(argv[len(before) + 1 :])
     args.traceback = args.traceback or options.traceback
-    return _run(command, module, args)
+    return run_command(f"mms-ocr {command}", lambda: module.run(args), traceback=args.traceback)
 
 
 def _overview_parser() -> argparse.ArgumentParser:
@@ -85,28 +77,6 @@ def _help_line(command: str) -> str:
             ):
                 return text
     return str(_load(command).HELP)
-
-
-def _run(command: str, module: ModuleType, args: argparse.Namespace) -> int:
-    try:
-        return int(module.run(args) or 0)
-    except KeyboardInterrupt:
-        print(f"mms-ocr {command}: interrupted", file=sys.stderr)
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`… | head`). Nothing more can be written there, and
-        # Python's own flush at exit would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
-    except _USER_ERRORS as error:
-        if args.traceback:
-            raise
-        print(f"mms-ocr {command}: {_one_line(error)}", file=sys.stderr)
-        return 2
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What training and testing share: options, the config, the runner, and the wording of errors."""
+"""What training and testing share: options, the config, and the runner."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import argparse
 import logging
 import os
 import subprocess
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,11 +15,9 @@ from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
 
-__all__ = ["add_shared_options", "build_runner", "read_config", "run_command"]
+__all__ = ["add_shared_options", "build_runner", "read_config"]
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
-# Raised about the user's input or machine, and worded for the user.
-USER_ERRORS = (ValueError, OSError, ImportError, KeyError)
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -171,23 +168,3 @@ def _is_of_interest(record: logging.LogRecord) -> bool:
     return not message.startswith(
         ("paramwise_options", '"FileClient" will', '"HardDiskBackend" is')
     )
-
-
-def run_command(name: str, command: Callable[[], None], *, traceback: bool) -> int:
-    """Run a program; what the user can mend becomes one line on standard error.
-
-    Returns:
-        Exit status: 0, 2 after a user's error, 130 after an interrupt.
-    """
-    try:
-        command()
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        return 130
-    except USER_ERRORS as error:
-        if traceback:
-            raise
-        message = " ".join(str(error).split()) or type(error).__name__
-        print(f"{name}: {message}", file=sys.stderr)
-        return 2
-    return 0

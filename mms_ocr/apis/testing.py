@@ -6,7 +6,8 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from mms_ocr.apis.launching import add_shared_options, build_runner, read_config, run_command
+from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.launching import add_shared_options, build_runner, read_config
 from mms_ocr.models.weights import load_model
 
 __all__ = ["main"]

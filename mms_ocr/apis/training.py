@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 
-from mms_ocr.apis.launching import add_shared_options, build_runner, read_config, run_command
+from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.launching import add_shared_options, build_runner, read_config
 from mms_ocr.engine import set_iterations
 from mms_ocr.registry import DATASETS
 

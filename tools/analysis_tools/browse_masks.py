@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, DictAction
 
-from mms_ocr.apis.launching import run_command
+from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.pictures import load_word_images
 from mms_ocr.models.pretraining import MaskedPixelHead
 from mms_ocr.registry import TASK_UTILS

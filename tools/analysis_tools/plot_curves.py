@@ -7,7 +7,7 @@ from pathlib import Path
 
 import matplotlib
 
-from mms_ocr.apis.launching import run_command
+from mms_ocr.apis.errors import run_command
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

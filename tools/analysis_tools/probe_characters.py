@@ -11,7 +11,7 @@ import sys
 import cv2
 import torch
 
-from mms_ocr.apis.launching import run_command
+from mms_ocr.apis.errors import run_command
 from mms_ocr.datasets.holdout import holdout_indices
 from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
 from mms_ocr.models import TextViT

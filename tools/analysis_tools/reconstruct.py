@@ -12,7 +12,7 @@ import cv2
 import torch
 from mmengine.config import Config, DictAction
 
-from mms_ocr.apis.launching import run_command
+from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.pictures import load_word_images
 from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
 from mms_ocr.models.weights import load_model

@@ -1,0 +1,58 @@
+"""How every command words what went wrong."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from mms_ocr.compat import MissingOperatorError
+
+__all__ = ["run_command"]
+
+# Exit statuses of a shell's world: a wrong call, 128 + SIGINT, 128 + SIGPIPE.
+_WRONG_CALL = 2
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+# What is raised about the user's input or machine, worded for the user. Everything else is a fault
+# of ours and keeps its traceback.
+_USER_ERRORS = (ValueError, OSError, ImportError, MissingOperatorError)
+
+
+def run_command(name: str, command: Callable[[], int | None], *, traceback: bool) -> int:
+    """Run a command; what the user can mend becomes one line on standard error.
+
+    Args:
+        name: What the line starts with.
+        command: Returns the exit status, or None for success.
+        traceback: Let the error through instead.
+
+    Returns:
+        Exit status: the command's own, 2 after a user's error, 130 after an interrupt, 141 where
+        the reader of our output has gone.
+    """
+    try:
+        return int(command() or 0)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # As in `… | head`. Nothing more can be written there, and Python's own flush at exit would
+        # complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
+    except _USER_ERRORS as error:
+        if traceback:
+            raise
+        return _report(name, str(error) or type(error).__name__)
+    except KeyError as error:
+        # What MMEngine raises for a type in a config that no registry knows.
+        message = str(error.args[0]) if error.args else ""
+        if traceback or "registry" not in message:
+            raise
+        return _report(name, message)
+
+
+def _report(name: str, message: str) -> int:
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    return _WRONG_CALL
