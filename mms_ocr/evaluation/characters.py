@@ -83,18 +83,25 @@ def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
     return words
 
 
-def pool_characters(tokens: Tensor, patches: Tensor) -> Tensor:
-    """Mean feature of every character.
+def pool_characters(tokens: Tensor, patches: Tensor, cells: tuple[int, int] = (4, 3)) -> Tensor:
+    """Features of every character: averages over the cells of a small grid laid over its box.
+
+    One average over the whole box would lose where a stroke stands in the character.
 
     Args:
-        tokens: Patch tokens of one image, ``(L, C)``.
-        patches: Patches of its characters, bool ``(N, L)``.
+        tokens: Map of one image, ``(C, H, W)``.
+        patches: Patches of its characters, each a rectangle: bool ``(N, H * W)``.
+        cells: Rows and columns of the grid.
 
     Returns:
-        ``(N, C)``.
+        ``(N, C * cells[0] * cells[1])``.
     """
-    weights = patches.to(tokens)
-    return weights @ tokens / weights.sum(dim=1, keepdim=True)
+    pooled = []
+    for rectangle in patches.view(len(patches), *tokens.shape[1:]):
+        rows, columns = rectangle.any(dim=1).nonzero(), rectangle.any(dim=0).nonzero()
+        crop = tokens[:, rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+        pooled.append(nn.functional.adaptive_avg_pool2d(crop, cells).flatten())
+    return torch.stack(pooled)
 
 
 def fit_linear_probe(

@@ -42,13 +42,20 @@ def test_a_box_outside_or_without_area_still_touches_one_patch(box):
     assert character_patches(box, (64, 128), (8, 32)).sum() == 1
 
 
-def test_pool_characters_averages_the_patches_of_each():
-    tokens = torch.randn(12, 5)
-    patches = torch.zeros(2, 12, dtype=torch.bool)
-    patches[0, [1, 4]] = True
-    patches[1, 7:] = True
-    expected = torch.stack([(tokens[1] + tokens[4]) / 2, tokens[7:].mean(dim=0)])
-    torch.testing.assert_close(pool_characters(tokens, patches), expected)
+def test_pool_characters_averages_each_cell_of_a_box():
+    tokens = torch.randn(5, 4, 6)
+    patches = torch.zeros(2, 4, 6, dtype=torch.bool)
+    patches[0, 1:3, 2:6] = True
+    patches[1] = True
+    pooled = pool_characters(tokens, patches.flatten(1), cells=(2, 2)).view(2, 5, 2, 2)
+    for cell_row in range(2):
+        for cell_column in range(2):
+            small = tokens[:, 1 + cell_row, 2 + 2 * cell_column : 4 + 2 * cell_column]
+            torch.testing.assert_close(pooled[0, :, cell_row, cell_column], small.mean(dim=1))
+            rows = slice(2 * cell_row, 2 * cell_row + 2)
+            columns = slice(3 * cell_column, 3 * cell_column + 3)
+            large = tokens[:, rows, columns].mean(dim=(1, 2))
+            torch.testing.assert_close(pooled[1, :, cell_row, cell_column], large)
 
 
 def test_linear_probe_separates_what_can_be_separated_and_nothing_else():
