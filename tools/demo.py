@@ -16,7 +16,7 @@ CONFIG = "configs/mms/pretrain_vit_s.py"
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work-dir", default="work_dirs/demo")
-    parser.add_argument("--iterations", type=int, default=120)
+    parser.add_argument("--iterations", type=int, default=80)
     parser.add_argument("--batch-size", type=int, default=32)
     return parser.parse_args()
 
