@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from mms_ocr.datasets import EndlessSampler, WordImageDataset
 from mms_ocr.datasets.broken import BrokenCounter
+from mms_ocr.datasets.hashing import hash_numbers
 from mms_ocr.datasets.holdout import holdout_indices
 
 KINDS = ["folder", "lmdb", "jsonl"]
@@ -101,6 +103,9 @@ def test_a_source_that_changes_while_workers_read_it(make_source, change):
     )
     batches = iter(loader)
     next(batches)
+    # Cut in the middle of a read, the file would kill the worker: let all that was asked for come.
+    while dataset.num_read < (1 + 2 * 2) * 4:
+        time.sleep(0.01)
     if change == "shrinks":
         os.truncate(path / "data.mdb", 8192)
     else:
@@ -225,6 +230,19 @@ def test_holdout_meets_its_share_and_hangs_on_the_seed():
     np.testing.assert_array_equal(holdout_indices(1000, 0.1, "val"), val[val < 1000])
     other = holdout_indices(3_000_000, 0.1, "val", seed=1)
     assert abs(len(np.intersect1d(val, other)) / len(val) - 0.1) < 5e-3
+
+
+@pytest.mark.parametrize("share", [1e-9, 0.01, 0.5, 0.99, 1 - 1e-9])
+@pytest.mark.parametrize("length", [0, 1, 2, 3, 40, 1_100_000])
+def test_both_parts_of_a_source_have_an_image(length, share):
+    for seed in range(20 if length < 100 else 2):
+        train, val = (holdout_indices(length, share, part, seed) for part in ("train", "val"))
+        np.testing.assert_array_equal(np.sort(np.concatenate([train, val])), np.arange(length))
+        assert min(len(train), len(val)) >= (1 if length > 1 else 0)
+        if length == 40 and share in (1e-9, 1 - 1e-9):
+            hashes = hash_numbers(np.arange(40), seed)
+            alone = (val, np.argmin(hashes)) if share < 0.5 else (train, np.argmax(hashes))
+            assert list(alone[0]) == [alone[1]]
 
 
 @pytest.mark.parametrize("holdout", [dict(share=0, part="val"), dict(share=0.1, part="test")])
