@@ -6,14 +6,18 @@ from mms_ocr.datasets.mixed import MixedDataset
 from mms_ocr.datasets.rendered_words import RenderedWordDataset
 from mms_ocr.datasets.samplers import EndlessSampler
 from mms_ocr.datasets.sources import open_source
+from mms_ocr.datasets.word_batches import WordBatch, collate_words, read_batch
 from mms_ocr.datasets.word_images import WordImageDataset
 
 __all__ = [
     "EndlessSampler",
     "MixedDataset",
     "RenderedWordDataset",
+    "WordBatch",
     "WordImageDataset",
+    "collate_words",
     "decode_image",
     "open_source",
+    "read_batch",
     "transforms",
 ]

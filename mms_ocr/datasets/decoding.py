@@ -17,6 +17,7 @@ __all__ = ["MAX_PIXELS", "decode_image"]
 MAX_PIXELS = 1 << 24
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 
 
@@ -37,44 +38,40 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         BrokenImageError: The bytes are no image, are truncated, or hold too many pixels.
     """
-    plain = _plain_size(data)
+    plain = _plain_jpeg_size(data) if data[:2] == _JPEG_START else _plain_png_size(data)
     if plain is None:
         return _decode_with_pillow(data, max_pixels)
-    _check_size(*plain, max_pixels)
+    height, width = plain
+    if not 0 < height * width <= max_pixels:
+        raise _wrong_size(height, width, max_pixels)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         return _decode_with_pillow(data, max_pixels)  # says what is wrong with it
     return image
 
 
-def _plain_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a complete 8-bit grey or RGB JPEG or PNG; None for anything else."""
-    if data[:2] == b"\xff\xd8":
-        return _plain_jpeg_size(data)
-    if data[:8] == _PNG_START:
-        return _plain_png_size(data)
-    return None
-
-
 def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width of a complete 8-bit grey or RGB JPEG; None for other JPEGs."""
     place = 2
     end = len(data) - 10
     while place < end and data[place] == 0xFF:
         marker = data[place + 1]
         if marker in _JPEG_FRAMES:
-            height = data[place + 5] << 8 | data[place + 6]
-            width = data[place + 7] << 8 | data[place + 8]
             # OpenCV fills the missing part of a cut file with grey, and says so only on stderr.
-            is_whole = data.find(b"\xff\xd9", -2) >= 0 or data.rfind(b"\xff\xd9", place) >= 0
-            if data[place + 4] == 8 and data[place + 9] in (1, 3) and is_whole:
-                return height, width
-            return None
+            is_whole = data.endswith(_JPEG_END) or data.rfind(_JPEG_END, place) >= 0
+            if not (is_whole and data[place + 4] == 8 and data[place + 9] in (1, 3)):
+                return None
+            return (
+                data[place + 5] << 8 | data[place + 6],
+                data[place + 7] << 8 | data[place + 8],
+            )
         place += 1 if marker == 0xFF else 2 + (data[place + 2] << 8 | data[place + 3])
     return None
 
 
 def _plain_png_size(data: bytes) -> tuple[int, int] | None:
-    if data[12:16] != b"IHDR" or data[-8:-4] != b"IEND":
+    """Height and width of a complete 8-bit grey or RGB PNG; None for anything else."""
+    if data[:8] != _PNG_START or data[12:16] != b"IHDR" or data[-8:-4] != b"IEND":
         return None
     bits, colour = data[24], data[25]
     first_pixels = data.find(b"IDAT")
@@ -84,13 +81,12 @@ def _plain_png_size(data: bytes) -> tuple[int, int] | None:
     return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
 
 
-def _check_size(height: int, width: int, max_pixels: int) -> None:
+def _wrong_size(height: int, width: int, max_pixels: int) -> BrokenImageError:
     if height < 1 or width < 1:
-        raise BrokenImageError(f"an image of {width} x {height} pixels")
-    if height * width > max_pixels:
-        raise BrokenImageError(
-            f"{width} x {height} pixels, more than max_pixels={max_pixels:,} allows"
-        )
+        return BrokenImageError(f"an image of {width} x {height} pixels")
+    return BrokenImageError(
+        f"{width} x {height} pixels, more than max_pixels={max_pixels:,} allows"
+    )
 
 
 def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
@@ -99,7 +95,8 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
             # Pillow warns of large images; the limit here is max_pixels.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(io.BytesIO(data))
-        _check_size(image.height, image.width, max_pixels)
+        if not 0 < image.height * image.width <= max_pixels:
+            raise _wrong_size(image.height, image.width, max_pixels)
         rgb = _to_rgb(ImageOps.exif_transpose(image))
     except BrokenImageError:
         raise

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 __all__ = ["BrokenImageError", "ImageSource", "RawImage", "SourceChangedError"]
@@ -60,6 +63,15 @@ class ImageSource(ABC):
             BrokenImageError: This image (or its label) is missing, empty or unreadable.
             SourceChangedError: The source itself shrank, vanished or was rewritten.
         """
+
+    @contextmanager
+    def reading(self, labelled: bool = False) -> Iterator[Callable[[int], RawImage]]:
+        """Read many images: ``with source.reading() as read: read(index)``.
+
+        A source may check its files once for all of them. Otherwise images are read, and errors
+        raised, as by :meth:`read`.
+        """
+        yield partial(self.read, labelled=labelled)
 
     @abstractmethod
     def name(self, index: int) -> str:

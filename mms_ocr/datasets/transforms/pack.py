@@ -23,7 +23,7 @@ class PackWordImage(BaseTransform):
     whose metainfo are those of ``meta_keys`` that are present.
 
     Args:
-        meta_keys: Fields to keep beside the image.
+        meta_keys: Fields to keep beside the image. With none, there are no ``data_samples``.
     """
 
     def __init__(
@@ -34,11 +34,18 @@ class PackWordImage(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Pack ``results``."""
         planes = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
+        packed: dict = dict(inputs=torch.from_numpy(planes))
+        if self.meta_keys:
+            packed["data_samples"] = self.sample(results)
+        return packed
+
+    def sample(self, results: dict) -> BaseDataElement:
+        """What is kept of ``results`` beside the image."""
         sample = BaseDataElement()
         for key in self.meta_keys:
             if key in results:
                 sample.set_field(results[key], key, field_type="metainfo")
-        return dict(inputs=torch.from_numpy(planes), data_samples=sample)
+        return sample
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(meta_keys={self.meta_keys})"

@@ -20,7 +20,10 @@ _INTERPOLATIONS = {
 
 
 def resize_word_image(
-    image: np.ndarray, size: tuple[int, int], interpolation: str = "bicubic"
+    image: np.ndarray,
+    size: tuple[int, int],
+    interpolation: str = "bicubic",
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Resize without regard to the aspect ratio, and without aliasing where the image shrinks.
 
@@ -34,16 +37,25 @@ def resize_word_image(
         image: uint8 array ``(H, W, 3)``.
         size: Height and width of the result.
         interpolation: ``'nearest'``, ``'bilinear'`` or ``'bicubic'``.
+        out: Contiguous uint8 array ``(*size, 3)`` to write the result to.
+
+    Returns:
+        uint8 array ``(*size, 3)``; with the memory of ``out``, if given.
     """
     height, width = size
     shrinking = max(image.shape[0] / height, image.shape[1] / width)
     if shrinking <= 1.5 or interpolation == "nearest":
-        return cv2.resize(image, (width, height), interpolation=_INTERPOLATIONS[interpolation])
+        kernel = _INTERPOLATIONS[interpolation]
+        return cv2.resize(image, (width, height), out, interpolation=kernel)
     if shrinking <= 2:
-        return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR)
     planes = torch.from_numpy(image).permute(2, 0, 1)[None]
     planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True)
-    return planes[0].permute(1, 2, 0).numpy()
+    resized = planes[0].permute(1, 2, 0).numpy()
+    if out is None:
+        return resized
+    out[...] = resized
+    return out
 
 
 @TRANSFORMS.register_module()

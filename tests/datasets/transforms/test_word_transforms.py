@@ -55,6 +55,17 @@ def test_no_scale_is_far_from_the_antialiased_filter(shape):
     assert distance.mean() < 2
 
 
+@pytest.mark.parametrize("shape", [(20, 60), (32, 128), (60, 200), (70, 300)])
+@pytest.mark.parametrize("interpolation", ["nearest", "bicubic"])
+def test_resizing_to_memory_that_is_there(shape, interpolation):
+    image, slots = smooth(*shape), np.zeros((3, 32, 128, 3), np.uint8)
+    resized = resize_word_image(image, (32, 128), interpolation, slots[1])
+    assert np.shares_memory(resized, slots)
+    np.testing.assert_array_equal(slots[1], resize_word_image(image, (32, 128), interpolation))
+    assert not slots[0].any()
+    assert not slots[2].any()
+
+
 def test_resize_sets_the_shape():
     transform = TRANSFORMS.build(dict(type="mms_ocr.ResizeWordImage", size=[8, 16]))
     results = transform(dict(img=word_pixels(0), ori_shape=(20, 60)))
@@ -94,3 +105,4 @@ def test_pack_keeps_what_is_asked_for_and_there():
         dict(img=word_pixels(0), sample_idx=5, img_shape=(20, 60))
     )
     assert dict(packed["data_samples"].metainfo_items()) == dict(img_shape=(20, 60))
+    assert PackWordImage(meta_keys=())(dict(img=word_pixels(0), text="x")).keys() == {"inputs"}
