@@ -1,9 +1,11 @@
 """Images per second on one core, from an LMDB to a collated uint8 batch.
 
-The same images go through the data set, its transforms and the collate function on one side, and
-through bare ``cv2.imdecode`` and ``cv2.resize`` (bicubic) on the other, taking turns in one
-process. Prints both and their ratio: for given images, or for noise of three sizes. ``--profile``
-adds what each stage takes, ``--workers`` how far loader processes scale.
+The same images come out of the data set in batches, fetched and collated as torch's loader does it
+for training, on one side, and go through bare ``cv2.imdecode`` and ``cv2.resize`` (bicubic) on the
+other, taking turns in one process. Prints both and their ratio: for given images, or for noise of
+three sizes. ``--profile`` adds validation's batches, which know their indices, and what the stages
+take when images are read one by one, as for pipelines with other transforms; ``--workers`` adds how
+far loader processes scale.
 
     python tools/benchmarks/bench_reading.py --images ../shared/data/iiit5k/train.jsonl --profile
 """
@@ -16,21 +18,27 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import lmdb
 import numpy as np
 import torch
 from mmengine.dataset import default_collate
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, _DatasetKind
 
-from mms_ocr.datasets import EndlessSampler, WordImageDataset, decode_image, open_source
+from mms_ocr.datasets import (
+    EndlessSampler,
+    WordImageDataset,
+    collate_words,
+    decode_image,
+    open_source,
+)
 from mms_ocr.datasets.transforms import resize_word_image
 
 HEIGHT, WIDTH = 32, 128
 _BARE, _SAME = "bare imdecode + resize", "the same, antialiased"
-_LEAST, _WHOLE = "a batch, the least way", "+ collate: the whole"
-
+_LEAST, _WHOLE = "a batch, the least way", "the whole, for training"
 
 NOISE_HEIGHTS = {"small": (16, 48), "middle": (48, 96), "large": (96, 192)}
 
@@ -72,33 +80,49 @@ def same_resize(images: list[bytes]) -> None:
         resize_word_image(image, (HEIGHT, WIDTH))
 
 
-def stages(dataset: WordImageDataset, images: list[bytes]) -> dict[str, Callable]:
-    """What is done for a list of indices, each with one stage more than the one before it."""
+def words(path: str, **pack: Any) -> WordImageDataset:
+    """The data set of an LMDB, with the pipeline of the configs."""
+    resize = dict(type="mms_ocr.ResizeWordImage", size=(HEIGHT, WIDTH))
+    return WordImageDataset(path, [resize, dict(type="mms_ocr.PackWordImage", **pack)])
+
+
+def fetch(dataset: WordImageDataset) -> Callable:
+    """Batches as torch's loader has them: what it calls for a list of indices."""
+    loader = DataLoader(dataset, batch_size=2, collate_fn=collate_words)
+    return _DatasetKind.create_fetcher(
+        _DatasetKind.Map, dataset, loader._auto_collation, loader.collate_fn, False
+    ).fetch
+
+
+def stages(path: str, images: list[bytes]) -> dict[str, Callable]:
+    """What is done for a list of indices; from the read on, each with one stage more."""
+    dataset = words(path)
     source = dataset.sources[0]
     resize, pack = dataset.pipeline.transforms
     return {
         _BARE: lambda batch: bare([images[i] for i in batch]),
         _SAME: lambda batch: same_resize([images[i] for i in batch]),
         _LEAST: lambda batch: least(dataset, batch),
-        "read from LMDB": lambda batch: [source.read(i) is None for i in batch],
+        _WHOLE: fetch(words(path, meta_keys=())),
+        "for validation": fetch(words(path, meta_keys=("sample_idx",))),
+        "one by one: LMDB": lambda batch: [source.read(i) is None for i in batch],
         "+ decode": lambda batch: [dataset.load(i) is None for i in batch],
         "+ resize": lambda batch: [resize(dataset.load(i)) is None for i in batch],
         "+ pack": lambda batch: [pack(resize(dataset.load(i))) is None for i in batch],
         "+ data set": lambda batch: [dataset[i] is None for i in batch],
-        _WHOLE: lambda batch: default_collate([dataset[i] for i in batch]),
+        "+ collate": lambda batch: default_collate([dataset[i] for i in batch]),
     }
 
 
 def least(dataset: WordImageDataset, indices: list[int]) -> torch.Tensor:
-    """The same batch with nothing around it: no data set, transforms, metainfo or collate."""
+    """The same batch with nothing around it: no data set, broken images or sources that change."""
     path = os.path.join(dataset.sources[0].path, "data.mdb")
-    batch = torch.empty(len(indices), 3, HEIGHT, WIDTH, dtype=torch.uint8)
-    planes = batch.numpy()
+    pixels = np.empty((len(indices), HEIGHT, WIDTH, 3), np.uint8)
     with _environment(path).begin() as transaction:
-        for place, index in enumerate(indices):
+        for index, slot in zip(indices, pixels):
             image = decode_image(transaction.get(b"image-%09d" % (index + 1)))
-            cv2.split(resize_word_image(image, (HEIGHT, WIDTH)), list(planes[place]))
-    return batch
+            resize_word_image(image, (HEIGHT, WIDTH), out=slot)
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def _environment(path: str) -> lmdb.Environment:
@@ -130,7 +154,7 @@ def loader_speed(dataset: WordImageDataset, workers: int, batch_size: int) -> fl
         batch_size,
         sampler=EndlessSampler(dataset, seed=0),
         num_workers=workers,
-        collate_fn=default_collate,
+        collate_fn=collate_words,
     )
     batches = iter(loader)
     for _ in range(2 * workers + 1):
@@ -149,14 +173,7 @@ def measure(name: str, images: list[bytes], args: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "words.lmdb")
         write_lmdb(path, images)
-        dataset = WordImageDataset(
-            path,
-            [
-                dict(type="mms_ocr.ResizeWordImage", size=(HEIGHT, WIDTH)),
-                dict(type="mms_ocr.PackWordImage"),
-            ],
-        )
-        runs = stages(dataset, images)
+        runs = stages(path, images)
         if not args.profile:
             runs = {key: runs[key] for key in (_BARE, _SAME, _WHOLE)}
         times = best_times(runs, batches, args.repeats)
@@ -171,6 +188,7 @@ def measure(name: str, images: list[bytes], args: argparse.Namespace) -> None:
             for stage, microseconds in times.items():
                 print(f"    {stage:24} {microseconds:7.1f} us")
         if args.workers:
+            dataset = words(path, meta_keys=())
             one, many = (loader_speed(dataset, n, size) for n in (1, args.workers))
             print(f"    loader: 1 worker {one:,.0f}/s, {args.workers} workers {many / one:.2f} x")
 

@@ -1,18 +1,21 @@
 # Words rendered on the fly: no files needed, the same index always gives the same image.
-pipeline = [
-    dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic"),
-    dict(type="mms_ocr.PackWordImage"),
-]
+resize = dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic")
+# Training needs the pixels alone; in validation the masks of an image hang on its index.
+train_pipeline = [resize, dict(type="mms_ocr.PackWordImage", meta_keys=())]
+val_pipeline = [resize, dict(type="mms_ocr.PackWordImage", meta_keys=("sample_idx",))]
 
 train_dataloader = dict(
     batch_size=256,
     num_workers=8,
     persistent_workers=True,
     pin_memory=True,
-    collate_fn=dict(type="default_collate"),
+    collate_fn=dict(type="mms_ocr.collate_words"),
     sampler=dict(type="mms_ocr.EndlessSampler", shuffle=True),
     dataset=dict(
-        type="mms_ocr.RenderedWordDataset", num_samples=1_000_000, seed=0, pipeline=pipeline
+        type="mms_ocr.RenderedWordDataset",
+        num_samples=1_000_000,
+        seed=0,
+        pipeline=train_pipeline,
     ),
 )
 
@@ -21,9 +24,11 @@ val_dataloader = dict(
     num_workers=2,
     persistent_workers=True,
     drop_last=False,
-    collate_fn=dict(type="default_collate"),
+    collate_fn=dict(type="mms_ocr.collate_words"),
     sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(type="mms_ocr.RenderedWordDataset", num_samples=2048, seed=1, pipeline=pipeline),
+    dataset=dict(
+        type="mms_ocr.RenderedWordDataset", num_samples=2048, seed=1, pipeline=val_pipeline
+    ),
 )
 
 val_cfg = dict(type="ValLoop")

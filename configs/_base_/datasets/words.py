@@ -3,7 +3,8 @@
 # A fixed hundredth of the images is held out for validation.
 _base_ = "./rendered_words.py"
 
-pipeline = _base_.pipeline
+train_pipeline = _base_.train_pipeline
+val_pipeline = _base_.val_pipeline
 data_path = "data/words"
 share = 0.01
 
@@ -13,7 +14,7 @@ train_dataloader = dict(
         type="mms_ocr.WordImageDataset",
         path=data_path,
         holdout=dict(share=share, part="train"),
-        pipeline=pipeline,
+        pipeline=train_pipeline,
     )
 )
 
@@ -24,7 +25,7 @@ val_dataloader = dict(
         path=data_path,
         holdout=dict(share=share, part="val"),
         indices=4096,
-        pipeline=pipeline,
+        pipeline=val_pipeline,
     )
 )
 
