@@ -1,6 +1,7 @@
 """Encoder, pretraining and downstream models."""
 
 from mms_ocr.models.backbones import TextViT
+from mms_ocr.models.pixel import PixelDecoder
 from mms_ocr.models.pretraining import (
     MMS,
     CrossAttentionDecoder,
@@ -16,6 +17,7 @@ __all__ = [
     "CrossAttentionDecoder",
     "MaskedPixelHead",
     "MaskedTextDataPreprocessor",
+    "PixelDecoder",
     "PretrainedTextViT",
     "SelfAttentionDecoder",
     "TextViT",

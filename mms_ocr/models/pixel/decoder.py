@@ -1,0 +1,102 @@
+"""From the map of an encoder to an image: what segmentation and super-resolution share."""
+
+from __future__ import annotations
+
+from mmengine.model import BaseModule
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from torch import Tensor, nn
+
+from mms_ocr.models.backbones.positions import sincos_positions
+from mms_ocr.models.pretraining.patches import unpatchify
+from mms_ocr.registry import MODELS
+
+__all__ = ["PixelDecoder"]
+
+
+@MODELS.register_module()
+class PixelDecoder(BaseModule):
+    """A few transformer blocks over the tokens of a map, and a linear layer to pixels.
+
+    Depth, width and heads are those of CCD and SSM. Unlike theirs it adds positions: an encoder
+    that was pretrained with a decoder that adds its own has no need to keep them to its last layer.
+
+    Args:
+        embed_dim: Channels of the map, the width of the encoder; where it is not the decoder's, a
+            linear layer goes between.
+        out_channels: c, values of a pixel.
+        patch_size: p, side of a patch in pixels.
+        grid: Rows and columns of the maps to expect; others work as well.
+        decoder_embed_dim: Width of the decoder; a multiple of its heads, and of 4 with positions.
+        decoder_depth: Blocks.
+        decoder_num_heads: Heads.
+        ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
+        drop_path_rate: Stochastic depth of every block.
+        with_positions: Whether fixed sine-cosine positions are added to the tokens.
+        init_cfg: Initialisation, as everywhere in MMEngine.
+
+    Raises:
+        ValueError: The heads do not divide the width.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        out_channels: int,
+        patch_size: int = 4,
+        grid: tuple[int, int] = (8, 32),
+        decoder_embed_dim: int = 384,
+        decoder_depth: int = 3,
+        decoder_num_heads: int = 2,
+        ffn_ratio: int = 4,
+        drop_path_rate: float = 0.0,
+        with_positions: bool = True,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(
+            init_cfg
+            or [
+                dict(type="TruncNormal", layer="Linear", std=0.02),
+                dict(type="Constant", layer="LayerNorm", val=1.0, bias=0.0),
+            ]
+        )
+        if decoder_embed_dim % decoder_num_heads:
+            raise ValueError(
+                f"{decoder_num_heads} heads do not divide decoder_embed_dim={decoder_embed_dim}"
+            )
+        self.patch_size = patch_size
+        self.grid = (grid[0], grid[1])
+        self.with_positions = with_positions
+        self.embed: nn.Module = nn.Identity()
+        if embed_dim != decoder_embed_dim:
+            self.embed = nn.Linear(embed_dim, decoder_embed_dim)
+        if with_positions:
+            positions = sincos_positions(self.grid, decoder_embed_dim)
+            self.register_buffer("positions", positions[None], persistent=False)
+        self.positions: Tensor
+        self.blocks = nn.ModuleList(
+            TransformerEncoderLayer(
+                decoder_embed_dim,
+                decoder_num_heads,
+                ffn_ratio * decoder_embed_dim,
+                drop_path_rate=drop_path_rate,
+                norm_cfg=dict(type="LN", eps=1e-6),
+            )
+            for _ in range(decoder_depth)
+        )
+        self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * out_channels)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """An image ``(B, c, rows * p, columns * p)`` from a map ``(B, C, rows, columns)``."""
+        grid = (feature_map.shape[-2], feature_map.shape[-1])
+        tokens = self.embed(feature_map.flatten(2).transpose(1, 2))
+        if self.with_positions:
+            tokens = tokens + self._positions_of(grid, tokens)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return unpatchify(self.pred(self.norm(tokens)), grid, self.patch_size)
+
+    def _positions_of(self, grid: tuple[int, int], tokens: Tensor) -> Tensor:
+        if grid == self.grid:
+            return self.positions
+        return sincos_positions(grid, tokens.shape[-1]).to(tokens.device)[None]
