@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
-__all__ = ["check_label"]
+__all__ = ["check_label", "check_labels", "check_length", "check_width"]
 
 
 class CharacterSet(Protocol):
@@ -14,26 +15,48 @@ class CharacterSet(Protocol):
     unknown_idx: int | None
 
 
-def check_label(text: str, dictionary: CharacterSet, max_length: int, source: str) -> None:
-    """Refuse a label that MMOCR would shorten or change without a word.
+def check_labels(
+    data_samples: Sequence[Any],
+    dictionary: CharacterSet,
+    letter_case: str,
+    check_size: Callable[[str, str], None],
+) -> None:
+    """Refuse the labels of a batch that MMOCR would shorten or change without a word.
+
+    Args:
+        data_samples: MMOCR's, with ``gt_text.item``.
+        dictionary: See :func:`check_label`.
+        letter_case: Of the loss: ``'upper'``, ``'lower'`` or ``'unchanged'``.
+        check_size: Is given a label and its source, and raises ValueError for one that is too long.
+
+    Raises:
+        ValueError: An image has no label, or one that cannot be learnt.
+    """
+    for sample in data_samples:
+        source = sample.get("img_path", "an image without img_path")
+        text = sample.gt_text.get("item") if "gt_text" in sample else None
+        if text is None:
+            raise ValueError(f"{source}: no label to learn (gt_text.item)")
+        if letter_case in ("upper", "lower"):
+            text = getattr(text, letter_case)()
+        check_label(text, dictionary, source)
+        check_size(text, source)
+
+
+def check_label(text: str, dictionary: CharacterSet, source: str) -> None:
+    """Refuse a label that is empty or outside the dictionary.
 
     Args:
         text: The label, in the letter case that is trained.
         dictionary: Its characters; with an unknown token, other characters are learnt as that.
-        max_length: Most characters that leave room for the tokens around them.
         source: Which image it is the label of, for the message.
 
     Raises:
-        ValueError: The label is empty, too long, or has characters outside the dictionary.
+        ValueError: The label is empty, or has characters outside the dictionary.
     """
     if not text:
         raise ValueError(
             f"{source}: the label is empty; leave the image out, or give it the text that it shows"
-        )
-    if len(text) > max_length:
-        raise ValueError(
-            f"{source}: the label {text!r} has {len(text)} characters, and max_seq_len of the "
-            f"decoder leaves room for {max_length}; raise it, or leave the image out"
         )
     if dictionary.unknown_idx is not None:
         return
@@ -44,3 +67,42 @@ def check_label(text: str, dictionary: CharacterSet, max_length: int, source: st
             f"{source}: the label {text!r} has characters outside the dictionary: {listed}; add "
             "them to its dict_file, set with_unknown=True, or leave the image out"
         )
+
+
+def check_length(text: str, max_length: int, source: str) -> None:
+    """Refuse a label of more than ``max_length`` characters, as an autoregressive decoder must.
+
+    Raises:
+        ValueError: The label is too long.
+    """
+    if len(text) > max_length:
+        raise ValueError(
+            f"{source}: the label {text!r} has {len(text)} characters, and max_seq_len of the "
+            f"decoder leaves room for {max_length}; raise it, or leave the image out"
+        )
+
+
+def check_width(text: str, tokens: Sequence[int], num_columns: int, source: str) -> None:
+    """Refuse a label that a CTC head of so many columns cannot spell.
+
+    Args:
+        text: The label, for the message.
+        tokens: Its tokens; different characters may share the unknown token.
+        num_columns: Of the head.
+        source: Which image it is the label of, for the message.
+
+    Raises:
+        ValueError: The label is too long.
+    """
+    needed = columns_needed(tokens)
+    if needed > num_columns:
+        raise ValueError(
+            f"{source}: the label {text!r} needs {needed} columns, one a character and one more "
+            f"between two equal ones, and the CTC head has {num_columns}; leave the image out, or "
+            "use an autoregressive decoder"
+        )
+
+
+def columns_needed(tokens: Sequence[int]) -> int:
+    """Fewest columns that can spell a word: one a token, and a blank between equal ones."""
+    return len(tokens) + sum(one == other for one, other in zip(tokens, tokens[1:]))

@@ -14,7 +14,7 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.models.recognition.decoding import StepWeights, greedy_decode, word_confidences
-from mms_ocr.models.recognition.labels import check_label
+from mms_ocr.models.recognition.labels import check_labels, check_length
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextDecoder", "flatten_map", "valid_tokens"]
@@ -243,16 +243,13 @@ class TextDecoder(NRTRDecoder):
         return mask & (trg_seq != self.padding_idx).unsqueeze(1)
 
     def _check_labels(self, data_samples: Sequence[TextRecogDataSample]) -> None:
-        letter_case = self.module_loss.letter_case
         room = self.max_seq_len - START_AND_END + (self.dictionary.end_idx is None)
-        for sample in data_samples:
-            source = sample.get("img_path", "an image without img_path")
-            text = sample.gt_text.get("item") if "gt_text" in sample else None
-            if text is None:
-                raise ValueError(f"{source}: no label to learn (gt_text.item)")
-            if letter_case in ("upper", "lower"):
-                text = getattr(text, letter_case)()
-            check_label(text, self.dictionary, room, source)
+        check_labels(
+            data_samples,
+            self.dictionary,
+            self.module_loss.letter_case,
+            lambda text, source: check_length(text, room, source),
+        )
 
 
 def _check_widths(d_model: int, given: dict[str, Any]) -> None:
