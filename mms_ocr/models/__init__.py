@@ -10,7 +10,7 @@ from mms_ocr.models.pretraining import (
     SelfAttentionDecoder,
     ViewContrast,
 )
-from mms_ocr.models.weights import PretrainedTextViT
+from mms_ocr.models.weights import PretrainedRecognizer, PretrainedTextViT
 
 __all__ = [
     "MMS",
@@ -18,6 +18,7 @@ __all__ = [
     "MaskedPixelHead",
     "MaskedTextDataPreprocessor",
     "PixelDecoder",
+    "PretrainedRecognizer",
     "PretrainedTextViT",
     "SelfAttentionDecoder",
     "TextViT",

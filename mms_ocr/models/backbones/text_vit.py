@@ -269,6 +269,13 @@ class TextViT(VisionTransformer):
             return
         if grid is None:
             grid = find_sincos_grid(positions[0, self.num_extra_tokens :])
+            if grid and grid[0] == grid[1] and local_metadata.get("square_positions"):
+                raise ValueError(
+                    f"{name} has the positions of a square of {grid[0]}×{grid[1]}, which the code "
+                    "that wrote them gives to rectangles as well, and this model has a grid of "
+                    f"{self.grid[0]}×{self.grid[1]}; set checkpoint_grid=(rows, columns) on "
+                    "TextViT to the grid of the patches that they were trained on"
+                )
         if grid is None:
             raise ValueError(
                 f"{name} has {positions.shape[1]} positions, this model {num_patches} patches on a "

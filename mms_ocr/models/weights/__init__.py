@@ -1,0 +1,25 @@
+"""Reading checkpoints without running anything in them, and loading weights strictly."""
+
+from mms_ocr.models.weights.families import FAMILIES, find_encoder, take_encoder, timm_names
+from mms_ocr.models.weights.initializers import PretrainedRecognizer, PretrainedTextViT
+from mms_ocr.models.weights.loading import load_model, load_strictly
+from mms_ocr.models.weights.reading import read_checkpoint, read_state_dict
+from mms_ocr.models.weights.recognizers import MAEREC_CLASSES, find_recognizer, load_recognizer
+from mms_ocr.models.weights.writing import write_checkpoint
+
+__all__ = [
+    "FAMILIES",
+    "MAEREC_CLASSES",
+    "PretrainedRecognizer",
+    "PretrainedTextViT",
+    "find_encoder",
+    "find_recognizer",
+    "load_model",
+    "load_recognizer",
+    "load_strictly",
+    "read_checkpoint",
+    "read_state_dict",
+    "take_encoder",
+    "timm_names",
+    "write_checkpoint",
+]

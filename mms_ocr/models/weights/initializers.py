@@ -1,0 +1,80 @@
+"""``init_cfg`` types that load weights strictly."""
+
+from __future__ import annotations
+
+from mmengine.model import BaseModule
+from torch import nn
+
+from mms_ocr.models.weights.families import FAMILIES, find_encoder
+from mms_ocr.models.weights.loading import load_strictly
+from mms_ocr.models.weights.reading import read_state_dict
+from mms_ocr.models.weights.recognizers import find_recognizer, load_recognizer
+from mms_ocr.registry import WEIGHT_INITIALIZERS
+
+__all__ = ["PretrainedRecognizer", "PretrainedTextViT"]
+
+
+class _FromCheckpoint:
+    """What both initializers are told.
+
+    Raises:
+        ValueError: There is no such family.
+    """
+
+    def __init__(self, checkpoint: str, family: str | None = None) -> None:
+        if family is not None and family not in FAMILIES:
+            raise ValueError(f"unknown family {family!r}; choose from {', '.join(FAMILIES)}")
+        self.checkpoint = checkpoint
+        self.family = family
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class PretrainedTextViT(_FromCheckpoint):
+    """Loads a pretrained encoder into :class:`~mms_ocr.models.TextViT`, strictly.
+
+    Used as ``init_cfg=dict(type='mms_ocr.PretrainedTextViT', checkpoint='….pth')`` on the backbone
+    of any model.
+
+    Args:
+        checkpoint: A checkpoint of an MMS run, of a model with such a backbone, or of an encoder
+            alone; or one of MMPretrain, the official MAE, timm, or Union14M's MAERec.
+        family: Which of these it is: a name of :data:`~mms_ocr.models.weights.FAMILIES`. None tells
+            it by the keys.
+    """
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no checkpoint, holds no encoder, or one that does not fit.
+        """
+        found = find_encoder(read_state_dict(self.checkpoint), self.checkpoint, self.family)
+        load_strictly(module, found.weights, f"{self.checkpoint} (family {found.family})")
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class PretrainedRecognizer(_FromCheckpoint):
+    """Loads a whole recognizer, encoder and decoder, strictly.
+
+    Used as ``init_cfg=dict(type='mms_ocr.PretrainedRecognizer', checkpoint='….pth')`` on the
+    recognizer itself. No other ``init_cfg`` in it is applied then.
+
+    Args:
+        checkpoint: Of a recognizer with our encoder, or Union14M's MAERec.
+        family: As for :class:`PretrainedTextViT`.
+    """
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no checkpoint, holds no recognizer, or one that does not fit.
+        """
+        found = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
+        load_recognizer(module, found, f"{self.checkpoint} (family {found.family})")
+        # MMEngine initialises the parts after the whole, which would overwrite what was loaded.
+        for part in module.modules():
+            if part is not module and isinstance(part, BaseModule):
+                part.is_init = True

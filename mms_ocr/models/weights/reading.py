@@ -1,0 +1,121 @@
+"""Reading checkpoints without running anything in them."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import pickle
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from torch import Tensor
+
+from mms_ocr.models.weights.wording import listed
+
+__all__ = ["read_checkpoint", "read_state_dict"]
+
+# What is found in checkpoints beside tensors and plain Python values: the history of MMEngine's
+# log, as NumPy arrays, and the options of a run of MAE. Nothing else is ever built from a file.
+ALLOWED_TYPES: list[Any] = [
+    argparse.Namespace,
+    HistoryBuffer,
+    np.ndarray,
+    np.dtype,
+    np.dtypes.Float32DType,
+    np.dtypes.Float64DType,
+    np.dtypes.Int32DType,
+    np.dtypes.Int64DType,
+]
+# Where a checkpoint keeps its weights: MMEngine's, and those of MAE, DeiT and others.
+WEIGHTS_UNDER = ("state_dict", "model")
+REBUILDING: list[Any] = [
+    np.asarray([0.0]).__reduce__()[0],  # an array
+    np.float64(0).__reduce__()[0],  # a scalar
+]
+HISTORY_STATISTICS = ("min", "max", "current", "mean")
+
+
+def _history_statistic(owner: Any, name: str) -> Any:
+    """``getattr`` as far as the history of a log needs it, which carries its own methods."""
+    if owner is not HistoryBuffer or name not in HISTORY_STATISTICS:
+        raise pickle.UnpicklingError(f"Unsupported GLOBAL builtins.getattr of {owner} and {name}")
+    return getattr(owner, name)
+
+
+def _under_name(module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function under the name by which a file calls it."""
+    alias = functools.partial(function)
+    for attribute, value in (("__module__", module), ("__name__", name), ("__qualname__", name)):
+        setattr(alias, attribute, value)
+    return alias
+
+
+ALLOWED_FUNCTIONS: list[Any] = [
+    _under_name("builtins", "getattr", _history_statistic),
+    # NumPy 1 and NumPy 2 keep them in different modules.
+    *(
+        _under_name(module, function.__name__, function)
+        for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+        for function in REBUILDING
+    ),
+]
+
+
+def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
+    """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no checkpoint, is damaged, or holds objects that are not allowed.
+    """
+    path = os.fspath(path)
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no checkpoint {path}")
+    try:
+        with torch.serialization.safe_globals([*ALLOWED_TYPES, *ALLOWED_FUNCTIONS]):
+            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{path} {_refusal(error)}") from error
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file may end in nearly any of them
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: it is damaged or another kind of file "
+            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        ) from error
+    if not isinstance(checkpoint, Mapping):
+        raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
+    for name in WEIGHTS_UNDER:
+        if isinstance(checkpoint.get(name), Mapping):
+            others = {key: value for key, value in checkpoint.items() if key != name}
+            return {**others, "state_dict": checkpoint[name]}
+    return {"state_dict": checkpoint}
+
+
+def _refusal(error: pickle.UnpicklingError) -> str:
+    named = re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", str(error))
+    if named:
+        return (
+            f"was refused: it carries the object {named[1]}, and checkpoints may hold weights only"
+        )
+    return "cannot be read as a checkpoint: it is damaged or another kind of file"
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The ``state_dict`` of a checkpoint, or the checkpoint itself where it is one.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no checkpoint of weights.
+    """
+    state_dict = read_checkpoint(path)["state_dict"]
+    others = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
+    if others or not state_dict:
+        what = f"values that are no tensors ({listed(others)})" if others else "no weights"
+        raise ValueError(f"{path} holds {what}")
+    return state_dict
