@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="font folders or files, 'matplotlib' (the default) or 'system'"
     )  # fmt: skip
     parser.add_argument("--font-part", choices=("train", "val"), help="only fonts of this part")
+    parser.add_argument(
+        "--font-weights", nargs="+", default=[], metavar="FAMILY=WEIGHT",
+        help="how often a family is drawn, 1 for those not named, such as 'DejaVu Sans=3' cmr10=0"
+    )  # fmt: skip
     parser.add_argument("--words", help="text file with one word or line a line")
     parser.add_argument(
         "--random-share", type=float, default=0.3, help="share of random strings (0.3)"
@@ -80,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
     if args.sheet:
         check_sheet_path(args.sheet)
     renderer = WordRenderer(
-        FontCollection(args.fonts, part=args.font_part),
+        FontCollection(
+            args.fonts, part=args.font_part, weights=_parse_font_weights(args.font_weights)
+        ),
         TextSource(
             args.words, args.random_share, args.case, tuple(args.words_per_line), args.max_length
         ),
@@ -121,6 +127,21 @@ def _parse_settings(assignments: list[str]) -> dict[str, Any]:
                 f"--set {assignment}: give NAME=NUMBER or NAME=LOW,HIGH, such as contrast=0.3,1"
             )
     return settings
+
+
+def _parse_font_weights(assignments: list[str]) -> dict[str, float]:
+    weights = {}
+    for assignment in assignments:
+        family, _, text = assignment.rpartition("=")
+        try:
+            weights[family] = float(text)
+        except ValueError:
+            family = ""
+        if not family:
+            raise ValueError(
+                f"--font-weights {assignment}: give FAMILY=WEIGHT, such as 'DejaVu Sans=3'"
+            )
+    return weights
 
 
 def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -84,8 +85,8 @@ class FontCollection:
             raise ValueError(
                 f"font weight for {unknown[0]!r}; there are: {', '.join(sorted(families))}"
             )
-        if any(weight < 0 for weight in weights.values()):
-            raise ValueError(f"font weights {weights} hold a negative one; give weights >= 0")
+        if not all(0 <= weight < math.inf for weight in weights.values()):
+            raise ValueError(f"font weights {weights}: give finite weights of at least 0")
         self.faces = [face for face in self.faces if weights.get(face.family, 1) > 0]
         counts = {family: sum(f.family == family for f in self.faces) for family in families}
         if not self.faces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import string
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -17,6 +18,8 @@ CASES = ("keep", "lower", "upper", "title", "mixed")
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _COMMON_PUNCTUATION = ".,-'&!?:/$%#()+@\""
 _LONGEST_RANDOM = 12  # characters of a random string
+# The first letter behind the start, a space or a hyphen; none where a digit comes before it.
+_FIRST_LETTER = re.compile(r"(?:(?<=^)|(?<=[\s-]))[^\w\s-]*[^\W\d_]")
 _MIXED_CASES = (("lower", 0.3), ("title", 0.62), ("upper", 1.0))
 
 
@@ -145,7 +148,8 @@ class TextSource:
     @property
     def longest(self) -> int:
         """No text has more characters than this."""
-        longest = max(map(len, self.words)) + (self.punctuation > 0)
+        longest = max(max(len(w), len(w.upper()), len(w.lower())) for w in self.words)
+        longest += self.punctuation > 0
         if self.most > 1:
             longest = (longest + 1) * self.most - 1
         if self.random_string_share:
@@ -166,7 +170,10 @@ class TextSource:
         return text
 
     def _word(self, rng: np.random.Generator, case: str) -> str:
-        word = change_case(self.words[int(rng.integers(len(self.words)))], case)
+        word = self.words[int(rng.integers(len(self.words)))]
+        changed = change_case(word, case)
+        if len(changed) <= self.max_length:  # some letters become two: a capital ß is SS
+            word = changed
         if self.punctuation and rng.random() < self.punctuation and len(word) < self.max_length:
             mark = _COMMON_PUNCTUATION[int(rng.integers(len(_COMMON_PUNCTUATION)))]
             word = word + mark if rng.random() < 0.75 else mark + word
@@ -179,9 +186,15 @@ def _draw_case(rng: np.random.Generator) -> str:
 
 
 def change_case(word: str, case: str) -> str:
-    """The word in lower, upper or title case; any other name keeps it as it is."""
+    """The word in lower, upper or title case; any other name keeps it as it is.
+
+    In title case each part between spaces or hyphens begins with a capital, behind whatever
+    punctuation stands before it: ``Twenty-One``, ``'Twas``. What is all in capitals goes on in
+    small letters (``Don't``, ``3rd``), what has both keeps its own (``McDonald``).
+    """
     if case == "title":
-        return word[:1].upper() + word[1:]
+        lowered = word.lower() if word.isupper() else word
+        return _FIRST_LETTER.sub(lambda found: found[0].title(), lowered)
     return {"lower": word.lower, "upper": word.upper}.get(case, lambda: word)()
 
 

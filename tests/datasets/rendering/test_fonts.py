@@ -91,8 +91,9 @@ def test_weights_by_family(make_font):
     assert abs(counts["One"] - 1500) < 120
     with pytest.raises(ValueError, match="font weight for 'Four'; there are: One, Three, Two"):
         FontCollection(paths, weights={"Four": 1})
-    with pytest.raises(ValueError, match="hold a negative one"):
-        FontCollection(paths, weights={"One": -1})
+    for wrong in (-1, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="give finite weights of at least 0"):
+            FontCollection(paths, weights={"One": wrong})
     with pytest.raises(ValueError, match="leave no font"):
         FontCollection(paths, weights={"One": 0, "Two": 0, "Three": 0})
 

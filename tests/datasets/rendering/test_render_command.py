@@ -1,5 +1,6 @@
 """The command ``mms-ocr render`` as it is typed."""
 
+import json
 import os
 import signal
 import subprocess
@@ -43,6 +44,15 @@ def test_words_fonts_and_settings_reach_the_words(tmp_path, dejavu):
     assert {dataset[index]["img"].shape[0] for index in range(12)} == {40}
 
 
+def test_font_weights_reach_the_words(tmp_path):
+    families = ["DejaVu Serif", "STIXGeneral", "DejaVu Sans Mono", "cmb10", "cmss10", "cmti10"]
+    none = [f"{family}=0" for family in [*families, "cmr10", "cmtt10"]]
+    store = ("--count", 3, "--workers", 1, "--out")
+    assert _render(*store, tmp_path / "a.lmdb", "--font-weights", *none) == 0
+    recipe = json.loads((tmp_path / "a.lmdb" / "render.json").read_text())
+    assert recipe["fonts"].startswith("4 fonts, ")  # DejaVu Sans
+
+
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
 def test_sheets(tmp_path, suffix):
     path = tmp_path / f"sheet.{suffix}"
@@ -75,6 +85,10 @@ def test_a_sheet_beside_other_words(tmp_path):
         ("--out a.lmdb --count 1 --words nowhere.txt", "nowhere.txt: no such word file"),
         ("--out a.lmdb --count 1 --fonts nowhere", "nowhere: no such font folder or file"),
         ("--out a.lmdb --count 1 --fonts .", "no .ttf, .otf or .ttc file in this folder"),
+        ("--out a.lmdb --count 1 --font-weights 3", "--font-weights 3: give FAMILY=WEIGHT"),
+        ("--out a.lmdb --count 1 --font-weights cmr10=x", "cmr10=x: give FAMILY=WEIGHT"),
+        ("--out a.lmdb --count 1 --font-weights cmr10=-1", "give finite weights of at least 0"),
+        ("--out a.lmdb --count 1 --font-weights None=1", "font weight for 'None'; there are: "),
         ("--out a.lmdb --count 1 --backgrounds nowhere", "no such folder of background images"),
         ("--out a.lmdb --count 1 --set contrast", "--set contrast: give NAME=NUMBER"),
         ("--out a.lmdb --count 1 --set contrast=low", "--set contrast=low: give NAME=NUMBER"),

@@ -54,6 +54,32 @@ def test_cases():
     assert set(_draws(TextSource(["iPod"], 0.0), 20)) == {"iPod"}  # given words are kept
 
 
+@pytest.mark.parametrize(
+    ("word", "title"),
+    [
+        ("WORD", "Word"),
+        ("DON'T", "Don't"),
+        ("'TWAS", "'Twas"),
+        ("3RD", "3rd"),
+        ("NEW YORK", "New York"),
+        ("twenty-one", "Twenty-One"),
+        ("(ÄPFEL)", "(Äpfel)"),
+        ("iPod", "IPod"),
+        ("123", "123"),
+        ("_", "_"),
+    ],
+)
+def test_title_case(word, title):
+    assert change_case(word, "title") == title
+    assert change_case(title, "title") == title
+
+
+def test_a_case_with_more_letters_stays_within_the_length():
+    source = TextSource(["maß", "ßßß"], 0.0, case="upper", max_length=4)
+    assert set(_draws(source, 50)) == {"MASS", "ßßß"}
+    assert source.longest == 4
+
+
 def test_lines_have_words_and_a_length():
     source = TextSource(["ab", "cde"], 0.0, words_per_line=(2, 4), max_length=9)
     texts = _draws(source)
