@@ -167,4 +167,4 @@ def _is_of_interest(record: logging.LogRecord) -> bool:
     message = record.getMessage()
     return not message.startswith(
         ("paramwise_options", '"FileClient" will', '"HardDiskBackend" is')
-    )
+    ) and not message.endswith("is skipped since its requires_grad=False")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -105,4 +106,4 @@ def check_width(text: str, tokens: Sequence[int], num_columns: int, source: str)
 
 def columns_needed(tokens: Sequence[int]) -> int:
     """Fewest columns that can spell a word: one a token, and a blank between equal ones."""
-    return len(tokens) + sum(one == other for one, other in zip(tokens, tokens[1:]))
+    return len(tokens) + sum(one == other for one, other in itertools.pairwise(tokens))

@@ -1,0 +1,192 @@
+"""Layer-wise learning rates, against MMPretrain's constructor and by hand."""
+
+import math
+
+import mmengine.registry
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from torch import nn
+
+from mms_ocr.models import TextViT
+from mms_ocr.registry import MODELS
+
+LR, DECAY = 1e-3, 0.05
+ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
+CONSTRUCTOR = "mms_ocr.LayerDecayOptimWrapperConstructor"
+SPARED = dict(
+    norm_decay_mult=0.0,
+    bias_decay_mult=0.0,
+    flat_decay_mult=0.0,
+    custom_keys={"cls_token": dict(decay_mult=0.0)},
+)
+
+
+def settings_of(model, constructor=CONSTRUCTOR, **paramwise):
+    """Learning rate and weight decay of every parameter by its name, and the number of groups."""
+    wrapper = build_optim_wrapper(
+        model,
+        dict(
+            type="OptimWrapper",
+            constructor=constructor,
+            optimizer=dict(type="AdamW", lr=LR, weight_decay=DECAY),
+            paramwise_cfg=paramwise,
+        ),
+    )
+    names = {id(value): name for name, value in model.named_parameters()}
+    groups = wrapper.optimizer.param_groups
+    found = {
+        names[id(value)]: (group["lr"], group["weight_decay"])
+        for group in groups
+        for value in group["params"]
+    }
+    assert len(found) == sum(len(group["params"]) for group in groups)
+    return found, len(groups)
+
+
+@pytest.fixture
+def classifier():
+    mmengine.registry.init_default_scope("mmpretrain")
+    backbone = dict(
+        type="VisionTransformer", arch=ARCH | dict(num_layers=4), img_size=16, patch_size=4
+    )
+    head = dict(type="VisionTransformerClsHead", num_classes=5, in_channels=24)
+    return MODELS.build(dict(type="mmpretrain.ImageClassifier", backbone=backbone, head=head))
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.75, 1.0])
+def test_a_classifier_has_the_settings_of_mmpretrain_s_constructor(classifier, rate):
+    paramwise = dict(layer_decay_rate=rate, **SPARED)
+    theirs, their_groups = settings_of(
+        classifier, "mmpretrain.LearningRateDecayOptimWrapperConstructor", **paramwise
+    )
+    ours, our_groups = settings_of(classifier, **paramwise)
+    assert ours.keys() == theirs.keys() and len(ours) > 50
+    for name, (lr, decay) in ours.items():
+        assert lr == pytest.approx(theirs[name][0], rel=1e-9), name
+        assert decay == theirs[name][1], name
+    assert our_groups < their_groups / 3
+
+
+class Head(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(24), nn.Linear(24, 3)
+        self.scale = nn.Parameter(torch.ones(3))
+
+
+class Model(nn.Module):
+    """As recognizers, segmentation and super-resolution models are: a backbone, and more."""
+
+    def __init__(self, **backbone):
+        super().__init__()
+        self.backbone = TextViT(arch=ARCH, img_size=(16, 32), **backbone)
+        self.decoder = Head()
+
+
+def depth_of(name):
+    """Of 3 blocks: the embedding is 0, the blocks are 1 to 3, all else is 4."""
+    part = name.removeprefix("backbone.").split(".")
+    if part[0] in ("cls_token", "patch_embed"):
+        return 0
+    return 1 + int(part[1]) if part[0] == "layers" else 4
+
+
+def test_any_model_with_the_encoder_as_its_backbone():
+    model = Model()
+    found, groups = settings_of(model, layer_decay_rate=0.5, **SPARED)
+    learning = {name: p for name, p in model.named_parameters() if name != "backbone.pos_embed"}
+    assert found.keys() == learning.keys()
+    for name, (lr, decay) in found.items():
+        assert lr == pytest.approx(LR * 0.5 ** (4 - depth_of(name))), name
+        spared = learning[name].dim() == 1 or name.endswith("cls_token")
+        assert decay == (0 if spared else DECAY), name
+    # Of every layer those with and without decay, and the class token, which has a rule of its own.
+    assert groups == 5 * 2 + 1
+
+
+def test_it_agrees_with_mmpretrain_s_where_both_can():
+    """TextViT in MMPretrain's classifier, as a bare ViT."""
+    mmengine.registry.init_default_scope("mmpretrain")
+    backbone = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
+    head = dict(type="LinearClsHead", num_classes=5, in_channels=24)
+    model = MODELS.build(dict(type="mmpretrain.ImageClassifier", backbone=backbone, head=head))
+    paramwise = dict(layer_decay_rate=0.7, **SPARED)
+    ours, _ = settings_of(model, **paramwise)
+    theirs, _ = settings_of(
+        model, "mmpretrain.LearningRateDecayOptimWrapperConstructor", **paramwise
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] == pytest.approx(theirs[name]) for name in ours)
+
+
+def test_other_multipliers_are_multiplied_with_the_layers():
+    found, _ = settings_of(
+        Model(),
+        layer_decay_rate=0.5,
+        custom_keys={"decoder.linear": dict(lr_mult=10.0), "layers.0.attn": dict(lr_mult=3.0)},
+    )
+    assert found["decoder.linear.weight"][0] == pytest.approx(10 * LR)
+    assert found["backbone.layers.0.attn.qkv.weight"][0] == pytest.approx(3 * LR / 8)
+    assert found["backbone.layers.0.ffn.layers.1.weight"][0] == pytest.approx(LR / 8)
+
+
+@pytest.mark.parametrize("frozen", [-1, 2, 3])
+def test_frozen_parameters_are_left_out_and_do_not_move(frozen):
+    model = Model(frozen_stages=frozen).train()
+    wrapper = build_optim_wrapper(
+        model,
+        dict(
+            constructor=CONSTRUCTOR,
+            optimizer=dict(type="AdamW", lr=LR, weight_decay=DECAY),
+            paramwise_cfg=dict(layer_decay_rate=0.75),
+        ),
+    )
+    held = {id(value) for group in wrapper.optimizer.param_groups for value in group["params"]}
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    for _ in range(2):
+        features = model.backbone(torch.randn(2, 3, 16, 32)).mean(dim=(2, 3))
+        head = model.decoder
+        wrapper.update_params((head.linear(head.norm(features)) * head.scale).square().mean())
+    for name, value in model.named_parameters():
+        inside = name.startswith("backbone.") and frozen > 0
+        stays = name == "backbone.pos_embed" or (inside and depth_of(name) <= frozen)
+        stays |= name.startswith("backbone.ln1") and frozen == 3
+        assert (id(value) in held) == value.requires_grad == (not stays), name
+        assert torch.equal(value, before[name]) == stays, name
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_random_encoders_learn_at_the_full_rate_if_so_asked(checkpoint, caplog):
+    init = dict(type="mms_ocr.PretrainedTextViT", checkpoint="a.pth")
+    model = Model(init_cfg=[dict(type="Xavier", layer="Linear"), init] if checkpoint else None)
+    with caplog.at_level("INFO"):
+        found, _ = settings_of(model, layer_decay_rate=0.5, pretrained_only=True)
+    rates = {lr for lr, _ in found.values()}
+    assert rates == ({LR / 2**k for k in range(5)} if checkpoint else {LR})
+
+
+def test_without_any_setting_all_share_one_group():
+    found, groups = settings_of(Model(frozen_stages=1))
+    assert groups == 1
+    assert set(found.values()) == {(LR, DECAY)}
+    assert not any(name.startswith(("backbone.layers.0.", "backbone.patch")) for name in found)
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, 1.5, math.nan])
+def test_an_impossible_rate_gives_one_line(rate):
+    with pytest.raises(ValueError, match=r"layer_decay_rate must lie in \(0, 1\]"):
+        settings_of(Model(), layer_decay_rate=rate)
+
+
+def test_a_model_without_layers_gives_one_line():
+    with pytest.raises(ValueError, match="get_layer_depth.*Head does not.*layer_decay_rate=1"):
+        settings_of(Head(), layer_decay_rate=0.5)
+    assert settings_of(Head())[1] == 1
+
+
+def test_it_is_found_from_any_scope():
+    mmengine.registry.init_default_scope("mmocr")
+    model = MODELS.build(dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32)))
+    found, _ = settings_of(model, layer_decay_rate=0.5)
+    assert found["layers.0.ln1.weight"][0] == pytest.approx(LR / 8)
