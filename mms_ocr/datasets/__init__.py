@@ -1,6 +1,7 @@
 """Word images: sources, data sets and their transforms."""
 
 from mms_ocr.datasets import transforms
+from mms_ocr.datasets.benchmark import BenchmarkDataset
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.mixed import MixedDataset
 from mms_ocr.datasets.rendered_words import RenderedWordDataset
@@ -8,13 +9,16 @@ from mms_ocr.datasets.samplers import EndlessSampler
 from mms_ocr.datasets.sources import open_source
 from mms_ocr.datasets.word_batches import WordBatch, collate_words, read_batch
 from mms_ocr.datasets.word_images import WordImageDataset
+from mms_ocr.datasets.word_pairs import WordPairDataset
 
 __all__ = [
+    "BenchmarkDataset",
     "EndlessSampler",
     "MixedDataset",
     "RenderedWordDataset",
     "WordBatch",
     "WordImageDataset",
+    "WordPairDataset",
     "collate_words",
     "decode_image",
     "open_source",

@@ -79,7 +79,7 @@ class WordImageDataset(Dataset):
         self.max_pixels = max_pixels
         self._metainfo = {**self.METAINFO, **(metainfo or {})}
         self.pipeline = Compose(pipeline)
-        self.sources: list[ImageSource] = [open_source(path, data_root) for path in paths]
+        self.sources = [self.open(path, data_root) for path in paths]
         if labelled:
             for source in self.sources:
                 source.check_labels()
@@ -93,6 +93,11 @@ class WordImageDataset(Dataset):
                 f"({self._starts[-1]:,} images): ask for a larger part"
             )
         self.broken = BrokenCounter(max_broken, names, self._length)
+
+    @staticmethod
+    def open(path: str | os.PathLike[str], data_root: str | None) -> ImageSource:
+        """Open one of the paths; a subclass may open other kinds of sources."""
+        return open_source(path, data_root)
 
     @property
     def metainfo(self) -> dict[str, Any]:

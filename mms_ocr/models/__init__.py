@@ -1,7 +1,12 @@
 """Encoder, pretraining and downstream models."""
 
 from mms_ocr.models.backbones import TextViT
-from mms_ocr.models.pixel import PixelDecoder
+from mms_ocr.models.pixel import (
+    GradientProfileLoss,
+    PixelDecoder,
+    TextSuperResolver,
+    WordPairDataPreprocessor,
+)
 from mms_ocr.models.pretraining import (
     MMS,
     CrossAttentionDecoder,
@@ -15,12 +20,15 @@ from mms_ocr.models.weights import PretrainedRecognizer, PretrainedTextViT
 __all__ = [
     "MMS",
     "CrossAttentionDecoder",
+    "GradientProfileLoss",
     "MaskedPixelHead",
     "MaskedTextDataPreprocessor",
     "PixelDecoder",
     "PretrainedRecognizer",
     "PretrainedTextViT",
     "SelfAttentionDecoder",
+    "TextSuperResolver",
     "TextViT",
     "ViewContrast",
+    "WordPairDataPreprocessor",
 ]

@@ -1,5 +1,13 @@
 """Images out of the encoder: cutting text out of its background and sharpening it."""
 
 from mms_ocr.models.pixel.decoder import PixelDecoder
+from mms_ocr.models.pixel.gradient_profile import GradientProfileLoss
+from mms_ocr.models.pixel.pair_preprocessor import WordPairDataPreprocessor
+from mms_ocr.models.pixel.super_resolver import TextSuperResolver
 
-__all__ = ["PixelDecoder"]
+__all__ = [
+    "GradientProfileLoss",
+    "PixelDecoder",
+    "TextSuperResolver",
+    "WordPairDataPreprocessor",
+]

@@ -1,0 +1,121 @@
+"""Pairs of a large and a small image of the same words, from every layout of the field."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import zip_longest
+
+from mms_ocr.datasets.sources.base import ImageSource, RawImage
+from mms_ocr.datasets.sources.folder import FolderSource
+from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.lmdb_source import LmdbSource
+
+__all__ = ["PairSource", "open_pairs"]
+
+_HIGH, _LOW = "hr", "lr"
+
+
+class PairSource(ImageSource):
+    """Two sources of which the images of one index belong together.
+
+    Read as a source it is the one of the large images.
+
+    Args:
+        path: Where the pairs are, as the user named it.
+        high: The large images, with the labels where there are any.
+        low: The small ones.
+
+    Raises:
+        ValueError: They are not equally many.
+    """
+
+    kind = "pairs of images"
+
+    def __init__(self, path: str, high: ImageSource, low: ImageSource) -> None:
+        super().__init__(path)
+        if len(high) != len(low):
+            raise ValueError(
+                f"{path!r} has {len(high):,} images of high and {len(low):,} of low resolution; "
+                "every one needs its pair"
+            )
+        self.high = high
+        self.low = low
+
+    def __len__(self) -> int:
+        return len(self.high)
+
+    def name(self, index: int) -> str:
+        """Where the large image is stored."""
+        return self.high.name(index)
+
+    def read(self, index: int, labelled: bool = False) -> RawImage:
+        """The large image; see :meth:`ImageSource.read`."""
+        return self.high.read(index, labelled)
+
+    def read_low(self, index: int) -> RawImage:
+        """The small image; see :meth:`ImageSource.read`."""
+        return self.low.read(index)
+
+    def check_labels(self) -> None:
+        """See :meth:`ImageSource.check_labels`."""
+        self.high.check_labels()
+
+
+def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> PairSource:
+    """Open pairs of high and low resolution, whatever layout they have.
+
+    Args:
+        path: An LMDB as TextZoom's, with keys ``image_hr-%09d``, ``image_lr-%09d`` and
+            ``label-%09d``; a folder with the folders ``hr`` and ``lr`` in it, where the files of a
+            pair have the same path but for its suffix; or JSON lines with the fields ``image_hr``
+            and ``image_lr``, and ``text`` where there are labels.
+        data_root: For JSON lines, the folder that file names are relative to; by default the
+            annotation file's own.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        ValueError: What is there is empty or malformed, or an image lacks its pair.
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"there are no pairs of images at {path!r}: give an LMDB with image_hr-… and "
+            "image_lr-…, a folder with hr/ and lr/ in it, or a .jsonl file"
+        )
+    if path.endswith((".jsonl", ".json")):
+        high = JsonlSource(path, data_root, field="image_hr")
+        return PairSource(path, high, JsonlSource(path, data_root, field="image_lr"))
+    in_folders = [os.path.isdir(os.path.join(path, part)) for part in (_HIGH, _LOW)]
+    if any(in_folders):
+        if not all(in_folders):
+            there, missing = (_HIGH, _LOW) if in_folders[0] else (_LOW, _HIGH)
+            raise ValueError(f"{path!r} has a folder {there!r} and none {missing!r} beside it")
+        return _open_folders(path)
+    if os.path.isfile(path) or os.path.isfile(os.path.join(path, "data.mdb")):
+        high_images = LmdbSource(path, image_key="image_hr-%09d")
+        return PairSource(path, high_images, LmdbSource(path, image_key="image_lr-%09d"))
+    raise ValueError(
+        f"folder {path!r} holds no pairs: neither the folders 'hr' and 'lr' nor an LMDB (data.mdb)"
+    )
+
+
+def _open_folders(path: str) -> PairSource:
+    high, low = (FolderSource(os.path.join(path, part)) for part in (_HIGH, _LOW))
+    # Both list their folders in the same order, so that pairs stand side by side.
+    if any(one != other for one, other in zip_longest(_stems(high), _stems(low))):
+        large, small = set(_stems(high)), set(_stems(low))
+        for lonely, missing in ((large - small, _LOW), (small - large, _HIGH)):
+            if lonely:
+                raise ValueError(
+                    f"{path!r}: {min(lonely)!r} has no image in {missing!r} ({len(lonely):,} lack "
+                    "it); every image needs its pair of the same name"
+                )
+        raise ValueError(f"{path!r}: some images have the same name but for the suffix")
+    return PairSource(path, high, low)
+
+
+def _stems(source: FolderSource) -> Iterator[str]:
+    """Paths inside the folder, without suffixes, in the order of the source."""
+    for index in range(len(source)):
+        yield os.path.splitext(os.path.relpath(source.name(index), source.path))[0]

@@ -1,0 +1,134 @@
+"""Words in low and in high resolution, read from files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mms_ocr.datasets.decoding import MAX_PIXELS, decode_image
+from mms_ocr.datasets.sources import BrokenImageError, RawImage
+from mms_ocr.datasets.sources.pairs import PairSource, open_pairs
+from mms_ocr.datasets.word_images import WordImageDataset
+from mms_ocr.registry import DATASETS
+
+__all__ = ["WordPairDataset"]
+
+
+@DATASETS.register_module()
+class WordPairDataset(WordImageDataset):
+    """Pairs of a small and a large image of a word: TextZoom's LMDBs, folders or JSON lines.
+
+    The pipeline is given ``gt`` (the large image, uint8 BGR ``(H, W, 3)``), ``img`` (the small
+    one), ``img_path`` (file, and key, of the large one), ``img_shape`` and ``ori_shape`` (of the
+    small one), ``sample_idx``, ``text`` if ``labelled``, and ``subset`` if there are ``subsets``.
+
+    A pair of which one image is missing or broken, or the small one has more pixels than the large
+    one, gives way to the next; they are counted and reported, and more than ``max_broken`` of them
+    are an error, as in :class:`~mms_ocr.datasets.WordImageDataset`.
+
+    Args:
+        path: Where the pairs are: see :func:`mms_ocr.datasets.sources.pairs.open_pairs`. Several
+            paths are read one after the other.
+        pipeline: Transforms or their configs.
+        subsets: Names of the paths, one for each, by which metrics tell their numbers apart.
+        labelled: Whether labels are read; then every source has to have them.
+        data_root: For JSON lines, the folder that file names are relative to.
+        max_broken: Share of broken pairs from which on reading is an error.
+        max_pixels: An image of more pixels than this counts as broken.
+        holdout: See :class:`~mms_ocr.datasets.WordImageDataset`.
+        indices: Likewise.
+        metainfo: Facts about the data set, for models and visualizers.
+
+    Raises:
+        FileNotFoundError: A path is missing.
+        ValueError: A source is empty or malformed, an image lacks its pair, there is not one subset
+            for each path, or the small image of a source's first pair is the larger one.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        pipeline: Sequence[dict | Callable] = (),
+        *,
+        subsets: Sequence[str] | None = None,
+        labelled: bool = False,
+        data_root: str | None = None,
+        max_broken: float = 0.01,
+        max_pixels: int = MAX_PIXELS,
+        holdout: dict[str, Any] | None = None,
+        indices: int | Sequence[int] | None = None,
+        metainfo: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            path,
+            pipeline,
+            labelled=labelled,
+            data_root=data_root,
+            max_broken=max_broken,
+            max_pixels=max_pixels,
+            holdout=holdout,
+            indices=indices,
+            metainfo=metainfo,
+        )
+        if subsets is not None and len(subsets) != len(self.sources):
+            raise ValueError(
+                f"{len(self.sources)} paths need as many subsets, got {len(subsets)} "
+                f"({', '.join(subsets)})"
+            )
+        self.subsets = None if subsets is None else tuple(subsets)
+        for source in self.sources:
+            self._check_first(source)
+
+    @staticmethod
+    def open(path: str | os.PathLike[str], data_root: str | None) -> PairSource:
+        """Open one of the paths."""
+        return open_pairs(path, data_root)
+
+    def decode(self, index: int, raw: RawImage) -> dict[str, Any]:
+        """Decode the pair at ``index``, of which the large image is read already.
+
+        Raises:
+            BrokenImageError: One of them cannot be used, or the small one is the larger one.
+        """
+        source, place = self.locate(index)
+        results = super().decode(index, raw)
+        large = results["gt"] = results.pop("img")
+        small = self._read_small(source, place)
+        if _is_larger(small, large):
+            raise BrokenImageError(_exchanged(source, place, small, large))
+        results.update(img=small, img_shape=small.shape[:2], ori_shape=small.shape[:2])
+        if self.subsets is not None:
+            results["subset"] = self.subsets[self.sources.index(source)]
+        return results
+
+    def _read_small(self, source: Any, place: int) -> np.ndarray:
+        raw = source.read_low(place)
+        try:
+            return decode_image(raw.data, self.max_pixels)
+        except BrokenImageError as error:
+            raise BrokenImageError(f"{raw.name}: {error}") from error
+
+    def _check_first(self, source: Any) -> None:
+        """Tell exchanged resolutions before a run starts; broken images are told when met."""
+        try:
+            large = decode_image(source.read(0).data, self.max_pixels)
+            small = self._read_small(source, 0)
+        except BrokenImageError:
+            return
+        if _is_larger(small, large):
+            raise ValueError(_exchanged(source, 0, small, large))
+
+
+def _is_larger(small: np.ndarray, large: np.ndarray) -> bool:
+    return small.shape[0] * small.shape[1] > large.shape[0] * large.shape[1]
+
+
+def _exchanged(source: Any, place: int, small: np.ndarray, large: np.ndarray) -> str:
+    return (
+        f"{source.low.name(place)}: {small.shape[1]} x {small.shape[0]} pixels, more than its pair "
+        f"of high resolution has, {source.name(place)} ({large.shape[1]} x {large.shape[0]}); are "
+        "the two exchanged?"
+    )
