@@ -61,7 +61,8 @@ def test_a_classifier_has_the_settings_of_mmpretrain_s_constructor(classifier, r
         classifier, "mmpretrain.LearningRateDecayOptimWrapperConstructor", **paramwise
     )
     ours, our_groups = settings_of(classifier, **paramwise)
-    assert ours.keys() == theirs.keys() and len(ours) > 50
+    assert ours.keys() == theirs.keys()
+    assert len(ours) > 50
     for name, (lr, decay) in ours.items():
         assert lr == pytest.approx(theirs[name][0], rel=1e-9), name
         assert decay == theirs[name][1], name
@@ -180,7 +181,7 @@ def test_an_impossible_rate_gives_one_line(rate):
 
 
 def test_a_model_without_layers_gives_one_line():
-    with pytest.raises(ValueError, match="get_layer_depth.*Head does not.*layer_decay_rate=1"):
+    with pytest.raises(ValueError, match=r"get_layer_depth.*Head does not.*layer_decay_rate=1"):
         settings_of(Head(), layer_decay_rate=0.5)
     assert settings_of(Head())[1] == 1
 
