@@ -91,7 +91,9 @@ TRANSFORMS = _child(
 DATA_SAMPLERS = _child(root.DATA_SAMPLERS, "mms_ocr.datasets")
 FUNCTIONS = _child(root.FUNCTIONS, "mms_ocr.datasets")
 
-METRICS = _child(root.METRICS, "mms_ocr.evaluation")
+METRICS = _child(
+    root.METRICS, "mms_ocr.evaluation", WordBenchmark="mms_ocr.evaluation.word_benchmark"
+)
 
 HOOKS = _child(root.HOOKS, "mms_ocr.engine")
 LOOPS = _child(root.LOOPS, "mms_ocr.engine")

@@ -6,11 +6,29 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mms_ocr.apis.benchmarking import (
+    add_benchmark_options,
+    reads_words,
+    set_benchmark,
+    write_report,
+    write_words,
+)
 from mms_ocr.apis.errors import run_command
-from mms_ocr.apis.launching import add_shared_options, build_runner, read_config
+from mms_ocr.apis.launching import (
+    add_shared_options,
+    build_runner,
+    fit_to_machine,
+    read_config,
+    set_data,
+)
 from mms_ocr.models.weights import load_model
 
 __all__ = ["main"]
+
+_LISTED = 1000  # names of unreadable images in a report
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -18,6 +36,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Evaluate a checkpoint.")
     add_shared_options(parser)
     parser.add_argument("checkpoint", help="checkpoint to evaluate")
+    add_benchmark_options(parser)
     return parser.parse_args(argv)
 
 
@@ -28,12 +47,51 @@ def test(args: argparse.Namespace) -> None:
         FileNotFoundError: The config, the data or the checkpoint is missing.
         ValueError: A setting cannot be used, or the checkpoint does not fit the model.
     """
-    cfg = read_config(args)
+    cfg = read_config(argparse.Namespace(**{**vars(args), "data": None}))
+    if not cfg.get("model"):
+        raise ValueError(
+            f"{args.config} describes no model: give a model's config, and test sets by --benchmark"
+        )
+    options = args.benchmark or args.benchmark_root or args.sets or args.held_out or args.save_words
+    counts_sets = bool(options or (args.data and reads_words(cfg)))
+    if counts_sets:
+        if not (args.benchmark or args.data):
+            raise ValueError("no test sets are named: give --benchmark NAME, or --data PATH …")
+        set_benchmark(cfg, args)
+    elif args.data:
+        set_data(cfg, args.data)
+    # Once more, for what was put in place since.
+    cfg.merge_from_dict(args.cfg_options or {})
+    fit_to_machine(cfg)
     if not os.path.isfile(args.checkpoint):
         raise FileNotFoundError(f"no checkpoint {args.checkpoint}")
     runner = build_runner(cfg)
     load_model(runner.model, args.checkpoint)
     runner.test()
+    if counts_sets and is_main_process():
+        print(_report(runner, args))
+
+
+def _report(runner: Runner, args: argparse.Namespace) -> str:
+    # Here, since it needs MMOCR, which pretraining does without.
+    from mms_ocr.evaluation.word_benchmark import WordBenchmark
+
+    metrics = runner.test_loop.evaluator.metrics
+    metric = next(one for one in metrics if isinstance(one, WordBenchmark))
+    dataset = runner.test_loop.dataloader.dataset
+    if args.save_words:
+        write_words(args.save_words, metric.words, metric.scores)
+    read = {word.index for word in metric.words}
+    unread = [index for index in range(len(dataset)) if index not in read]
+    sets = runner.cfg.test_dataloader.dataset.sets
+    here = {score.name for score in metric.scores}
+    return write_report(
+        runner.cfg,
+        args,
+        metric.scores,
+        [one.get("title", name) for name, one in sets.items() if name not in here],
+        [dataset.image_name(index) for index in unread[:_LISTED]],
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

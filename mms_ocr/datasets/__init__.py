@@ -6,9 +6,12 @@ from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.mixed import MixedDataset
 from mms_ocr.datasets.rendered_words import RenderedWordDataset
 from mms_ocr.datasets.samplers import EndlessSampler
+from mms_ocr.datasets.seeded import SeededDataset
 from mms_ocr.datasets.sources import open_source
+from mms_ocr.datasets.textseg import TextSegDataset
 from mms_ocr.datasets.word_batches import WordBatch, collate_words, read_batch
 from mms_ocr.datasets.word_images import WordImageDataset
+from mms_ocr.datasets.word_masks import WordMaskDataset
 from mms_ocr.datasets.word_pairs import WordPairDataset
 
 __all__ = [
@@ -16,8 +19,11 @@ __all__ = [
     "EndlessSampler",
     "MixedDataset",
     "RenderedWordDataset",
+    "SeededDataset",
+    "TextSegDataset",
     "WordBatch",
     "WordImageDataset",
+    "WordMaskDataset",
     "WordPairDataset",
     "collate_words",
     "decode_image",

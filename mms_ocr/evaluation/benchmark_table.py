@@ -1,0 +1,117 @@
+"""The figures of a benchmark as papers print them, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mms_ocr.evaluation.benchmark_scores import (
+    PROTOCOLS,
+    SetScore,
+    mean_of_sets,
+    of_all_images,
+)
+
+__all__ = ["benchmark_json", "benchmark_notes", "benchmark_table", "markdown_table"]
+
+#: Protocols that stand in the table; JSON has all of them.
+TABLE_PROTOCOLS = ("word_acc_ignore_case_symbol", "word_acc")
+
+
+def benchmark_table(scores: Sequence[SetScore]) -> list[list[str]]:
+    """Rows of the table, the first of them its head: sets from left to right, accuracy in %.
+
+    The last two columns are the mean of the sets and the share of all their images. A set that does
+    not count in them bears a star.
+    """
+    counted = [score for score in scores if score.in_average]
+    titles = [score.title + ("" if score.in_average else "*") for score in scores]
+    several = len(counted) > 1
+    head = ["word accuracy, %", *titles]
+    images = ["images", *(f"{score.images:,}" for score in scores)]
+    skipped = ["skipped (unreadable)", *(f"{score.skipped:,}" for score in scores)]
+    if several:
+        head += [f"mean of {len(counted)} sets", "all images"]
+        images += ["", f"{sum(score.images for score in counted):,}"]
+        skipped += ["", f"{sum(score.skipped for score in counted):,}"]
+    rows = [head, images]
+    if any(score.skipped for score in scores):
+        rows.append(skipped)
+    means, shares = mean_of_sets(scores), of_all_images(scores)
+    for name in TABLE_PROTOCOLS:
+        row = [PROTOCOLS[name], *(_percent(score.accuracy[name]) for score in scores)]
+        rows.append(row + ([_percent(means[name]), _percent(shares[name])] if several else []))
+    return rows
+
+
+def benchmark_notes(scores: Sequence[SetScore], missing: Sequence[str] = ()) -> list[str]:
+    """What a reader of the table has to know, a line each.
+
+    Args:
+        scores: The sets of the table.
+        missing: Titles of the benchmark's sets that were left out.
+    """
+    notes = [
+        "Mean: the plain mean of the sets. All images: the share of all of them together.",
+    ]
+    if len([score for score in scores if score.in_average]) < 2:
+        notes = []
+    apart = [score.title for score in scores if not score.in_average]
+    if apart:
+        notes.append(f"* {', '.join(apart)}: not in the mean, and not in all images.")
+    if missing:
+        notes.append(f"Left out: {', '.join(missing)}. The mean is not the benchmark's.")
+    notes += [
+        f"{score.title}: {score.size:,} images here, {score.expected:,} in papers; figures cannot "
+        "be compared as they are."
+        for score in scores
+        if score.expected not in (None, score.size)
+    ]
+    if any(score.skipped for score in scores):
+        notes.append("Skipped images count neither as right nor as wrong.")
+    return notes
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up; the first row is its head."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        lines.append(f"| {' | '.join(cells)} |")
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
+
+
+def benchmark_json(scores: Sequence[SetScore], **facts: Any) -> dict[str, Any]:
+    """All figures, unrounded, with the protocols in words.
+
+    Args:
+        scores: The sets.
+        **facts: Where they come from, such as config and checkpoint.
+    """
+    return {
+        **facts,
+        "protocols": dict(PROTOCOLS),
+        "sets": [
+            {
+                "name": score.name,
+                "title": score.title,
+                "path": score.path,
+                "images": score.images,
+                "skipped": score.skipped,
+                "images_in_papers": score.expected,
+                "in_mean": score.in_average,
+                "correct": score.correct,
+                "accuracy": score.accuracy,
+            }
+            for score in scores
+        ],
+        "mean_of_sets": mean_of_sets(scores),
+        "of_all_images": of_all_images(scores),
+    }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"

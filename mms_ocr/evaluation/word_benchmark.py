@@ -1,0 +1,154 @@
+"""Word accuracy over several test sets. Needs MMOCR, whose metric says which words are right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mmengine.dist import all_gather_object
+from mmengine.evaluator import BaseMetric
+from mmocr.evaluation.metrics import WordMetric
+
+from mms_ocr.evaluation.benchmark_scores import (
+    PROTOCOLS,
+    ReadWord,
+    SetScore,
+    mean_of_sets,
+    of_all_images,
+    score_sets,
+)
+from mms_ocr.registry import METRICS
+
+__all__ = ["WordBenchmark", "judge_words", "text_confidence"]
+
+# MMOCR's names of the protocols, in its constructor and in what it keeps of a word.
+_MODES = {
+    "word_acc": ("exact", "match_num"),
+    "word_acc_ignore_case": ("ignore_case", "match_ignore_case_num"),
+    "word_acc_ignore_case_symbol": ("ignore_case_symbol", "match_ignore_case_symbol_num"),
+}
+
+
+def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
+    """Which words are read rightly, by protocol, as MMOCR's ``WordMetric`` sees it.
+
+    Its letters and digits are A–Z, a–z, 0–9, ``^`` and the CJK characters U+4E00 to U+9FA5; a label
+    without any of them counts as read rightly where what was read has none either.
+    """
+    metric = WordMetric(mode=[mode for mode, _ in _MODES.values()])
+    samples = [
+        dict(pred_text=dict(item=word.text), gt_text=dict(item=word.label)) for word in words
+    ]
+    metric.process([], samples)
+    return {name: [bool(kept[_MODES[name][1]]) for kept in metric.results] for name in PROTOCOLS}
+
+
+def text_confidence(pred_text: Any) -> float | None:
+    """How sure the model is of a word, in [0, 1]; None where it does not say.
+
+    Args:
+        pred_text: MMOCR's prediction of one image, or the dict of it: its ``confidence`` where it
+            has one, as TextDecoder's, else the product of its characters' ``score``.
+    """
+    confidence = pred_text.get("confidence")
+    if confidence is not None:
+        return float(confidence)
+    scores = pred_text.get("score")
+    if scores is None:
+        return None
+    return math.prod(float(score) for score in scores)
+
+
+@METRICS.register_module()
+class WordBenchmark(BaseMetric):
+    """Word accuracy of every set of a :class:`~mms_ocr.datasets.benchmark.BenchmarkDataset`.
+
+    Results are ``benchmark/<set>/<protocol>``, ``…/images`` and ``…/skipped``, the plain mean of
+    the sets ``benchmark/mean/<protocol>`` and the share of all their images
+    ``benchmark/all_images/<protocol>``, with the protocols of
+    :data:`~mms_ocr.evaluation.benchmark_scores.PROTOCOLS`; none is rounded. However a distributed
+    run divides the images, each counts once.
+
+    Args:
+        collect_device: Not used: what was read travels as Python objects.
+        prefix: First part of the names of the results.
+
+    Attributes:
+        scores: The sets' figures of the last evaluation.
+        words: What was read in it, by index.
+    """
+
+    default_prefix = "benchmark"
+
+    def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
+        super().__init__(collect_device, prefix)
+        self.scores: list[SetScore] = []
+        self.words: list[ReadWord] = []
+
+    def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
+        """Keep what was read in a batch.
+
+        Raises:
+            ValueError: The pipeline has not kept ``sample_idx``.
+        """
+        for sample in data_samples:
+            if "sample_idx" not in sample:
+                raise ValueError(
+                    "a benchmark counts each image once, by its sample_idx: keep it in meta_keys "
+                    "of the packing transform"
+                )
+            predicted = sample["pred_text"]
+            self.results.append(
+                ReadWord(
+                    int(sample["sample_idx"]),
+                    sample["gt_text"]["item"],
+                    predicted["item"],
+                    text_confidence(predicted),
+                    sample.get("img_path") or "",
+                )
+            )
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Gather what all processes have read, and count it.
+
+        Not MMEngine's way, which takes the first ``size`` results in the order of its sampler: an
+        image that gave way to its neighbour would shift all after it.
+
+        Args:
+            size: Images of the data set.
+        """
+        gathered = [word for part in all_gather_object(self.results) for word in part]
+        self.results.clear()
+        found = self.compute_metrics(gathered)
+        return {f"{self.prefix}/{name}": value for name, value in found.items()}
+
+    def compute_metrics(self, results: list[ReadWord]) -> dict[str, float]:
+        """Figures of all sets.
+
+        Args:
+            results: All words read, in any order, some maybe more than once.
+
+        Raises:
+            ValueError: The data set is no benchmark, or too many images of a set were not read.
+        """
+        benchmark = (self.dataset_meta or {}).get("benchmark")
+        if benchmark is None:
+            raise ValueError("mms_ocr.WordBenchmark counts sets of a mms_ocr.BenchmarkDataset")
+        self.words = sorted(
+            {word.index: word for word in results}.values(), key=lambda word: word.index
+        )
+        self.scores = score_sets(
+            self.words, benchmark["sets"], benchmark["max_broken"], judge_words
+        )
+        figures: dict[str, float] = {}
+        for score in self.scores:
+            figures[f"{score.name}/images"] = score.images
+            figures[f"{score.name}/skipped"] = score.skipped
+            figures |= {f"{score.name}/{name}": value for name, value in score.accuracy.items()}
+        for title, means in (
+            ("mean", mean_of_sets(self.scores)),
+            ("all_images", of_all_images(self.scores)),
+        ):
+            figures |= {f"{title}/{name}": value for name, value in means.items()}
+        return figures
