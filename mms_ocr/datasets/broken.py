@@ -9,10 +9,14 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
-__all__ = ["BrokenCounter"]
+__all__ = ["BrokenCounter", "TooManyBrokenError"]
 
 _ROWS = 256  # more loader workers than this would share rows, and lose a count now and then
 _SAMPLE = 1000
+
+
+class TooManyBrokenError(ValueError):
+    """So many images of a data set are broken that a run shall not go on without them."""
 
 
 class BrokenCounter:
@@ -70,12 +74,12 @@ class BrokenCounter:
             reason: Which image, and what is wrong with it.
 
         Raises:
-            RuntimeError: More than the accepted share of the images were broken.
+            TooManyBrokenError: More than the accepted share of the images were broken.
         """
         self._counts[2 * _row() + 1] += 1
         broken, read = self.num_broken, self.num_read
         if broken > self._accepted(read):
-            raise RuntimeError(
+            raise TooManyBrokenError(
                 f"{broken:,} of {read:,} images read from {self.name} are broken, more than "
                 f"max_broken={self.max_share:g} allows; the last: {reason}"
             )

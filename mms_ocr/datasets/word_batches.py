@@ -86,7 +86,7 @@ def read_batch(
 
     Raises:
         IndexError: An index is outside the data set.
-        RuntimeError: More than the accepted share of its images are broken.
+        TooManyBrokenError: More than the accepted share of its images are broken.
         SourceChangedError: A source shrank, vanished or was rewritten.
     """
     pixels = np.empty((len(indices), *resize.size, 3), np.uint8)

@@ -10,7 +10,7 @@ import numpy as np
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
-from mms_ocr.datasets.broken import BrokenCounter
+from mms_ocr.datasets.broken import BrokenCounter, TooManyBrokenError
 from mms_ocr.datasets.decoding import MAX_PIXELS, decode_image
 from mms_ocr.datasets.holdout import holdout_indices
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource, RawImage, open_source
@@ -144,7 +144,7 @@ class WordImageDataset(Dataset):
 
         Raises:
             IndexError: The index is outside the data set.
-            RuntimeError: More than the accepted share of the images are broken, or all of them.
+            TooManyBrokenError: More than the accepted share of the images are broken, or all of them.
         """
         length = self._length
         if not -length <= index < length:
@@ -160,7 +160,7 @@ class WordImageDataset(Dataset):
             if made is not None:
                 return made
             self.broken.count_broken(f"{self.image_name(place)}: refused by the pipeline")
-        raise RuntimeError(f"not one image of {self.broken.name} can be read")
+        raise TooManyBrokenError(f"not one image of {self.broken.name} can be read")
 
     def load(self, index: int) -> dict[str, Any]:
         """Read and decode the image at ``index``, as the pipeline is given it.

@@ -16,6 +16,7 @@ from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader, Subset
 
 from mms_ocr.datasets import EndlessSampler, WordBatch, WordImageDataset, collate_words
+from mms_ocr.datasets.broken import TooManyBrokenError
 from mms_ocr.datasets.sources import SourceChangedError
 
 # One of each way to resize: as it is, larger, smaller by up to 1.5, 2, more, and very small.
@@ -172,7 +173,7 @@ def test_too_many_broken_images(make_source):
     path = make_source("lmdb", images(0, broken=(1, 4)))
     messages = []
     for read in (lambda d: [d[i] for i in range(6)], lambda d: d.__getitems__(range(6))):
-        with pytest.raises(RuntimeError) as error:
+        with pytest.raises(TooManyBrokenError) as error:
             read(WordImageDataset(path, pipeline(), max_broken=0.2))
         messages.append(str(error.value))
     assert messages[0] == messages[1]

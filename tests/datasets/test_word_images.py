@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mms_ocr.datasets import EndlessSampler, WordImageDataset
-from mms_ocr.datasets.broken import BrokenCounter
+from mms_ocr.datasets.broken import BrokenCounter, TooManyBrokenError
 from mms_ocr.datasets.hashing import hash_numbers
 from mms_ocr.datasets.holdout import holdout_indices
 
@@ -155,7 +155,9 @@ def test_the_log_names_the_image_and_stays_short(make_source, capsys):
 def test_too_many_broken_images_stop_the_run(make_source, max_broken, words):
     path = make_source("lmdb", images(40, broken=(1, 5)))
     dataset = WordImageDataset(path, max_broken=max_broken)
-    with pytest.raises(RuntimeError, match=f"{words} images read from .* are broken") as error:
+    with pytest.raises(
+        TooManyBrokenError, match=f"{words} images read from .* are broken"
+    ) as error:
         numbers(dataset)
     assert f"more than max_broken={max_broken} allows" in str(error.value)
     assert "\n" not in str(error.value)
@@ -171,9 +173,9 @@ def test_a_share_of_broken_images_is_accepted(make_source):
 
 def test_nothing_but_broken_images(make_source):
     path = make_source("lmdb", images(5, broken=(0, 1, 2, 3, 4)))
-    with pytest.raises(RuntimeError, match=r"1 of 1 images read .* are broken"):
+    with pytest.raises(TooManyBrokenError, match=r"1 of 1 images read .* are broken"):
         WordImageDataset(path)[0]
-    with pytest.raises(RuntimeError, match=r"not one image of .* can be read"):
+    with pytest.raises(TooManyBrokenError, match=r"not one image of .* can be read"):
         WordImageDataset(path, max_broken=1)[0]
 
 
@@ -184,13 +186,13 @@ def test_large_sets_are_judged_by_what_was_read_of_them():
         if counter.num_read % 45 == 1 and counter.num_read < 950:
             counter.count_broken("x")
     assert counter.num_broken == 22
-    with pytest.raises(RuntimeError, match="23 of 1,000 images"):
+    with pytest.raises(TooManyBrokenError, match="23 of 1,000 images"):
         counter.count_broken("x")
 
 
 def test_bombs_count_as_broken(make_source):
     dataset = WordImageDataset(make_source("lmdb", images(2)), max_pixels=1000, max_broken=0.9)
-    with pytest.raises(RuntimeError, match="60 x 20 pixels, more than max_pixels=1,000"):
+    with pytest.raises(TooManyBrokenError, match="60 x 20 pixels, more than max_pixels=1,000"):
         dataset[0]
 
 

@@ -5,6 +5,7 @@ from mms_ocr.datasets.sources.base import (
     ImageSource,
     RawImage,
     SourceChangedError,
+    check_sources,
 )
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
@@ -19,5 +20,6 @@ __all__ = [
     "LmdbSource",
     "RawImage",
     "SourceChangedError",
+    "check_sources",
     "open_source",
 ]

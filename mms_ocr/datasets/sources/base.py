@@ -7,8 +7,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
+from weakref import WeakSet
 
-__all__ = ["BrokenImageError", "ImageSource", "RawImage", "SourceChangedError"]
+__all__ = [
+    "PUT_BACK",
+    "BrokenImageError",
+    "ImageSource",
+    "RawImage",
+    "SourceChangedError",
+    "check_sources",
+]
+
+#: How messages of a SourceChangedError end.
+PUT_BACK = "put it back as it was and run again (a training: with --resume)"
 
 
 class BrokenImageError(ValueError):
@@ -33,6 +44,20 @@ class RawImage(NamedTuple):
     text: str | None
 
 
+# All sources of this process, so that the death of a loader worker can be laid to one of them.
+_alive: WeakSet[ImageSource] = WeakSet()
+
+
+def check_sources() -> None:
+    """Look at all sources of this process.
+
+    Raises:
+        SourceChangedError: One of them shrank, vanished or was rewritten.
+    """
+    for source in list(_alive):
+        source.check()
+
+
 class ImageSource(ABC):
     """Encoded word images by index.
 
@@ -48,6 +73,7 @@ class ImageSource(ABC):
 
     def __init__(self, path: str) -> None:
         self.path = path
+        _alive.add(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r}, {len(self)} images)"
@@ -63,6 +89,14 @@ class ImageSource(ABC):
             BrokenImageError: This image (or its label) is missing, empty or unreadable.
             SourceChangedError: The source itself shrank, vanished or was rewritten.
         """
+
+    def check(self) -> None:
+        """Look whether the source is what it was when it was opened.
+
+        Raises:
+            SourceChangedError: It shrank, vanished or was rewritten.
+        """
+        return None
 
     @contextmanager
     def reading(self, labelled: bool = False) -> Iterator[Callable[[int], RawImage]]:

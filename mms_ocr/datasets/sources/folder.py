@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mms_ocr.datasets.sources.base import (
+    PUT_BACK,
     BrokenImageError,
     ImageSource,
     RawImage,
@@ -13,7 +14,7 @@ from mms_ocr.datasets.sources.base import (
 )
 from mms_ocr.datasets.sources.names import CompactNames
 
-__all__ = ["IMAGE_SUFFIXES", "FolderSource", "read_image_file"]
+__all__ = ["IMAGE_SUFFIXES", "FolderSource", "Witnesses", "read_image_file"]
 
 #: File names that end so, in any case, are images.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -45,6 +46,7 @@ class FolderSource(ImageSource):
                 f"folder {path!r} holds no image files (looked at all depths for "
                 f"{', '.join(IMAGE_SUFFIXES)})"
             )
+        self._witnesses = Witnesses(path, map(self.name, Witnesses.places(len(self))))
 
     def __len__(self) -> int:
         return len(self._names)
@@ -56,7 +58,11 @@ class FolderSource(ImageSource):
     def read(self, index: int, labelled: bool = False) -> RawImage:
         """See :meth:`ImageSource.read`; there never is a label."""
         name = self.name(index)
-        return RawImage(read_image_file(name, self.path), name, None)
+        return RawImage(read_image_file(name, self.path, self._witnesses), name, None)
+
+    def check(self) -> None:
+        """See :meth:`ImageSource.check`."""
+        self._witnesses.check()
 
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`."""
@@ -82,23 +88,56 @@ def _walk(root: str, inside: str) -> Iterator[str]:
         yield from _walk(root, prefix + name)
 
 
-def read_image_file(path: str, root: str) -> bytes:
+class Witnesses:
+    """A few image files of a folder that were there at the start: without any, all have vanished.
+
+    So a folder that is moved away is told at once, and not only when the share of images that were
+    not found is too large.
+
+    Args:
+        root: The folder.
+        paths: Some of the image files in it; those that are missing from the start do not count.
+    """
+
+    def __init__(self, root: str, paths: Iterable[str]) -> None:
+        self.root = root
+        self.paths = [path for path in paths if os.path.isfile(path)]
+
+    @staticmethod
+    def places(length: int) -> list[int]:
+        """Indices of four images of so many, from all over them."""
+        return sorted({length * part // 4 for part in range(4)})
+
+    def check(self) -> None:
+        """Raise SourceChangedError if the folder, or what was known to be in it, is gone."""
+        if not os.path.isdir(self.root):
+            raise SourceChangedError(
+                f"folder {self.root!r} vanished while it was in use; {PUT_BACK}"
+            )
+        if self.paths and not any(map(os.path.isfile, self.paths)):
+            raise SourceChangedError(
+                f"the images in {self.root!r} vanished while they were in use ({self.paths[0]!r} "
+                f"is gone, as are all that were looked for); {PUT_BACK}"
+            )
+
+
+def read_image_file(path: str, root: str, witnesses: Witnesses | None = None) -> bytes:
     """The bytes of an image file.
 
     Args:
         path: The file.
         root: The folder that has to exist as long as the source is used.
+        witnesses: Files of the source that tell whether it exists, beside the folder.
 
     Raises:
         BrokenImageError: The file is missing, empty or unreadable.
-        SourceChangedError: ``root`` is gone altogether.
+        SourceChangedError: ``root`` or the source is gone altogether.
     """
     try:
         with open(path, "rb") as file:
             data = file.read()
     except OSError as error:
-        if not os.path.isdir(root):
-            raise SourceChangedError(f"folder {root!r} vanished while it was in use") from error
+        (witnesses or Witnesses(root, ())).check()
         raise BrokenImageError(f"{path}: {error.strerror}") from error
     if not data:
         raise BrokenImageError(f"{path}: the file is empty")

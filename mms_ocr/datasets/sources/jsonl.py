@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mms_ocr.datasets.sources.base import (
+    PUT_BACK,
     BrokenImageError,
     ImageSource,
     RawImage,
     SourceChangedError,
 )
-from mms_ocr.datasets.sources.folder import read_image_file
+from mms_ocr.datasets.sources.folder import Witnesses, read_image_file
 
 __all__ = ["JsonlSource"]
 
@@ -69,6 +72,7 @@ class JsonlSource(ImageSource):
                 self._line(index)
             except BrokenImageError as error:
                 raise ValueError(str(error)) from error
+        self._witnesses = Witnesses(self.data_root, self._some_paths())
 
     def __len__(self) -> int:
         return self._length
@@ -90,9 +94,15 @@ class JsonlSource(ImageSource):
         if labelled and line.text is None:
             raise BrokenImageError(f"{self._place(index)}: the object has no 'text'")
         path = os.path.join(self.data_root, line.filename)
-        return RawImage(
-            read_image_file(path, self.data_root), path, line.text if labelled else None
-        )
+        data = read_image_file(path, self.data_root, self._witnesses)
+        return RawImage(data, path, line.text if labelled else None)
+
+    def check(self) -> None:
+        """See :meth:`ImageSource.check`."""
+        if not os.path.isfile(self.path):
+            raise SourceChangedError(self._changed("vanished"))
+        self._compare(os.stat(self.path))
+        self._witnesses.check()
 
     def has_field(self, field: str) -> bool:
         """Whether the first line has a field of this name."""
@@ -139,9 +149,11 @@ class JsonlSource(ImageSource):
         mark, place = divmod(index, _LINES_PER_MARK)
         start, end = int(self._marks[mark]), int(self._marks[mark + 1])
         # Not mapped into memory: reading past the end of a file that was cut is no crash here.
-        block = os.pread(self._opened(), end - start, start)
+        descriptor = self._opened()
+        self._compare(os.fstat(descriptor))
+        block = os.pread(descriptor, end - start, start)
         if len(block) < end - start:
-            raise SourceChangedError(f"annotation file {self.path!r} shrank while it was in use")
+            raise SourceChangedError(self._changed("shrank"))
         if place == 0:
             return block.split(b"\n", 1)[0]
         return [line for line in block.split(b"\n") if line.strip()][place]
@@ -151,13 +163,22 @@ class JsonlSource(ImageSource):
             try:
                 self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise SourceChangedError(f"annotation file {self.path!r} vanished while in use")
-            status = os.fstat(self._descriptor)
-            if (status.st_size, status.st_mtime_ns) != self._stamp:
-                raise SourceChangedError(
-                    f"annotation file {self.path!r} was rewritten while it was in use"
-                )
+                raise SourceChangedError(self._changed("vanished"))
         return self._descriptor
+
+    def _compare(self, status: os.stat_result) -> None:
+        """Raise SourceChangedError if the annotation file is not what it was."""
+        if (status.st_size, status.st_mtime_ns) != self._stamp:
+            shrank = status.st_size < self._stamp[0]
+            raise SourceChangedError(self._changed("shrank" if shrank else "was rewritten"))
+
+    def _changed(self, what: str) -> str:
+        return f"annotation file {self.path!r} {what} while it was in use; {PUT_BACK}"
+
+    def _some_paths(self) -> Iterator[str]:
+        for index in Witnesses.places(self._length):
+            with contextlib.suppress(BrokenImageError):  # told when it is read
+                yield self.name(index)
 
     def _place(self, index: int) -> str:
         """File and number of a line, counted from 1 with the empty lines, for messages."""

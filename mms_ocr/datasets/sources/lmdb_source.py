@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 import lmdb
 
 from mms_ocr.datasets.sources.base import (
+    PUT_BACK,
     BrokenImageError,
     ImageSource,
     RawImage,
@@ -18,6 +19,9 @@ from mms_ocr.datasets.sources.base import (
 )
 
 __all__ = ["LmdbSource"]
+
+
+_META_SIZE = 256  # bytes; header and meta data of a meta page take about 150
 
 
 class _OpenFile:
@@ -33,30 +37,50 @@ class _OpenFile:
         # end of the file would kill the process with a bus error.
         pages = self.environment.info()["last_pgno"] + 1
         self._needed = pages * self.environment.stat()["psize"]
-        size = os.fstat(self._descriptor).st_size
-        if size < self._needed:
+        status = os.fstat(self._descriptor)
+        if status.st_size < self._needed:
             raise ValueError(
-                f"LMDB {file!r} is truncated: it has {size:,} bytes of {self._needed:,}; copy or "
-                "build it again"
+                f"LMDB {file!r} is truncated: it has {status.st_size:,} bytes of {self._needed:,}; "
+                "copy or build it again"
             )
+        self._modified = status.st_mtime_ns
+        #: The two meta pages: each transaction that writes changes one of them.
+        self.stamp = self._read_stamp()
 
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
 
     def check(self) -> None:
-        """Raise SourceChangedError if the file shrank, or was deleted or replaced.
+        """Raise SourceChangedError if the file shrank, or was deleted, replaced or written to.
 
-        Asked before every read, or once for those of a batch: it takes a microsecond.
+        Asked before every read: it takes a microsecond, as long as nothing has changed.
         """
         status = os.fstat(self._descriptor)
+        if (
+            status.st_size >= self._needed
+            and status.st_mtime_ns == self._modified
+            and status.st_nlink
+        ):
+            return
         if status.st_size < self._needed:
             raise SourceChangedError(
                 f"LMDB {self.file!r} shrank while it was in use: {status.st_size:,} bytes are left "
-                f"of {self._needed:,}"
+                f"of {self._needed:,}; {PUT_BACK}"
             )
-        if status.st_nlink == 0:
-            raise SourceChangedError(f"LMDB {self.file!r} was deleted while it was in use")
+        if not status.st_nlink:
+            raise SourceChangedError(
+                f"LMDB {self.file!r} was deleted while it was in use; {PUT_BACK}"
+            )
+        if self._read_stamp() != self.stamp:
+            raise SourceChangedError(
+                f"LMDB {self.file!r} was written to while it was in use; {PUT_BACK}"
+            )
+        self._modified = status.st_mtime_ns  # only its time was changed
+
+    def _read_stamp(self) -> bytes:
+        page = self.environment.stat()["psize"]
+        return b"".join(os.pread(self._descriptor, _META_SIZE, start) for start in (0, page))
 
 
 # LMDB forbids to open a file twice in a process, and to use one opened before a fork: so all
@@ -128,6 +152,7 @@ class LmdbSource(ImageSource):
         self._handle_process = 0
         self._length = 0
         self._length = self._read_length()
+        self._stamp = self._opened().stamp
 
     def __len__(self) -> int:
         return self._length
@@ -151,13 +176,14 @@ class LmdbSource(ImageSource):
 
     @contextmanager
     def reading(self, labelled: bool = False) -> Iterator[Callable[[int], RawImage]]:
-        """See :meth:`ImageSource.reading`: one check and one transaction for all."""
+        """See :meth:`ImageSource.reading`: one transaction for all."""
         opened = self._opened()
         opened.check()
         transaction = opened.environment.begin()
 
         def read(index: int) -> RawImage:
             nonlocal transaction
+            opened.check()
             try:
                 return self._read(transaction, index, labelled)
             except lmdb.Error as error:
@@ -193,6 +219,12 @@ class LmdbSource(ImageSource):
                 raise BrokenImageError(f"{self.name(index)}: its label is no UTF-8")
         return RawImage(data, f"{self.path}:{image_key}", text)
 
+    def check(self) -> None:
+        """See :meth:`ImageSource.check`."""
+        if not os.path.isfile(self._file):
+            raise SourceChangedError(self._vanished())
+        self._opened().check()
+
     def has(self, key: str) -> bool:
         """Whether the LMDB has an entry of this key."""
         return self._get(key) is not None
@@ -215,19 +247,27 @@ class LmdbSource(ImageSource):
     def _reopen(self) -> _OpenFile:
         """Open the file in another process; it has to be what it was when the source was made."""
         if not os.path.isfile(self._file):
-            raise SourceChangedError(f"LMDB {self.path!r} vanished while it was in use")
+            raise SourceChangedError(self._vanished())
         try:
             opened = _open(self._file)
             with opened.environment.begin() as transaction:
                 length = transaction.get(b"num-samples")
         except (ValueError, lmdb.Error) as error:
-            raise SourceChangedError(f"changed while it was in use: {_reason(error)}") from error
+            reason = f"changed while it was in use: {_reason(error)}; {PUT_BACK}"
+            raise SourceChangedError(reason) from error
         if length != str(self._length).encode():
             raise SourceChangedError(
                 f"LMDB {self.path!r} was rewritten while it was in use: 'num-samples' is {length!r}"
-                f", and was {self._length}"
+                f", and was {self._length}; {PUT_BACK}"
+            )
+        if opened.stamp != self._stamp:
+            raise SourceChangedError(
+                f"LMDB {self.path!r} was rewritten while it was in use; {PUT_BACK}"
             )
         return opened
+
+    def _vanished(self) -> str:
+        return f"LMDB {self.path!r} vanished while it was in use; {PUT_BACK}"
 
     def _get(self, key: str) -> bytes | None:
         try:

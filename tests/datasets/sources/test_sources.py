@@ -15,7 +15,6 @@ from mms_ocr.datasets.sources import (
     FolderSource,
     JsonlSource,
     LmdbSource,
-    SourceChangedError,
     open_source,
 )
 from mms_ocr.datasets.sources.names import CompactNames
@@ -185,66 +184,6 @@ def test_missing_keys_are_broken_images(tmp_path, missing):
     with pytest.raises(BrokenImageError, match=missing):
         source.read(2, labelled=True)
     assert source.read(3, labelled=True).text == LABELS[3]
-
-
-def test_lmdb_that_shrinks_while_in_use(tmp_path):
-    path = write_lmdb(tmp_path / "words.lmdb", lmdb_entries(IMAGES * 20))
-    source = open_source(path)
-    source.read(0)
-    os.truncate(path / "data.mdb", 8192)
-    with pytest.raises(SourceChangedError, match="shrank while it was in use"):
-        source.read(100)
-
-
-def test_lmdb_that_vanishes_while_in_use(make_source):
-    path = make_source("lmdb", IMAGES)
-    source = open_source(path)
-    copy = pickle.dumps(source)
-    (path / "data.mdb").unlink()
-    with pytest.raises(SourceChangedError, match="deleted while it was in use"):
-        source.read(0)
-    del source
-    with pytest.raises(SourceChangedError, match="vanished while it was in use"):
-        pickle.loads(copy).read(0)
-
-
-def test_lmdb_that_is_rewritten_between_processes(make_source):
-    path = make_source("lmdb", IMAGES)
-    source = open_source(path)
-    copy = pickle.dumps(source)
-    del source
-    (path / "data.mdb").rename(path / "old")
-    write_lmdb(path, lmdb_entries(IMAGES[:3]))
-    with pytest.raises(SourceChangedError, match="was rewritten while it was in use"):
-        pickle.loads(copy).read(0)
-    os.truncate(path / "data.mdb", 8192)
-    with pytest.raises(SourceChangedError, match=r"changed while it was in use: .* truncated"):
-        pickle.loads(copy).read(0)
-
-
-@pytest.mark.parametrize("kind", ["folder", "jsonl"])
-def test_files_that_vanish_while_in_use(make_source, kind):
-    path = make_source(kind, IMAGES)
-    source = open_source(path)
-    os.unlink(source.name(1))
-    with pytest.raises(BrokenImageError, match="No such file") as error:
-        source.read(1)
-    one_line(error)
-    source.read(2)
-    root = path if kind == "folder" else path.parent
-    os.rename(root, str(root) + "-gone")
-    with pytest.raises(SourceChangedError, match="vanished"):
-        source.read(2)
-
-
-def test_annotations_that_shrink_or_change_while_in_use(make_source):
-    path = make_source("jsonl", IMAGES * 10)
-    source, copy = open_source(path), pickle.dumps(open_source(path))
-    os.truncate(path, 60)
-    with pytest.raises(SourceChangedError, match="shrank"):
-        source.read(69)
-    with pytest.raises(SourceChangedError, match="rewritten"):
-        pickle.loads(copy).read(0)
 
 
 @pytest.mark.parametrize("kind", ["folder", "jsonl"])
