@@ -11,6 +11,7 @@ from mmocr.registry import MODELS as MMOCR_MODELS
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
+from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.ctc import ctc_word_confidences, pool_rows, valid_columns
 from mms_ocr.models.recognition.labels import check_labels, check_width
 from mms_ocr.registry import MODELS
@@ -82,6 +83,7 @@ class CTCDecoder(BaseDecoder):
             self.row_score = nn.Conv2d(in_channels, 1, kernel_size=1, bias=False)
             nn.init.zeros_(self.row_score.weight)
         self.classifier = nn.Linear(in_channels, self.dictionary.num_classes)
+        tell_classes(self)
 
     def _loss_config(self, module_loss: dict) -> dict:
         dictionary = copy.copy(self.dictionary)

@@ -13,6 +13,7 @@ from mmocr.registry import MODELS as MMOCR_MODELS
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
+from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.decoding import StepWeights, greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
 from mms_ocr.registry import MODELS
@@ -119,6 +120,7 @@ class TextDecoder(NRTRDecoder):
         self.project: nn.Module = nn.Identity()
         if d_input is not None and d_input != d_model:
             self.project = nn.Linear(d_input, d_model)
+        tell_classes(self)
 
     def _loss_config(self, module_loss: dict) -> dict:
         config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)
@@ -167,7 +169,8 @@ class TextDecoder(NRTRDecoder):
         """Logits ``(N, max_seq_len, num_classes)`` of the samples' padded labels, shifted by one.
 
         Args:
-            feat: Map of the backbone ``(N, C, H, W)``; used where there is no ``out_enc``.
+            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; used where there is
+                no ``out_enc``.
             out_enc: Tokens of an encoder ``(N, L, C)``.
             data_samples: With ``gt_text.padded_indexes``, which MMOCR's loss sets.
         """
@@ -185,7 +188,8 @@ class TextDecoder(NRTRDecoder):
         """Probabilities ``(N, max_seq_len, num_classes)``; after a word's end 1 for the end token.
 
         Args:
-            feat: Map of the backbone ``(N, C, H, W)``; used where there is no ``out_enc``.
+            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; used where there is
+                no ``out_enc``.
             out_enc: Tokens of an encoder ``(N, L, C)``.
             data_samples: Needed only for ``mask_padding``.
         """
@@ -218,11 +222,12 @@ class TextDecoder(NRTRDecoder):
             tokens, grid = out_enc, (1, out_enc.shape[1])
         elif isinstance(feat, Tensor) and feat.dim() == 4:
             tokens, grid = flatten_map(feat), (feat.shape[2], feat.shape[3])
+        elif isinstance(feat, Tensor) and feat.dim() == 3:
+            tokens, grid = feat, (1, feat.shape[1])
         else:
             shown = tuple(feat.shape) if isinstance(feat, Tensor) else type(feat).__name__
             raise ValueError(
-                f"TextDecoder takes a map (N, C, H, W) or tokens of an encoder (N, L, C), "
-                f"got {shown}"
+                f"TextDecoder takes a map (N, C, H, W) or tokens (N, L, C), got {shown}"
             )
         memory = self.project(tokens)
         if memory.shape[-1] != self.trg_word_emb.embedding_dim:

@@ -1,6 +1,7 @@
 """Reading checkpoints without running anything in them, and loading weights strictly."""
 
-from mms_ocr.models.weights.families import FAMILIES, find_encoder, take_encoder, timm_names
+from mms_ocr.models.weights.checking import EncoderFacts, check_encoder
+from mms_ocr.models.weights.families import FAMILIES, Found, find_encoder, take_encoder, timm_names
 from mms_ocr.models.weights.initializers import PretrainedRecognizer, PretrainedTextViT
 from mms_ocr.models.weights.loading import load_model, load_strictly
 from mms_ocr.models.weights.reading import read_checkpoint, read_state_dict
@@ -10,8 +11,11 @@ from mms_ocr.models.weights.writing import write_checkpoint
 __all__ = [
     "FAMILIES",
     "MAEREC_CLASSES",
+    "EncoderFacts",
+    "Found",
     "PretrainedRecognizer",
     "PretrainedTextViT",
+    "check_encoder",
     "find_encoder",
     "find_recognizer",
     "load_model",

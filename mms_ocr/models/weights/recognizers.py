@@ -87,8 +87,13 @@ def find_recognizer(
     }
     metadata["backbone"] = getattr(found.weights, "_metadata", {}).get("", {})
     weights._metadata = metadata  # type: ignore[attr-defined]
-    classes = MAEREC_CLASSES if found.family == "maerec" else None
-    return FoundRecognizer(found.family, weights, classes)
+    # Taken out of the decoder's metadata: rows are put into order here, where the decoder refuses.
+    told = dict(metadata.get("decoder") or {})
+    classes = told.pop("classes", None)
+    metadata["decoder"] = told
+    if found.family == "maerec":
+        classes = MAEREC_CLASSES
+    return FoundRecognizer(found.family, weights, tuple(classes) if classes else None)
 
 
 def load_recognizer(module: nn.Module, found: FoundRecognizer, path: str) -> None:
