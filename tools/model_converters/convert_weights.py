@@ -1,0 +1,138 @@
+"""Turn weights of another library into a checkpoint of this one, or say what a file holds.
+
+    python tools/model_converters/convert_weights.py mae_vit_s.pth --check
+    python tools/model_converters/convert_weights.py mae_vit_s.pth encoder.pth
+    python tools/model_converters/convert_weights.py maerec_s.pth recognizer.pth --part recognizer
+    python tools/model_converters/convert_weights.py iter_80000.pth timm_vit_s.pth --to timm
+
+A checkpoint written here holds weights only, and loads wherever one of this project does. The
+weights are loaded into an encoder of their own measures first, so that none is missing, unknown or
+of another shape.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import mms_ocr  # noqa: F401  (before MMPretrain is imported)
+from mms_ocr.apis.errors import run_command
+from mms_ocr.models.weights import (
+    FAMILIES,
+    EncoderFacts,
+    Found,
+    check_encoder,
+    find_encoder,
+    find_recognizer,
+    read_state_dict,
+    timm_names,
+    write_checkpoint,
+)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", help="checkpoint to read; nothing in it is run")
+    parser.add_argument("target", nargs="?", help="checkpoint to write")
+    parser.add_argument(
+        "--family", choices=FAMILIES, help="what it is; told by its keys if left out"
+    )
+    parser.add_argument(
+        "--part",
+        choices=("encoder", "recognizer"),
+        default="encoder",
+        help="the encoder alone (default), or encoder and decoder",
+    )
+    parser.add_argument(
+        "--to", choices=("mms", "timm"), default="mms", help="whose names to write (default: mms)"
+    )
+    parser.add_argument(
+        "--grid",
+        nargs=2,
+        type=int,
+        metavar=("ROWS", "COLUMNS"),
+        help="grid of the patches that it was trained on, where the file does not tell it",
+    )
+    parser.add_argument("--check", action="store_true", help="print what it holds, write nothing")
+    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    return parser.parse_args(argv)
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Convert or check as the options say.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is none of weights, or does not hold what was asked for, whole.
+    """
+    if args.check == bool(args.target):
+        raise ValueError("give either a file to write or --check")
+    if args.to == "timm" and args.part == "recognizer":
+        raise ValueError("timm has no recognizers; leave out --part recognizer, or --to timm")
+    if args.target and Path(args.target).resolve() == Path(args.source).resolve():
+        raise ValueError(f"{args.target} is the file that is read; write to another one")
+    state_dict = read_state_dict(args.source)
+    found = find_encoder(state_dict, args.source, args.family)
+    facts = check_encoder(found, args.source)
+    describe(found, facts, len(state_dict))
+    weights, prefix = found.weights, ""
+    if args.part == "recognizer":
+        weights = find_recognizer(state_dict, args.source, args.family).weights
+        prefix = "backbone"
+    if args.grid:
+        tell_grid(weights, prefix, args.grid, facts)
+    if args.check:
+        return
+    if args.to == "timm":
+        weights = timm_names(weights)
+    meta = {"family": found.family, "part": args.part, "source": Path(args.source).name}
+    write_checkpoint(args.target, weights, meta)
+    print(f"wrote {len(weights)} weights to {args.target}")
+
+
+def tell_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) -> None:
+    """Let the weights tell the grid of their positions."""
+    if grid[0] * grid[1] != facts.num_patches:
+        raise ValueError(
+            f"--grid {grid[0]} {grid[1]} has {grid[0] * grid[1]} patches, and the file positions "
+            f"for {facts.num_patches}"
+        )
+    if facts.grid and facts.grid != tuple(grid):
+        raise ValueError(
+            f"--grid {grid[0]} {grid[1]} was given, and the file tells {facts.grid[0]} "
+            f"{facts.grid[1]} itself"
+        )
+    weights._metadata = {**weights._metadata, prefix: {"grid": list(grid)}}
+
+
+def describe(found: Found, facts: EncoderFacts, num_keys: int) -> None:
+    """Print what was found."""
+    under = f"under {found.prefix!r}" if found.prefix else "at the top"
+    print(f"family {found.family}: {num_keys} keys, those of the encoder {under}")
+    print(
+        f"encoder: {facts.embed_dims} wide, {facts.num_layers} layers, {facts.patch_size}×"
+        f"{facts.patch_size} patches, {len(found.weights)} weights"
+    )
+    made = "other positions than fixed ones"
+    if facts.sincos_grid:
+        made = "fixed positions of {}×{}".format(*facts.sincos_grid)
+    told = "which grid the patches had, it does not tell"
+    if facts.grid:
+        told = "the patches had a grid of {}×{}".format(*facts.grid)
+    print(f"positions: {facts.num_patches} patches; {made}; {told}")
+    rooms = Counter(key.removeprefix("module.").split(".")[0] for key in found.left_out)
+    if rooms:
+        named = ", ".join(f"{room} ({count})" for room, count in sorted(rooms.items()))
+        print(f"not of the encoder: {named}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    return run_command("convert_weights.py", lambda: convert(args), traceback=args.traceback)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

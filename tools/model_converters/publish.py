@@ -1,0 +1,64 @@
+"""Make a checkpoint fit to share: its weights, and nothing else.
+
+    python tools/model_converters/publish.py work_dirs/pretrain_vit_s/iter_80000.pth vit_s.pth
+    python tools/model_converters/publish.py work_dirs/reader/iter_40000.pth reader.pth --half
+
+Optimizer, schedules, logs and the config with its paths are left out; ``--part encoder`` leaves out
+everything but the encoder. What the weights tell of themselves stays: the grid of the positions and
+the characters of a decoder.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import mms_ocr  # noqa: F401  (before MMPretrain is imported)
+from mms_ocr.apis.errors import run_command
+from mms_ocr.models.weights import read_checkpoint, read_state_dict, take_encoder, write_checkpoint
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("source", help="checkpoint of a run")
+    parser.add_argument("target", help="checkpoint to write")
+    parser.add_argument(
+        "--part", choices=("all", "encoder"), default="all", help="what to keep (default: all)"
+    )
+    parser.add_argument("--half", action="store_true", help="store fp16, half the bytes")
+    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    return parser.parse_args(argv)
+
+
+def publish(args: argparse.Namespace) -> None:
+    """Publish as the options say.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is none of weights, or holds no encoder where one was asked for.
+    """
+    source, target = Path(args.source), Path(args.target)
+    if target.resolve() == source.resolve():
+        raise ValueError(f"{target} is the file that is read; write to another one")
+    weights = read_state_dict(source)
+    others = sorted(read_checkpoint(source).keys() - {"state_dict"})
+    if args.part == "encoder":
+        weights = take_encoder(weights, args.source)
+    write_checkpoint(target, weights, {"part": args.part}, half=args.half)
+    megabytes = [path.stat().st_size / 1e6 for path in (source, target)]
+    print(
+        f"wrote {len(weights)} weights to {target}: {megabytes[0]:.1f} MB before, "
+        f"{megabytes[1]:.1f} MB now; left out {', '.join(others) or 'nothing'}"
+    )
+    print(f"sha256 {hashlib.sha256(target.read_bytes()).hexdigest()}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse_args(argv)
+    return run_command("publish.py", lambda: publish(args), traceback=args.traceback)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
