@@ -92,7 +92,10 @@ DATA_SAMPLERS = _child(root.DATA_SAMPLERS, "mms_ocr.datasets")
 FUNCTIONS = _child(root.FUNCTIONS, "mms_ocr.datasets")
 
 METRICS = _child(
-    root.METRICS, "mms_ocr.evaluation", WordBenchmark="mms_ocr.evaluation.word_benchmark"
+    root.METRICS,
+    "mms_ocr.evaluation",
+    RestoredWordAccuracy="mms_ocr.evaluation.restored_words",
+    WordBenchmark="mms_ocr.evaluation.word_benchmark",
 )
 
 HOOKS = _child(root.HOOKS, "mms_ocr.engine")

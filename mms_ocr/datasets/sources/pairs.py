@@ -61,6 +61,11 @@ class PairSource(ImageSource):
         """See :meth:`ImageSource.check_labels`."""
         self.high.check_labels()
 
+    def check(self) -> None:
+        """See :meth:`ImageSource.check`."""
+        self.high.check()
+        self.low.check()
+
 
 def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> PairSource:
     """Open pairs of high and low resolution, whatever layout they have.

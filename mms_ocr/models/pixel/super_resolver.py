@@ -133,7 +133,7 @@ class TextSuperResolver(BaseModel):
         """Losses of a batch: ``loss_pixel`` and, if there is such a term, ``loss_gradient``."""
         if gt_img is None:
             raise ValueError("super-resolution learns from gt_img; add mms_ocr.PackWordPair")
-        if gt_img.shape[-2:] != self.size:
+        if tuple(gt_img.shape[-2:]) != self.size:
             raise ValueError(
                 f"the true images are {tuple(gt_img.shape[-2:])} and the encoder's {self.size} "
                 "(height, width); set the same size in the pipeline and as img_size"

@@ -1,0 +1,57 @@
+# Rendered words, each sharp and degraded: no files needed. The sharp one is photographed by a camera
+# without faults; what spoils the other is mms_ocr.DegradeWord's. Validation spoils each word in the
+# same way always.
+train_pipeline = [
+    dict(type="mms_ocr.DegradeWord", size=(32, 128), scale=2),
+    dict(type="mms_ocr.PackWordPair"),
+]
+val_pipeline = [
+    dict(type="mms_ocr.DegradeWord", size=(32, 128), scale=2, seed=1),
+    dict(type="mms_ocr.PackWordPair"),
+]
+sharp = dict(low_resolution=0, defocus=0, motion=0, noise=0, sharpening=0, jpeg=0)
+
+train_dataloader = dict(
+    batch_size=256,
+    num_workers=8,
+    persistent_workers=True,
+    pin_memory=True,
+    collate_fn=dict(type="default_collate"),
+    sampler=dict(type="mms_ocr.EndlessSampler", shuffle=True),
+    dataset=dict(
+        type="mms_ocr.RenderedWordDataset",
+        num_samples=1_000_000,
+        seed=0,
+        settings=sharp,
+        pipeline=train_pipeline,
+    ),
+)
+
+val_dataloader = dict(
+    batch_size=256,
+    num_workers=2,
+    persistent_workers=True,
+    drop_last=False,
+    collate_fn=dict(type="default_collate"),
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    dataset=dict(
+        type="mms_ocr.RenderedWordDataset",
+        num_samples=1024,
+        seed=1,
+        settings=sharp,
+        pipeline=val_pipeline,
+    ),
+)
+
+# The bicubic baseline stands beside every number of the model.
+val_cfg = dict(type="ValLoop")
+val_evaluator = [
+    dict(type="mms_ocr.PSNR"),
+    dict(type="mms_ocr.SSIM"),
+    dict(type="mms_ocr.PSNR", pred_key="bicubic_img", prefix="bicubic"),
+    dict(type="mms_ocr.SSIM", pred_key="bicubic_img", prefix="bicubic"),
+]
+
+test_dataloader = val_dataloader
+test_cfg = dict(type="TestLoop")
+test_evaluator = val_evaluator

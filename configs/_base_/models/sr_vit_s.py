@@ -1,0 +1,3 @@
+_base_ = "./sr.py"
+
+model = dict(backbone=dict(arch="small"))
