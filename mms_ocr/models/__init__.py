@@ -3,7 +3,11 @@
 from mms_ocr.models.backbones import TextViT
 from mms_ocr.models.pixel import (
     GradientProfileLoss,
+    MaskCrossEntropy,
+    MaskDice,
+    MaskSquaredError,
     PixelDecoder,
+    TextSegmentor,
     TextSuperResolver,
     WordPairDataPreprocessor,
 )
@@ -21,12 +25,16 @@ __all__ = [
     "MMS",
     "CrossAttentionDecoder",
     "GradientProfileLoss",
+    "MaskCrossEntropy",
+    "MaskDice",
+    "MaskSquaredError",
     "MaskedPixelHead",
     "MaskedTextDataPreprocessor",
     "PixelDecoder",
     "PretrainedRecognizer",
     "PretrainedTextViT",
     "SelfAttentionDecoder",
+    "TextSegmentor",
     "TextSuperResolver",
     "TextViT",
     "ViewContrast",

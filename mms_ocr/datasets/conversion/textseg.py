@@ -68,6 +68,11 @@ class TextSegRecords(Records):
     def __len__(self) -> int:
         return len(self._words)
 
+    def name(self, index: int) -> str:
+        """Which word it is: ``FOLDER:TAG:TEXT``."""
+        word = self._words[index]
+        return f"{self.path}:{word.tag}:{word.text}"
+
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
         word = self._words[index]

@@ -3,15 +3,25 @@
 from mms_ocr.datasets.transforms.degrade import Degradation, DegradeWord, degrade_word
 from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.datasets.transforms.resize import ResizeWordImage, resize_word_image
+from mms_ocr.datasets.transforms.warp_word import WarpWord, warp_word
+from mms_ocr.datasets.transforms.warp_word_mask import WarpWordMask, warp_mask
+from mms_ocr.datasets.transforms.word_mask import PackWordCoverage, PackWordMask, mask_coverage
 from mms_ocr.datasets.transforms.word_pair import PackWordPair, ResizeWordPair
 
 __all__ = [
     "Degradation",
     "DegradeWord",
+    "PackWordCoverage",
     "PackWordImage",
+    "PackWordMask",
     "PackWordPair",
     "ResizeWordImage",
     "ResizeWordPair",
+    "WarpWord",
+    "WarpWordMask",
     "degrade_word",
+    "mask_coverage",
     "resize_word_image",
+    "warp_mask",
+    "warp_word",
 ]

@@ -2,12 +2,18 @@
 
 from mms_ocr.models.pixel.decoder import PixelDecoder
 from mms_ocr.models.pixel.gradient_profile import GradientProfileLoss
+from mms_ocr.models.pixel.mask_losses import MaskCrossEntropy, MaskDice, MaskSquaredError
 from mms_ocr.models.pixel.pair_preprocessor import WordPairDataPreprocessor
+from mms_ocr.models.pixel.segmentor import TextSegmentor
 from mms_ocr.models.pixel.super_resolver import TextSuperResolver
 
 __all__ = [
     "GradientProfileLoss",
+    "MaskCrossEntropy",
+    "MaskDice",
+    "MaskSquaredError",
     "PixelDecoder",
+    "TextSegmentor",
     "TextSuperResolver",
     "WordPairDataPreprocessor",
 ]

@@ -1,0 +1,3 @@
+_base_ = "./seg_vit.py"
+
+model = dict(backbone=dict(arch="small"))

@@ -1,0 +1,26 @@
+# AdamW, warm-up for a tenth of the run, then half a cosine, for segmentation and super-resolution:
+# optimiser and learning rate of SSM. The length is in iterations; `tools/train.py --iterations N` or
+# `--epochs N` changes it with all that follows it.
+max_iters = 20_000
+
+optim_wrapper = dict(
+    type="mms_ocr.Bf16OptimWrapper",
+    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05),
+    clip_grad=dict(max_norm=5.0),
+    paramwise_cfg=dict(
+        norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={"cls_token": dict(decay_mult=0.0)}
+    ),
+)
+
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=max_iters // 10),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=max_iters - max_iters // 10,
+        by_epoch=False,
+        begin=max_iters // 10,
+        end=max_iters,
+    ),
+]
+
+train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=2000)

@@ -1,0 +1,129 @@
+"""Word images with masks, packed for training and for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from mmengine.structures import BaseDataElement, PixelData
+
+from mms_ocr.datasets.transforms.pack import PackWordImage
+from mms_ocr.registry import TRANSFORMS
+
+__all__ = ["PackWordCoverage", "PackWordMask", "mask_coverage"]
+
+# As in mms_ocr.models.pixel.segmentor, from which data sets import nothing.
+_STEPS, _IGNORED = 254, 255
+
+
+def mask_coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Share of text in every pixel of another size.
+
+    Where a mask shrinks, strokes become thinner than a pixel, and a label for each pixel would lose
+    or thicken them; the share keeps where their edges are.
+
+    Args:
+        mask: uint8 ``(H, W)``: 0 background, 1 text, 255 not counted.
+        size: Height and width wanted.
+
+    Returns:
+        uint8 ``(*size)``: 0 no text to 254 all of it, among what counts; 255 where less than half
+        of the pixel counts.
+    """
+    text = _resize((mask == 1).astype(np.float32), size)
+    ignored = mask == _IGNORED
+    if ignored.any():
+        counted = _resize((~ignored).astype(np.float32), size)
+        text = text / np.maximum(counted, 0.5)
+    steps = np.rint(text * _STEPS).clip(0, _STEPS).astype(np.uint8)
+    if ignored.any():
+        steps[counted < 0.5] = _IGNORED
+    return steps
+
+
+def _resize(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mean over areas along an axis that shrinks, linear along one that grows."""
+    for axis, length in enumerate(size):
+        now = plane.shape[axis]
+        shape = (length, plane.shape[1]) if axis == 0 else (plane.shape[0], length)
+        how = cv2.INTER_AREA if length <= now else cv2.INTER_LINEAR
+        plane = cv2.resize(plane, shape[::-1], interpolation=how)
+    return plane
+
+
+@TRANSFORMS.register_module()
+class PackWordMask(PackWordImage):
+    """Pack a word image with its mask: ``gt_sem_seg`` of the sample, at the mask's own size.
+
+    It is a PixelData whose ``data`` is a uint8 array ``(1, H, W)``: 0 background, 1 text, 255 not
+    counted. Arrays, unlike tensors, take no file descriptor each on their way from a loader worker.
+
+    Args:
+        meta_keys: Fields to keep beside the image; ``ori_shape`` is what predictions are resized
+            to.
+    """
+
+    def __init__(
+        self, meta_keys: Sequence[str] = ("sample_idx", "img_path", "ori_shape", "text")
+    ) -> None:
+        super().__init__(meta_keys)
+
+    def sample(self, results: dict) -> BaseDataElement:
+        """What is kept of ``results`` beside the image.
+
+        Raises:
+            ValueError: There is no mask, or it is not of the size of the original image.
+        """
+        sample = super().sample(results)
+        mask = _mask_of(results)
+        if tuple(mask.shape) != tuple(results["ori_shape"]):
+            raise ValueError(
+                f"{results.get('img_path', 'an image')}: the mask is {mask.shape}, the image was "
+                f"{tuple(results['ori_shape'])}; evaluation compares at the original size, so do "
+                "not resize the mask"
+            )
+        sample.gt_sem_seg = PixelData(data=np.ascontiguousarray(mask)[None])
+        return sample
+
+
+@TRANSFORMS.register_module()
+class PackWordCoverage(PackWordImage):
+    """Pack a word image with what a segmentor learns: ``dict(inputs=..., gt_coverage=...)``.
+
+    ``gt_coverage`` is a uint8 tensor ``(1, *size)``; see :func:`mask_coverage`. It stands beside
+    the image, so that a batch travels from a loader worker as two tensors and not as hundreds.
+
+    Args:
+        size: Height and width of the segmentor's logits.
+        meta_keys: Fields to keep in ``data_samples``; with none, there are none.
+    """
+
+    def __init__(self, size: tuple[int, int] = (32, 128), meta_keys: Sequence[str] = ()) -> None:
+        super().__init__(meta_keys)
+        self.size = (int(size[0]), int(size[1]))
+
+    def transform(self, results: dict) -> dict:
+        """Pack ``results``.
+
+        Raises:
+            ValueError: There is no mask.
+        """
+        packed = super().transform(results)
+        coverage = mask_coverage(_mask_of(results), self.size)
+        packed["gt_coverage"] = torch.from_numpy(coverage)[None]
+        return packed
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size}, meta_keys={self.meta_keys})"
+
+
+def _mask_of(results: dict) -> np.ndarray:
+    if results.get("mask") is None:
+        raise ValueError(
+            f"{results.get('img_path', 'an image')}: no mask to learn from; set extras=('mask',) "
+            "on mms_ocr.RenderedWordDataset, or read pairs with mms_ocr.WordMaskDataset"
+        )
+    mask: np.ndarray = results["mask"]
+    return mask

@@ -1,0 +1,140 @@
+"""What a resumed run needs beside MMEngine's checkpoint to do what it would have done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mms_ocr.engine.loops import ResumableTrainLoop, find_sampler
+from mms_ocr.engine.resuming import find_resume_point
+from mms_ocr.randomness import put_random_states, seed_everything, take_random_states
+from mms_ocr.registry import HOOKS
+
+__all__ = ["ExactResumeHook"]
+
+_KEY = "exact_resume"
+_NEEDED = ("meta", "state_dict", "optimizer", "message_hub")
+_MOST_NAMED = 4
+
+
+@HOOKS.register_module()
+class ExactResumeHook(Hook):
+    """Keeps the random generators of every rank and the sampler's position in the checkpoints.
+
+    Validation leaves the generators as they were before it, so that a run which was killed in it
+    goes on with the same numbers. A checkpoint that lacks what it takes to resume, or does not fit
+    the model, is refused rather than loaded in parts.
+
+    A run that goes on with another number of processes has no generators to restore for all of
+    them; they are seeded anew from the seed, the rank and the iteration.
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._gathered: list[dict[str, Any]] | None = None
+        self._resumed: dict[str, Any] | None = None
+        self._before_validation: dict[str, Any] | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Find the checkpoint, where the run is to resume from the newest."""
+        if hasattr(runner, "_resume"):
+            find_resume_point(runner)
+
+    def before_gathering_checkpoint(self, runner: Runner) -> None:
+        """Bring the generators' states of all ranks together; called on all of them."""
+        self._gathered = dist.all_gather_object(take_random_states())
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put what was brought together into the checkpoint."""
+        gathered, self._gathered = self._gathered, None
+        if gathered is None and dist.get_world_size() == 1:
+            gathered = [take_random_states()]
+        state: dict[str, Any] = {"random": gathered or [], "world_size": dist.get_world_size()}
+        loop = runner.train_loop
+        if isinstance(loop, ResumableTrainLoop):
+            iteration = checkpoint["meta"]["iter"]
+            sampler = find_sampler(loop.dataloader)
+            if hasattr(sampler, "set_position"):
+                drawn = loop.samples_drawn // max(1, loop.iter) if loop.iter else loop.batch_size
+                state["sampler"] = sampler.state_dict(iteration * drawn)
+            state["validated"] = loop.validated_at == iteration
+        checkpoint[_KEY] = state
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take what is needed out of the checkpoint of a run that is resumed.
+
+        Raises:
+            ValueError: It is no checkpoint to resume from, or of another model.
+        """
+        if not getattr(runner, "_resume", False):
+            return
+        path = runner._load_from
+        missing = [key for key in _NEEDED if key not in checkpoint]
+        if missing:
+            raise ValueError(
+                f"{path} holds no {' and no '.join(missing)}: nothing can be resumed from it; "
+                "weights are taken from it by --cfg-options load_from=… without --resume"
+            )
+        _check_fit(runner, checkpoint["state_dict"], path)
+        self._resumed = checkpoint.get(_KEY)
+        if self._resumed is None:
+            print_log(f"{path} holds no random generators: what is drawn differs from here on")
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Hand the loop what it needs to go on."""
+        loop = runner.train_loop
+        if self._resumed is not None and isinstance(loop, ResumableTrainLoop):
+            loop.resumed_sampler = self._resumed.get("sampler")
+            loop.validated_at = runner.iter if self._resumed.get("validated") else None
+
+    def before_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
+    ) -> None:
+        """Restore the generators, once everything that draws at the start has drawn."""
+        if self._resumed is None:
+            return
+        resumed, self._resumed = self._resumed, None
+        states, rank = resumed["random"], dist.get_rank()
+        if len(states) == dist.get_world_size():
+            put_random_states(states[rank])
+            return
+        initial = torch.initial_seed()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(initial)
+        seed_everything(hash((runner.seed, rank, runner.iter)) % 2**63)
+
+    def before_val(self, runner: Runner) -> None:
+        """Keep the generators' states."""
+        self._before_validation = take_random_states()
+
+    def after_val(self, runner: Runner) -> None:
+        """Put them back."""
+        if self._before_validation is not None:
+            put_random_states(self._before_validation)
+            self._before_validation = None
+
+
+def _check_fit(runner: Runner, state_dict: dict, path: str | None) -> None:
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    own = model.state_dict()
+    given = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    faults = [f"lacks {key}" for key in own if key not in given]
+    faults += [f"has {key}, unknown to it" for key in given if key not in own]
+    faults += [
+        f"has {key} of {tuple(given[key].shape)} in place of {tuple(own[key].shape)}"
+        for key in own
+        if key in given and given[key].shape != own[key].shape
+    ]
+    if faults:
+        more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
+        raise ValueError(
+            f"{path} does not fit the model of this config: it "
+            f"{', '.join(faults[:_MOST_NAMED])}{more}"
+        )

@@ -1,0 +1,116 @@
+"""How well text is told from background: intersection over union and its relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from numpy.typing import NDArray
+
+from mms_ocr.registry import METRICS
+
+__all__ = ["ForegroundMetric", "count_foreground", "foreground_scores"]
+
+IGNORED = 255
+
+
+def count_foreground(prediction: NDArray, truth: NDArray) -> tuple[int, int, int]:
+    """Pixels that are text in both, in the prediction only, and in the truth only.
+
+    Args:
+        prediction: Labels of any shape; 1 is text.
+        truth: Likewise; 255 is not counted.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(
+            f"the predicted mask is {prediction.shape} and the true one {truth.shape}; masks are "
+            "compared at the size of the original image"
+        )
+    found, real = prediction == 1, truth == 1
+    counted = truth != IGNORED
+    both = int(np.count_nonzero(found & real))
+    return both, int(np.count_nonzero(found & counted)) - both, int(np.count_nonzero(real)) - both
+
+
+def foreground_scores(counts: Iterable[Sequence[int]]) -> dict[str, float]:
+    """All scores from the counts of every image.
+
+    Args:
+        counts: Per image the three numbers of :func:`count_foreground`.
+
+    Returns:
+        ``iou_dataset``, ``precision_dataset``, ``recall_dataset``, ``f_score_dataset``: of the
+        pixels of all images together. ``iou_image_mean``, ``f_score_image_mean``: of each image
+        that has text, averaged. ``images``, ``images_without_text`` (by the truth), and where there
+        are some, ``clean_without_text``: the share of these in which nothing was taken for text.
+        What has nothing to be computed from is nan.
+    """
+    table = np.asarray(list(counts), dtype=np.int64).reshape(-1, 3)
+    both, wrong, missed = table.sum(axis=0)
+    with_text = table[:, 0] + table[:, 2] > 0
+    common, *errors = table[with_text].T
+    scores = {
+        "iou_dataset": _ratio(both, both + wrong + missed),
+        "precision_dataset": _ratio(both, both + wrong),
+        "recall_dataset": _ratio(both, both + missed),
+        "f_score_dataset": _ratio(2 * both, 2 * both + wrong + missed),
+        "iou_image_mean": _mean(common / (common + sum(errors))),
+        "f_score_image_mean": _mean(2 * common / (2 * common + sum(errors))),
+        "images": float(len(table)),
+        "images_without_text": float(np.count_nonzero(~with_text)),
+    }
+    if not with_text.all():
+        scores["clean_without_text"] = _mean(table[~with_text, 1] == 0)
+    return scores
+
+
+def _ratio(part: int, whole: int) -> float:
+    return float(part / whole) if whole else float("nan")
+
+
+def _mean(values: NDArray) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+@METRICS.register_module()
+class ForegroundMetric(BaseMetric):
+    """Scores of predicted masks; see :func:`foreground_scores` for their names.
+
+    Takes ``pred_sem_seg`` and ``gt_sem_seg`` of every sample, as
+    :class:`~mms_ocr.models.TextSegmentor` and MMSegmentation give them. Processes exchange pixel
+    counts, so that the result does not hang on how images are parted among them.
+
+    Args:
+        collect_device: ``'cpu'`` or ``'gpu'``, how results travel between processes.
+        prefix: First part of the names of the results.
+    """
+
+    default_prefix = "foreground"
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of a batch.
+
+        Raises:
+            ValueError: A sample has no true mask, or one of another size.
+        """
+        for sample in data_samples:
+            if "gt_sem_seg" not in sample:
+                raise ValueError(
+                    f"{sample.get('img_path', 'an image')} has no true mask; end the pipeline with "
+                    "dict(type='mms_ocr.PackWordMask')"
+                )
+            masks = (_array(sample[name]["data"]) for name in ("pred_sem_seg", "gt_sem_seg"))
+            self.results.append(count_foreground(*masks))
+
+    def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
+        """Scores of all images."""
+        return foreground_scores(results)
+
+
+def _array(data: Any) -> NDArray:
+    return data.cpu().numpy() if hasattr(data, "cpu") else np.asarray(data)

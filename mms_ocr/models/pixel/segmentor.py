@@ -1,0 +1,194 @@
+"""Cutting text out of its background: which pixels of a word image are ink."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement, PixelData
+from torch import Tensor, nn
+
+from mms_ocr.registry import MODELS
+
+__all__ = ["COVERAGE_STEPS", "IGNORED", "TextSegmentor", "label_coverage", "resize_logits"]
+
+#: ``gt_coverage`` counts the share of text in a pixel in so many steps.
+COVERAGE_STEPS = 254
+#: Label, and coverage, of pixels that do not count.
+IGNORED = 255
+DEFAULT_LOSSES = (dict(type="mms_ocr.MaskCrossEntropy"), dict(type="mms_ocr.MaskDice"))
+
+
+def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    """Logits ``(N, c, *size)`` from ``(N, c, h, w)``: bilinear, antialiased where they shrink."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    return F.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Share of text in every pixel of another size.
+
+    Args:
+        labels: ``(1, H, W)``: 0 background, 1 text, 255 not counted.
+        size: Height and width wanted.
+
+    Returns:
+        Share of text among what counts, in [0, 1], and whether at least half of the pixel counts
+        (1 or 0): float32 ``(1, *size)`` each.
+    """
+    planes = torch.stack([labels == 1, labels != IGNORED]).float()
+    text, counted = F.interpolate(planes, size=size, mode="area")
+    return text / counted.clamp(min=0.5), (counted >= 0.5).float()
+
+
+@MODELS.register_module()
+class TextSegmentor(BaseModel):
+    """Tells text from background, pixel by pixel: encoder, pixel decoder, threshold.
+
+    Samples have MMSegmentation's fields: ``gt_sem_seg`` is read, ``seg_logits`` and
+    ``pred_sem_seg`` are written, each a PixelData at the size of the original image.
+
+    Args:
+        backbone: The encoder, :class:`~mms_ocr.models.TextViT` or its config.
+        decoder: :class:`~mms_ocr.models.PixelDecoder` or its config; ``embed_dim``, ``grid`` and
+            ``out_channels`` are set, and ``patch_size`` is the encoder's unless given: with twice
+            that, masks have twice the resolution of the input.
+        losses: Losses or their configs; None takes cross-entropy and Dice.
+        data_preprocessor: As everywhere in MMEngine.
+        threshold: Probability from which on a pixel is text, in (0, 1).
+        init_cfg: Initialisation, as everywhere in MMEngine.
+
+    Raises:
+        ValueError: The threshold lies outside (0, 1), or there is no loss.
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        decoder: dict | nn.Module,
+        losses: Sequence[dict | nn.Module] | None = None,
+        data_preprocessor: dict | nn.Module | None = None,
+        threshold: float = 0.5,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
+        losses = DEFAULT_LOSSES if losses is None else losses
+        if not losses:
+            raise ValueError("a segmentor needs at least one loss, got none")
+        self.backbone = _built(backbone)
+        fitting = dict(
+            embed_dim=self.backbone.embed_dims,
+            grid=self.backbone.grid,
+            patch_size=self.backbone.patch_size,
+            out_channels=1,
+        )
+        self.decoder = _built(fitting | decoder if isinstance(decoder, dict) else decoder)
+        self.losses = nn.ModuleList(_built(loss) for loss in losses)
+        self.threshold = threshold
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[BaseDataElement] | None = None,
+        mode: str = "tensor",
+        gt_coverage: Tensor | None = None,
+    ) -> Any:
+        """One entry for training, evaluation and logits.
+
+        Args:
+            inputs: Normalised images, ``(N, 3, H, W)``.
+            data_samples: Samples of the batch, or None.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            gt_coverage: See :meth:`loss`.
+
+        Returns:
+            Losses, samples, or logits ``(N, 1, h, w)``.
+
+        Raises:
+            ValueError: The mode is unknown, or the truth that it needs is missing.
+        """
+        if mode == "loss":
+            return self.loss(inputs, data_samples, gt_coverage)
+        if mode == "predict":
+            return self.predict(inputs, data_samples)
+        if mode == "tensor":
+            return self.decoder(self.backbone(inputs))
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+
+    def loss(
+        self,
+        inputs: Tensor,
+        data_samples: list[BaseDataElement] | None = None,
+        gt_coverage: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            inputs: Normalised images, ``(N, 3, H, W)``.
+            data_samples: Samples with ``gt_sem_seg`` of any size; for use without ``gt_coverage``.
+            gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
+                to 254 all, 255 not counted; what mms_ocr.PackWordCoverage gives.
+
+        Raises:
+            ValueError: There is no truth, or ``gt_coverage`` is of another size than the logits.
+        """
+        logits = self(inputs).float()
+        size = (logits.shape[-2], logits.shape[-1])
+        if gt_coverage is not None:
+            if gt_coverage.shape != logits.shape:
+                raise ValueError(
+                    f"gt_coverage is {tuple(gt_coverage.shape)} and the logits are "
+                    f"{tuple(logits.shape)}; set size={size} on mms_ocr.PackWordCoverage"
+                )
+            valid = (gt_coverage != IGNORED).float()
+            coverage = gt_coverage.float() / COVERAGE_STEPS * valid
+        else:
+            pairs = [label_coverage(labels, size) for labels in _labels(data_samples)]
+            coverage, valid = (torch.stack(parts).to(logits.device) for parts in zip(*pairs))
+        return {loss.name: loss(logits, coverage, valid) for loss in self.losses}
+
+    @torch.no_grad()
+    def predict(
+        self, inputs: Tensor, data_samples: list[BaseDataElement] | None = None
+    ) -> list[BaseDataElement]:
+        """Masks at the size of the original images.
+
+        Args:
+            inputs: Normalised images, ``(N, 3, H, W)``.
+            data_samples: Samples to write to, with ``ori_shape`` (height, width), or without for
+                the size of the logits; None makes new ones.
+
+        Returns:
+            The samples, on the CPU, with ``seg_logits`` (float32 ``(1, H, W)``; the sigmoid of a
+            logit is the probability of text) and ``pred_sem_seg`` (uint8 ``(1, H, W)``; 1 is text).
+        """
+        samples = data_samples or [BaseDataElement() for _ in inputs]
+        logits = self(inputs).float()
+        least = torch.logit(torch.tensor(self.threshold))
+        for index, sample in enumerate(samples):
+            size = sample.get("ori_shape", logits.shape[-2:])
+            own = resize_logits(logits[index : index + 1], (size[0], size[1]))[0].cpu()
+            sample.seg_logits = PixelData(data=own)
+            sample.pred_sem_seg = PixelData(data=(own >= least).byte())
+            if "gt_sem_seg" in sample:
+                sample.gt_sem_seg = sample.gt_sem_seg.to_tensor().cpu()
+        return samples
+
+
+def _built(part: dict | nn.Module) -> Any:
+    return MODELS.build(part) if isinstance(part, dict) else part
+
+
+def _labels(samples: list[BaseDataElement] | None) -> list[Tensor]:
+    if not samples or any("gt_sem_seg" not in sample for sample in samples):
+        raise ValueError(
+            "a segmentor needs the truth to learn from: end the pipeline with "
+            "dict(type='mms_ocr.PackWordCoverage')"
+        )
+    return [torch.as_tensor(sample.gt_sem_seg.data) for sample in samples]
