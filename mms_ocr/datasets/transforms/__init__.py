@@ -3,6 +3,7 @@
 from mms_ocr.datasets.transforms.degrade import Degradation, DegradeWord, degrade_word
 from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.datasets.transforms.resize import ResizeWordImage, resize_word_image
+from mms_ocr.datasets.transforms.skip_long_labels import SkipLongLabels
 from mms_ocr.datasets.transforms.warp_word import WarpWord, warp_word
 from mms_ocr.datasets.transforms.warp_word_mask import WarpWordMask, warp_mask
 from mms_ocr.datasets.transforms.word_mask import PackWordCoverage, PackWordMask, mask_coverage
@@ -17,6 +18,7 @@ __all__ = [
     "PackWordPair",
     "ResizeWordImage",
     "ResizeWordPair",
+    "SkipLongLabels",
     "WarpWord",
     "WarpWordMask",
     "degrade_word",
