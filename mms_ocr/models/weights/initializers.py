@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mmengine.model import BaseModule
+from mmengine.model.weight_init import update_init_info
 from torch import nn
 
 from mms_ocr.models.weights.families import FAMILIES, find_encoder
@@ -74,6 +75,8 @@ class PretrainedRecognizer(_FromCheckpoint):
         """
         found = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
         load_recognizer(module, found, f"{self.checkpoint} (family {found.family})")
+        if hasattr(module, "_params_init_info"):  # while MMEngine initialises, for its log
+            update_init_info(module, f"loaded from {self.checkpoint}")
         # MMEngine initialises the parts after the whole, which would overwrite what was loaded.
         for part in module.modules():
             if part is not module and isinstance(part, BaseModule):

@@ -1,0 +1,224 @@
+"""Whole recognizers: Union14M's MAERec against a slow version of it, and the dictionaries."""
+
+import copy
+
+import pytest
+
+pytest.importorskip("mmocr")
+
+import torch
+from mmengine.runner import load_checkpoint
+from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
+from mmocr.models.common.dictionary import Dictionary
+from timm_reference import ARCH, DIM, GRID, TimmStyle, mae_positions
+
+from mms_ocr.models.weights import (
+    MAEREC_CLASSES,
+    PretrainedRecognizer,
+    find_recognizer,
+    load_model,
+    read_state_dict,
+)
+from mms_ocr.registry import MODELS
+
+SPECIAL = dict(
+    with_padding=True, with_unknown=True, same_start_end=True, with_start=True, with_end=True
+)
+CHARACTERS = list(MAEREC_CLASSES[:-3])
+
+
+@pytest.fixture
+def dictionary(tmp_path):
+    def make(characters=CHARACTERS, **settings):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.txt"
+        path.write_text("\n".join(characters))
+        return dict(type="mmocr.Dictionary", dict_file=str(path), **(SPECIAL | settings))
+
+    return make
+
+
+def decoder_config(dictionary, kind="mms_ocr.TextDecoder", **settings):
+    return dict(
+        type=kind,
+        n_layers=2,
+        d_embedding=DIM,
+        d_model=DIM,
+        n_head=2,
+        d_k=DIM // 2,
+        d_v=DIM // 2,
+        d_inner=48,
+        max_seq_len=8,
+        dictionary=dictionary,
+        postprocessor=dict(type="mmocr.AttentionPostprocessor"),
+        **settings,
+    )
+
+
+def recognizer_config(dictionary, init_cfg=None, out_type="tokens"):
+    return dict(
+        type="mmocr.EncoderDecoderRecognizer",
+        init_cfg=init_cfg,
+        backbone=dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(32, 128), out_type=out_type),
+        decoder=decoder_config(dictionary),
+        data_preprocessor=dict(type="mmocr.TextRecogDataPreprocessor"),
+    )
+
+
+@pytest.fixture
+def maerec(dictionary, tmp_path):
+    """A recognizer as Union14M builds it, of a slow encoder and MMOCR's decoder, and its file."""
+    encoder = TimmStyle(positions=mae_positions())
+    decoder = MODELS.build(decoder_config(dictionary(), "mmocr.NRTRDecoder"))
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.copy_(torch.randn_like(parameter) * 0.5)
+    model = torch.nn.ModuleDict({"backbone": encoder, "decoder": decoder}).eval()
+    path = tmp_path / "maerec.pth"
+    save_checkpoint({"state_dict": get_state_dict(model), "meta": {"epoch": 10}}, str(path))
+    return model, str(path)
+
+
+def build(dictionary, path, **settings):
+    init_cfg = dict(type="mms_ocr.PretrainedRecognizer", checkpoint=path, **settings)
+    model = MODELS.build(recognizer_config(dictionary, init_cfg))
+    model.init_weights()
+    return model.eval()
+
+
+def same(one, other):
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+@torch.no_grad()
+def probabilities(model, images):
+    """Up to the end of each word."""
+    found = model(images, mode="tensor")
+    ends = (found.argmax(-1) == model.decoder.dictionary.end_idx).long()
+    return found, ends.cumsum(1) - ends == 0
+
+
+def test_the_classes_are_those_of_the_dictionary_of_mmocr(dictionary):
+    assert len(CHARACTERS) == 91
+    assert Dictionary(**{k: v for k, v in dictionary().items() if k != "type"}).dict == list(
+        MAEREC_CLASSES
+    )
+
+
+@torch.no_grad()
+def test_maerec_reads_as_it_did(maerec, dictionary):
+    theirs, path = maerec
+    ours = build(dictionary(), path)
+    images = torch.randn(3, 3, 32, 128)
+    # MAERec's decoder attends to the tokens of its backbone, the class token among them.
+    expected = theirs["decoder"](None, theirs["backbone"](images), [dict(valid_ratio=1)] * 3)
+    found, written = probabilities(ours, images)
+    torch.testing.assert_close(found[written], expected[written], rtol=1e-3, atol=1e-6)
+    assert ours.backbone.state_dict()._metadata[""]["grid"] == list(GRID)
+
+
+def test_characters_in_another_order_are_put_into_it(maerec, dictionary):
+    theirs, path = maerec
+    mixed = CHARACTERS[40:] + CHARACTERS[:40]
+    ours, moved = build(dictionary(), path), build(dictionary(mixed), path)
+    images = torch.randn(3, 3, 32, 128)
+    (expected, written), (found, _) = probabilities(ours, images), probabilities(moved, images)
+    order = [moved.decoder.dictionary.dict.index(token) for token in MAEREC_CLASSES]
+    assert order != sorted(order)
+    torch.testing.assert_close(found[written][:, order], expected[written])
+    assert same(read_state_dict(path), theirs.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("characters", "settings", "message"),
+    [
+        ([*CHARACTERS, "^"], {}, r"1 that the checkpoint never learnt \('\^'\)"),
+        (CHARACTERS[:-1], {}, r"1 too few \(' '\)"),
+        (CHARACTERS[:36], {}, r"55 too few \('A', .* and 49 more\)"),
+        (CHARACTERS, dict(with_unknown=False), r"1 too few \('<UKN>'\)"),
+        (
+            [*CHARACTERS[:-1], "é"],
+            {},
+            r"1 that the checkpoint never learnt \('é'\), and 1 too few \(' '\)",
+        ),
+    ],
+)
+def test_other_characters(maerec, dictionary, characters, settings, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        build(dictionary(characters, **settings), maerec[1])
+    assert "was trained on other characters" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_initialising_again_leaves_the_weights_alone(maerec, dictionary):
+    model = build(dictionary(), maerec[1])
+    before = copy.deepcopy(model.state_dict())
+    model.init_weights()
+    assert same(model.state_dict(), before)
+
+
+# Our own recognizers
+
+
+@pytest.fixture
+def own(dictionary, tmp_path):
+    model = MODELS.build(recognizer_config(dictionary("abcd"))).eval()
+    path = tmp_path / "own.pth"
+    save_checkpoint({"state_dict": get_state_dict(model)}, str(path))
+    return model, str(path)
+
+
+def test_our_own_recognizer(own, dictionary):
+    ours = build(dictionary("abcd"), own[1])
+    assert same(ours.state_dict(), own[0].state_dict())
+    found = find_recognizer(read_state_dict(own[1]), own[1])
+    assert (found.family, found.classes[:4]) == ("mms", ("a", "b", "c", "d"))
+
+
+def test_our_own_recognizer_in_another_order(own, dictionary):
+    moved = build(dictionary("dcba"), own[1])
+    images = torch.randn(2, 3, 32, 128)
+    (expected, written), (found, _) = probabilities(own[0], images), probabilities(moved, images)
+    order = [3, 2, 1, 0, 4, 5, 6]
+    torch.testing.assert_close(found[written][:, order], expected[written])
+
+
+@pytest.mark.parametrize("load", [load_model, load_checkpoint])
+@pytest.mark.parametrize(
+    ("characters", "message"),
+    [
+        ("abdc", r"decoder\.dictionary: the checkpoint has 'c' at place 2, the dictionary 'd'"),
+        ("abcde", r"7 characters and tokens, the dictionary 8|of another shape .*\(7,\) inst"),
+    ],
+)
+def test_a_checkpoint_is_not_loaded_under_another_dictionary(
+    own, dictionary, load, characters, message
+):
+    model = MODELS.build(recognizer_config(dictionary(characters)))
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=message):
+        load(model, own[1])
+    if load is load_model:
+        assert same(model.state_dict(), before)
+
+
+def test_a_checkpoint_that_does_not_tell_its_characters_is_counted(own, dictionary, tmp_path):
+    path = str(tmp_path / "untold.pth")
+    torch.save(dict(own[0].state_dict()), path)
+    build(dictionary("wxyz"), path)  # as many: nothing tells that they are others
+    with pytest.raises(ValueError, match="has 7 rows, and the dictionary 8 characters"):
+        build(dictionary("abcde"), path)
+
+
+def test_an_encoder_alone_is_no_recognizer(tmp_path, dictionary):
+    path = str(tmp_path / "timm.pth")
+    torch.save(TimmStyle().state_dict(), path)
+    with pytest.raises(ValueError, match="an encoder of family timm and no recognizer"):
+        build(dictionary(), path)
+
+
+def test_another_decoder_is_named(maerec, dictionary):
+    config = recognizer_config(dictionary())
+    config["decoder"]["n_layers"] = 1
+    model = MODELS.build(config)
+    with pytest.raises(ValueError, match=r"18 unknown \(decoder\.layer_stack\.1"):
+        PretrainedRecognizer(maerec[1])(model)
