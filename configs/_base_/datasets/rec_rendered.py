@@ -1,4 +1,5 @@
-# Labelled words rendered on the fly: no files needed, the same index always gives the same word.
+# Labelled words rendered on the fly: no files needed, the same index always gives the same word. The
+# renderer turns, tilts, blurs and lights its words itself, so that nothing more is done to them.
 pipeline = [
     dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic"),
     dict(type="mms_ocr.PackLabelledWord"),

@@ -1,13 +1,21 @@
-# AdamW, warm-up for a tenth of the run, then half a cosine. The length is in iterations;
-# `tools/train.py --iterations N` or `--epochs N` changes it with all that follows it.
+# DiG's fine-tuning: AdamW 1e-4, weight decay .05 except on norms, biases and the class token, layer
+# decay .75; warm-up for a tenth of the run, then half a cosine. Without a pretrained encoder every
+# layer learns at the full rate. The length is in iterations; `tools/train.py --iterations N` or
+# `--epochs N` changes it with all that follows it.
 max_iters = 40_000
 
 optim_wrapper = dict(
     type="mms_ocr.Bf16OptimWrapper",
-    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.01),
+    constructor="mms_ocr.LayerDecayOptimWrapperConstructor",
+    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
     paramwise_cfg=dict(
-        norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={"cls_token": dict(decay_mult=0.0)}
+        layer_decay_rate=0.75,
+        pretrained_only=True,
+        norm_decay_mult=0.0,
+        bias_decay_mult=0.0,
+        flat_decay_mult=0.0,
+        custom_keys={"cls_token": dict(decay_mult=0.0)},
     ),
 )
 

@@ -1,0 +1,30 @@
+# TextViT and a CTC head, in MMOCR's recognizer; children name the encoder.
+# 94 letters, digits and symbols, padding (the blank of CTC), and a token for all others.
+dictionary = dict(
+    type="mmocr.Dictionary",
+    dict_file="{{ fileDirname }}/../../dicts/printable_ascii.txt",
+    with_padding=True,
+    with_unknown=True,
+)
+
+model = dict(
+    type="mmocr.EncoderDecoderRecognizer",
+    data_preprocessor=dict(
+        type="mmocr.TextRecogDataPreprocessor",
+        mean=[127.5, 127.5, 127.5],
+        std=[127.5, 127.5, 127.5],
+        bgr_to_rgb=True,
+    ),
+    backbone=dict(
+        type="mms_ocr.TextViT", arch="small", img_size=(32, 128), patch_size=4, drop_path_rate=0.1
+    ),
+    decoder=dict(
+        type="mms_ocr.CTCDecoder",
+        in_channels=384,
+        pooling="attention",
+        word_confidence=True,
+        dictionary=dictionary,
+        module_loss=dict(type="mmocr.CTCModuleLoss", letter_case="unchanged"),
+        postprocessor=dict(type="mmocr.CTCPostProcessor"),
+    ),
+)

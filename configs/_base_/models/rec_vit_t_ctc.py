@@ -1,0 +1,3 @@
+_base_ = "./rec_ctc.py"
+
+model = dict(backbone=dict(arch="tiny"), decoder=dict(in_channels=192))

@@ -1,0 +1,169 @@
+"""Every config of a recognizer builds, learns one step, and says only what it says it says."""
+
+import json
+from pathlib import Path
+
+import cv2
+import mmengine.registry
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import build_optim_wrapper
+
+from mms_ocr.registry import DATASETS, MODELS
+
+pytest.importorskip("mmocr")
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+NAMES = sorted(path.name for path in CONFIGS.glob("recognition/mms_vit_*.py"))
+SIZES = {"t": ("tiny", 192), "s": ("small", 384), "b": ("base", 768)}
+
+
+def load(name):
+    return Config.fromfile(CONFIGS / "recognition" / name)
+
+
+def flat(value, prefix=""):
+    """Leaves of a config by their path."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, (list, tuple)):
+        items = enumerate(value)
+    else:
+        return {prefix: value}
+    leaves = {}
+    for key, part in items:
+        leaves |= flat(part, f"{prefix}.{key}" if prefix else str(key))
+    return leaves
+
+
+def difference(child, parent):
+    child, parent = flat(load(child).to_dict()), flat(load(parent).to_dict())
+    return {
+        key: child.get(key) for key in child.keys() | parent if child.get(key) != parent.get(key)
+    }
+
+
+def heads(changed):
+    return {key.split(".")[0] for key in changed}
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """Twenty labelled images as JSON lines."""
+    folder, rng = tmp_path_factory.mktemp("words"), np.random.default_rng(0)
+    lines = []
+    for index in range(20):
+        image = rng.integers(0, 256, (24, 40 + index, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{index}.png"), image)
+        lines.append(json.dumps({"filename": f"{index}.png", "text": f"Ab{index}é"}))
+    path = folder / "words.jsonl"
+    path.write_text("\n".join(lines))
+    return str(path)
+
+
+def test_all_configs_are_here():
+    kinds = [
+        f"{decoder}_{data}"
+        for decoder in ("ar", "ctc")
+        for data in ("rendered", "words", "union14m")
+    ]
+    kinds.append("ctc_words_probe")
+    expected = {f"mms_vit_{size}_{kind}.py" for size in "tsb" for kind in kinds}
+    assert expected | {"mms_vit_s_ar_words_ema.py"} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_builds_and_learns_a_step(name, words):
+    """With one layer in place of twelve; the decoder's six of AR become one."""
+    cfg = load(name)
+    mmengine.registry.init_default_scope(cfg.default_scope)
+    arch, width = SIZES[name.split("_")[2]]
+    assert cfg.model.backbone.arch == arch
+    cfg.model.backbone.arch = dict(
+        embed_dims=48, num_layers=1, num_heads=2, feedforward_channels=48
+    )
+    if "_ar_" in name:
+        cfg.model.decoder.update(d_input=48, n_layers=1)
+    else:
+        assert cfg.model.decoder.in_channels == width
+        cfg.model.decoder.in_channels = 48
+    if cfg.model.backbone.get("frozen_stages"):
+        cfg.model.backbone.frozen_stages = 1
+    for part in ("train", "val", "test"):
+        dataset = cfg[f"{part}_dataloader"].dataset
+        if "path" in dataset:
+            dataset.path, dataset.holdout.share = words, 0.5
+    train, val = (DATASETS.build(cfg[f"{part}_dataloader"].dataset) for part in ("train", "val"))
+    if "path" in cfg.train_dataloader.dataset:
+        assert len(train) + len(val) == 20
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    assert model.decoder.dictionary.num_classes == 94 + (3 if "_ar_" in name else 2)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {key: value.detach().clone() for key, value in model.named_parameters()}
+    model.train()
+    losses = model.train_step(pseudo_collate([train[0], train[1]]), wrapper)
+    assert torch.isfinite(losses["loss"])
+    for key, value in model.named_parameters():
+        fixed = key == "backbone.pos_embed" or ("probe" in name and key.startswith("backbone."))
+        assert torch.equal(value, before[key]) == fixed, key
+    model.eval()
+    (sample,) = model.test_step(pseudo_collate([val[0]]))
+    assert isinstance(sample.pred_text.item, str)
+    assert 0 <= sample.pred_text.confidence <= 1
+
+
+@pytest.mark.parametrize("kind", ["ar_words", "ctc_union14m", "ctc_words_probe"])
+def test_sizes_differ_in_the_model_only(kind):
+    for size in "tb":
+        changed = difference(f"mms_vit_{size}_{kind}.py", f"mms_vit_s_{kind}.py")
+        assert heads(changed) == {"model"}
+
+
+def test_decoders_differ_in_the_decoder_only():
+    changed = difference("mms_vit_s_ctc_words.py", "mms_vit_s_ar_words.py")
+    assert heads(changed) == {"model", "dictionary"}
+    assert {".".join(key.split(".")[:2]) for key in changed if key.startswith("model")} == {
+        "model.decoder"
+    }
+
+
+@pytest.mark.parametrize("data", ["words", "union14m"])
+def test_data_differ_in_the_data_only(data):
+    changed = difference(f"mms_vit_s_ar_{data}.py", "mms_vit_s_ar_rendered.py")
+    assert heads(changed) <= {
+        *(f"{part}_dataloader" for part in ("train", "val", "test")),
+        *("data_path", "share", "augmentation", "train_pipeline"),
+    }
+    cfg = load(f"mms_vit_s_ar_{data}.py")
+    train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    assert train.type == val.type == "mms_ocr.WordImageDataset"
+    assert train.labelled
+    assert val.labelled
+    assert train.path == val.path
+    assert (train.holdout.part, val.holdout.part) == ("train", "val")
+    assert train.holdout.share == val.holdout.share
+    assert cfg.test_dataloader == cfg.val_dataloader
+    assert [step.type for step in val.pipeline] == [
+        "mms_ocr.ResizeWordImage",
+        "mms_ocr.PackLabelledWord",
+    ]
+    assert "mms_ocr.WarpWord" in flat(train.pipeline).values()
+
+
+def test_averaging_adds_a_hook():
+    changed = difference("mms_vit_s_ar_words_ema.py", "mms_vit_s_ar_words.py")
+    assert heads(changed) == {"custom_hooks"}
+
+
+def test_probes_freeze_the_encoder():
+    changed = difference("mms_vit_s_ctc_words_probe.py", "mms_vit_s_ctc_words.py")
+    assert changed == {
+        "model.backbone.frozen_stages": 12,
+        "optim_wrapper.optimizer.lr": 1e-3,
+        "optim_wrapper.optimizer.weight_decay": 0.0,
+        "optim_wrapper.paramwise_cfg.layer_decay_rate": 1.0,
+    }
