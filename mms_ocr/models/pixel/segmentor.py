@@ -151,7 +151,7 @@ class TextSegmentor(BaseModel):
         else:
             pairs = [label_coverage(labels, size) for labels in _labels(data_samples)]
             coverage, valid = (torch.stack(parts).to(logits.device) for parts in zip(*pairs))
-        return {loss.name: loss(logits, coverage, valid) for loss in self.losses}
+        return {str(loss.name): loss(logits, coverage, valid) for loss in self.losses}
 
     @torch.no_grad()
     def predict(

@@ -1,0 +1,182 @@
+"""Cutting words out of their background: the inferencer behind ``mms-ocr segment``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mms_ocr.apis.given_images import GivenImage, Report, given_images
+from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.datasets.transforms import resize_word_image
+from mms_ocr.models.weights import load_model, read_state_dict
+from mms_ocr.registry import MODELS
+
+__all__ = ["SegmentedWord", "WordSegmenter", "write_parts"]
+
+_OVERLAY_COLOUR = (255, 0, 255)  # magenta, which words are seldom written in
+_OVERLAY_STRENGTH = 0.65
+_WIDTH_KEY = "backbone.patch_embed.projection.bias"
+_CONFIGS = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}  # by the width of the encoder
+
+
+@dataclass(frozen=True)
+class SegmentedWord:
+    """A word image and which of its pixels are text.
+
+    Attributes:
+        name: Where the image is from.
+        image: uint8 BGR ``(H, W, 3)``.
+        probability: float32 ``(H, W)``, that a pixel is text.
+        threshold: Probability from which on it is taken for text.
+    """
+
+    name: str
+    image: np.ndarray
+    probability: np.ndarray
+    threshold: float = 0.5
+
+    @property
+    def mask(self) -> np.ndarray:
+        """bool ``(H, W)``, True where there is text."""
+        return self.probability >= self.threshold
+
+    def cutout(self) -> np.ndarray:
+        """uint8 BGRA ``(H, W, 4)``: the text, and transparency in place of the background.
+
+        Opacity is the probability, so that edges stay smooth.
+        """
+        alpha = np.rint(self.probability * 255).astype(np.uint8)
+        return np.dstack([self.image, alpha])
+
+    def overlay(self) -> np.ndarray:
+        """uint8 BGR ``(H, W, 3)``: the image with its text painted over in magenta."""
+        share = self.mask[:, :, None] * np.float32(_OVERLAY_STRENGTH)
+        mixed = self.image * (1 - share) + np.array(_OVERLAY_COLOUR, np.float32) * share
+        return np.rint(mixed).astype(np.uint8)
+
+
+class WordSegmenter:
+    """Tells text from background in word images of any size.
+
+    Args:
+        weights: Checkpoint of a segmentation run.
+        config: Its config: a path, the name of one that ships, or a Config. None takes
+            ``mms_vit_t_rendered`` or ``mms_vit_s_rendered``, whichever has the encoder's width.
+        device: Such as ``'cpu'`` or ``'cuda'``; None takes a GPU where there is one.
+        batch_size: Images that go through the model together.
+        threshold: Probability from which on a pixel is text; None takes the config's.
+
+    Raises:
+        FileNotFoundError: The config or the checkpoint is missing.
+        ValueError: They do not fit each other, or the config is of no segmentor.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        config: str | Config | None = None,
+        device: str | None = None,
+        batch_size: int = 64,
+        threshold: float | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if threshold is not None and not 0 < threshold < 1:
+            raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
+        if config is None:
+            config = _config_of(weights)
+        if not isinstance(config, Config):
+            config = Config.fromfile(find_config(config, "segmentation"))
+        kind = (config.get("model") or {}).get("type")
+        if kind != "mms_ocr.TextSegmentor":
+            raise ValueError(f"the config is of {kind}, and not of mms_ocr.TextSegmentor")
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = MODELS.build(config.model)
+        load_model(model, weights)
+        self.model: Any = model.to(self.device).eval()
+        self.batch_size = batch_size
+        self.threshold = self.model.threshold if threshold is None else threshold
+        encoder = self.model.backbone
+        self._size = (encoder.grid[0] * encoder.patch_size, encoder.grid[1] * encoder.patch_size)
+
+    def __call__(self, inputs: Any, report: Report | None = None) -> list[SegmentedWord]:
+        """Segment all of the given images; see :meth:`iterate`."""
+        return list(self.iterate(inputs, report))
+
+    def iterate(self, inputs: Any, report: Report | None = None) -> Iterator[SegmentedWord]:
+        """Segment images, batch by batch.
+
+        Args:
+            inputs: See :func:`~mms_ocr.apis.given_images.given_images`.
+            report: Is told of every image that cannot be used; without it, that is an error.
+
+        Raises:
+            FileNotFoundError: A path is missing, and there is no ``report``.
+            ValueError: An image cannot be used, likewise.
+        """
+        images = given_images(inputs, report)
+        while batch := list(islice(images, self.batch_size)):
+            yield from self._segment(batch)
+
+    def _segment(self, batch: Sequence[GivenImage]) -> Iterator[SegmentedWord]:
+        planes = np.stack([resize_word_image(given.image, self._size) for given in batch])
+        samples = [
+            BaseDataElement(metainfo=dict(ori_shape=given.image.shape[:2])) for given in batch
+        ]
+        inputs = torch.from_numpy(planes).permute(0, 3, 1, 2)
+        with torch.no_grad():
+            predicted = self.model.test_step(dict(inputs=inputs, data_samples=samples))
+        for given, sample in zip(batch, predicted):
+            logits: Tensor = sample.seg_logits.data[0]
+            yield SegmentedWord(
+                given.name, given.image, logits.sigmoid().numpy(), float(self.threshold)
+            )
+
+
+def _config_of(weights: str) -> str:
+    bias = read_state_dict(weights).get(_WIDTH_KEY)
+    width = None if bias is None else len(bias)
+    if width not in _CONFIGS:
+        raise ValueError(
+            f"{weights} is of no segmentor of a config that ships; give its config as well"
+        )
+    return _CONFIGS[width]
+
+
+def write_parts(word: SegmentedWord, folder: str, stem: str) -> list[str]:
+    """Write mask, cut-out and overlay of a word as PNG.
+
+    Args:
+        word: The word.
+        folder: Where to; it has to exist.
+        stem: What the names of the three files start with.
+
+    Returns:
+        Their paths.
+
+    Raises:
+        OSError: One of them could not be written.
+    """
+    parts = {
+        "mask": word.mask.astype(np.uint8) * 255,
+        "cutout": word.cutout(),
+        "overlay": word.overlay(),
+    }
+    paths = []
+    for kind, picture in parts.items():
+        path = f"{folder}/{stem}_{kind}.png"
+        if not cv2.imwrite(path, picture):
+            raise OSError(
+                f"{path} could not be written; is the disk full, or the folder read-only?"
+            )
+        paths.append(path)
+    return paths
