@@ -1,0 +1,89 @@
+"""A word image with what was read in it written below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+__all__ = ["PictureFolder", "draw_reading"]
+
+_WORD_HEIGHT = 64  # pixels; larger images are shrunk, smaller ones enlarged to it
+_WIDEST = 1024
+_FONT_SIZE = 22
+_MARGIN = 6
+
+
+def draw_reading(image: np.ndarray, text: str, confidence: float | None = None) -> Image.Image:
+    """The image, and below it the text and the confidence.
+
+    Args:
+        image: uint8 BGR ``(H, W, 3)``.
+        text: What was read.
+        confidence: In [0, 1]; None for none.
+    """
+    height, width = image.shape[:2]
+    scale = min(_WORD_HEIGHT / height, _WIDEST / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    word = Image.fromarray(np.ascontiguousarray(image[:, :, ::-1])).resize(
+        size, Image.Resampling.BICUBIC
+    )
+    caption = text if confidence is None else f"{text}   {confidence:.2f}"
+    font = _font()
+    left, _, right, _ = font.getbbox(caption or " ")
+    picture = Image.new(
+        "RGB",
+        (
+            max(size[0], round(right - left)) + 2 * _MARGIN,
+            size[1] + _FONT_SIZE + 4 * _MARGIN,
+        ),
+        "white",
+    )
+    picture.paste(word, (_MARGIN, _MARGIN))
+    ImageDraw.Draw(picture).text(
+        (_MARGIN - left, size[1] + 2 * _MARGIN), caption, fill="black", font=font
+    )
+    return picture
+
+
+def _font() -> ImageFont.FreeTypeFont:
+    # DejaVu Sans has Latin, Greek, Cyrillic and many symbols.
+    import matplotlib
+
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    return ImageFont.truetype(str(path), _FONT_SIZE)
+
+
+class PictureFolder:
+    """Writes pictures into a folder, each under a name of its own.
+
+    Args:
+        path: The folder, made where there is none.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._folder = Path(path)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._taken: set[str] = set()
+
+    def write(self, name: str, picture: Image.Image) -> Path:
+        """Write a picture.
+
+        Args:
+            name: Path of the image that it shows; its last part gives the name, with a number
+                where two images have the same.
+            picture: What to write.
+
+        Returns:
+            Where it stands.
+        """
+        stem = Path(name).stem.replace(":", "_") or "image"
+        free, number = stem, 1
+        while free.lower() in self._taken:
+            number += 1
+            free = f"{stem}_{number}"
+        self._taken.add(free.lower())
+        path = self._folder / f"{free}.png"
+        picture.save(path)
+        return path
