@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -18,16 +19,17 @@ from mms_ocr.registry import METRICS
 __all__ = ["PSNR", "SSIM"]
 
 
-class _Measured(NamedTuple):
+@dataclass(frozen=True)
+class _Measured:
     """What is kept of one image.
 
     Attributes:
-        index: Its place in the data set.
+        place: Its index in the data set.
         subset: The subset that it is of, or None.
         values: What was measured.
     """
 
-    index: int
+    place: int
     subset: str | None
     values: tuple[float, ...]
 
@@ -106,7 +108,7 @@ class _PairMetric(BaseMetric):
         yield from values.split(self.batch_size)
 
     def _summarise(self, results: Sequence[_Measured]) -> dict[str, float]:
-        ordered = sorted(results, key=lambda measured: measured.index)
+        ordered = sorted(results, key=lambda measured: measured.place)
         values = torch.tensor([measured.values for measured in ordered], dtype=torch.float64)
         return self.summarise(values)
 

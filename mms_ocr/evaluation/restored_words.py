@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS, DefaultScope
 from mmengine.structures import LabelData
 from mmocr.structures import TextRecogDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, ReadWord
 from mms_ocr.evaluation.word_benchmark import judge_words
@@ -24,7 +26,8 @@ __all__ = ["RestoredWordAccuracy", "read_words"]
 _FIELDS = {"LR": "bicubic_img", "SR": "pred_img", "HR": "gt_img"}
 
 
-class _Judged(NamedTuple):
+@dataclass(frozen=True)
+class _Judged:
     """Of one image: where it belongs, and by resolution and protocol whether it was read rightly.
 
     Attributes:
@@ -36,7 +39,7 @@ class _Judged(NamedTuple):
     right: dict[str, bool]
 
 
-def read_words(recognizer: nn.Module, images: Sequence[Tensor]) -> list[str]:
+def read_words(recognizer: BaseModel, images: Sequence[Tensor]) -> list[str]:
     """What a recognizer of MMOCR reads in images.
 
     Args:
@@ -133,11 +136,11 @@ def _shares(results: Sequence[_Judged]) -> dict[str, float]:
     return {name: sum(one.right[name] for one in results) / len(results) for name in names}
 
 
-def _load(config: str, weights: str) -> nn.Module:
+def _load(config: str, weights: str) -> BaseModel:
     if not os.path.isfile(config):
         raise FileNotFoundError(f"no config {config} of a recognizer")
     cfg = Config.fromfile(config)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
-        model = MODELS.build(cfg.model)
+        model: BaseModel = MODELS.build(cfg.model)
     load_model(model, weights)
     return model
