@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from mms_ocr.apis.worker_errors import lost_worker, original_message
 from mms_ocr.compat import MissingOperatorError
 
 __all__ = ["run_command"]
@@ -44,7 +45,12 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
     except _USER_ERRORS as error:
         if traceback:
             raise
-        return _report(name, str(error) or type(error).__name__)
+        return _report(name, original_message(error) or type(error).__name__)
+    except RuntimeError as error:
+        lost = None if traceback else lost_worker(error)
+        if lost is None:
+            raise
+        return _report(name, lost)
     except KeyError as error:
         # What MMEngine raises for a type in a config that no registry knows.
         message = str(error.args[0]) if error.args else ""

@@ -1,0 +1,66 @@
+"""What goes wrong in the workers of a loader, in the words of the main process."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+__all__ = ["lost_worker", "original_message"]
+
+_WRAPPED = re.compile(r"Caught (?P<name>\w+) in (DataLoader worker process|pin memory thread)")
+_LOST = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) "
+    r"(?:is killed by signal: (?P<signal>[^.]+)|exited unexpectedly)"
+)
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 (where loaders pass batches on)
+
+
+def original_message(error: BaseException) -> str:
+    """The message of an error, without the traceback that torch makes a part of it in workers."""
+    message = str(error)
+    wrapped = _WRAPPED.match(message)
+    if wrapped:
+        # The last line of a traceback: the name of the error, with its module, and its message.
+        ends = list(re.finditer(rf"^(?:\w+\.)*{wrapped['name']}(?:: |$)", message, re.MULTILINE))
+        if ends:
+            return message[ends[-1].end() :].strip() or wrapped["name"]
+    return message
+
+
+def lost_worker(error: RuntimeError) -> str | None:
+    """What the death of a loader worker is about; None if the error is about something else.
+
+    A file that shrinks between the look at it and the read of it kills the worker that reads it
+    (SIGBUS, for files that are mapped into memory). So the sources of this process are looked at
+    first.
+
+    Args:
+        error: What torch's loader raised.
+    """
+    found = _LOST.search(str(error))
+    if found is None:
+        return None
+    # Not at the top: most commands read no data.
+    from mms_ocr.datasets.sources import SourceChangedError, check_sources
+
+    try:
+        check_sources()
+    except SourceChangedError as changed:
+        return str(changed)
+    signal = found["signal"] or "exited unexpectedly"
+    return f"a process that reads data was lost ({signal}): {_cause(signal)}"
+
+
+def _cause(signal: str) -> str:
+    if signal == "Bus error":
+        try:
+            free = f"{shutil.disk_usage(_SHARED_MEMORY).free / 1e6:,.0f} MB are free"
+        except OSError:
+            free = "it cannot be looked at"
+        return (
+            f"the shared memory at {_SHARED_MEMORY} ran out ({free}), or a data file shrank for a "
+            "while; make room there, use fewer num_workers, and run again"
+        )
+    if signal == "Killed":
+        return "the machine most likely ran out of memory; use fewer num_workers or smaller batches"
+    return "what it wrote before this line may say why; with num_workers=0 the error itself shows"
