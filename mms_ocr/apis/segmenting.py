@@ -46,7 +46,7 @@ class SegmentedWord:
 
     @property
     def mask(self) -> np.ndarray:
-        """bool ``(H, W)``, True where there is text."""
+        """Bool ``(H, W)``, True where there is text."""
         return self.probability >= self.threshold
 
     def cutout(self) -> np.ndarray:
@@ -94,13 +94,14 @@ class WordSegmenter:
             raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
         if config is None:
             config = _config_of(weights)
+        cfg: Any = config
         if not isinstance(config, Config):
-            config = Config.fromfile(find_config(config, "segmentation"))
-        kind = (config.get("model") or {}).get("type")
+            cfg = Config.fromfile(find_config(config, "segmentation"))
+        kind = (cfg.get("model") or {}).get("type")
         if kind != "mms_ocr.TextSegmentor":
             raise ValueError(f"the config is of {kind}, and not of mms_ocr.TextSegmentor")
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = MODELS.build(config.model)
+        model = MODELS.build(cfg.model)
         load_model(model, weights)
         self.model: Any = model.to(self.device).eval()
         self.batch_size = batch_size
