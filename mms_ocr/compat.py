@@ -13,6 +13,8 @@ mmcv-ops            mmcv has no compiled ``mmcv._ext``         a stand-in whose 
                                                                :class:`MissingOperatorError` if used
 version-ceilings    MMDetection or MMOCR refuse newer releases shows them the newest release that
                     of mmcv or mmdet                           they accept, while they import
+no-multimodal       MMPretrain's multimodal models want        lets MMPretrain put in their place
+                    what release 5 of transformers took out    what it does without transformers
 =================== ========================================== =====================================
 """
 
@@ -123,7 +125,7 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
                 return
             try:
                 plain_exec(module)
-            except (RuntimeError, AssertionError) as error:
+            except (RuntimeError, AssertionError, TypeError) as error:
                 repair = _REPAIRS[fullname](error)
                 if repair is None:
                     raise
@@ -215,10 +217,33 @@ def _newer(version: str, accepted: str) -> bool:
     return bool(digit_version(version) > digit_version(accepted))
 
 
+def _multimodal_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
+    if not isinstance(error, TypeError) or "NoneType takes no arguments" not in str(error):
+        return None
+
+    @contextlib.contextmanager
+    def leave_out() -> Iterator[None]:
+        dependency = importlib.import_module("mmpretrain.utils.dependency")
+        models = importlib.import_module("mmpretrain.registry").MODELS
+        # Those that were registered before the import failed give way to their placeholders.
+        for name, kind in list(models.module_dict.items()):
+            if kind.__module__.startswith("mmpretrain.models.multimodal."):
+                del models.module_dict[name]
+        dependency.WITH_MULTIMODAL = False
+        try:
+            yield
+        finally:
+            dependency.WITH_MULTIMODAL = True
+        _report("no-multimodal", "MMPretrain's multimodal models do not import beside transformers")
+
+    return leave_out()
+
+
 _REPAIRS: dict[str, Callable[[Exception], contextlib.AbstractContextManager[None] | None]] = {
     "torchvision": _torchvision_repair,
     "mmdet": _ceiling_repair,
     "mmocr": _ceiling_repair,
+    "mmpretrain.models.multimodal": _multimodal_repair,
 }
 
 

@@ -346,3 +346,62 @@ def test_the_installed_stack(repository, tmp_path):
     announced = [line for line in shimmed.splitlines() if "compatibility shim" in line]
     assert len(announced) == len(active) == len({line.split("shim ")[1] for line in announced})
     assert all("INFO" in line for line in announced)
+
+
+def test_mmpretrain_beside_transformers_5(repository, tmp_path):
+    """transformers without what MMPretrain's multimodal models are derived from."""
+    pytest.importorskip("mmpretrain", exc_type=ImportError)
+    anything = """
+        class AutoConfig: from_pretrained = None
+        class PreTrainedModel: pass
+        from transformers.models.auto.auto_factory import _BaseAutoModelClass
+        class AutoModelForCausalLM(_BaseAutoModelClass): from_config = None
+        def __getattr__(name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return type(name, (), {})
+    """
+    for name, text in {
+        "__init__": anything,
+        "models/__init__": "",
+        "models/auto/__init__": "",
+        "models/auto/auto_factory": "class _BaseAutoModelClass: pass",
+    }.items():
+        path = tmp_path / "transformers" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(textwrap.dedent(text))
+    metadata = tmp_path / "transformers-5.17.0.dist-info/METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 5.17.0\n")
+    code = """
+    {first}
+    import json, sys
+    try:
+        import mmpretrain.models
+    except TypeError as error:
+        print(json.dumps(str(error)))
+        sys.exit()
+    from mmpretrain.registry import MODELS
+    from mmpretrain.utils import dependency
+    try:
+        MODELS.build(dict(type="BlipCaption"))
+    except ImportError as error:
+        refused = str(error)
+    active = [shim.name for shim in mms_ocr.compat.active()]
+    kept = dependency.WITH_MULTIMODAL
+    print(json.dumps([active, MODELS.get("VisionTransformer").__name__, refused, kept]))
+    """
+    plain = run_python(
+        code.format(
+            first="import mms_ocr; mms_ocr.compat._REPAIRS.pop('mmpretrain.models.multimodal')"
+        ),
+        tmp_path,
+        repository,
+    )
+    assert "NoneType takes no arguments" in json.loads(plain.splitlines()[-1])
+    found = run_python(code.format(first="import mms_ocr"), tmp_path, repository)
+    active, backbone, refused, kept = json.loads(found.splitlines()[-1])
+    assert "no-multimodal" in active
+    assert backbone == "VisionTransformer"
+    assert "requires extra multi-modal dependencies" in refused
+    assert kept is True
