@@ -52,6 +52,8 @@ class _PairMetric(BaseMetric):
         ValueError: ``batch_size`` is less than 1.
     """
 
+    default_prefix = ""  # PSNR is called PSNR, as in MMagic
+
     def __init__(
         self,
         batch_size: int = 512,

@@ -80,6 +80,8 @@ class RestoredWordAccuracy(BaseMetric):
         ValueError: The checkpoint does not fit the config, or ``recognizer`` lacks one of both.
     """
 
+    default_prefix = ""
+
     def __init__(
         self,
         recognizer: dict[str, str],
