@@ -15,7 +15,12 @@ from pathlib import Path
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
 from mms_ocr.apis.errors import run_command
-from mms_ocr.models.weights import read_checkpoint, read_state_dict, take_encoder, write_checkpoint
+from mms_ocr.models.weights import (
+    find_encoder,
+    read_checkpoint,
+    read_state_dict,
+    write_checkpoint,
+)
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -45,7 +50,10 @@ def publish(args: argparse.Namespace) -> None:
     weights = read_state_dict(source)
     others = sorted(read_checkpoint(source).keys() - {"state_dict"})
     if args.part == "encoder":
-        weights = take_encoder(weights, args.source)
+        found = find_encoder(weights, args.source)
+        weights = found.weights
+        if found.left_out:
+            others.append(f"{len(found.left_out)} weights that are not of the encoder")
     write_checkpoint(target, weights, {"part": args.part}, half=args.half)
     megabytes = [path.stat().st_size / 1e6 for path in (source, target)]
     print(

@@ -19,7 +19,7 @@ from mms_ocr.registry import MODELS
 
 __all__ = ["TextViT", "gather_tokens", "split_mask"]
 
-OUT_TYPES = {"map": "featmap", "tokens": "raw"}
+OUT_TYPES = {"map": "featmap", "row": "featmap", "tokens": "raw"}
 
 
 def split_mask(mask: Tensor, num_removed: int | None = None) -> tuple[Tensor, Tensor]:
@@ -69,8 +69,8 @@ class TextViT(VisionTransformer):
             12, 12), or a dict as MMPretrain takes it.
         img_size: Height and width of a word image in pixels.
         patch_size: Side of a patch in pixels; divides both.
-        out_type: ``'map'`` for ``(B, C, H, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the
-            class token first.
+        out_type: ``'map'`` for ``(B, C, H, W)``, ``'row'`` for the mean of its rows
+            ``(B, C, 1, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the class token first.
         out_indices: Layers to return, negative ones from the end; -1 is the last.
         drop_path_rate: Stochastic depth of the last layer; earlier ones have proportionally less.
         frozen_stages: Layers to freeze, counted from the input, with the patch embedding; -1 none.
@@ -117,7 +117,7 @@ class TextViT(VisionTransformer):
         if isinstance(arch, str) and arch not in self.arch_zoo:
             raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(self.arch_zoo)}")
         if out_type not in OUT_TYPES:
-            raise ValueError(f"out_type must be 'map' or 'tokens', got {out_type!r}")
+            raise ValueError(f"out_type must be 'map', 'row' or 'tokens', got {out_type!r}")
         widths = self.arch_zoo[arch] if isinstance(arch, str) else arch
         if not self.arch_zoo["small"].keys() <= widths.keys():
             raise ValueError(f"arch needs the keys {', '.join(self.arch_zoo['small'])}, got {arch}")
@@ -138,6 +138,7 @@ class TextViT(VisionTransformer):
             **kwargs,
         )
         self.patch_size = patch_size
+        self._one_row = out_type == "row"
         self.grid: tuple[int, int] = tuple(self.patch_resolution)
         self.checkpoint_grid = checkpoint_grid
         self.pos_embed.requires_grad = False
@@ -193,8 +194,8 @@ class TextViT(VisionTransformer):
             num_removed: That number, where it is known; spares waiting for the device.
 
         Returns:
-            Without a mask: one map or token tensor, or a tuple of them where ``out_indices`` is a
-            sequence. With a mask: tokens of the visible patches ``(B, 1 + N, C)``, class token
+            Without a mask: one tensor of ``out_type``, or a tuple of them where ``out_indices`` is
+            a sequence. With a mask: tokens of the visible patches ``(B, 1 + N, C)``, class token
             first, and the patch indices of the visible ``(B, N)`` and the removed ones
             ``(B, num_removed)`` in reading order.
 
@@ -238,6 +239,10 @@ class TextViT(VisionTransformer):
             self.pos_embed, self.grid, grid, self.num_extra_tokens, self.interpolate_mode
         )
         return self.patch_embed(images)[0] + positions[:, self.num_extra_tokens :], grid
+
+    def _format_output(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
+        out: Tensor = super()._format_output(x, hw)
+        return out.mean(dim=2, keepdim=True) if self._one_row else out
 
     def _prepend_class(self, tokens: Tensor) -> Tensor:
         if self.cls_token is not None:

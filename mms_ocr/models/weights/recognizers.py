@@ -86,13 +86,12 @@ def find_recognizer(
         if name.startswith(outer)
     }
     metadata["backbone"] = getattr(found.weights, "_metadata", {}).get("", {})
-    weights._metadata = metadata  # type: ignore[attr-defined]
-    # Taken out of the decoder's metadata: rows are put into order here, where the decoder refuses.
-    told = dict(metadata.get("decoder") or {})
-    classes = told.pop("classes", None)
-    metadata["decoder"] = told
+    classes = metadata.get("decoder", {}).get("classes")
     if found.family == "maerec":
         classes = MAEREC_CLASSES
+    if classes is not None:
+        metadata["decoder"] = {**metadata.get("decoder", {}), "classes": list(classes)}
+    weights._metadata = metadata  # type: ignore[attr-defined]
     return FoundRecognizer(found.family, weights, tuple(classes) if classes else None)
 
 
@@ -135,7 +134,9 @@ def _in_order(
         )
     order = torch.tensor([classes.index(token) for token in wanted])
     ordered: Any = OrderedDict(weights)
-    ordered._metadata = getattr(weights, "_metadata", {})
+    metadata = getattr(weights, "_metadata", {})
+    told = {**metadata.get("decoder", {}), "classes": list(wanted)}
+    ordered._metadata = {**metadata, "decoder": told}
     for key in CLASS_ROWS:
         # One that is missing or of another length is named when the weights are loaded.
         if key in ordered and len(ordered[key]) == len(order):

@@ -447,3 +447,14 @@ def test_sizes_that_the_patch_does_not_divide(size):
 def test_impossible_settings(settings, message):
     with pytest.raises(ValueError, match=message):
         TextViT(**(dict(arch=ARCH) | settings))
+
+
+def test_one_row_is_the_mean_of_the_rows():
+    model, images = encoder(out_indices=(0, -1)), torch.randn(2, 3, *SMALL)
+    row = TextViT(arch=ARCH, img_size=SMALL, out_type="row", out_indices=(0, -1)).eval()
+    row.load_state_dict(model.state_dict())
+    for found, feature_map in zip(row(images), model(images)):
+        assert found.shape == (2, ARCH["embed_dims"], 1, 16)
+        for column in range(16):
+            rows = [feature_map[:, :, i, column] for i in range(4)]
+            torch.testing.assert_close(found[:, :, 0, column], sum(rows) / 4)

@@ -167,6 +167,18 @@ def own(dictionary, tmp_path):
     return model, str(path)
 
 
+def test_what_is_found_tells_its_characters(maerec, dictionary):
+    theirs, path = maerec
+    found = find_recognizer(read_state_dict(path), path)
+    assert found.family == "maerec"
+    model = MODELS.build(recognizer_config(dictionary())).eval()
+    model.load_state_dict(found.weights)
+    assert same(theirs["decoder"].state_dict(), model.decoder.state_dict())
+    model = MODELS.build(recognizer_config(dictionary(CHARACTERS[::-1])))
+    with pytest.raises(ValueError, match="the checkpoint has '0' at place 0, the dictionary ' '"):
+        model.load_state_dict(found.weights)
+
+
 def test_our_own_recognizer(own, dictionary):
     ours = build(dictionary("abcd"), own[1])
     assert same(ours.state_dict(), own[0].state_dict())

@@ -1,0 +1,10 @@
+# ABINet's vision model: it expects a map of 8x32 as it is. A token stands for characters outside its
+# dictionary, which has letters of one case and digits.
+_base_ = ["mmocr::textrecog/abinet/_base_abinet-vision.py", "./_swap_in.py"]
+
+model = dict(
+    backbone=dict(_delete_=True, type="mms_ocr.TextViT", arch="small", drop_path_rate=0.1),
+    encoder=dict(d_model=384, d_inner=1536),
+    decoder=dict(vision_decoder=dict(in_channels=384), dictionary=dict(with_unknown=True)),
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True),
+)

@@ -1,0 +1,9 @@
+# SATRN: its encoder and decoder are as wide as ours.
+_base_ = ["mmocr::textrecog/satrn/_base_satrn_shallow.py", "./_swap_in.py"]
+
+model = dict(
+    backbone=dict(_delete_=True, type="mms_ocr.TextViT", arch="small", drop_path_rate=0.1),
+    encoder=dict(d_model=384, d_k=48, d_v=48, d_inner=1536),
+    decoder=dict(d_model=384, d_embedding=384, d_k=48, d_v=48, d_inner=1536),
+    data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3, bgr_to_rgb=True),
+)
