@@ -4,8 +4,15 @@ default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False, interval=2000, max_keep_ckpts=3),
+    checkpoint=dict(
+        type="mms_ocr.AtomicCheckpointHook", by_epoch=False, interval=2000, max_keep_ckpts=3
+    ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
+    # What a run survives, and how: docs/reliability.md.
+    exact_resume=dict(type="mms_ocr.ExactResumeHook"),
+    stop_on_signal=dict(type="mms_ocr.StopOnSignalHook"),
+    non_finite=dict(type="mms_ocr.SkipNonFiniteHook", max_in_row=10),
+    watchdog=dict(type="mms_ocr.WatchdogHook", timeout=1800),
 )
 log_processor = dict(
     type="LogProcessor",
@@ -21,7 +28,8 @@ visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")]
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
+    # Longer than the watchdog's time, which tells which rank is at fault.
+    dist_cfg=dict(backend="nccl", timeout=3600),
 )
 randomness = dict(seed=0)
 

@@ -47,10 +47,11 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
             raise
         return _report(name, original_message(error) or type(error).__name__)
     except RuntimeError as error:
-        lost = None if traceback else lost_worker(error)
-        if lost is None:
+        # What ends a training is worded where it arises, see mms_ocr.engine.failures.
+        told = str(error) if getattr(error, "for_user", False) else lost_worker(error)
+        if traceback or told is None:
             raise
-        return _report(name, lost)
+        return _report(name, told)
     except KeyError as error:
         # What MMEngine raises for a type in a config that no registry knows.
         message = str(error.args[0]) if error.args else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import logging
 import os
 import subprocess
@@ -14,6 +15,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
+from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
 __all__ = ["add_shared_options", "build_runner", "read_config"]
 
@@ -91,7 +93,7 @@ def set_data(cfg: Config, paths: Sequence[str]) -> None:
 
 
 def fit_to_machine(cfg: Config) -> None:
-    """Use no more loader workers than cores, and gloo where there is no GPU."""
+    """No more loader workers than cores, which outlive a signal to stop; gloo without a GPU."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", 1)))
     most = max(1, (cores or 1) // processes)
@@ -99,6 +101,8 @@ def fit_to_machine(cfg: Config) -> None:
         loader = cfg.get(part)
         if loader and loader.get("num_workers", 0) > most:
             loader["num_workers"] = most
+        if loader:
+            loader.setdefault("worker_init_fn", dict(type="mms_ocr.start_worker"))
         if loader and not torch.cuda.is_available():
             loader["pin_memory"] = False
     if not torch.cuda.is_available():
@@ -107,9 +111,14 @@ def fit_to_machine(cfg: Config) -> None:
 
 
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config; processes without a GPU are joined here."""
+    """The runner of a config; processes without a GPU are joined here.
+
+    Where it is to resume and no checkpoint is named, the newest whole one is found. Checkpoints are
+    read without running anything in them.
+    """
+    use_checked_reading()
     if cfg.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
-        join_processes(cfg.launcher)
+        join_processes(cfg.launcher, (cfg.get("env_cfg") or {}).get("dist_cfg", {}).get("timeout"))
         # MMEngine would hand the wrapper a GPU's number.
         cfg.model_wrapper_cfg = {
             "type": "MMDistributedDataParallel",
@@ -119,14 +128,16 @@ def build_runner(cfg: Config) -> Runner:
         }
     runner = Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
+    find_resume_point(runner)
     return runner
 
 
-def join_processes(launcher: str) -> None:
+def join_processes(launcher: str, timeout: float | None = None) -> None:
     """Join the processes of a job by gloo; MMEngine's own way asks for a GPU.
 
     Args:
         launcher: ``'pytorch'`` (torchrun) or ``'slurm'``.
+        timeout: Seconds after which a process that waits for another gives up.
 
     Raises:
         ValueError: The environment variables of the launcher are missing.
@@ -159,7 +170,8 @@ def join_processes(launcher: str) -> None:
             f"--launcher {launcher} needs the variables {', '.join(missing)}; start the job with "
             "tools/dist_train.sh"
         )
-    torch.distributed.init_process_group("gloo")
+    wait = None if timeout is None else datetime.timedelta(seconds=timeout)
+    torch.distributed.init_process_group("gloo", timeout=wait)
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:

@@ -11,7 +11,9 @@ from mmengine.config import Config
 
 from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.launching import add_shared_options, build_runner, read_config
-from mms_ocr.engine import set_iterations
+from mms_ocr.engine import StopOnSignalHook, set_iterations
+from mms_ocr.engine.failures import worded
+from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
 from mms_ocr.registry import DATASETS
 
 __all__ = ["main"]
@@ -31,7 +33,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from a checkpoint; without a value, from the newest one in the work folder",
+        help="go on from a checkpoint; without a value or with auto, from the newest whole one in "
+        "the work folder, or from scratch where there is none",
     )
     return parser.parse_args(argv)
 
@@ -52,12 +55,16 @@ def epochs_to_iterations(cfg: Config, epochs: float) -> int:
     return max(1, math.ceil(epochs * images / (loader.batch_size * processes)))
 
 
-def train(args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> int:
     """Train as the options say.
+
+    Returns:
+        Exit status: 75 where a signal ended the run, which ``--resume`` goes on with.
 
     Raises:
         FileNotFoundError: The config, the data or the checkpoint is missing.
         ValueError: A setting cannot be used.
+        TrainingError: Training cannot go on.
     """
     cfg = read_config(args)
     if args.epochs is not None:
@@ -72,7 +79,16 @@ def train(args: argparse.Namespace) -> None:
         if not os.path.isfile(args.resume):
             raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")
         cfg.resume, cfg.load_from = True, args.resume
-    build_runner(cfg).train()
+    runner = build_runner(cfg)
+    try:
+        runner.train()
+    except (OSError, RuntimeError) as error:
+        told = worded(error)
+        if told is error:
+            raise
+        raise told from error
+    stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
+    return EXIT_AGAIN if stopped else 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from mms_ocr.datasets.word_batches import WordBatch, collate_words, read_batch
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.datasets.word_masks import WordMaskDataset
 from mms_ocr.datasets.word_pairs import WordPairDataset
+from mms_ocr.datasets.workers import start_worker
 
 __all__ = [
     "BenchmarkDataset",
@@ -29,5 +30,6 @@ __all__ = [
     "decode_image",
     "open_source",
     "read_batch",
+    "start_worker",
     "transforms",
 ]

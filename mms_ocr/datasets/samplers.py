@@ -32,17 +32,26 @@ class EndlessSampler(Sampler[int]):
         dataset: What is sampled.
         shuffle: Whether passes are shuffled; in order otherwise.
         seed: Of the shuffling, the same on all ranks. By default rank 0 draws one for all.
+        numbered: Give ``pass * length + index`` in place of the index, so that no number comes
+            twice; what :class:`~mms_ocr.datasets.SeededDataset` takes.
 
     Raises:
         ValueError: The data set is empty.
     """
 
-    def __init__(self, dataset: Sized, shuffle: bool = True, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Sized,
+        shuffle: bool = True,
+        seed: int | None = None,
+        numbered: bool = False,
+    ) -> None:
         self.rank, self.world_size = get_dist_info()
         self.length = len(dataset)
         if self.length < 1:
             raise ValueError("there is nothing to sample: the data set is empty")
         self.shuffle = shuffle
+        self.numbered = numbered
         self.seed = int(sync_random_seed() if seed is None else seed)
         self._drawn = 0
 
@@ -69,9 +78,10 @@ class EndlessSampler(Sampler[int]):
         """
         stream = (start + np.arange(count, dtype=np.uint64)) * np.uint64(self.world_size)
         passes, places = np.divmod(stream + np.uint64(self.rank), np.uint64(self.length))
-        if not self.shuffle:
-            return places.astype(np.int64)
-        return shuffled_order(places, self.length, hash_numbers(passes, self.seed))
+        indices = places.astype(np.int64)
+        if self.shuffle:
+            indices = shuffled_order(places, self.length, hash_numbers(passes, self.seed))
+        return indices + passes.astype(np.int64) * self.length if self.numbered else indices
 
     def set_position(self, drawn: int) -> None:
         """Go on as if each rank had drawn so many indices already.

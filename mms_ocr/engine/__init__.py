@@ -1,14 +1,29 @@
-"""What runs a training: hooks, optimiser wrappers, schedules."""
+"""What runs a training: loops, hooks, optimiser wrappers, schedules."""
 
-from mms_ocr.engine.hooks import ComparisonHook, ReconstructionHook
+from mms_ocr.engine.hooks import (
+    AtomicCheckpointHook,
+    ComparisonHook,
+    ExactResumeHook,
+    ReconstructionHook,
+    SkipNonFiniteHook,
+    StopOnSignalHook,
+    WatchdogHook,
+)
 from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
+from mms_ocr.engine.loops import ResumableTrainLoop
 from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper
 from mms_ocr.engine.schedule import set_iterations
 
 __all__ = [
+    "AtomicCheckpointHook",
     "Bf16OptimWrapper",
     "ComparisonHook",
+    "ExactResumeHook",
     "LayerDecayOptimWrapperConstructor",
     "ReconstructionHook",
+    "ResumableTrainLoop",
+    "SkipNonFiniteHook",
+    "StopOnSignalHook",
+    "WatchdogHook",
     "set_iterations",
 ]

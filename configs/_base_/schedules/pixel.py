@@ -23,4 +23,4 @@ param_scheduler = [
     ),
 ]
 
-train_cfg = dict(type="IterBasedTrainLoop", max_iters=max_iters, val_interval=2000)
+train_cfg = dict(type="mms_ocr.ResumableTrainLoop", max_iters=max_iters, val_interval=2000)

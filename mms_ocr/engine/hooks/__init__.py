@@ -1,6 +1,19 @@
 """Hooks."""
 
+from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from mms_ocr.engine.hooks.comparison_hook import ComparisonHook
+from mms_ocr.engine.hooks.exact_resume_hook import ExactResumeHook
+from mms_ocr.engine.hooks.non_finite_hook import SkipNonFiniteHook
 from mms_ocr.engine.hooks.reconstruction_hook import ReconstructionHook
+from mms_ocr.engine.hooks.stop_hook import StopOnSignalHook
+from mms_ocr.engine.hooks.watchdog_hook import WatchdogHook
 
-__all__ = ["ComparisonHook", "ReconstructionHook"]
+__all__ = [
+    "AtomicCheckpointHook",
+    "ComparisonHook",
+    "ExactResumeHook",
+    "ReconstructionHook",
+    "SkipNonFiniteHook",
+    "StopOnSignalHook",
+    "WatchdogHook",
+]

@@ -44,6 +44,11 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         """Clear what a killed run left unfinished, and take over which checkpoints are kept."""
+        if "://" in str(self.out_dir or ""):
+            raise ValueError(
+                f"AtomicCheckpointHook writes to disks only, not to {self.out_dir}; use "
+                "CheckpointHook there"
+            )
         super().before_train(runner)
         self._kept = list(getattr(self, "keep_ckpt_ids", []))
         if dist.is_main_process():
@@ -150,7 +155,7 @@ class AtomicCheckpointHook(CheckpointHook):
         # Hooks that need something of every rank collect it now.
         runner.call_hook("before_gathering_checkpoint")
         unfinished = Path(self.out_dir, _UNFINISHED.format(name))
-        fault = None
+        fault: Exception | None = None
         try:
             runner.save_checkpoint(
                 self.out_dir, unfinished.name, backend_args=self.backend_args, **options
@@ -164,7 +169,7 @@ class AtomicCheckpointHook(CheckpointHook):
                 put_in_place(unfinished, Path(self.out_dir, name))
                 if pointer:
                     write_whole(Path(runner.work_dir, "last_checkpoint"), str(self.last_ckpt))
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 fault = error
         faults = faults or _all_faults(fault)
         if faults:
@@ -190,7 +195,9 @@ def _all_faults(fault: BaseException | None) -> list[str]:
     """What went wrong on any rank, known to all of them."""
     text = None
     if fault is not None:
-        text = os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault)
+        text = (
+            os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault)
+        )
     if dist.get_world_size() == 1:
         return [text] if text else []
     return [text for text in dist.all_gather_object(text) if text]

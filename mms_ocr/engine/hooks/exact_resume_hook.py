@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
@@ -13,7 +12,7 @@ from mmengine.runner import Runner
 
 from mms_ocr.engine.loops import ResumableTrainLoop, find_sampler
 from mms_ocr.engine.resuming import find_resume_point
-from mms_ocr.randomness import put_random_states, seed_everything, take_random_states
+from mms_ocr.randomness import put_random_states, take_random_states
 from mms_ocr.registry import HOOKS
 
 __all__ = ["ExactResumeHook"]
@@ -31,8 +30,8 @@ class ExactResumeHook(Hook):
     goes on with the same numbers. A checkpoint that lacks what it takes to resume, or does not fit
     the model, is refused rather than loaded in parts.
 
-    A run that goes on with another number of processes has no generators to restore for all of
-    them; they are seeded anew from the seed, the rank and the iteration.
+    A run that goes on with another number of processes keeps its place in the data, and its
+    generators start anew.
     """
 
     priority = "VERY_HIGH"
@@ -62,8 +61,8 @@ class ExactResumeHook(Hook):
             iteration = checkpoint["meta"]["iter"]
             sampler = find_sampler(loop.dataloader)
             if hasattr(sampler, "set_position"):
-                drawn = loop.samples_drawn // max(1, loop.iter) if loop.iter else loop.batch_size
-                state["sampler"] = sampler.state_dict(iteration * drawn)
+                # Loader workers have drawn further ahead than what was trained on.
+                state["sampler"] = sampler.state_dict(loop.drawn_by(iteration))
             state["validated"] = loop.validated_at == iteration
         checkpoint[_KEY] = state
 
@@ -85,7 +84,9 @@ class ExactResumeHook(Hook):
         _check_fit(runner, checkpoint["state_dict"], path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
-            print_log(f"{path} holds no random generators: what is drawn differs from here on")
+            print_log(
+                f"{path} holds no random generators: what is drawn differs from here on", "current"
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Hand the loop what it needs to go on."""
@@ -100,15 +101,15 @@ class ExactResumeHook(Hook):
         """Restore the generators, once everything that draws at the start has drawn."""
         if self._resumed is None:
             return
-        resumed, self._resumed = self._resumed, None
-        states, rank = resumed["random"], dist.get_rank()
+        states, self._resumed = self._resumed["random"], None
         if len(states) == dist.get_world_size():
-            put_random_states(states[rank])
-            return
-        initial = torch.initial_seed()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(initial)
-        seed_everything(hash((runner.seed, rank, runner.iter)) % 2**63)
+            put_random_states(states[dist.get_rank()])
+        else:
+            print_log(
+                f"the checkpoint is of {len(states)} processes, and these are "
+                f"{dist.get_world_size()}: their random generators start anew",
+                "current",
+            )
 
     def before_val(self, runner: Runner) -> None:
         """Keep the generators' states."""

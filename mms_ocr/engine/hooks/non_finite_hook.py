@@ -1,0 +1,149 @@
+"""Steps whose loss or gradients are NaN or infinite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from mms_ocr.engine.failures import NonFiniteError
+from mms_ocr.registry import HOOKS
+
+__all__ = ["SkipNonFiniteHook", "all_finite", "with_spoilt_gradient"]
+
+
+@HOOKS.register_module()
+class SkipNonFiniteHook(Hook):
+    """Skips the step of a batch whose loss or gradients are not finite, on all ranks alike.
+
+    Weights and the optimiser's state stay as they were. The number of skipped steps stands in the
+    log as ``skipped_steps``, and in the checkpoints.
+
+    Args:
+        max_in_row: So many skipped steps in a row end the run; at least 1.
+    """
+
+    priority = "NORMAL"
+
+    def __init__(self, max_in_row: int = 10) -> None:
+        if max_in_row < 1:
+            raise ValueError(f"max_in_row must be at least 1, got {max_in_row}")
+        self.max_in_row = max_in_row
+        self.skipped = 0
+        self.in_row = 0
+        self._alike = True
+        self._reached_step = False
+        self._skipped_now = False
+        self._updated_now = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Look at every step from now on."""
+        info = runner.message_hub.runtime_info
+        self.skipped = int(info.get("skipped_steps", 0))
+        self.in_row = int(info.get("skipped_steps_in_row", 0))
+        # Gradients averaged over the ranks are the same on all of them; parts of them are not.
+        self._alike = dist.get_world_size() == 1 or isinstance(
+            runner.model, DistributedDataParallel
+        )
+        wrappers = runner.optim_wrapper
+        for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
+            self._watch(wrapper)
+            wrapper.optimizer.register_step_pre_hook(self._before_step)
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | tuple | list | None = None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Count, and end the run where it is hopeless.
+
+        Raises:
+            NonFiniteError: Too many steps in a row were skipped.
+        """
+        skipped, updated = self._skipped_now, self._updated_now
+        self._skipped_now = self._updated_now = False
+        if not skipped:
+            if self.in_row and updated:
+                self.in_row = 0
+                runner.message_hub.update_info("skipped_steps_in_row", 0)
+            return
+        self.skipped += 1
+        self.in_row += 1
+        runner.message_hub.update_info("skipped_steps", self.skipped)
+        runner.message_hub.update_info("skipped_steps_in_row", self.in_row)
+        losses = {
+            key: float(value)
+            for key, value in (outputs or {}).items()
+            if isinstance(value, (int, float, Tensor)) and "loss" in key
+        }
+        told = ", ".join(f"{key} {value:g}" for key, value in losses.items())
+        runner.logger.warning(
+            f"step {runner.iter + 1} was skipped, its loss or its gradients are not finite "
+            f"({told}); {self.in_row} in a row, {self.skipped} in all"
+        )
+        if self.in_row >= self.max_in_row:
+            raise NonFiniteError(
+                f"{self.in_row} steps in a row, up to iteration {runner.iter + 1}, had a loss or "
+                f"gradients that are not finite ({told}): lower the learning rate, clip gradients "
+                "(optim_wrapper.clip_grad), or look at the data; --resume goes on from the last "
+                "checkpoint"
+            )
+
+    def _watch(self, wrapper: OptimWrapper) -> None:
+        update = wrapper.update_params
+
+        def update_params(loss: Tensor, *args: Any, **kwargs: Any) -> None:
+            self._reached_step = False
+            update(with_spoilt_gradient(loss), *args, **kwargs)
+            if wrapper.should_update():
+                self._updated_now = True
+                # The scaler of fp16 looks for itself, and then does not ask for a step.
+                self._skipped_now |= not self._reached_step
+
+        wrapper.update_params = update_params
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._reached_step = True
+        gradients = [
+            parameter.grad
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            if parameter.grad is not None
+        ]
+        finite = all_finite(gradients)
+        if not self._alike:
+            device = gradients[0].device if gradients else torch.device("cpu")
+            flag = torch.tensor(float(finite), device=device)
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MIN)
+            finite = bool(flag)
+        if not finite:
+            self._skipped_now = True
+            # An optimiser passes over parameters without a gradient.
+            optimizer.zero_grad(set_to_none=True)
+
+
+def all_finite(tensors: list[Tensor]) -> bool:
+    """Whether every value of every tensor is finite; one transfer from the device for all."""
+    if not tensors:
+        return True
+    # A sum of squares is not finite where a value is not.
+    return bool(
+        torch.stack([norm.float() for norm in torch._foreach_norm(tensors)]).isfinite().all()
+    )
+
+
+def with_spoilt_gradient(loss: Tensor) -> Tensor:
+    """The same loss; its gradients are NaN if it is not finite itself.
+
+    Not every infinite loss has gradients that show it, and the ranks of a job see each other's
+    gradients but not each other's losses.
+    """
+    return loss * (1 + 0 * loss.detach())
