@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
+from mms_ocr.datasets.word_batches import (
+    BatchLayout,
+    WordBatch,
+    batch_layout_of,
+    read_batch,
+)
 from mms_ocr.registry import DATASETS
 
 __all__ = ["MixedDataset", "repeats_for_shares"]
@@ -45,6 +52,9 @@ class MixedDataset(Dataset):
     Index by index it is the first data set, repeated as often as its share asks for, then the
     second, and so on: a shuffling sampler mixes them. Shares are met to 1%, and within a data set
     every image comes equally often per pass. Nothing but the repeats is kept in memory.
+
+    A loader's batch is read data set by data set. Where all of them resize to one size and pack,
+    and do no more, it lies in one tensor (:func:`~mms_ocr.datasets.read_batch`).
 
     Args:
         datasets: Data sets of any kind, or their configs.
@@ -125,6 +135,52 @@ class MixedDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         number, place = self.locate(index)
         return self.datasets[number][place]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any] | WordBatch:
+        """The items at ``indices``, in their order; those of a data set are read in one go."""
+        if type(self).__getitem__ != MixedDataset.__getitem__:  # a subclass with its own way
+            return [self[index] for index in indices]
+        if self.batch_layout() is not None:
+            return read_batch(self, indices)
+        items: list[Any] = [None] * len(indices)
+        for number, positions, places in self._groups(indices):
+            dataset = self.datasets[number]
+            if hasattr(dataset, "__getitems__"):
+                given = dataset.__getitems__(places)
+            else:
+                given = [dataset[place] for place in places]
+            for position, item in zip(positions, given):
+                items[position] = item
+        return items
+
+    def batch_layout(self) -> BatchLayout | None:
+        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
+        layouts = {batch_layout_of(dataset) for dataset in self.datasets}
+        return layouts.pop() if len(layouts) == 1 else None
+
+    def read_into(
+        self, indices: Sequence[int], slots: Sequence[np.ndarray]
+    ) -> list[BaseDataElement]:
+        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
+        samples: dict[int, BaseDataElement] = {}
+        for number, positions, places in self._groups(indices):
+            dataset: Any = self.datasets[number]
+            read = dataset.read_into(places, [slots[position] for position in positions])
+            samples.update(zip(positions, read))
+        return [samples[position] for position in sorted(samples)]
+
+    def _groups(self, indices: Sequence[int]) -> Iterator[tuple[int, list[int], list[int]]]:
+        """Each data set that is asked for: where in ``indices``, and for what of its own."""
+        wanted = np.asarray(indices, np.int64)
+        outside = np.flatnonzero((wanted < -len(self)) | (wanted >= len(self)))
+        if len(outside):
+            self.locate(int(wanted[outside[0]]))  # raises
+        wanted %= len(self)
+        numbers = np.searchsorted(self._starts, wanted, side="right") - 1
+        for number in np.unique(numbers).tolist():
+            positions = np.flatnonzero(numbers == number)
+            places = (wanted[positions] - self._starts[number]) % self._lengths[number]
+            yield number, positions.tolist(), places.tolist()
 
 
 def _check_shares(weights: Sequence[float] | None, temperature: float | None, count: int) -> None:

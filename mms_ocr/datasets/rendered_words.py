@@ -6,7 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.dataset import Compose
+from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mms_ocr.datasets.rendering import (
@@ -16,6 +18,14 @@ from mms_ocr.datasets.rendering import (
     RenderSettings,
     TextSource,
     WordRenderer,
+)
+from mms_ocr.datasets.word_batches import (
+    BatchLayout,
+    WordBatch,
+    finish_into,
+    fused_layout,
+    fused_transforms,
+    read_batch,
 )
 from mms_ocr.registry import DATASETS
 
@@ -119,6 +129,29 @@ class RenderedWordDataset(Dataset):
         if packed is None:
             raise RuntimeError(f"{self.image_name(index)}: the pipeline gave nothing for this word")
         return packed
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any] | WordBatch:
+        """The items at ``indices``; torch's loaders ask for a batch in this way."""
+        return read_batch(self, indices)
+
+    def batch_layout(self) -> BatchLayout | None:
+        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
+        own = (type(self).__getitem__, type(self).load)
+        if own != (RenderedWordDataset.__getitem__, RenderedWordDataset.load):
+            return None
+        return fused_layout(self.pipeline)
+
+    def read_into(
+        self, indices: Sequence[int], slots: Sequence[np.ndarray]
+    ) -> list[BaseDataElement]:
+        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
+        transforms = fused_transforms(self.pipeline)
+        if transforms is None:
+            raise TypeError(f"the pipeline does more than to resize and pack: {self.pipeline}")
+        samples: list[BaseDataElement] = []
+        for index, slot in zip(indices, slots):
+            samples += finish_into(self.load(index), slot, *transforms)
+        return samples
 
     def render(self, index: int) -> RenderedWord:
         """The word at ``index`` with all that is known of it."""

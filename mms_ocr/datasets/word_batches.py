@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, overload
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 import torch
-from mmengine.dataset import default_collate
+from mmengine.dataset import Compose, default_collate
 from mmengine.structures import BaseDataElement
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
-from mms_ocr.datasets.sources import ImageSource, RawImage
 from mms_ocr.datasets.transforms import PackWordImage, ResizeWordImage, resize_word_image
 from mms_ocr.registry import FUNCTIONS
 
-if TYPE_CHECKING:
-    from mms_ocr.datasets.word_images import WordImageDataset
-
-__all__ = ["WordBatch", "collate_words", "read_batch"]
+__all__ = [
+    "BatchLayout",
+    "BatchReadable",
+    "WordBatch",
+    "batch_layout_of",
+    "collate_words",
+    "finish_into",
+    "fused_layout",
+    "fused_transforms",
+    "read_batch",
+]
 
 
 class WordBatch(Sequence[dict[str, Any]]):
@@ -70,41 +77,102 @@ def collate_words(data_batch: Sequence) -> Any:
     )
 
 
-def read_batch(
-    dataset: WordImageDataset, indices: Sequence[int], resize: ResizeWordImage, pack: PackWordImage
-) -> WordBatch:
-    """Read a batch with the pixels, samples, counts and errors of reading it image by image.
+class BatchLayout(NamedTuple):
+    """What the items of a data set have in common that can be read into one array.
 
-    Each source is opened and checked once for the batch, and no image is copied after its resize:
-    ``inputs`` is a view of pixels that lie as OpenCV writes them, the channels last.
+    Attributes:
+        size: Height and width of every image.
+        has_samples: Whether something is packed beside each image.
+    """
+
+    size: tuple[int, int]
+    has_samples: bool
+
+
+class BatchReadable(Protocol):
+    """A data set of which batches can be read in one go."""
+
+    def batch_layout(self) -> BatchLayout | None:
+        """None where items have to be read one by one: other transforms, or ways of its own."""
+
+    def read_into(
+        self, indices: Sequence[int], slots: Sequence[np.ndarray]
+    ) -> list[BaseDataElement]:
+        """Read images into ``slots``, uint8 arrays ``(H, W, 3)`` of the layout's size.
+
+        Returns:
+            What is packed beside each image; an empty list where the layout has no samples.
+        """
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+def fused_transforms(pipeline: Compose) -> tuple[ResizeWordImage, PackWordImage] | None:
+    """The transforms of a pipeline that resizes and packs and does no more; None for others."""
+    resize_and_pack = pipeline.transforms
+    if [type(transform) for transform in resize_and_pack] == [ResizeWordImage, PackWordImage]:
+        return resize_and_pack[0], resize_and_pack[1]
+    return None
+
+
+def batch_layout_of(dataset: Any) -> BatchLayout | None:
+    """The layout of a data set of any kind; None where it has none."""
+    layout: BatchLayout | None = (
+        dataset.batch_layout() if hasattr(dataset, "batch_layout") else None
+    )
+    return layout
+
+
+def fused_layout(pipeline: Compose) -> BatchLayout | None:
+    """The layout of what a pipeline gives, if it resizes and packs and does no more."""
+    transforms = fused_transforms(pipeline)
+    if transforms is None:
+        return None
+    resize, pack = transforms
+    return BatchLayout(resize.size, bool(pack.meta_keys))
+
+
+def finish_into(
+    results: dict[str, Any], slot: np.ndarray, resize: ResizeWordImage, pack: PackWordImage
+) -> list[BaseDataElement]:
+    """Resize the image of ``results`` into ``slot`` and pack the rest, where there is any."""
+    resize_word_image(results["img"], resize.size, resize.interpolation, slot)
+    if not pack.meta_keys:
+        return []
+    return [pack.sample({**results, "img": slot, "img_shape": resize.size})]
+
+
+def read_batch(dataset: BatchReadable, indices: Sequence[int]) -> list[Any] | WordBatch:
+    """The items of a data set at ``indices``, in one go where its layout allows that.
+
+    The pixels, samples, counts and errors are those of reading image by image. Each source is
+    opened once for the batch, and no image is copied after its resize: ``inputs`` is a view of
+    pixels that lie as OpenCV writes them, the channels last. In a loader's worker they lie in
+    memory that the main process shares.
 
     Args:
         dataset: The data set.
-        indices: Of the images in it.
-        resize: The first of its two transforms.
-        pack: The second.
+        indices: Of the items.
 
     Raises:
         IndexError: An index is outside the data set.
         TooManyBrokenError: More than the accepted share of its images are broken.
         SourceChangedError: A source shrank, vanished or was rewritten.
     """
-    pixels = np.empty((len(indices), *resize.size, 3), np.uint8)
-    samples = []
-    readers: dict[ImageSource, Callable[[int], RawImage]] = {}
-    with ExitStack() as opened:
+    layout = dataset.batch_layout()
+    if layout is None:
+        return [dataset[index] for index in indices]
+    pixels = _empty(len(indices), *layout.size, 3)
+    samples = dataset.read_into(indices, list(pixels.numpy()))
+    return WordBatch(pixels.permute(0, 3, 1, 2), samples if layout.has_samples else None)
 
-        def load(index: int) -> dict[str, Any]:
-            source, place = dataset.locate(index)
-            read = readers.get(source)
-            if read is None:
-                read = readers[source] = opened.enter_context(source.reading(dataset.labelled))
-            return dataset.decode(index, read(place))
 
-        for index, slot in zip(indices, pixels):
-            results = dataset.first_usable(index, load)
-            resize_word_image(results["img"], resize.size, resize.interpolation, slot)
-            if pack.meta_keys:
-                samples.append(pack.sample({**results, "img": slot, "img_shape": resize.size}))
-    inputs = torch.from_numpy(pixels).permute(0, 3, 1, 2)
-    return WordBatch(inputs, samples if pack.meta_keys else None)
+def _empty(*shape: int) -> Tensor:
+    """An uint8 tensor, in shared memory if a loader's worker asks for it.
+
+    There torch would copy it to shared memory when it sends it to the main process.
+    """
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import numpy as np
 from mmengine.dataset import Compose
+from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mms_ocr.datasets.broken import BrokenCounter, TooManyBrokenError
 from mms_ocr.datasets.decoding import MAX_PIXELS, decode_image
 from mms_ocr.datasets.holdout import holdout_indices
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource, RawImage, open_source
-from mms_ocr.datasets.transforms import PackWordImage, ResizeWordImage
-from mms_ocr.datasets.word_batches import WordBatch, read_batch
+from mms_ocr.datasets.word_batches import (
+    BatchLayout,
+    WordBatch,
+    finish_into,
+    fused_layout,
+    fused_transforms,
+    read_batch,
+)
 from mms_ocr.registry import DATASETS
 
 __all__ = ["WordImageDataset"]
@@ -125,14 +133,37 @@ class WordImageDataset(Dataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any] | WordBatch:
         """The items at ``indices``; torch's loaders ask for a batch in this way."""
-        transforms = self.pipeline.transforms
-        kinds = [type(transform) for transform in transforms]
+        return read_batch(self, indices)
+
+    def batch_layout(self) -> BatchLayout | None:
+        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
         # A subclass may read in its own way.
         own = (type(self).__getitem__, type(self).load)
-        plain = own == (WordImageDataset.__getitem__, WordImageDataset.load)
-        if plain and kinds == [ResizeWordImage, PackWordImage]:
-            return read_batch(self, indices, *transforms)
-        return [self[index] for index in indices]
+        if own != (WordImageDataset.__getitem__, WordImageDataset.load):
+            return None
+        return fused_layout(self.pipeline)
+
+    def read_into(
+        self, indices: Sequence[int], slots: Sequence[np.ndarray]
+    ) -> list[BaseDataElement]:
+        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
+        transforms = fused_transforms(self.pipeline)
+        if transforms is None:
+            raise TypeError(f"the pipeline does more than to resize and pack: {self.pipeline}")
+        samples: list[BaseDataElement] = []
+        readers: dict[ImageSource, Callable[[int], RawImage]] = {}
+        with ExitStack() as opened:
+
+            def load(index: int) -> dict[str, Any]:
+                source, place = self.locate(index)
+                read = readers.get(source)
+                if read is None:
+                    read = readers[source] = opened.enter_context(source.reading(self.labelled))
+                return self.decode(index, read(place))
+
+            for index, slot in zip(indices, slots):
+                samples += finish_into(self.first_usable(index, load), slot, *transforms)
+        return samples
 
     def first_usable(self, index: int, make: Callable[[int], T | None]) -> T:
         """What is made of the image at ``index``, or of the first after it that is not broken.
@@ -144,7 +175,7 @@ class WordImageDataset(Dataset):
 
         Raises:
             IndexError: The index is outside the data set.
-            TooManyBrokenError: More than the accepted share of the images are broken, or all of them.
+            TooManyBrokenError: More than the accepted share of the images are broken, or all.
         """
         length = self._length
         if not -length <= index < length:
