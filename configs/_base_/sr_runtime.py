@@ -1,6 +1,13 @@
-# What every super-resolution run keeps: the best checkpoint by PSNR. Squared errors of values in [0, 1]
-# need a digit more in the log.
+# What every super-resolution run keeps: the best checkpoint by PSNR, and pictures. Squared errors of
+# values in [0, 1] need a digit more in the log.
 _base_ = "./runtime.py"
 
 default_hooks = dict(checkpoint=dict(save_best="PSNR", rule="greater"))
+custom_hooks = [
+    dict(
+        type="mms_ocr.ComparisonHook",
+        fields=dict(bicubic="bicubic_img", restored="pred_img", truth="gt_img"),
+        num_images=16,
+    )
+]
 log_processor = dict(num_digits=5)

@@ -1,0 +1,162 @@
+"""Enlarging and sharpening word images: the inferencer behind ``mms-ocr upscale``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from mms_ocr.apis.given_images import GivenImage, Report, given_images
+from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.datasets.transforms import resize_word_image
+from mms_ocr.models.weights import load_model, read_state_dict
+from mms_ocr.registry import MODELS
+
+__all__ = ["UpscaledWord", "WordUpscaler", "write_upscaled"]
+
+SCALE = 2
+_WIDTH_KEY = "backbone.patch_embed.projection.bias"
+_CONFIGS = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}  # by the width of the encoder
+
+
+@dataclass(frozen=True)
+class UpscaledWord:
+    """A word image and what the network made of it.
+
+    Attributes:
+        name: Where the image is from.
+        image: uint8 BGR ``(H, W, 3)``, as it was given.
+        network_image: uint8 BGR, as the network gives it: ``(32, 128, 3)`` whatever the shape of
+            the word.
+        shrunk: Whether the image is larger than what the network sees of it, 16 x 64, so that
+            detail of it was lost.
+    """
+
+    name: str
+    image: np.ndarray
+    network_image: np.ndarray
+    shrunk: bool
+
+    @property
+    def upscaled(self) -> np.ndarray:
+        """uint8 BGR ``(2 H, 2 W, 3)``: the network's image in the shape of the word."""
+        size = (SCALE * self.image.shape[0], SCALE * self.image.shape[1])
+        if self.network_image.shape[:2] == size:
+            return self.network_image
+        return resize_word_image(self.network_image, size)
+
+
+class WordUpscaler:
+    """Makes word images twice as large and sharp, of whatever size they are.
+
+    The network sees every word at 16 x 64 and gives it at 32 x 128; smaller words are enlarged to
+    that by bicubic interpolation, and larger ones shrunk.
+
+    Args:
+        weights: Checkpoint of a super-resolution run.
+        config: Its config: a path, the name of one that ships, or a Config. None takes
+            ``mms_vit_t_rendered`` or ``mms_vit_s_rendered``, whichever has the encoder's width.
+        device: Such as ``'cpu'`` or ``'cuda'``; None takes a GPU where there is one.
+        batch_size: Images that go through the model together.
+
+    Raises:
+        FileNotFoundError: The config or the checkpoint is missing.
+        ValueError: They do not fit each other, or the config is of no super-resolution.
+    """
+
+    def __init__(
+        self,
+        weights: str,
+        config: str | Config | None = None,
+        device: str | None = None,
+        batch_size: int = 64,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if config is None:
+            config = _config_of(weights)
+        cfg: Any = config
+        if not isinstance(config, Config):
+            cfg = Config.fromfile(find_config(config, "super_resolution"))
+        kind = (cfg.get("model") or {}).get("type")
+        if kind != "mms_ocr.TextSuperResolver":
+            raise ValueError(f"the config is of {kind}, and not of mms_ocr.TextSuperResolver")
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        model = MODELS.build(cfg.model)
+        load_model(model, weights)
+        self.model: Any = model.to(self.device).eval()
+        self.batch_size = batch_size
+        height, width = self.model.size
+        self._seen = (height // SCALE, width // SCALE)
+
+    def __call__(self, inputs: Any, report: Report | None = None) -> list[UpscaledWord]:
+        """Upscale all of the given images; see :meth:`iterate`."""
+        return list(self.iterate(inputs, report))
+
+    def iterate(self, inputs: Any, report: Report | None = None) -> Iterator[UpscaledWord]:
+        """Upscale images, batch by batch.
+
+        Args:
+            inputs: See :func:`~mms_ocr.apis.given_images.given_images`.
+            report: Is told of every image that cannot be used; without it, that is an error.
+
+        Raises:
+            FileNotFoundError: A path is missing, and there is no ``report``.
+            ValueError: An image cannot be used, likewise.
+        """
+        images = given_images(inputs, report)
+        while batch := list(islice(images, self.batch_size)):
+            yield from self._upscale(batch)
+
+    def _upscale(self, batch: Sequence[GivenImage]) -> Iterator[UpscaledWord]:
+        planes = np.stack([resize_word_image(given.image, self._seen) for given in batch])
+        inputs = torch.from_numpy(planes).permute(0, 3, 1, 2)
+        with torch.no_grad():
+            predicted = self.model.test_step(dict(inputs=inputs))
+        for given, sample in zip(batch, predicted):
+            rgb = (sample.pred_img * 255).round().byte().permute(1, 2, 0).numpy()
+            height, width = given.image.shape[:2]
+            yield UpscaledWord(
+                given.name,
+                given.image,
+                np.ascontiguousarray(rgb[:, :, ::-1]),
+                height > self._seen[0] or width > self._seen[1],
+            )
+
+
+def _config_of(weights: str) -> str:
+    bias = read_state_dict(weights).get(_WIDTH_KEY)
+    width = None if bias is None else len(bias)
+    if width not in _CONFIGS:
+        raise ValueError(
+            f"{weights} is of no super-resolution of a config that ships; give its config as well"
+        )
+    return _CONFIGS[width]
+
+
+def write_upscaled(word: UpscaledWord, folder: str, stem: str, size: str = "double") -> str:
+    """Write the upscaled word as PNG.
+
+    Args:
+        word: The word.
+        folder: Where to; it has to exist.
+        stem: Name of the file without its suffix.
+        size: ``'double'`` for twice the size of the given image, ``'network'`` for the network's.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: It could not be written.
+    """
+    path = f"{folder}/{stem}.png"
+    picture = word.upscaled if size == "double" else word.network_image
+    if not cv2.imwrite(path, picture):
+        raise OSError(f"{path} could not be written; is the disk full, or the folder read-only?")
+    return path
