@@ -15,7 +15,7 @@ from mms_ocr.registry import TRANSFORMS
 __all__ = ["PackWordCoverage", "PackWordMask", "mask_coverage"]
 
 # As in mms_ocr.models.pixel.segmentor, from which data sets import nothing.
-_STEPS, _IGNORED = 254, 255
+_STEPS, _IGNORED = 240, 255
 
 
 def mask_coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -29,7 +29,7 @@ def mask_coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         size: Height and width wanted.
 
     Returns:
-        uint8 ``(*size)``: 0 no text to 254 all of it, among what counts; 255 where less than half
+        uint8 ``(*size)``: 0 no text to 240 all of it, among what counts; 255 where less than half
         of the pixel counts.
     """
     text = _resize((mask == 1).astype(np.float32), size)

@@ -15,8 +15,9 @@ from mms_ocr.registry import MODELS
 
 __all__ = ["COVERAGE_STEPS", "IGNORED", "TextSegmentor", "label_coverage", "resize_logits"]
 
-#: ``gt_coverage`` counts the share of text in a pixel in so many steps.
-COVERAGE_STEPS = 254
+#: ``gt_coverage`` counts the share of text in a pixel in so many steps; halves, thirds, quarters,
+#: fifths, sixths, eighths and sixteenths are exact.
+COVERAGE_STEPS = 240
 #: Label, and coverage, of pixels that do not count.
 IGNORED = 255
 DEFAULT_LOSSES = (dict(type="mms_ocr.MaskCrossEntropy"), dict(type="mms_ocr.MaskDice"))
@@ -133,7 +134,7 @@ class TextSegmentor(BaseModel):
             inputs: Normalised images, ``(N, 3, H, W)``.
             data_samples: Samples with ``gt_sem_seg`` of any size; for use without ``gt_coverage``.
             gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
-                to 254 all, 255 not counted; what mms_ocr.PackWordCoverage gives.
+                to 240 all, 255 not counted; what mms_ocr.PackWordCoverage gives.
 
         Raises:
             ValueError: There is no truth, or ``gt_coverage`` is of another size than the logits.
