@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -281,6 +282,8 @@ def mmocr_inferencer(
     from mmocr.apis import TextRecInferencer
 
     cfg = inferencer_config(recognizer_config(config, weights))
-    inferencer = TextRecInferencer(model=cfg, device=device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Checkpoint is not loaded")  # it is, below
+        inferencer = TextRecInferencer(model=cfg, device=device)
     load_model(inferencer.model, os.fspath(weights))
     return inferencer

@@ -1,0 +1,171 @@
+"""WordReader against the model itself, and MMOCR's inferencer with our configs."""
+
+import importlib
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+
+from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.registry import DATASETS
+
+
+@pytest.fixture
+def reading(tiny_recognizer):
+    return importlib.import_module("mms_ocr.apis.reading")
+
+
+@pytest.fixture
+def reader(reading, tiny_recognizer):
+    return reading.WordReader(*tiny_recognizer, device="cpu")
+
+
+def test_words_and_confidences_are_those_of_the_test_set(
+    reader, tiny_recognizer, word_images, label_words
+):
+    """As the model reads them through the data set of its config, whatever the batch size."""
+    paths = word_images(5)
+    labels = label_words(paths, ["x"] * 5, "all")
+    cfg = Config.fromfile(tiny_recognizer[0])
+    dataset = DATASETS.build(
+        dict(
+            type="mms_ocr.WordImageDataset",
+            path=labels,
+            labelled=True,
+            pipeline=cfg.test_dataloader.dataset.pipeline,
+        )
+    )
+    with torch.no_grad():
+        expected = reader.model.test_step(pseudo_collate([dataset[i] for i in range(5)]))
+    texts = [sample.pred_text.item for sample in expected]
+    assert len(set(texts)) > 2, "the random recognizer reads every image alike"
+    for batch_size in (1, 2, 64):
+        found = reader(paths, batch_size)
+        assert [one.name for one in found] == paths
+        assert [one.text for one in found] == texts
+        for one, sample in zip(found, expected):
+            assert one.confidence == pytest.approx(sample.pred_text.confidence, rel=1e-3)
+    arrays = [cv2.imread(path) for path in paths]
+    assert [one.text for one in reader(arrays)] == texts
+    encoded = reader([open(paths[3], "rb").read()])  # noqa: SIM115
+    assert (encoded[0].name, encoded[0].text) == ("image 1", texts[3])
+    assert reader(paths[2]).text == texts[2]
+
+
+def test_grey_arrays_are_read_as_grey_colours(reader, word_images):
+    grey = cv2.imread(word_images(1)[0], cv2.IMREAD_GRAYSCALE)
+    assert reader(grey).text == reader(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)).text
+
+
+def test_broken_images_leave_the_others_alone(reader, word_images, tmp_path):
+    paths = word_images(3)
+    (tmp_path / "images" / "1.png").write_bytes(b"no image")
+    texts = [one.text for one in reader.stream([*paths, "missing.png", np.zeros((4, 4, 2))], 2)]
+    assert texts[1] is texts[3] is texts[4] is None
+    assert [texts[0], texts[2]] == [one.text for one in reader([paths[0], paths[2]])]
+    errors = [one.error for one in reader.stream([paths[1], "missing.png", np.zeros((4, 4, 2))])]
+    assert errors[0] == "not an image of a known format"
+    assert errors[1] == "No such file or directory"
+    assert "an array of shape (4, 4, 2)" in errors[2]
+    with pytest.raises(ValueError, match=r"1\.png: not an image of a known format"):
+        reader(paths)
+    with pytest.raises(ValueError, match="batch_size is at least 1"):
+        list(reader.stream(paths, 0))
+
+
+def test_mmocr_s_inferencer_reads_the_same(reading, reader, tiny_recognizer, word_images):
+    from mmocr.apis import TextRecInferencer
+
+    paths = word_images(3)
+    expected = [one.text for one in reader(paths)]
+    inferencer = reading.mmocr_inferencer(*tiny_recognizer, device="cpu")
+    found = inferencer([*paths, cv2.imread(paths[0])], batch_size=2, progress_bar=False)
+    assert [one["text"] for one in found["predictions"]] == [*expected, expected[0]]
+    cfg = reading.inferencer_config(tiny_recognizer[0])
+    by_itself = TextRecInferencer(model=cfg, weights=tiny_recognizer[1], device="cpu")
+    found = by_itself(paths[1], progress_bar=False, return_vis=True)
+    assert found["predictions"][0]["text"] == expected[1]
+    assert found["visualization"][0].shape[1] >= 60
+
+
+def test_mmocr_s_own_configs_have_a_pipeline_for_reading(reading):
+    cfg = Config(
+        dict(
+            test_dataloader=dict(
+                dataset=dict(
+                    pipeline=[
+                        dict(type="LoadImageFromFile"),
+                        dict(type="Resize", scale=(100, 32)),
+                        dict(type="LoadOCRAnnotations", with_text=True),
+                        dict(type="PackTextRecogInputs"),
+                    ]
+                )
+            )
+        )
+    )
+    kinds = [one["type"] for one in reading.inference_pipeline(cfg)]
+    assert kinds == ["Resize", "mmocr.PackTextRecogInputs"]
+    cfg.test_dataloader.dataset.pipeline.pop()
+    with pytest.raises(ValueError, match="does not end in"):
+        reading.inference_pipeline(cfg)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (print, ("a checkpoint was run",))
+
+
+def test_nothing_in_a_checkpoint_is_run(reading, tiny_recognizer, tmp_path, capsys):
+    config, weights = tiny_recognizer
+    state = torch.load(weights, weights_only=True)["state_dict"]
+    path = tmp_path / "w.pth"
+    torch.save(dict(state_dict=state, meta=dict(cfg=Bomb())), path)
+    with pytest.raises(ValueError, match="was refused: it carries the object"):
+        reading.WordReader(config, path)
+    # A config stored as text is Python: it is not run either, only the run's name is used.
+    meta = dict(cfg="print('a checkpoint was run')", experiment_name="x_20260101_000000")
+    torch.save(dict(state_dict=state, meta=meta), path)
+    with pytest.raises(ValueError, match="trained with 'x', which does not ship"):
+        reading.WordReader(None, path)
+    assert reading.WordReader(config, path, "cpu").device.type == "cpu"
+    assert "was run" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["mms_vit_t_ar_words", "../etc/passwd", "", None, 3])
+def test_the_config_is_found_by_the_name_of_the_run(reading, tmp_path, name):
+    path = tmp_path / "w.pth"
+    run = f"{name}_20260101_123456" if isinstance(name, str) else name
+    torch.save(dict(state_dict={}, meta=dict(experiment_name=run)), path)
+    if name == "mms_vit_t_ar_words":
+        cfg = reading.recognizer_config(None, path)
+        assert cfg.filename == str(find_config(name))
+    else:
+        with pytest.raises(ValueError, match=r"the config of .*w\.pth is needed"):
+            reading.recognizer_config(None, path)
+
+
+def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, repository, tmp_path):
+    config, weights = tiny_recognizer
+    with pytest.raises(FileNotFoundError, match="no config 'nothing': give a file, or one of"):
+        reading.WordReader("nothing", weights)
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        reading.WordReader(config, tmp_path / "none.pth")
+    with pytest.raises(ValueError, match="no recognizer is described here"):
+        reading.WordReader(repository / "configs" / "mms" / "pretrain_vit_t.py", weights)
+    with pytest.raises(ValueError, match="does not fit"):
+        reading.WordReader("mms_vit_t_ar_words", weights, "cpu")
+    with pytest.raises(ValueError, match="device"):
+        reading.WordReader(config, weights, "abacus")
+    with pytest.raises(ValueError, match="torch finds"):
+        reading.WordReader(config, weights, "cuda:99")
+
+
+def test_configs_are_found_by_name(repository):
+    folder = repository / "configs" / "recognition"
+    expected = folder / "mms_vit_s_ar_words.py"
+    for name in ("mms_vit_s_ar_words", "recognition/mms_vit_s_ar_words.py", str(expected)):
+        assert find_config(name) == expected
+    assert find_config("common", "recognition/benchmarks") == folder / "benchmarks" / "common.py"
