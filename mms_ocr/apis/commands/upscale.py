@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"; {len(broken):,} could not be used" if broken else "")
     if shrunk:
         print(
-            f"{shrunk:,} of them are larger than the 16 x 64 pixels that the network sees, and lost "
-            "detail"
+            f"{shrunk:,} of them are larger than the 16 x 64 pixels that the network sees, and "
+            "lost detail"
         )
     return 1 if broken else 0

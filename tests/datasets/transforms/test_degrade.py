@@ -1,0 +1,127 @@
+"""Degradation: each of its steps by itself, and what it depends on."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mms_ocr.datasets.transforms import Degradation, DegradeWord, degrade_word, resize_word_image
+
+NOTHING = dict(blur=(0, 0), kernels=("area",), noise=(0, 0), jpeg=0)
+
+
+@pytest.fixture
+def word():
+    """A gradient with strokes, uint8 ``(32, 128, 3)``."""
+    image = np.tile(np.linspace(90, 200, 128)[None, :, None], (32, 1, 3))
+    image[8:24, 20:24] = 10
+    image[14:18, 60:90, 1] = 250
+    return image.astype(np.uint8)
+
+
+def degraded(image, seed=0, scale=2, **settings):
+    rng = np.random.default_rng(seed)
+    return degrade_word(image, rng, scale, Degradation(**{**NOTHING, **settings}))
+
+
+def test_with_all_off_it_is_the_mean_of_the_pixels(word):
+    blocks = word.reshape(16, 2, 64, 2, 3).astype(float).mean(axis=(1, 3))
+    difference = degraded(word).astype(float) - blocks
+    assert np.abs(difference).max() <= 0.5
+    assert degraded(word, kernels=("bilinear",)).tolist() == degraded(word).tolist()
+    assert np.array_equal(degraded(word, scale=1), word)
+
+
+def test_each_step_is_opencv_s(word):
+    bicubic = cv2.resize(word, (64, 16), interpolation=cv2.INTER_CUBIC)
+    assert np.array_equal(degraded(word, kernels=("bicubic",)), bicubic)
+    blurred = cv2.GaussianBlur(word, (0, 0), 1.5)
+    expected = cv2.resize(blurred, (64, 16), interpolation=cv2.INTER_AREA)
+    assert np.array_equal(degraded(word, blur=(1.5, 1.5)), expected)
+    plain = degraded(word)
+    _, data = cv2.imencode(".jpg", plain, [cv2.IMWRITE_JPEG_QUALITY, 40])
+    compressed = degraded(word, jpeg=1, jpeg_quality=(40, 40))
+    assert np.array_equal(compressed, cv2.imdecode(data, cv2.IMREAD_COLOR))
+    assert not np.array_equal(compressed, plain)
+
+
+def test_noise_has_the_strength_that_was_asked_for():
+    grey = np.full((256, 512, 3), 128, np.uint8)
+    values = degraded(grey, noise=(0.04, 0.04)).astype(float) - 128
+    assert values.std() == pytest.approx(255 * 0.04, rel=0.03)
+    assert abs(values.mean()) < 0.1
+    correlation = np.corrcoef(values[:, :, 0].ravel(), values[:, :, 1].ravel())[0, 1]
+    assert abs(correlation) < 0.02  # every channel has its own
+
+
+def test_strengths_fill_their_range(word):
+    grey = np.full((32, 128, 3), 128, np.uint8)
+    sigmas = [degraded(grey, seed, noise=(0.02, 0.1)).std() / 255 for seed in range(60)]
+    assert 0.018 < min(sigmas) < 0.03
+    assert 0.09 < max(sigmas) < 0.105
+    kernels = ("area", "bicubic")
+    each = {degraded(word, kernels=(kernel,)).tobytes() for kernel in kernels}
+    assert {degraded(word, seed, kernels=kernels).tobytes() for seed in range(20)} == each
+    compressed = [np.array_equal(degraded(word, s, jpeg=0.7), degraded(word)) for s in range(60)]
+    assert 10 <= sum(compressed) <= 27  # 18 of 60 on average are not compressed
+
+
+def test_a_setting_changes_what_it_names_only(word):
+    strong = degraded(word, 5, noise=(0.05, 0.05), blur=(0, 1))
+    compressed = degraded(word, 5, noise=(0.05, 0.05), blur=(0, 1), jpeg=1, jpeg_quality=(95, 95))
+    assert np.abs(strong.astype(int) - compressed).mean() < 20  # the same noise and blur
+
+
+def results(word, index=0):
+    return dict(img=word, sample_idx=index, img_path="word.png", ori_shape=word.shape[:2])
+
+
+def test_a_pair_is_made_of_one_image(word):
+    tall = cv2.resize(word, (100, 64))
+    made = DegradeWord(size=(32, 128), seed=0, **NOTHING).transform(results(tall))
+    sharp = resize_word_image(tall, (32, 128))
+    assert np.array_equal(made["gt"], sharp)
+    assert np.array_equal(made["img"], degraded(sharp))
+    assert made["img_shape"] == (16, 64)
+    assert made["ori_shape"] == (64, 100)
+
+
+def test_with_a_seed_it_goes_by_the_index_alone(word):
+    one, same, other = (DegradeWord(seed=seed) for seed in (3, 3, 4))
+    first = one.transform(results(word, 7))["img"]
+    one.transform(results(word, 8))
+    np.random.seed(99)
+    assert np.array_equal(same.transform(results(word, 7))["img"], first)
+    assert not np.array_equal(one.transform(results(word, 8))["img"], first)
+    assert not np.array_equal(other.transform(results(word, 7))["img"], first)
+
+
+def test_without_one_it_is_another_every_time_and_follows_numpy_s_seed(word):
+    transform = DegradeWord()
+    np.random.seed(1)
+    first, second = (transform.transform(results(word))["img"] for _ in range(2))
+    assert not np.array_equal(first, second)
+    np.random.seed(1)
+    assert np.array_equal(transform.transform(results(word))["img"], first)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(size=(32, 127)), r"scale 2 does not divide the size \(32, 127\)"),
+        (dict(scale=0), "scale 0 does not divide"),
+        (dict(blur=(2, 1)), r"blur of the degradation is \(2, 1\)"),
+        (dict(noise=(0, 3)), r"noise of the degradation is \(0, 3\)"),
+        (dict(jpeg_quality=(0, 50)), r"jpeg_quality of the degradation is \(0, 50\)"),
+        (dict(jpeg=1.5), "jpeg of the degradation is a probability, got 1.5"),
+        (dict(kernels=("lanczos",)), "kernels of the degradation are some of area"),
+        (dict(kernels=()), "kernels of the degradation are some of area"),
+    ],
+)
+def test_wrong_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        DegradeWord(**settings)
+
+
+def test_a_seed_needs_an_index(word):
+    with pytest.raises(ValueError, match="goes by sample_idx"):
+        DegradeWord(seed=0).transform(dict(img=word))

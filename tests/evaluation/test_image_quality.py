@@ -1,0 +1,83 @@
+"""PSNR and SSIM against hand-computed cases, scikit-image and slow sums over windows."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from mms_ocr.evaluation.image_quality import psnr, squared_error, ssim, ssim_zero_padded
+
+
+@pytest.fixture
+def pair():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(2, 3, 14, 20, generator=generator)
+    noise = 0.1 * torch.randn(truth.shape, generator=generator)
+    return (truth + noise).clamp(0, 1), truth
+
+
+def slow_ssim(predicted, truth, padded):
+    """Window by window, as Wang et al. write it; ``(C, H, W)``."""
+    places = np.arange(-5, 6)
+    window = np.exp(-(places[:, None] ** 2 + places**2) / (2 * 1.5**2))
+    window /= window.sum()
+    images = [image.double().numpy() for image in (predicted, truth)]
+    if padded:
+        images = [np.pad(image, ((0, 0), (5, 5), (5, 5))) for image in images]
+    values = []
+    for one, other in zip(*images):
+        for y in range(one.shape[0] - 10):
+            for x in range(one.shape[1] - 10):
+                a, b = one[y : y + 11, x : x + 11], other[y : y + 11, x : x + 11]
+                mean_a, mean_b = (window * a).sum(), (window * b).sum()
+                var_a = (window * (a - mean_a) ** 2).sum()
+                var_b = (window * (b - mean_b) ** 2).sum()
+                cov = (window * (a - mean_a) * (b - mean_b)).sum()
+                values.append(
+                    (2 * mean_a * mean_b + 0.01**2)
+                    * (2 * cov + 0.03**2)
+                    / ((mean_a**2 + mean_b**2 + 0.01**2) * (var_a + var_b + 0.03**2))
+                )
+    return np.mean(values)
+
+
+def test_both_kinds_of_ssim_are_the_slow_ones(pair):
+    for predicted, truth in zip(*pair):
+        assert ssim(predicted, truth) == pytest.approx(slow_ssim(predicted, truth, False), abs=1e-9)
+    slow = [slow_ssim(predicted, truth, True) for predicted, truth in zip(*pair)]
+    assert ssim_zero_padded(*pair).tolist() == pytest.approx(slow, abs=1e-9)
+
+
+def test_the_border_makes_a_difference_and_equality_none(pair):
+    predicted, truth = pair[0][0], pair[1][0]
+    assert abs(ssim(predicted, truth) - float(ssim_zero_padded(*pair)[0])) > 1e-3
+    assert ssim(truth, truth) == pytest.approx(1)
+    assert float(ssim_zero_padded(truth[None], truth[None])) == pytest.approx(1)
+
+
+def test_ssim_needs_room_for_its_window():
+    with pytest.raises(ValueError, match=r"11 x 11 pixels and more, got \(10, 20\)"):
+        ssim(torch.zeros(3, 10, 20), torch.zeros(3, 10, 20))
+
+
+def test_psnr_is_scikit_image_s(pair):
+    for predicted, truth, error in zip(*pair, squared_error(*pair).tolist()):
+        expected = peak_signal_noise_ratio(
+            truth.double().numpy(), predicted.double().numpy(), data_range=1
+        )
+        assert psnr(error) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("error", "decibels"), [(1.0, 0.0), (0.01, 20.0), (0.5, 10 * math.log10(2)), (0.0, 100.0)]
+)
+def test_psnr_by_hand(error, decibels):
+    assert psnr(error) == pytest.approx(decibels)
+
+
+def test_psnr_has_a_limit():
+    assert psnr(1e-12) == 100
+    assert psnr(1e-12, most=200) == pytest.approx(120)
+    assert psnr(0.0, most=60) == 60
