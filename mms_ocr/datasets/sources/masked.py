@@ -92,6 +92,11 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> M
         )
     if path.endswith((".jsonl", ".json")):
         return _open_lines(path, data_root)
+    if os.path.isfile(os.path.join(path, "split.json")):
+        raise ValueError(
+            f"{path!r} is TextSeg as it is released: read it with mms_ocr.TextSegDataset, or "
+            "convert it with mms-ocr convert"
+        )
     for names in _FOLDERS:
         found = [os.path.isdir(os.path.join(path, name)) for name in names]
         if all(found):
@@ -101,11 +106,6 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> M
             raise ValueError(f"{path!r} has a folder {there!r} and none {missing!r} beside it")
     if os.path.isfile(path) or os.path.isfile(os.path.join(path, "data.mdb")):
         return _open_lmdb(path)
-    if os.path.isfile(os.path.join(path, "split.json")):
-        raise ValueError(
-            f"{path!r} is TextSeg as it is released: read it with mms_ocr.TextSegDataset, or "
-            "convert it with mms-ocr convert"
-        )
     raise ValueError(
         f"folder {path!r} holds no images with masks: neither the folders 'image' and 'mask' nor "
         "an LMDB (data.mdb)"

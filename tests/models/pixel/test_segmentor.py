@@ -163,7 +163,7 @@ def test_settings_that_cannot_be(settings, message):
 def test_truth_that_is_missing_or_of_another_size():
     model = tiny()
     inputs = torch.randn(2, 3, 16, 32)
-    with pytest.raises(ValueError, match="end the pipeline with .*PackWordCoverage"):
+    with pytest.raises(ValueError, match=r"end the pipeline with .*PackWordCoverage"):
         model.loss(inputs, [BaseDataElement(), BaseDataElement()])
     with pytest.raises(ValueError, match=r"set size=\(32, 64\) on mms_ocr.PackWordCoverage"):
         model.loss(inputs, gt_coverage=torch.zeros(2, 1, 16, 32, dtype=torch.uint8))
