@@ -124,7 +124,7 @@ def test_mask_and_image_move_together(seed):
 
 def test_what_comes_in_from_outside_does_not_count():
     mask = np.ones((20, 20), np.uint8)
-    moved = UNIT_CORNERS + (0.25, 0)
+    moved = np.add(UNIT_CORNERS, (0.25, 0))
     warped = warp_mask(mask, moved)
     assert (warped[:, :5] == 255).all()
     assert (warped[:, 5:] == 1).all()

@@ -1,0 +1,83 @@
+"""Draw what a segmentation or super-resolution model predicts: input | prediction | truth.
+
+The images are the first of the config's test set; which of a sample's fields are drawn is what the
+config's ComparisonHook says.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cv2
+import torch
+from mmengine.config import Config, DictAction
+from torch.utils.data import DataLoader, Subset
+
+from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.launching import set_data
+from mms_ocr.datasets import collate_words
+from mms_ocr.engine.hooks.comparison_hook import comparison_rows
+from mms_ocr.models.weights import load_model
+from mms_ocr.registry import DATASETS, MODELS
+from mms_ocr.visualization import comparison_sheet
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="segmentation or super-resolution config")
+    parser.add_argument("checkpoint", help="checkpoint of a run of that config")
+    parser.add_argument("--data", nargs="+", metavar="PATH", help="other words, with their truth")
+    parser.add_argument("--out", default="comparison.png", help="picture to write")
+    parser.add_argument("--num", type=int, default=16, help="images to draw (default: %(default)s)")
+    parser.add_argument(
+        "--panel", type=int, nargs=2, default=(64, 256), metavar=("HEIGHT", "WIDTH"),
+        help="size at which each picture is drawn (64 256)"
+    )  # fmt: skip
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
+    parser.add_argument("--traceback", action="store_true")
+    return parser.parse_args()
+
+
+def drawn_fields(cfg: Config) -> dict[str, str]:
+    """Column name → field of a sample.
+
+    Raises:
+        ValueError: The config has no ComparisonHook.
+    """
+    for hook in cfg.get("custom_hooks") or []:
+        if hook.type == "mms_ocr.ComparisonHook":
+            return dict(hook.fields)
+    raise ValueError(
+        f"{cfg.filename} has no mms_ocr.ComparisonHook, which says what is drawn; give a config of "
+        "segmentation or super-resolution"
+    )
+
+
+def compare(args: argparse.Namespace) -> None:
+    if args.num < 1:
+        raise ValueError(f"--num must be at least 1, got {args.num}")
+    cfg = Config.fromfile(args.config)
+    if args.data:
+        set_data(cfg, args.data)
+    cfg.merge_from_dict(args.cfg_options or {})
+    fields = drawn_fields(cfg)
+    model = MODELS.build(cfg.model).to(args.device).eval()
+    load_model(model, args.checkpoint)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    chosen = Subset(dataset, range(min(args.num, len(dataset))))
+    rows = []
+    for batch in DataLoader(chosen, batch_size=64, collate_fn=collate_words):
+        rows += comparison_rows(batch["inputs"], model.test_step(batch), fields)
+    sheet = comparison_sheet(rows, ["input", *fields], tuple(args.panel))
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(args.out, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        raise OSError(f"{args.out} could not be written")
+    print(f"{args.out}: {len(rows)} images")
+
+
+if __name__ == "__main__":
+    options = parse_args()
+    sys.exit(
+        run_command("compare_pixels.py", lambda: compare(options), traceback=options.traceback)
+    )
