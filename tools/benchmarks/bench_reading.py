@@ -3,9 +3,9 @@
 The same images come out of the data set in batches, fetched and collated as torch's loader does it
 for training, on one side, and go through bare ``cv2.imdecode`` and ``cv2.resize`` (bicubic) on the
 other, taking turns in one process. Prints both and their ratio: for given images, or for noise of
-three sizes. ``--profile`` adds validation's batches, which know their indices, and what the stages
-take when images are read one by one, as for pipelines with other transforms; ``--workers`` adds how
-far loader processes scale.
+three sizes. ``--profile`` adds validation's batches, which know their indices, mixed data sets, and
+what the stages take when images are read one by one, as for pipelines with other transforms;
+``--workers`` adds how far loader processes scale, and how far the processor time of all allows it.
 
     python tools/benchmarks/bench_reading.py --images ../shared/data/iiit5k/train.jsonl --profile
 """
@@ -18,17 +18,19 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import lmdb
 import numpy as np
 import torch
 from mmengine.dataset import default_collate
-from torch.utils.data import DataLoader, _DatasetKind
+from torch.utils.data import DataLoader, Dataset, _DatasetKind
 
 from mms_ocr.datasets import (
     EndlessSampler,
+    MixedDataset,
     WordImageDataset,
     collate_words,
     decode_image,
@@ -86,7 +88,12 @@ def words(path: str, **pack: Any) -> WordImageDataset:
     return WordImageDataset(path, [resize, dict(type="mms_ocr.PackWordImage", **pack)])
 
 
-def fetch(dataset: WordImageDataset) -> Callable:
+def mixed(path: str) -> MixedDataset:
+    """The data set of an LMDB twice; indices of the first are indices of the mix."""
+    return MixedDataset([words(path, meta_keys=()), words(path, meta_keys=())])
+
+
+def fetch(dataset: Dataset) -> Callable:
     """Batches as torch's loader has them: what it calls for a list of indices."""
     loader = DataLoader(dataset, batch_size=2, collate_fn=collate_words)
     return _DatasetKind.create_fetcher(
@@ -99,12 +106,18 @@ def stages(path: str, images: list[bytes]) -> dict[str, Callable]:
     dataset = words(path)
     source = dataset.sources[0]
     resize, pack = dataset.pipeline.transforms
+    one_by_one = mixed(path)
+    mix = fetch(one_by_one)
     return {
         _BARE: lambda batch: bare([images[i] for i in batch]),
         _SAME: lambda batch: same_resize([images[i] for i in batch]),
         _LEAST: lambda batch: least(dataset, batch),
         _WHOLE: fetch(words(path, meta_keys=())),
         "for validation": fetch(words(path, meta_keys=("sample_idx",))),
+        "mixed of two": lambda batch: mix([place + len(images) * (place % 2) for place in batch]),
+        "mixed, one by one": lambda batch: collate_words(
+            [one_by_one[place + len(images) * (place % 2)] for place in batch]
+        ),
         "one by one: LMDB": lambda batch: [source.read(i) is None for i in batch],
         "+ decode": lambda batch: [dataset.load(i) is None for i in batch],
         "+ resize": lambda batch: [resize(dataset.load(i)) is None for i in batch],
@@ -147,8 +160,16 @@ def best_times(runs: dict[str, Callable], batches: list[list[int]], repeats: int
     return {name: values.sum() / sum(map(len, batches)) * 1e6 for name, values in best.items()}
 
 
-def loader_speed(dataset: WordImageDataset, workers: int, batch_size: int) -> float:
-    """Images per second that a loader delivers, its start left out."""
+class LoaderSpeed(NamedTuple):
+    """Images per second by the clock; microseconds of processor time for each image."""
+
+    speed: float
+    main: float
+    workers: float
+
+
+def loader_speed(dataset: WordImageDataset, workers: int, batch_size: int) -> LoaderSpeed:
+    """What a loader delivers, and what its processes spend on it, its start left out."""
     loader = DataLoader(
         dataset,
         batch_size,
@@ -159,11 +180,45 @@ def loader_speed(dataset: WordImageDataset, workers: int, batch_size: int) -> fl
     batches = iter(loader)
     for _ in range(2 * workers + 1):
         next(batches)
-    count = max(20, 20_000 // batch_size)
-    start = time.perf_counter()
+    count = max(20, 40_000 // batch_size)
+    images = count * batch_size
+    processes = [worker.pid for worker in batches._workers]
+    worked = sum(map(processor_time, processes))
+    start, main = time.perf_counter(), time.process_time()
     for _ in range(count):
         next(batches)
-    return count * batch_size / (time.perf_counter() - start)
+    seconds, main = time.perf_counter() - start, time.process_time() - main
+    worked = sum(map(processor_time, processes)) - worked
+    batches._shutdown_workers()
+    return LoaderSpeed(images / seconds, 1e6 * main / images, 1e6 * worked / images)
+
+
+def processor_time(process: int) -> float:
+    """Seconds that another process has spent, as Linux counts them: to a hundredth."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def scaling(dataset: WordImageDataset, workers: int, batch_size: int, repeats: int) -> None:
+    """Print how much faster several workers are than one, the best of the repeats of each."""
+    runs = {number: [] for number in (1, workers)}
+    for _ in range(repeats):
+        for number, made in runs.items():
+            made.append(loader_speed(dataset, number, batch_size))
+    best = {number: max(made) for number, made in runs.items()}
+    for number, found in best.items():
+        print(
+            f"    loader, {number} workers: {found.speed:,.0f}/s; processor time of an image: "
+            f"{found.workers:.1f} us in workers, {found.main:.1f} us in the main process"
+        )
+    cores = len(os.sched_getaffinity(0))
+    one, many = best[1], best[workers]
+    needed = max(many.workers / workers, (many.workers + many.main) / cores)
+    print(
+        f"    {many.speed / one.speed:.2f} x by the clock; by processor time {cores} cores allow "
+        f"{one.workers / needed:.2f} x, and with one more for the main process "
+        f"{one.workers * workers / many.workers:.2f} x"
+    )
 
 
 def measure(name: str, images: list[bytes], args: argparse.Namespace) -> None:
@@ -188,9 +243,7 @@ def measure(name: str, images: list[bytes], args: argparse.Namespace) -> None:
             for stage, microseconds in times.items():
                 print(f"    {stage:24} {microseconds:7.1f} us")
         if args.workers:
-            dataset = words(path, meta_keys=())
-            one, many = (loader_speed(dataset, n, size) for n in (1, args.workers))
-            print(f"    loader: 1 worker {one:,.0f}/s, {args.workers} workers {many / one:.2f} x")
+            scaling(words(path, meta_keys=()), args.workers, size, args.repeats)
 
 
 def main() -> None:

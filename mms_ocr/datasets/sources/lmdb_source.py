@@ -54,7 +54,8 @@ class _OpenFile:
     def check(self) -> None:
         """Raise SourceChangedError if the file shrank, or was deleted, replaced or written to.
 
-        Asked before every read: it takes a microsecond, as long as nothing has changed.
+        Asked before a read, or before those of a batch: it takes a microsecond, as long as nothing
+        has changed.
         """
         status = os.fstat(self._descriptor)
         if (
@@ -77,6 +78,15 @@ class _OpenFile:
                 f"LMDB {self.file!r} was written to while it was in use; {PUT_BACK}"
             )
         self._modified = status.st_mtime_ns  # only its time was changed
+
+    def check_size(self) -> None:
+        """Raise SourceChangedError if the file shrank, and look at nothing else.
+
+        Asked before every read within a batch: what is asked, the end of the file, is the cheapest
+        of all, a quarter of a microsecond.
+        """
+        if os.lseek(self._descriptor, 0, os.SEEK_END) < self._needed:
+            self.check()
 
     def _read_stamp(self) -> bytes:
         page = self.environment.stat()["psize"]
@@ -176,14 +186,14 @@ class LmdbSource(ImageSource):
 
     @contextmanager
     def reading(self, labelled: bool = False) -> Iterator[Callable[[int], RawImage]]:
-        """See :meth:`ImageSource.reading`: one transaction for all."""
+        """See :meth:`ImageSource.reading`: one transaction, one full check for all."""
         opened = self._opened()
         opened.check()
         transaction = opened.environment.begin()
 
         def read(index: int) -> RawImage:
             nonlocal transaction
-            opened.check()
+            opened.check_size()
             try:
                 return self._read(transaction, index, labelled)
             except lmdb.Error as error:
