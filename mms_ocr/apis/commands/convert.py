@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mms_ocr.datasets.conversion import Records
 
+_LEVELS = {
+    "binary": "0 is background, all else text (--masks textseg if not so)",
+    "textseg": "the levels are TextSeg's (--masks binary if not so)",
+}
 HELP = "convert word images between folder, JSON lines, LMDB, TextSeg and TextZoom"
 
 
@@ -31,6 +35,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of TextSeg (train val)"
     )  # fmt: skip
     parser.add_argument(
+        "--to-textseg", metavar="SPLIT", choices=("train", "val", "test"),
+        help="make OUT a folder as TextSeg is released, with every word an image of this split; IN "
+        "has to have masks and labels"
+    )  # fmt: skip
+    parser.add_argument(
+        "--masks", choices=("binary", "textseg"),
+        help="with --to-textseg, what levels the masks of IN have: 0 and any other for text, or 0, "
+        "100, 200 and 255 as TextSeg's; found out by itself where not given"
+    )  # fmt: skip
+    parser.add_argument(
         "--max-broken", type=float, default=0.01, metavar="SHARE",
         help="share of broken images that are left out without an error (0.01)"
     )  # fmt: skip
@@ -40,10 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert what was asked for."""
     from mms_ocr.apis.progress import progress_bar
-    from mms_ocr.datasets.conversion import convert_records
+    from mms_ocr.datasets.conversion import MasksAsTextSeg, convert_records
 
+    if args.masks and not args.to_textseg:
+        raise ValueError("--masks goes with --to-textseg; other layouts keep masks as they are")
     records = _open(args)
-    result = convert_records(records, args.out, args.max_broken, progress_bar)
+    if args.to_textseg:
+        records = MasksAsTextSeg(records, args.masks)
+        print(f"masks of {args.source}: {_LEVELS[records.levels]}")
+    result = convert_records(records, args.out, args.max_broken, progress_bar, args.to_textseg)
     print(f"{args.out}: {result.written:,} words of {args.source}, all read back and equal")
     if result.broken:
         print(f"left out {len(result.broken):,} broken ones; the last: {result.broken[-1]}")
@@ -64,5 +83,5 @@ def _open(args: argparse.Namespace) -> Records:
     if layout == "textseg":
         return TextSegRecords(args.source, args.split)
     if layout == "textzoom":
-        return PairRecords(args.source)
+        return PairRecords(args.source, args.data_root)
     return WordRecords(args.source, args.data_root)

@@ -5,11 +5,14 @@ import os
 from mms_ocr.datasets.conversion.converting import Conversion, convert_records
 from mms_ocr.datasets.conversion.records import PairRecords, Record, Records, Selection, WordRecords
 from mms_ocr.datasets.conversion.textseg import TextSegRecords
+from mms_ocr.datasets.conversion.textseg_writer import MASK_LEVELS, MasksAsTextSeg
 from mms_ocr.datasets.sources import JsonlSource, LmdbSource
 
 __all__ = [
     "LAYOUTS",
+    "MASK_LEVELS",
     "Conversion",
+    "MasksAsTextSeg",
     "PairRecords",
     "Record",
     "Records",
@@ -28,6 +31,8 @@ def guess_layout(path: str) -> str:
     """Which of :data:`LAYOUTS` the data at ``path`` have."""
     if os.path.isfile(os.path.join(path, "split.json")):
         return "textseg"
+    if all(os.path.isdir(os.path.join(path, name)) for name in ("hr", "lr")):
+        return "textzoom"
     if os.path.isfile(os.path.join(path, "data.mdb")):
         try:
             LmdbSource(path, image_key="image_hr-%09d")

@@ -33,18 +33,22 @@ def convert_records(
     path: str,
     max_broken: float = 0.01,
     progress: Progress = silent,
+    textseg_split: str | None = None,
 ) -> Conversion:
     """Write words as an LMDB (``path`` ends in ``.lmdb``) or a folder with ``labels.jsonl``.
 
-    The bytes of the images are kept as they are. Broken images are left out. The new set gets its
-    name when all of it was read back and equals the source, read a second time; what a stopped
-    conversion has written is gone on with.
+    Or, with ``textseg_split``, as a folder as TextSeg is released. The bytes of the images are kept
+    as they are. Broken images are left out. The new set gets its name when all of it was read back
+    and equals the source, read a second time; what a stopped conversion has written is gone on
+    with.
 
     Args:
         records: What to write.
         path: What the new set is called.
         max_broken: Share of broken images from which on nothing is written.
         progress: Shows how far it is.
+        textseg_split: ``'train'``, ``'val'`` or ``'test'`` asks for TextSeg's layout, with all
+            words in that split; the words are then :class:`MasksAsTextSeg`.
 
     Raises:
         FileExistsError: Something is at ``path``.
@@ -52,7 +56,10 @@ def convert_records(
             another source.
         OSError: The disk is full, or what was read back differs.
     """
-    with open_writer(path, records.describe()) as writer:
+    plan = records.describe()
+    if textseg_split is not None:
+        plan.update(layout="textseg", split=textseg_split)
+    with open_writer(path, plan) as writer:
         _write(records, writer, progress)
         result = _verify(records, writer, progress)
         if len(result.broken) > max_broken * len(records):

@@ -12,6 +12,7 @@ import numpy as np
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.sources import BrokenImageError, LmdbSource, open_source
 from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.pairs import open_pairs
 
 __all__ = ["PairRecords", "Record", "Records", "Selection", "WordRecords"]
 
@@ -101,8 +102,10 @@ class PairRecords(Records):
     """Pairs of a high and a low resolution, as TextZoom has them.
 
     Args:
-        path: An LMDB with keys ``image_hr-%09d``, ``image_lr-%09d`` and ``label-%09d``, or JSON
-            lines with fields ``image_hr``, ``image_lr`` and ``text``.
+        path: An LMDB with keys ``image_hr-%09d``, ``image_lr-%09d`` and ``label-%09d``, JSON lines
+            with fields ``image_hr``, ``image_lr`` and ``text``, or a folder with the folders ``hr``
+            and ``lr``; see :func:`mms_ocr.datasets.sources.pairs.open_pairs`.
+        data_root: For JSON lines, the folder that file names are relative to.
 
     Raises:
         FileNotFoundError: Nothing is at ``path``.
@@ -111,9 +114,10 @@ class PairRecords(Records):
 
     kinds = ("image_hr", "image_lr")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, data_root: str | None = None) -> None:
         self.path = path
-        self._high, self._low = (self._open(kind) for kind in self.kinds)
+        pairs = open_pairs(path, data_root)
+        self._high, self._low = pairs.high, pairs.low
         self._labelled = True
         try:
             self._high.check_labels()
@@ -132,11 +136,6 @@ class PairRecords(Records):
             "image_lr": _checked(low.data, low.name),
         }
         return Record(images, high.text)
-
-    def _open(self, kind: str) -> LmdbSource | JsonlSource:
-        if os.path.isfile(self.path) and self.path.endswith((".jsonl", ".json")):
-            return JsonlSource(self.path, field=kind)
-        return LmdbSource(self.path, image_key=kind + "-%09d")
 
 
 class Selection(Records):

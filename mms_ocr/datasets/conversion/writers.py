@@ -26,7 +26,7 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["FolderWriter", "LmdbWriter", "RecordWriter", "open_writer"]
+__all__ = ["FolderWriter", "LmdbWriter", "RecordWriter", "open_writer", "write_whole"]
 
 _PLAN = "convert.json"
 _LOCK = "convert.lock"
@@ -111,7 +111,7 @@ class RecordWriter(ABC):
                 )
         else:
             with self._disk_errors():
-                _write_whole(there, self._plan)
+                write_whole(there, self._plan)
 
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -231,7 +231,7 @@ class FolderWriter(RecordWriter):
         self._lines.write(b"".join(lines))
         self._lines.flush()
         size = self._lines.tell()
-        _write_whole(self.part / _PROGRESS, [read, self.written + len(records), size])
+        write_whole(self.part / _PROGRESS, [read, self.written + len(records), size])
 
     def read_back(self, index: int) -> Record:
         """See :meth:`RecordWriter.read_back`; meant to be asked in order."""
@@ -253,19 +253,25 @@ class FolderWriter(RecordWriter):
 
 
 def open_writer(path: str, plan: dict[str, Any]) -> RecordWriter:
-    """An LMDB where the name ends in ``.lmdb``, else a folder.
+    """An LMDB where the name ends in ``.lmdb``, else a folder, which ``plan['layout']`` may name.
 
     Raises:
-        ValueError: The name is that of a single file.
+        ValueError: The name is that of a single file, or of an LMDB where a folder is asked for.
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".lmdb":
+        if plan.get("layout") == "textseg":
+            raise ValueError(f"{path!r} is an LMDB, and TextSeg's layout a folder: name a folder")
         return LmdbWriter(path, plan)
     if suffix in (".jsonl", ".json", ".mdb"):
         raise ValueError(
             f"{path!r} is no place to write to: give NAME.lmdb, or a folder, which gets the images "
             "and labels.jsonl"
         )
+    if plan.get("layout") == "textseg":
+        from mms_ocr.datasets.conversion.textseg_writer import TextSegWriter
+
+        return TextSegWriter(path, plan)
     return FolderWriter(path, plan)
 
 
@@ -280,7 +286,8 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _write_whole(path: Path, content: Any) -> None:
+def write_whole(path: Path, content: Any) -> None:
+    """Write JSON that is there whole or not at all."""
     written = path.with_suffix(".new")
     written.write_text(json.dumps(content))
     os.replace(written, path)

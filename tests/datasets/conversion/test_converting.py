@@ -37,6 +37,11 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(converting, "_CHUNK_WORDS", 2)
 
 
+def entries_of(path: Path) -> dict[str, bytes]:
+    with lmdb.open(str(path), readonly=True, lock=False) as file, file.begin() as transaction:
+        return {bytes(key).decode(): bytes(value) for key, value in transaction.cursor()}
+
+
 def contents(records) -> list:
     return [records.read(index) for index in range(len(records))]
 
@@ -64,10 +69,7 @@ def test_there_and_back(make_source, tmp_path, kind, outs, labels):
 def test_an_lmdb_has_the_keys_of_the_field_and_no_others(make_source, tmp_path):
     source = WordRecords(str(make_source("jsonl", IMAGES[:2], LABELS[:2])))
     convert_records(source, str(tmp_path / "out.lmdb"))
-    path = str(tmp_path / "out.lmdb")
-    with lmdb.open(path, readonly=True, lock=False) as file, file.begin() as transaction:
-        entries = {bytes(key): bytes(value) for key, value in transaction.cursor()}
-    assert entries == {k.encode(): v for k, v in lmdb_entries(IMAGES[:2], LABELS[:2]).items()}
+    assert entries_of(tmp_path / "out.lmdb") == lmdb_entries(IMAGES[:2], LABELS[:2])
 
 
 def test_masks_and_pairs_keep_their_kinds(tmp_path):
@@ -91,6 +93,20 @@ def test_masks_and_pairs_keep_their_kinds(tmp_path):
         assert contents(opener(back)) == contents(source)
     # The high resolutions alone serve as word images, as every reader of JSON lines finds them.
     assert open_source(str(tmp_path / "textzoom" / "labels.jsonl")).read(4).data == IMAGES[4]
+
+
+def test_pairs_in_two_folders(tmp_path):
+    for folder, images in (("hr", IMAGES[:4]), ("lr", IMAGES[4:8])):
+        for number, image in enumerate(images):
+            file = tmp_path / "pairs" / folder / f"{number}{'.jpg' if number % 2 else '.png'}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(image)
+    path = str(tmp_path / "pairs")
+    assert guess_layout(path) == "textzoom"
+    convert_records(PairRecords(path), str(tmp_path / "out.lmdb"))
+    expected = {f"image_hr-{number:09d}": image for number, image in enumerate(IMAGES[:4], 1)}
+    expected |= {f"image_lr-{number:09d}": image for number, image in enumerate(IMAGES[4:8], 1)}
+    assert entries_of(tmp_path / "out.lmdb") == {**expected, "num-samples": b"4"}
 
 
 def test_broken_images_are_left_out_and_told(make_source, tmp_path):
