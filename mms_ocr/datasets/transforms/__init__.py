@@ -6,10 +6,16 @@ from mms_ocr.datasets.transforms.resize import ResizeWordImage, resize_word_imag
 from mms_ocr.datasets.transforms.skip_long_labels import SkipLongLabels
 from mms_ocr.datasets.transforms.warp_word import WarpWord, warp_word
 from mms_ocr.datasets.transforms.warp_word_mask import WarpWordMask, warp_mask
-from mms_ocr.datasets.transforms.word_mask import PackWordCoverage, PackWordMask, mask_coverage
+from mms_ocr.datasets.transforms.word_mask import (
+    AsSegMap,
+    PackWordCoverage,
+    PackWordMask,
+    mask_coverage,
+)
 from mms_ocr.datasets.transforms.word_pair import PackWordPair, ResizeWordPair
 
 __all__ = [
+    "AsSegMap",
     "Degradation",
     "DegradeWord",
     "PackWordCoverage",

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement, PixelData
 
 from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["PackWordCoverage", "PackWordMask", "mask_coverage"]
+__all__ = ["AsSegMap", "PackWordCoverage", "PackWordMask", "mask_coverage"]
 
 # As in mms_ocr.models.pixel.segmentor, from which data sets import nothing.
 _STEPS, _IGNORED = 240, 255
@@ -117,6 +118,28 @@ class PackWordCoverage(PackWordImage):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, meta_keys={self.meta_keys})"
+
+
+@TRANSFORMS.register_module()
+class AsSegMap(BaseTransform):
+    """Hand ``mask`` on under the name that MMSegmentation's transforms look for.
+
+    Sets ``gt_seg_map``, and ``seg_fields``, after which they resize it with the image. The labels
+    are those of MMSegmentation already: 0 and 1 are classes, and 255 is ignored.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Add the fields.
+
+        Raises:
+            ValueError: There is no mask.
+        """
+        results["gt_seg_map"] = _mask_of(results)
+        results["seg_fields"] = ["gt_seg_map"]
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
 def _mask_of(results: dict) -> np.ndarray:
