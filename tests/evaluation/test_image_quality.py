@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from skimage.metrics import peak_signal_noise_ratio
 
 from mms_ocr.evaluation.image_quality import psnr, squared_error, ssim, ssim_zero_padded
+
+peak_signal_noise_ratio = pytest.importorskip("skimage.metrics").peak_signal_noise_ratio
 
 
 @pytest.fixture

@@ -4,9 +4,12 @@ import pytest
 import torch
 from mmengine.structures import LabelData
 
+from mms_ocr.registry import METRICS
+
+pytest.importorskip("mmocr")
+
 from mms_ocr.evaluation import restored_words
 from mms_ocr.evaluation.restored_words import RestoredWordAccuracy, read_words
-from mms_ocr.registry import METRICS
 
 WORDS = {0: "Dark", 64: "grey", 255: "light!"}
 

@@ -4,7 +4,8 @@ Every variant trains the same model at the same budget, on rendered words and on
 real ones, degraded anew every time; the encoder starts from random weights or from a checkpoint.
 The last weights are measured on the tenth of the real words that was held out, degraded once and
 for all: PSNR and SSIM against bicubic interpolation, and word accuracy of a given recognizer on the
-enlarged input (LR), the restored (SR) and the true image (HR). The sheet shows all of them.
+enlarged input (LR), the restored (SR) and the true image (HR). One sheet of pictures shows real
+words and another rendered ones that were not trained on.
 
 Runs that are there already are not repeated.
 
@@ -84,16 +85,7 @@ def study_config(args: argparse.Namespace, encoder: str | None) -> Config:
     )
     share = cfg.share
     real = dict(words, holdout=dict(share=share, part="train"), pipeline=cfg.train_pipeline)
-    rendered = dict(
-        type="mms_ocr.RenderedWordDataset",
-        num_samples=1_000_000,
-        seed=args.seed,
-        settings=cfg.sharp,
-        fonts=args.fonts and [str(Path(folder).resolve()) for folder in args.fonts],
-        words=args.lexicon and str(Path(args.lexicon).resolve()),
-        case="mixed",
-        pipeline=cfg.train_pipeline,
-    )
+    rendered = rendered_words(args, cfg, 1_000_000, args.seed, cfg.train_pipeline)
     cfg.train_dataloader.dataset = (
         dict(
             type="mms_ocr.MixedDataset",
@@ -121,11 +113,12 @@ def study_config(args: argparse.Namespace, encoder: str | None) -> Config:
 
 
 def train(name: str, cfg: Config, args: argparse.Namespace) -> tuple[Path, float]:
-    """Train a variant; its last checkpoint, and the seconds that it took (0 if it was there)."""
+    """Train a variant; its last checkpoint, and the seconds that it took."""
     folder = Path(args.work_dir, name.replace(" ", "_")).resolve()
     checkpoint = folder / f"iter_{args.iterations}.pth"
-    if checkpoint.exists():
-        return checkpoint, 0.0
+    clock = folder / "seconds.txt"
+    if checkpoint.exists() and clock.exists():
+        return checkpoint, float(clock.read_text())
     folder.mkdir(parents=True, exist_ok=True)
     cfg.dump(str(folder / "study.py"))
     start = time.time()
@@ -146,20 +139,35 @@ def train(name: str, cfg: Config, args: argparse.Namespace) -> tuple[Path, float
         raise ValueError(
             f"training of the {name} failed ({folder / 'output.txt'}): {''.join(last)}"
         )
-    return checkpoint, time.time() - start
+    clock.write_text(str(time.time() - start))
+    return checkpoint, float(clock.read_text())
 
 
-def restore(cfg: Config, checkpoint: Path) -> list[BaseDataElement]:
-    """What a checkpoint makes of the held-out words."""
+def restore(cfg: Config, checkpoint: Path, dataset: dict) -> list[BaseDataElement]:
+    """What a checkpoint makes of the words of a data set."""
     model = MODELS.build(cfg.model)
     load_model(model, str(checkpoint))
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     loader = DataLoader(
-        DATASETS.build(cfg.val_dataloader.dataset),
-        batch_size=64,
-        collate_fn=FUNCTIONS.get("default_collate"),
+        DATASETS.build(dataset), batch_size=64, collate_fn=FUNCTIONS.get("default_collate")
     )
     return [sample for batch in loader for sample in model.val_step(batch)]
+
+
+def rendered_words(
+    args: argparse.Namespace, cfg: Config, count: int, seed: int, pipeline: Any
+) -> dict:
+    """Rendered words as they are trained on, photographed without faults."""
+    return dict(
+        type="mms_ocr.RenderedWordDataset",
+        num_samples=count,
+        seed=seed,
+        settings=cfg.sharp,
+        fonts=args.fonts and [str(Path(folder).resolve()) for folder in args.fonts],
+        words=args.lexicon and str(Path(args.lexicon).resolve()),
+        case="mixed",
+        pipeline=pipeline,
+    )
 
 
 def measure(metric: Any, samples: list[BaseDataElement]) -> dict[str, float]:
@@ -220,11 +228,13 @@ def study(args: argparse.Namespace) -> None:
         config, weights = args.recognizer
         recognizer = dict(config=config, weights=weights)
         reader = METRICS.build(dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer))
-    restored, seconds, read = {}, {}, {}
+    restored, rendered, seconds, read = {}, {}, {}, {}
     for name, encoder in variants.items():
         cfg = study_config(args, encoder)
         checkpoint, seconds[name] = train(name, cfg, args)
-        restored[name] = restore(cfg, checkpoint)
+        restored[name] = restore(cfg, checkpoint, cfg.val_dataloader.dataset)
+        unseen = rendered_words(args, cfg, args.pictures, args.seed + 1, cfg.val_pipeline)
+        rendered[name] = restore(cfg, checkpoint, unseen)
         read[name] = measure(reader, restored[name]) if reader else {}
         print(f"{name}: {seconds[name]:.0f} s", flush=True)
     samples = next(iter(restored.values()))
@@ -249,9 +259,10 @@ def study(args: argparse.Namespace) -> None:
         cells = [name, peak, gain(restored[name]), *others, accuracy(read[name], "SR")]
         print(f"| {' | '.join(cells)} | {seconds[name]:.0f} |")
     print(f"| truth (HR) | | | | | | {accuracy(numbers, 'HR')} | |")
-    sheet = Path(args.work_dir, "restored.png")
-    draw(restored, args.pictures, sheet)
-    print(f"\npictures: {sheet}")
+    for what, samples_of in (("real", restored), ("rendered", rendered)):
+        sheet = Path(args.work_dir, f"{what}_words.png")
+        draw(samples_of, args.pictures, sheet)
+        print(f"pictures of {what} words: {sheet}")
 
 
 def main() -> None:

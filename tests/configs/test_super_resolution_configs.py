@@ -1,0 +1,219 @@
+"""Configs of super-resolution: every one builds, and a run goes from training to testing."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import default_collate
+
+from mms_ocr.apis import testing, training
+from mms_ocr.registry import DATASETS, METRICS, MODELS
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "super_resolution"
+NAMES = sorted(path.name for path in CONFIGS.glob("*.py"))
+SIZES = {"t": ("tiny", 192), "s": ("small", 384)}
+TINY = """_base_ = ["{base}"]
+model = dict(
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=24, num_layers=1, num_heads=3, feedforward_channels=48)
+    ),
+    decoder=dict(decoder_embed_dim=24, decoder_depth=1),
+)
+loader = dict(batch_size=4, num_workers=0, persistent_workers=False)
+train_dataloader = loader
+val_dataloader = loader
+test_dataloader = loader
+"""
+NUMBERS = ["PSNR", "PSNR_batch", "SSIM", "SSIM_batch"]
+
+
+def word_picture(rng):
+    image = np.full((24, 90, 3), rng.integers(100, 256), np.uint8)
+    cv2.putText(image, "word", (6, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (20, 60, 20), 2)
+    return image
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Folders of words, and of pairs of them."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for part in ("words", "pairs/hr", "pairs/lr"):
+        (folder / part).mkdir(parents=True)
+    for index in range(20):
+        image = word_picture(rng)
+        cv2.imwrite(str(folder / "words" / f"{index}.png"), image)
+        cv2.imwrite(str(folder / "pairs/hr" / f"{index}.png"), image)
+        small = cv2.resize(image, (45, 12), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(folder / "pairs/lr" / f"{index}.png"), small)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Writes a config like one that ships, with a model that takes no time."""
+    folder = tmp_path_factory.mktemp("configs")
+
+    def write(name):
+        path = folder / name
+        path.write_text(TINY.format(base=CONFIGS / name))
+        return str(path)
+
+    return write
+
+
+def test_there_is_a_config_of_every_size_for_every_kind_of_data():
+    kinds = ("pairs", "rendered", "textzoom", "words")
+    assert sorted(f"mms_vit_{size}_{kind}.py" for size in SIZES for kind in kinds) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_says_what_its_name_says(name):
+    cfg = Config.fromfile(CONFIGS / name)
+    arch, width = SIZES[name.split("_")[2]]
+    assert cfg.model.backbone.arch == arch
+    assert cfg.model.decoder.decoder_embed_dim == width
+    train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    if "rendered" in name:
+        assert train.type == val.type == "mms_ocr.RenderedWordDataset"
+        assert train.seed != val.seed
+    else:
+        assert train.path == val.path
+        assert (train.holdout.part, val.holdout.part) == ("train", "val")
+        assert train.holdout.share == val.holdout.share
+    if "textzoom" in name:
+        assert cfg.test_dataloader.dataset.subsets == ["easy", "medium", "hard"]
+        assert not set(cfg.test_dataloader.dataset.path) & set(train.path)
+    else:
+        assert cfg.test_dataloader == cfg.val_dataloader
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_its_model_builds_and_starts_from_bicubic(size):
+    cfg = Config.fromfile(CONFIGS / f"mms_vit_{size}_rendered.py")
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    image = torch.randint(0, 256, (1, 3, 16, 64), dtype=torch.uint8)
+    (sample,) = model.eval().test_step(dict(inputs=image))
+    assert sample.pred_img.shape == (3, 32, 128)
+    assert torch.equal(sample.pred_img, sample.bicubic_img)
+
+
+def test_rendered_words_are_sharp_in_truth_and_degraded_the_same_way_in_validation():
+    cfg = Config.fromfile(CONFIGS / "mms_vit_t_rendered.py")
+    train, val = (DATASETS.build(cfg[f"{part}_dataloader"].dataset) for part in ("train", "val"))
+    first, again, other = val[3], val[3], train[3]
+    assert first["inputs"].shape == (3, 16, 64)
+    assert first["gt_img"].shape == (3, 32, 128)
+    assert torch.equal(first["inputs"], again["inputs"])
+    assert not torch.equal(first["gt_img"], other["gt_img"])
+    np.random.seed(0)
+    spoilt = [train[3] for _ in range(2)]
+    assert torch.equal(spoilt[0]["gt_img"], spoilt[1]["gt_img"])
+    assert not torch.equal(spoilt[0]["inputs"], spoilt[1]["inputs"])
+    assert first["data_samples"].text
+
+
+def logged(folder):
+    lines = []
+    for path in sorted(folder.rglob("vis_data/scalars.json")):
+        lines += [json.loads(line) for line in path.read_text().splitlines()]
+    return lines
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny, pictures):
+    folder = tmp_path_factory.mktemp("run")
+    options = ["--data", str(pictures / "words"), "--work-dir", str(folder), "--iterations", "20"]
+    options += ["--cfg-options", "optim_wrapper.optimizer.lr=0.01", "train_cfg.val_interval=20"]
+    assert training.main([tiny("mms_vit_t_words.py"), *options]) == 0
+    return folder
+
+
+def test_a_run_leaves_numbers_a_checkpoint_and_pictures(run):
+    assert (run / "iter_20.pth").is_file()
+    assert list(run.glob("best_PSNR_iter_20.pth"))
+    (line,) = [line for line in logged(run) if "PSNR" in line]
+    for number in NUMBERS:
+        assert np.isfinite(line[number])
+        assert np.isfinite(line[f"bicubic/{number}"])
+    assert line["PSNR"] > line["bicubic/PSNR"]
+    (picture,) = run.glob("*/pictures/*.png")
+    assert cv2.imread(str(picture)) is not None
+    assert all(0 < line["loss_pixel"] < 0.1 for line in logged(run) if "loss_pixel" in line)
+
+
+def test_testing_gives_the_numbers_of_the_validation(run, tiny, pictures, tmp_path):
+    options = ["--data", str(pictures / "words"), "--work-dir", str(tmp_path)]
+    arguments = [tiny("mms_vit_t_words.py"), str(run / "iter_20.pth"), *options]
+    assert testing.main(arguments) == 0
+    (path,) = tmp_path.glob("*/*.json")
+    tested = json.loads(path.read_text())
+    (validated,) = [line for line in logged(run) if "PSNR" in line]
+    for number in NUMBERS:
+        assert tested[number] == pytest.approx(validated[number], abs=1e-4)
+
+
+def test_a_run_goes_on(run, tiny, pictures):
+    options = ["--data", str(pictures / "words"), "--work-dir", str(run), "--iterations", "21"]
+    assert training.main([tiny("mms_vit_t_words.py"), *options, "--resume"]) == 0
+    assert (run / "iter_21.pth").is_file()
+
+
+def test_pairs_of_your_own_are_one_option(tiny, pictures, tmp_path):
+    options = ["--data", str(pictures / "pairs"), "--work-dir", str(tmp_path), "--iterations", "1"]
+    assert training.main([tiny("mms_vit_t_pairs.py"), *options]) == 0
+    assert any("PSNR" in line for line in logged(tmp_path))
+
+
+def test_subsets_of_textzoom_are_told_apart(pictures):
+    cfg = Config.fromfile(CONFIGS / "mms_vit_t_textzoom.py")
+    dataset = dict(cfg.test_dataloader.dataset, path=[str(pictures / "pairs")] * 3, labelled=False)
+    data = DATASETS.build(dataset)
+    model = MODELS.build(cfg.model).eval()
+    metrics = [METRICS.build(metric) for metric in cfg.test_evaluator[:1]]
+    chosen = [data[index] for index in (0, 20, 40)]
+    samples = [sample.to_dict() for sample in model.test_step(default_collate(chosen))]
+    metrics[0].process(None, samples)
+    numbers = metrics[0].evaluate(3)
+    assert {f"{subset}/PSNR" for subset in ("easy", "medium", "hard")} < set(numbers)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mms_vit_t_words.py", ["--data", "/no/such/words"], "/no/such/words"),
+        ("mms_vit_t_pairs.py", ["--data", "/no/such/pairs"], "no pairs of images at"),
+        ("mms_vit_t_textzoom.py", [], "no pairs of images at 'data/TextZoom/train1'"),
+        ("mms_vit_t_rendered.py", ["--data", "words"], "reads no files"),
+        (
+            "mms_vit_t_rendered.py",
+            ["--cfg-options", "model.criterion=L3"],
+            "criterion must be 'L1' or 'L2', got 'L3'",
+        ),
+    ],
+)
+def test_bad_input_is_one_line(tiny, tmp_path, capfd, name, options, message):
+    status = training.main([tiny(name), "--work-dir", str(tmp_path), *options])
+    assert status == 2
+    written = capfd.readouterr().err.strip().splitlines()
+    (complaint,) = [line for line in written if line.startswith("train.py: ")]
+    assert message in complaint
+    assert not any("Traceback" in line for line in written)
+
+
+def test_an_empty_set_and_exchanged_pairs_are_one_line(tiny, pictures, tmp_path, capfd):
+    exchanged = tmp_path / "exchanged"
+    exchanged.mkdir()
+    (exchanged / "hr").symlink_to(pictures / "pairs" / "lr")
+    (exchanged / "lr").symlink_to(pictures / "pairs" / "hr")
+    (tmp_path / "empty").mkdir()
+    for data, message in ((exchanged, "are the two exchanged?"), (tmp_path / "empty", "no pairs")):
+        options = ["--data", str(data), "--work-dir", str(tmp_path / "run")]
+        assert training.main([tiny("mms_vit_t_pairs.py"), *options]) == 2
+        written = capfd.readouterr().err.strip().splitlines()
+        (complaint,) = [line for line in written if line.startswith("train.py: ")]
+        assert message in complaint
