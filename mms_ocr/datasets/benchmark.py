@@ -17,7 +17,7 @@ from mms_ocr.registry import DATASETS
 __all__ = ["BenchmarkDataset", "BenchmarkSet", "find_labelled_set"]
 
 # Where the words of a set called NAME may lie below the root: an LMDB (a folder with data.mdb in
-# it), or JSON lines beside or within a folder of its name.
+# it) or JSON lines; else JSON lines within a folder of its name, as sets are released.
 _SUFFIXES = (".lmdb", ".jsonl")
 _WITHIN = ("annotation.jsonl", "labels.jsonl", "test.jsonl")
 _TRIED = 10  # images of a set of which one has to be readable
@@ -110,8 +110,9 @@ def find_labelled_set(path: str) -> str:
     """The file or folder in which the words of a set lie.
 
     Args:
-        path: An LMDB or annotation file; or the same without ``.lmdb`` or ``.jsonl``; or a folder
-            with ``annotation.jsonl``, ``labels.jsonl`` or ``test.jsonl`` in it.
+        path: An LMDB or annotation file; or the same without ``.lmdb`` or ``.jsonl``; or, where
+            none of these is there, a folder with ``annotation.jsonl``, ``labels.jsonl`` or
+            ``test.jsonl`` in it.
 
     Raises:
         FileNotFoundError: There is none.
@@ -120,7 +121,7 @@ def find_labelled_set(path: str) -> str:
     found = [path + suffix for suffix in _SUFFIXES if os.path.exists(path + suffix)]
     if os.path.isfile(path) or os.path.isfile(os.path.join(path, "data.mdb")):
         found.insert(0, path)
-    elif os.path.isdir(path):
+    if not found:
         inside = [os.path.join(path, name) for name in _WITHIN]
         found += [name for name in inside if os.path.isfile(name)]
     if not found:

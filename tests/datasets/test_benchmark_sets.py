@@ -102,6 +102,8 @@ def test_a_set_is_found_by_what_it_is_stored_as(root):
     write_jsonl(root / "A.jsonl", images(0, 1), ["a"])
     with pytest.raises(ValueError, match=r"which is the test set: .*A\.lmdb or .*A\.jsonl"):
         find_labelled_set(str(root / "A"))
+    write_jsonl(root / "C.jsonl", images(0, 1), ["a"])
+    assert find_labelled_set(str(root / "C")) == str(root / "C.jsonl"), "converted comes first"
     (root / "E").mkdir()
     with pytest.raises(FileNotFoundError, match="no test set at"):
         find_labelled_set(str(root / "E"))

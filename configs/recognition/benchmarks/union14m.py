@@ -4,7 +4,7 @@ _base_ = "../../_base_/datasets/rec_benchmark.py"
 
 test_dataloader = dict(
     dataset=dict(
-        root="data/Union14M-L/Union14M-Benchmarks",
+        root="data/union14m_l/Union14M-Benchmarks",
         sets=dict(
             curve=dict(title="Curve", path="curve", images=2426),
             multi_oriented=dict(title="Multi-Oriented", path="multi_oriented", images=1369),

@@ -213,7 +213,8 @@ class _Scanner:
                     raise ValueError(f"{self._path} is no JSON: {error.msg} in {seen}") from error
                 continue
             # A number at the end of what was read may go on.
-            if end < len(self._buffer) or not self._fill():
+            is_whole = end < len(self._buffer) and self._buffer[end] not in ".eE"
+            if is_whole or not self._fill():
                 self._place = end
                 return value
 

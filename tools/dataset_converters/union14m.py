@@ -1,0 +1,80 @@
+"""Union14M-L and Union14M-Benchmark, as released, to JSON lines within the same folder.
+
+    python tools/dataset_converters/union14m.py data/union14m_l
+
+writes ``train.jsonl`` (easy, medium, normal, hard and challenging, one after the other),
+``val.jsonl``, and ``Union14M-Benchmarks/NAME.jsonl`` for every set of the benchmark. What is there
+already is left as it is; a stopped run goes on.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mms_ocr.apis.cli import main as mms_ocr
+from mms_ocr.apis.errors import run_command
+
+DIFFICULTIES = ("easy", "medium", "normal", "hard", "challenging")
+PARTS = ("train", "val", "benchmark")
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="the unpacked folder, with train_annos in it")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--difficulties", nargs="+", choices=DIFFICULTIES, default=DIFFICULTIES)
+    parser.add_argument(
+        "labels_options", nargs=argparse.REMAINDER, metavar="-- OPTIONS",
+        help="after --: options of `mms-ocr labels`, such as -- --skip-images"
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def annotation(folder: Path, name: str) -> Path:
+    """The annotation file of this name; MMOCR 1's, or else 0.x's lines."""
+    found = sorted(folder.glob(f"mmocr*1*/{name}.json")) or sorted(
+        folder.glob(f"mmocr*/{name}.jsonl")
+    )
+    if not found:
+        raise FileNotFoundError(
+            f"no mmocr1.0/{name}.json in {folder}: give the folder of Union14M-L as unpacked"
+        )
+    return found[0]
+
+
+def jobs(args: argparse.Namespace) -> list[tuple[list[Path], Path, Path]]:
+    """Annotation files, the file to write, and the folder that names are relative to."""
+    found = []
+    annotations = args.root / "train_annos"
+    if "train" in args.parts:
+        files = [annotation(annotations, f"train_{name}") for name in args.difficulties]
+        found.append((files, args.root / "train.jsonl", args.root))
+    if "val" in args.parts:
+        found.append(([annotation(annotations, "val_annos")], args.root / "val.jsonl", args.root))
+    if "benchmark" in args.parts:
+        benchmarks = args.root / "Union14M-Benchmarks"
+        sets = sorted(benchmarks.glob("*/annotation.json"))
+        if not sets:
+            raise FileNotFoundError(f"no NAME/annotation.json in {benchmarks}")
+        for file in sets:
+            out = benchmarks / f"{file.parent.name.replace('artsitic', 'artistic')}.jsonl"
+            found.append(([file], out, None))
+    return found
+
+
+def convert(args: argparse.Namespace) -> int:
+    options = [option for option in args.labels_options if option != "--"]
+    for files, out, root in jobs(args):
+        if out.exists():
+            print(f"{out} is there already")
+            continue
+        command = ["labels", *map(str, files), "--out", str(out), *options]
+        status = mms_ocr([*command, *([] if root is None else ["--data-root", str(root)])])
+        if status:
+            return status
+    return 0
+
+
+if __name__ == "__main__":
+    arguments = parse_args()
+    sys.exit(run_command("union14m.py", lambda: convert(arguments), traceback=False))
