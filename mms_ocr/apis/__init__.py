@@ -1,15 +1,36 @@
-"""The ``mms-ocr`` command, the tools' programs, and reading as a Python call.
+"""The ``mms-ocr`` command, the tools' programs, and reading, cutting out and sharpening in Python.
 
-:class:`WordReader` and its like need MMOCR, and are imported when they are asked for.
+The names here are imported when they are asked for: some of them need MMOCR, and the command shall
+start without any of them.
 """
 
 from importlib import import_module
 from typing import Any
 
-__all__ = ["Reading", "WordReader", "inferencer_config", "mmocr_inferencer"]
+_MODULES = {
+    "Reading": "reading",
+    "SegmentedWord": "segmenting",
+    "UpscaledWord": "upscaling",
+    "WordReader": "reading",
+    "WordSegmenter": "segmenting",
+    "WordUpscaler": "upscaling",
+    "inferencer_config": "reading",
+    "mmocr_inferencer": "reading",
+}
+
+__all__ = [  # noqa: F822  (given by __getattr__)
+    "Reading",
+    "SegmentedWord",
+    "UpscaledWord",
+    "WordReader",
+    "WordSegmenter",
+    "WordUpscaler",
+    "inferencer_config",
+    "mmocr_inferencer",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("mms_ocr.apis.reading"), name)
+    if name in _MODULES:
+        return getattr(import_module(f"mms_ocr.apis.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
