@@ -18,7 +18,7 @@ _MODULES = {
     "mmocr_inferencer": "reading",
 }
 
-__all__ = [  # noqa: F822  (given by __getattr__)
+__all__ = [
     "Reading",
     "SegmentedWord",
     "UpscaledWord",
