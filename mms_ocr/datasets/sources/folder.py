@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from mms_ocr.datasets.sources.base import (
     PUT_BACK,
@@ -12,19 +12,15 @@ from mms_ocr.datasets.sources.base import (
     RawImage,
     SourceChangedError,
 )
-from mms_ocr.datasets.sources.names import CompactNames
+from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, list_images
 
 __all__ = ["IMAGE_SUFFIXES", "FolderSource", "Witnesses", "read_image_file"]
-
-#: File names that end so, in any case, are images.
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 
 
 class FolderSource(ImageSource):
     """All image files under a folder, at any depth, in sorted order; no labels.
 
-    The tree is listed once, when the source is made. Links to folders are not followed, so that a
-    loop of links ends.
+    The tree is listed once, when the source is made; see :func:`list_images`.
 
     Args:
         path: The folder.
@@ -40,7 +36,7 @@ class FolderSource(ImageSource):
         super().__init__(path)
         if not os.path.isdir(path):
             raise FileNotFoundError(f"there is no folder {path!r}")
-        self._names = CompactNames(_walk(path, ""))
+        self._names = list_images(path)
         if not len(self._names):
             raise ValueError(
                 f"folder {path!r} holds no image files (looked at all depths for "
@@ -70,22 +66,6 @@ class FolderSource(ImageSource):
             f"a folder of images has no labels ({self.path!r}): give JSON lines or an LMDB, or set "
             "labelled=False"
         )
-
-
-def _walk(root: str, inside: str) -> Iterator[str]:
-    files, folders = [], []
-    with os.scandir(os.path.join(root, inside)) as entries:
-        for entry in entries:
-            if entry.name.lower().endswith(IMAGE_SUFFIXES):
-                files.append(entry.name)
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
-    files.sort()
-    prefix = inside + os.sep if inside else ""
-    for name in files:
-        yield prefix + name
-    for name in sorted(folders):
-        yield from _walk(root, prefix + name)
 
 
 class Witnesses:

@@ -38,9 +38,24 @@ class CompactNames:
         if block:
             blob += zlib.compress(b"\0".join(block), 6)
             ends.append(len(blob))
-        self._blob = bytes(blob)
-        self._starts = np.array([0, *ends], dtype=np.uint64)
+        self.blob = bytes(blob)
+        self.starts = np.array([0, *ends], dtype=np.uint64)
         self._count = count
+
+    @classmethod
+    def of(cls, blob: bytes, starts: np.ndarray) -> CompactNames:
+        """The names of which another object had ``blob`` and ``starts``."""
+        names = cls(())
+        names.blob, names.starts = blob, starts
+        blocks = len(starts) - 1
+        names._count = _BLOCK * blocks
+        if blocks:
+            names._count += len(names._block(blocks - 1)) - _BLOCK
+        return names
+
+    def _block(self, block: int) -> list[bytes]:
+        start, end = int(self.starts[block]), int(self.starts[block + 1])
+        return zlib.decompress(self.blob[start:end]).split(b"\0")
 
     def __len__(self) -> int:
         return self._count
@@ -49,11 +64,9 @@ class CompactNames:
         if not 0 <= index < self._count:
             raise IndexError(f"index {index} outside [0, {self._count})")
         block, place = divmod(index, _BLOCK)
-        start, end = int(self._starts[block]), int(self._starts[block + 1])
-        name = zlib.decompress(self._blob[start:end]).split(b"\0")[place]
-        return name.decode("utf-8", "surrogateescape")
+        return self._block(block)[place].decode("utf-8", "surrogateescape")
 
     @property
     def nbytes(self) -> int:
         """Memory of the names, in bytes."""
-        return len(self._blob) + self._starts.nbytes
+        return len(self.blob) + self.starts.nbytes

@@ -158,7 +158,7 @@ def test_lmdb_that_several_processes_read(make_source):
     path = make_source("lmdb", IMAGES)
     source = open_source(path)
     source.read(0)
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     results = context.Queue()
     processes = [context.Process(target=read_in_turn, args=(path, results)) for _ in range(2)]
     for process in processes:
