@@ -5,5 +5,6 @@ _base_ = [
     "../../_base_/rec_runtime.py",
 ]
 
-# MMOCR's configs name their types without a scope.
+# For MMOCR's own tools; those here need no import. Its configs name their types without a scope.
+custom_imports = dict(imports=["mms_ocr"])
 default_scope = "mmocr"
