@@ -18,8 +18,8 @@ log_processor = dict(
     type="LogProcessor",
     window_size=50,
     by_epoch=False,
-    # Errors per strategy are averaged over the window as losses are.
-    mean_pattern=r".*(loss|error|time|grad_norm).*",
+    # Errors per strategy are averaged over the window as losses are, those of validations are not.
+    mean_pattern=r"^(?!masked_error/).*(loss|error|time|grad_norm)",
 )
 log_level = "INFO"
 

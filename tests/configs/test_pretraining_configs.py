@@ -137,7 +137,7 @@ def test_the_contrastive_ablation_adds_the_term():
 def test_the_schedule_is_mae_recs(name):
     cfg = load(name)
     assert cfg.optim_wrapper.optimizer == ConfigDict(
-        type="AdamW", lr=1.5e-4, betas=(0.9, 0.95), weight_decay=0.05
+        type="AdamW", fused=True, lr=1.5e-4, betas=(0.9, 0.95), weight_decay=0.05
     )
     assert cfg.auto_scale_lr == ConfigDict(enable=True, base_batch_size=256)
     warm_up, cosine = cfg.param_scheduler
@@ -160,9 +160,13 @@ def test_weight_decay_spares_biases_norms_and_tokens():
     settings.type = "OptimWrapper"
     wrapper = mmengine.optim.build_optim_wrapper(model, settings)
     names = {id(value): name for name, value in model.named_parameters()}
-    for group in wrapper.optimizer.param_groups:
-        (value,) = group["params"]
-        name = names[id(value)]
-        spared = value.ndim == 1 or name.endswith(("cls_token", "mask_token"))
-        if value.requires_grad:
+    groups = wrapper.optimizer.param_groups
+    assert len(groups) <= 3
+    found = set()
+    for group in groups:
+        for value in group["params"]:
+            name = names[id(value)]
+            found.add(name)
+            spared = value.ndim == 1 or name.endswith(("cls_token", "mask_token"))
             assert group["weight_decay"] == (0 if spared else 0.05), name
+    assert found == {name for name, value in model.named_parameters() if value.requires_grad}
