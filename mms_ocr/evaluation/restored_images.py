@@ -130,8 +130,8 @@ class PSNR(_PairMetric):
 
     ``PSNR`` is the mean of the PSNR of every image. ``PSNR_batch`` is TextZoom's: the PSNR of the
     mean squared error over all pixels of a batch, averaged over the batches; of one batch it is the
-    lower one, as bad images weigh more. An image that equals its truth counts as 100 dB, and so does any that
-    comes nearer than that; the log tells how many do.
+    lower one, as bad images weigh more. An image that equals its truth counts as 100 dB, and so
+    does any that comes nearer than that; the log tells how many do.
 
     Takes the arguments of all metrics of pairs: ``batch_size``, ``gt_key``, ``pred_key``,
     ``collect_device`` and ``prefix``.
