@@ -1,8 +1,9 @@
 """Files that are whole or absent, and checkpoints that carry their own checksum.
 
 A sealed checkpoint is what ``torch.save`` wrote, with a comment of the zip format at its end: the
-SHA-256 of the file as it was written, and when. Every reader of zip files and checkpoints passes
-over it. A checkpoint of several files (one for each rank) is a folder of sealed ones.
+SHA-256 of the file as it was written, the time, and a checksum of the comment itself. Every reader
+of zip files and checkpoints passes over it. A checkpoint of several files (one for each rank) is a
+folder of sealed ones.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import shutil
 import time
 import zipfile
+import zlib
 from pathlib import Path
 
 __all__ = [
@@ -25,9 +27,8 @@ __all__ = [
     "write_whole",
 ]
 
-_SEAL = b"mms_ocr sha256=%s saved=%020d"
-_SEAL_FORM = re.compile(rb"mms_ocr sha256=([0-9a-f]{64}) saved=([0-9]{20})")
-_SEAL_LENGTH = len(_SEAL % (b"0" * 64, 0))
+_SEAL_FORM = re.compile(rb"(mms_ocr sha256=([0-9a-f]{64}) saved=([0-9]{20})) crc32=([0-9a-f]{8})")
+_SEAL_LENGTH = len("mms_ocr sha256= saved= crc32=") + 64 + 20 + 8
 # The record that ends a zip file; its last two bytes are the length of the comment after it.
 _END_RECORD, _END_LENGTH = b"PK\x05\x06", 22
 _FILES = "files.txt"
@@ -59,9 +60,10 @@ def seal(path: str | os.PathLike[str]) -> None:
             last = (last + chunk)[-_END_LENGTH:]
         if last[:4] != _END_RECORD or last[-2:] != b"\0\0":
             raise DamagedCheckpointError(f"{path} is damaged: torch did not write all of it")
+        text = b"mms_ocr sha256=%s saved=%020d" % (digest.hexdigest().encode(), time.time_ns())
         file.seek(-2, os.SEEK_END)
         file.write(_SEAL_LENGTH.to_bytes(2, "little"))
-        file.write(_SEAL % (digest.hexdigest().encode(), time.time_ns()))
+        file.write(text + b" crc32=%08x" % zlib.crc32(text))
 
 
 def check_seal(path: str | os.PathLike[str]) -> None:
@@ -160,18 +162,22 @@ def _read_seal(path: Path) -> tuple[str, int] | None:
     found = _SEAL_FORM.fullmatch(end[2:])
     if found is None or end[:2] != _SEAL_LENGTH.to_bytes(2, "little"):
         return None
-    return found[1].decode(), int(found[2])
+    if zlib.crc32(found[1]) != int(found[4], 16):
+        return None
+    return found[2].decode(), int(found[3])
 
 
 def _check_unsealed(path: Path) -> None:
     with path.open("rb") as file:
-        start = file.read(2)
-    if start != b"PK":
-        return
+        if file.read(2) != b"PK":
+            return
+        file.seek(max(0, path.stat().st_size - _END_LENGTH))
+        last = file.read()
     try:
         with zipfile.ZipFile(path) as archive:
             # Anything after the last record would be what is left of a seal.
-            broken = "its end" if archive.comment else archive.testzip()
+            whole = last[:4] == _END_RECORD and last[-2:] == b"\0\0"
+            broken = archive.testzip() if whole else "its end"
     except (zipfile.BadZipFile, EOFError, NotImplementedError, ValueError, OSError) as error:
         raise DamagedCheckpointError(
             f"{path} is damaged: it is truncated or was changed ({error})"

@@ -14,6 +14,7 @@ from mms_ocr.apis.launching import add_shared_options, build_runner, read_config
 from mms_ocr.engine import StopOnSignalHook, set_iterations
 from mms_ocr.engine.failures import worded
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
+from mms_ocr.engine.loops import end_workers
 from mms_ocr.registry import DATASETS
 
 __all__ = ["main"]
@@ -87,6 +88,10 @@ def train(args: argparse.Namespace) -> int:
         if told is error:
             raise
         raise told from error
+    finally:
+        # Python's own way to end them at exit takes seconds.
+        for loop in (runner._train_loop, runner._val_loop):
+            end_workers(getattr(loop, "dataloader", None))
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
     return EXIT_AGAIN if stopped else 0
 

@@ -12,7 +12,7 @@ from torch.utils.data import BatchSampler, DataLoader
 from mms_ocr.engine.failures import ValidationStopped, worded
 from mms_ocr.registry import LOOPS
 
-__all__ = ["ResumableTrainLoop", "seeded_loader"]
+__all__ = ["ResumableTrainLoop", "end_workers", "find_sampler", "seeded_loader"]
 
 
 @LOOPS.register_module()
@@ -134,6 +134,13 @@ def seeded_loader(dataloader: dict, seed: int) -> dict:
         type="mms_ocr.SeededDataset", dataset=dataloader["dataset"], seed=seed
     )
     return dataloader
+
+
+def end_workers(dataloader: Any) -> None:
+    """End the worker processes that a loader keeps for its next pass, if it has any."""
+    iterator = getattr(dataloader, "_iterator", None)
+    if hasattr(iterator, "_shutdown_workers"):
+        iterator._shutdown_workers()
 
 
 def find_sampler(dataloader: DataLoader) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -18,6 +19,7 @@ from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.sealing import DamagedCheckpointError, check_seal, saved_at
 
 __all__ = [
+    "check_parts",
     "find_resume_point",
     "newest_whole_checkpoint",
     "read_whole_checkpoint",
@@ -25,11 +27,14 @@ __all__ = [
 ]
 
 
+PARTS = ("meta", "state_dict", "optimizer", "message_hub")
+
+
 def newest_whole_checkpoint(folder: str | os.PathLike[str]) -> tuple[str | None, list[str]]:
     """The newest checkpoint to go on from, and what is wrong with newer ones.
 
-    Looked at are the ``*.pth`` files and folders, but for those of the best scores, which hold
-    weights only.
+    Looked at are the files and folders ``iter_*.pth`` and ``epoch_*.pth``, and what the file
+    ``last_checkpoint`` names.
 
     Args:
         folder: Work folder of a run; may be missing.
@@ -38,18 +43,39 @@ def newest_whole_checkpoint(folder: str | os.PathLike[str]) -> tuple[str | None,
         Path, or None where there is no checkpoint; and one line for every damaged one passed over.
     """
     folder = Path(folder)
-    found = [path for path in folder.glob("*.pth") if not path.name.startswith("best_")]
+    found = {path for kind in ("iter_*.pth", "epoch_*.pth") for path in folder.glob(kind)}
+    pointer = folder / "last_checkpoint"
+    if pointer.is_file():
+        # Where the folder was moved, it still names the old one.
+        named = folder / Path(pointer.read_text(errors="replace").strip()).name
+        found |= {named} if named.suffix and named.exists() else set()
     faults = []
     for path in sorted(found, key=lambda path: (saved_at(path), path.name), reverse=True):
         try:
             check_seal(path)
-            content = None if path.is_dir() else read_checkpoint(path)
+            if path.is_file():
+                check_parts(read_checkpoint(path), path)
         except (ValueError, FileNotFoundError) as error:
             faults.append(str(error))
-            continue
-        if content is None or "optimizer" in content:
+        else:
             return str(path), faults
     return None, faults
+
+
+def check_parts(checkpoint: Mapping[str, Any], path: str | os.PathLike[str] | None) -> None:
+    """Make sure that a checkpoint holds all that it takes to resume.
+
+    Raises:
+        ValueError: It does not.
+    """
+    missing = [key for key in PARTS if not isinstance(checkpoint.get(key), Mapping)]
+    if not missing and not isinstance(checkpoint["meta"].get("iter"), int):
+        missing = ["number of its iteration"]
+    if missing:
+        raise ValueError(
+            f"{path} cannot be resumed from: it holds no {' and no '.join(missing)}; its weights "
+            "alone are taken by --cfg-options load_from=… without --resume"
+        )
 
 
 def find_resume_point(runner: Any) -> None:
@@ -83,13 +109,8 @@ def find_resume_point(runner: Any) -> None:
         print_log(f"no checkpoint in {runner.work_dir}: starting from scratch", "current")
 
 
-def read_whole_checkpoint(path: str, map_location: Any = None) -> dict[str, Any]:
-    """Read a checkpoint that is what was written, and run nothing that it carries.
-
-    Args:
-        path: The file.
-        map_location: Not looked at. Everything is read to the CPU, from where weights and states
-            are copied to their devices, so that the GPU does not hold them twice.
+def read_whole_checkpoint(path: str) -> dict[str, Any]:
+    """Read a checkpoint that is what was written, to the CPU, and run nothing that it carries.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -102,7 +123,18 @@ def read_whole_checkpoint(path: str, map_location: Any = None) -> dict[str, Any]
     return read_checkpoint(path)
 
 
-def _read_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
+def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
+    """Read a file, for MMEngine, which prints the end of this function's name.
+
+    Args:
+        path: The file.
+        map_location: Not looked at: from the CPU, weights and states are copied to their devices,
+            and the GPU does not hold them twice.
+    """
+    return read_whole_checkpoint(path)
+
+
+def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
     """Fetch a checkpoint once per machine, and read it as one on the disk."""
     folder = Path(kwargs.get("model_dir") or Path(torch.hub.get_dir(), "checkpoints"))
     path = folder / Path(urlparse(url).path).name
@@ -118,7 +150,7 @@ def use_checked_reading() -> None:
 
     By itself it falls back to plain unpickling, which runs whatever a file carries.
     """
-    CheckpointLoader.register_scheme("", read_whole_checkpoint, force=True)
-    CheckpointLoader.register_scheme(("http://", "https://"), _read_url, force=True)
+    CheckpointLoader.register_scheme("", load_from_file, force=True)
+    CheckpointLoader.register_scheme(("http://", "https://"), load_from_url, force=True)
     # The schemes of model zoos end in this one.
-    mmengine_checkpoint.load_url = _read_url
+    mmengine_checkpoint.load_url = load_from_url

@@ -11,14 +11,13 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mms_ocr.engine.loops import ResumableTrainLoop, find_sampler
-from mms_ocr.engine.resuming import find_resume_point
+from mms_ocr.engine.resuming import check_parts, find_resume_point
 from mms_ocr.randomness import put_random_states, take_random_states
 from mms_ocr.registry import HOOKS
 
 __all__ = ["ExactResumeHook"]
 
 _KEY = "exact_resume"
-_NEEDED = ("meta", "state_dict", "optimizer", "message_hub")
 _MOST_NAMED = 4
 
 
@@ -48,7 +47,8 @@ class ExactResumeHook(Hook):
 
     def before_gathering_checkpoint(self, runner: Runner) -> None:
         """Bring the generators' states of all ranks together; called on all of them."""
-        self._gathered = dist.all_gather_object(take_random_states())
+        # A best checkpoint is found at the end of a validation, whose draws are to be undone.
+        self._gathered = dist.all_gather_object(self._before_validation or take_random_states())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put what was brought together into the checkpoint."""
@@ -63,7 +63,8 @@ class ExactResumeHook(Hook):
             if hasattr(sampler, "set_position"):
                 # Loader workers have drawn further ahead than what was trained on.
                 state["sampler"] = sampler.state_dict(loop.drawn_by(iteration))
-            state["validated"] = loop.validated_at == iteration
+            validated = self._before_validation is not None or loop.validated_at == iteration
+            state["validated"] = validated
         checkpoint[_KEY] = state
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -75,11 +76,10 @@ class ExactResumeHook(Hook):
         if not getattr(runner, "_resume", False):
             return
         path = runner._load_from
-        missing = [key for key in _NEEDED if key not in checkpoint]
-        if missing:
+        check_parts(checkpoint, path)
+        if runner.param_schedulers and not checkpoint.get("param_schedulers"):
             raise ValueError(
-                f"{path} holds no {' and no '.join(missing)}: nothing can be resumed from it; "
-                "weights are taken from it by --cfg-options load_from=… without --resume"
+                f"{path} holds no schedule, and this run has one: it cannot be resumed from"
             )
         _check_fit(runner, checkpoint["state_dict"], path)
         self._resumed = checkpoint.get(_KEY)
