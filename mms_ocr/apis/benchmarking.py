@@ -53,7 +53,7 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--held-out",
         action="store_true",
-        help="with --data: only the part that training with the same --data holds out",
+        help="with --data: only the part of it that the config itself takes for testing",
     )
     group.add_argument(
         "--save-words", metavar="FILE", help="write every label and what was read (JSON lines)"
@@ -108,13 +108,13 @@ def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
     if args.sets:
         dataset.chosen = list(args.sets)
     if args.held_out:
-        holdout = own.get("holdout")
-        if args.benchmark or holdout is None:
+        part = {key: own[key] for key in ("holdout", "indices") if own.get(key) is not None}
+        if args.benchmark or not part:
             raise ValueError(
-                "--held-out goes with --data and a config that holds a part of its words out, such "
-                "as configs/recognition/mms_vit_s_ar_words.py"
+                "--held-out goes with --data and a config whose test set is a part of its data, "
+                "such as configs/recognition/mms_vit_s_ar_words.py"
             )
-        dataset.holdout = holdout
+        dataset.update(part)
     cfg.test_dataloader = loader
     cfg.test_evaluator = benchmark.test_evaluator
     cfg.test_cfg = benchmark.test_cfg

@@ -133,6 +133,13 @@ def test_held_out_words_are_those_that_training_leaves_out(
     dataset = DATASETS.build(held_out)
     (found,) = json.loads((tmp_path / "benchmark.json").read_text())["sets"]
     assert found["images"] == len(dataset) < 5
+    first = tmp_path / "first.py"
+    first.write_text(
+        f'_base_ = "{config}"\ntest_dataloader = dict(dataset=dict(holdout=None, indices=2))\n'
+    )
+    assert testing.main([str(first), weights, "--data", labelled[0], *options]) == 0
+    (found,) = json.loads((tmp_path / "benchmark.json").read_text())["sets"]
+    assert (found["images"], found["correct"]["word_acc"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +204,7 @@ def test_which_configs_read_words(repository):
 @pytest.mark.parametrize(
     ("name", "sets", "counted"), [("common", 6, 6), ("common_small", 6, 6), ("union14m", 9, 7)]
 )
-def test_shipped_benchmarks(repository, tiny_recognizer, name, sets, counted):
+def test_shipped_benchmarks(repository, tmp_path, name, sets, counted):
     path = repository / "configs" / "recognition" / "benchmarks" / f"{name}.py"
     dataset = Config.fromfile(path).test_dataloader.dataset
     assert len(dataset.sets) == sets
@@ -207,6 +214,11 @@ def test_shipped_benchmarks(repository, tiny_recognizer, name, sets, counted):
     assert total == dict(common=7672, common_small=7248, union14m=409_383)[name]
     assert Config.fromfile(path).test_evaluator.type == "mms_ocr.WordBenchmark"
     assert METRICS.build(dict(type="mms_ocr.WordBenchmark")).prefix == "benchmark"
-    # A benchmark and a model make a config of their own, for MMOCR's tools/test.py.
+    folder = repository / "configs" / "_base_"
+    whole = tmp_path / "whole.py"
+    whole.write_text(
+        f"_base_ = ['{folder}/models/rec_vit_s_ar.py', '{path}', '{folder}/rec_runtime.py']"
+    )
+    assert len(Config.fromfile(whole).test_dataloader.dataset.sets) == sets
     with pytest.raises(FileNotFoundError, match="test sets are missing"):
         DATASETS.build(dataset)
