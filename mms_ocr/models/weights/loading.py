@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from mms_ocr.models.weights.families import TIMM_PATCHES
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.wording import listed
 
 __all__ = ["load_model", "load_strictly"]
+
+# What names the classes of MMOCR's decoders and of ours.
+CLASSIFIERS = ("decoder.classifier.", "decoder.trg_word_emb.", "decoder.cls.", "decoder.decoder.")
 
 
 def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str) -> None:
@@ -40,6 +44,7 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
         raise ValueError(
             f"{path} does not fit {type(module).__name__}: of {len(own)} weights, "
             + ", ".join(faults)
+            + _hint(unknown, misshapen)
         )
     before = {key: value.clone() for key, value in own.items()}
     try:
@@ -48,6 +53,18 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
         for key, value in before.items():
             own[key].copy_(value)
         raise ValueError(f"{path} does not fit {type(module).__name__}: {error}") from error
+
+
+def _hint(unknown: Sequence[str], misshapen: Sequence[str]) -> str:
+    """What is most likely wrong, where the keys tell."""
+    if any(f".{key}".endswith(f".{TIMM_PATCHES}") for key in unknown):
+        return (
+            "; the encoder has the names of another library, which "
+            "tools/model_converters/convert_weights.py converts"
+        )
+    if any(fault.startswith(CLASSIFIERS) for fault in misshapen):
+        return "; the dictionary of the decoder is not that of the checkpoint"
+    return ""
 
 
 def load_model(model: nn.Module, path: str) -> None:

@@ -221,6 +221,14 @@ def test_a_checkpoint_that_does_not_tell_its_characters_is_counted(own, dictiona
         build(dictionary("abcde"), path)
 
 
+def test_what_is_most_likely_wrong_is_said(own, maerec, dictionary):
+    model = MODELS.build(recognizer_config(dictionary("abcde")))
+    with pytest.raises(ValueError, match="the dictionary of the decoder is not that of the check"):
+        load_model(model, own[1])
+    with pytest.raises(ValueError, match=r"the names of another library, which .*convert_weights"):
+        load_model(model, maerec[1])
+
+
 def test_an_encoder_alone_is_no_recognizer(tmp_path, dictionary):
     path = str(tmp_path / "timm.pth")
     torch.save(TimmStyle().state_dict(), path)
