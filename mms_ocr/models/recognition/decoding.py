@@ -1,42 +1,36 @@
 """Greedy decoding with a pre-norm Transformer decoder: one token of every word at a time.
 
 The layers are MMOCR's ``TFDecoderLayer`` as NRTRDecoder stacks them, and the results are those of
-running its whole sequence again at every step. Three things make it fast:
+running its whole sequence again at every step. Four things make it fast:
 
 - Keys and values of the tokens written so far are kept.
 - Attention to the image never makes keys or values of it. With queries ``q``, image tokens ``m``
   and one head's weights ``W_k`` and ``W_v``, the scores ``q · (W_k m)`` are ``(W_k' q) · m``, and
-  the mean of ``W_v m`` is ``W_v`` of the mean of ``m``. A word has far fewer tokens than its image,
-  so that projecting queries and means costs less than projecting the image, and all layers read
-  the same tokens from the cache of the processor.
+  the mean of ``W_v m`` is ``W_v`` of the mean of ``m``. With ``h`` heads and ``C`` channels this
+  costs less until a word has about ``C / (h - 1)`` tokens, 55 of 384 channels and 8 heads, and all
+  layers read the same tokens from the cache of the processor.
 - Words that have ended leave the batch, and when all have, decoding stops.
+- Once a few steps are done and words go on, the weights are packed
+  (:func:`~mms_ocr.models.recognition.step_weights.pack`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["StepWeights", "decoding_step", "greedy_decode", "word_confidences"]
+from mms_ocr.models.recognition.step_weights import LayerWeights, StepWeights, pack
+
+__all__ = ["decoding_step", "empty_cache", "greedy_decode", "word_confidences"]
 
 # Taking words out copies what is kept of the others. Done once a quarter has ended, all copying
 # together moves each word at most a few times.
 MOST_KEPT = 0.75
+# Packing the weights costs about as much time as it saves in so many steps.
+PACK_AT = 5
 
-Cache = tuple[tuple[Tensor, Tensor], ...]
-
-
-class StepWeights(NamedTuple):
-    """The modules of a decoder that a step uses; see NRTRDecoder for what each is."""
-
-    embedding: nn.Embedding
-    positions: Tensor
-    layers: Sequence[Any]
-    norm: nn.Module
-    classifier: nn.Module
+Cache = tuple[Tensor, ...]
 
 
 def decoding_step(
@@ -54,12 +48,12 @@ def decoding_step(
     be traced and exported.
 
     Args:
-        weights: The decoder's modules, in evaluation mode.
+        weights: The decoder's weights, in evaluation mode.
         tokens: Newest token of every word, int64 ``(N,)``.
         position: Its place in the word, int64 ``(1,)``.
         visible: Which places may be attended to, bool ``(N, T)``; none after the newest one.
-        cache: For every layer, keys and values of the tokens at all places, ``(N, heads, T, d)``
-            each. Those of the newest tokens are written into it.
+        cache: For every layer, keys and values of the tokens at all places,
+            ``(N, 2, heads, T, d)``. Those of the newest tokens are written into it.
         memory: Tokens of the image ``(N, L, C)``.
         memory_mask: Which of them may be attended to, bool ``(N, L)``; None for all.
 
@@ -67,58 +61,50 @@ def decoding_step(
         Logits ``(N, num_classes)``.
     """
     hidden = weights.embedding(tokens) + weights.positions.index_select(0, position)
-    unseen = ~visible[:, None, None, :]
-    outside = None if memory_mask is None else ~memory_mask[:, None, :]
+    unseen = _score_mask(visible, hidden.dtype)
+    outside = None if memory_mask is None else _score_mask(memory_mask, hidden.dtype)
+    memory = memory[:, None]
     for layer, kept in zip(weights.layers, cache):
-        hidden = hidden + _attend_to_word(
-            layer.self_attn, layer.norm1(hidden), position, kept, unseen
-        )
-        hidden = hidden + _attend_to_image(layer.enc_attn, layer.norm2(hidden), memory, outside)
-        hidden = hidden + layer.mlp(layer.norm3(hidden))
+        hidden = hidden + _attend_to_word(layer, layer.word_norm(hidden), position, kept, unseen)
+        hidden = hidden + _attend_to_image(layer, layer.image_norm(hidden), memory, outside)
+        inner = layer.activation(layer.ffn_in(layer.ffn_norm(hidden)))
+        hidden = hidden + layer.ffn_out(inner)
     return weights.classifier(weights.norm(hidden))
 
 
+def _score_mask(attended: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores ``(N, heads, queries, places)``: 0, or what hides a place."""
+    zeros = torch.zeros_like(attended, dtype=dtype)
+    return zeros.masked_fill(~attended, float("-inf"))[:, None, None, :]
+
+
 def _attend_to_word(
-    attention: Any,
-    query: Tensor,
-    position: Tensor,
-    kept: tuple[Tensor, Tensor],
-    unseen: Tensor,
+    layer: LayerWeights, query: Tensor, position: Tensor, kept: Tensor, unseen: Tensor
 ) -> Tensor:
-    heads = attention.n_head
-    keys, values = kept
-    keys.index_copy_(2, position, attention.linear_k(query).unflatten(1, (heads, 1, -1)))
-    values.index_copy_(2, position, attention.linear_v(query).unflatten(1, (heads, 1, -1)))
-    q = attention.linear_q(query).unflatten(1, (heads, 1, -1)) * attention.d_k**-0.5
-    scores = (q @ keys.transpose(2, 3)).masked_fill(unseen, float("-inf"))
-    return attention.fc((scores.softmax(dim=-1) @ values).flatten(1))
+    qkv = layer.word_qkv(query).unflatten(1, (3, layer.heads, 1, -1))
+    kept.index_copy_(3, position, qkv[:, 1:])
+    found = F.scaled_dot_product_attention(qkv[:, 0], kept[:, 0], kept[:, 1], attn_mask=unseen)
+    return layer.word_out(found.flatten(1))
 
 
 def _attend_to_image(
-    attention: Any, query: Tensor, memory: Tensor, outside: Tensor | None
+    layer: LayerWeights, query: Tensor, memory: Tensor, outside: Tensor | None
 ) -> Tensor:
-    heads = attention.n_head
-    to_keys = attention.linear_k.weight.unflatten(0, (heads, -1))  # (heads, d, C)
-    to_values = attention.linear_v.weight.unflatten(0, (heads, -1))
-    q = attention.linear_q(query).unflatten(1, (heads, -1)) * attention.d_k**-0.5
-    q = (q.transpose(0, 1) @ to_keys).transpose(0, 1)  # (N, heads, C)
-    scores = q @ memory.transpose(1, 2)
-    if outside is not None:
-        scores = scores.masked_fill(outside, float("-inf"))
-    means = scores.softmax(dim=-1) @ memory  # (N, heads, C)
-    values = means.transpose(0, 1) @ to_values.transpose(1, 2)  # (heads, N, d)
-    return attention.fc(values.transpose(0, 1).flatten(1))
+    q = layer.image_query(query).unflatten(1, (layer.heads, -1))
+    q = (q.transpose(0, 1) @ layer.to_keys).transpose(0, 1)  # (N, heads, C)
+    # The heads are so many queries to the same keys and values.
+    means = F.scaled_dot_product_attention(
+        q[:, None], memory, memory, attn_mask=outside, scale=layer.key_width**-0.5
+    )
+    values = means[:, 0].transpose(0, 1) @ layer.to_values  # (heads, N, d)
+    return layer.image_out(values.transpose(0, 1).flatten(1))
 
 
 def empty_cache(weights: StepWeights, memory: Tensor, max_length: int) -> Cache:
     """Room for the keys and values of ``max_length`` tokens of every word."""
-    attentions = [layer.self_attn for layer in weights.layers]
     return tuple(
-        (
-            memory.new_zeros(len(memory), attention.n_head, max_length, attention.d_k),
-            memory.new_zeros(len(memory), attention.n_head, max_length, attention.d_v),
-        )
-        for attention in attentions
+        memory.new_zeros(len(memory), 2, layer.heads, max_length, layer.key_width)
+        for layer in weights.layers
     )
 
 
@@ -136,7 +122,7 @@ def greedy_decode(
     """Write every word token by token, taking the most probable one each time.
 
     Args:
-        weights: The decoder's modules, in evaluation mode.
+        weights: The decoder's weights, in evaluation mode.
         memory: Tokens of the images ``(N, L, C)``.
         memory_mask: Which of them may be attended to, bool ``(N, L)``; None for all.
         max_length: Most tokens of a word, the end token included.
@@ -162,7 +148,12 @@ def greedy_decode(
         position = torch.full((1,), step, device=memory.device)
         # A padding token is attended to by nothing, not even by its own place.
         visible[:, step] = seen
-        logits = decoding_step(weights, tokens, position, visible, cache, memory, memory_mask)
+        if step == PACK_AT:
+            weights = pack(weights, len(words))
+        filled = tuple(kept[:, :, :, : step + 1] for kept in cache)
+        logits = decoding_step(
+            weights, tokens, position, visible[:, : step + 1], filled, memory, memory_mask
+        )
         probabilities = logits.softmax(dim=-1).to(result.dtype)
         result[words[going], step] = probabilities[going]
         tokens = logits.argmax(dim=-1)
@@ -177,7 +168,7 @@ def greedy_decode(
             words, tokens, seen = words[going], tokens[going], seen[going]
             visible, memory = visible[going], memory[going]
             memory_mask = None if memory_mask is None else memory_mask[going]
-            cache = tuple((keys[going], values[going]) for keys, values in cache)
+            cache = tuple(kept[going] for kept in cache)
             going = going[going]
     return result
 

@@ -14,8 +14,9 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.models.recognition.classes import tell_classes
-from mms_ocr.models.recognition.decoding import StepWeights, greedy_decode, word_confidences
+from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
+from mms_ocr.models.recognition.step_weights import StepWeights, layer_weights
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextDecoder", "flatten_map", "valid_tokens"]
@@ -207,9 +208,8 @@ class TextDecoder(NRTRDecoder):
     def step_weights(self) -> StepWeights:
         """What :func:`~mms_ocr.models.recognition.decoding.decoding_step` needs of this decoder."""
         positions = self.position_enc.position_table[0]
-        return StepWeights(
-            self.trg_word_emb, positions, self.layer_stack, self.layer_norm, self.classifier
-        )
+        layers = [layer_weights(layer) for layer in self.layer_stack]
+        return StepWeights(self.trg_word_emb, positions, layers, self.layer_norm, self.classifier)
 
     def _memory(
         self,

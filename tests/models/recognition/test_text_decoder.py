@@ -10,6 +10,7 @@ from mmocr.structures import TextRecogDataSample
 
 from mms_ocr.models.recognition import word_confidences
 from mms_ocr.models.recognition.decoding import decoding_step, empty_cache, greedy_decode
+from mms_ocr.models.recognition.step_weights import pack
 from mms_ocr.registry import MODELS
 
 WORDS = ["a", "bad", "cabbage"]
@@ -217,10 +218,7 @@ def test_the_step_can_be_traced(pair):
 
     def arguments(words, step):
         memory = torch.randn(words, 10, 16)
-        cache = tuple(
-            (torch.randn_like(keys), torch.randn_like(values))
-            for keys, values in empty_cache(weights, memory, 9)
-        )
+        cache = tuple(torch.randn_like(kept) for kept in empty_cache(weights, memory, 9))
         visible = (torch.arange(9) <= step).expand(words, 9)
         return torch.arange(words), torch.tensor([step]), visible, cache, memory
 
@@ -317,3 +315,36 @@ def test_widths_that_do_not_fit_give_one_line(decoder_config):
         decoder(torch.randn(2, 24, 4, 5), None, samples(["a", "b"]))
     with pytest.raises(ValueError, match="takes a map"):
         decoder((torch.randn(2, 16, 4, 5),), None, samples(["a", "b"]))
+
+
+@pytest.mark.parametrize("pack_at", [0, 2, 100])
+def test_packed_weights_write_the_same_words(pair, monkeypatch, pack_at):
+    from mms_ocr.models.recognition import decoding
+
+    monkeypatch.setattr(decoding, "PACK_AT", pack_at)
+    theirs, ours = pair(-1.0)
+    tokens, given = torch.randn(6, 10, 16), samples(["x"] * 6)
+    with torch.no_grad():
+        expected, found = theirs(None, tokens, given), ours(None, tokens, given)
+    written = up_to_end(expected, ours.dictionary.end_idx)
+    torch.testing.assert_close(found[written], expected[written], rtol=1e-4, atol=1e-6)
+
+
+def test_weights_are_packed_where_that_is_possible(pair):
+    _, ours = pair()
+    ours.requires_grad_(False)
+    weights = ours.step_weights()
+    packed = pack(weights, 4)
+    inputs = torch.randn(4, 16)
+    layer, packed_layer = weights.layers[0], packed.layers[0]
+    for name in ("word_qkv", "word_out", "image_query", "image_out", "ffn_in"):
+        plain, fast = getattr(layer, name), getattr(packed_layer, name)
+        assert plain.packed is None
+        assert fast.packed is not None
+        torch.testing.assert_close(fast(inputs), plain(inputs), rtol=1e-5, atol=1e-5)
+    # As large as before: the number of words is a hint and no more.
+    torch.testing.assert_close(packed_layer.word_qkv(inputs[:1]), layer.word_qkv(inputs[:1]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert pack(weights, 4) is weights
+    weights = ours.double().step_weights()
+    assert pack(weights, 4) is weights
