@@ -91,7 +91,7 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         if self.layer_decay_rate == 1:
             return 1.0
         backbone = getattr(model, "backbone", model)
-        if self.pretrained_only and not _starts_from_checkpoint(backbone):
+        if self.pretrained_only and not any(map(_starts_from_checkpoint, (model, backbone))):
             print_log(
                 "every layer learns at the full rate: the encoder starts from random weights "
                 f"(layer_decay_rate={self.layer_decay_rate} is for pretrained ones)",

@@ -167,6 +167,13 @@ def test_random_encoders_learn_at_the_full_rate_if_so_asked(checkpoint, caplog):
     assert rates == ({LR / 2**k for k in range(5)} if checkpoint else {LR})
 
 
+def test_a_whole_model_from_a_checkpoint_counts_as_pretrained():
+    model = Model()
+    model.init_cfg = dict(type="mms_ocr.PretrainedRecognizer", checkpoint="a.pth")
+    found, _ = settings_of(model, layer_decay_rate=0.5, pretrained_only=True)
+    assert {lr for lr, _ in found.values()} == {LR / 2**k for k in range(5)}
+
+
 def test_without_any_setting_all_share_one_group():
     found, groups = settings_of(Model(frozen_stages=1))
     assert groups == 1

@@ -148,6 +148,17 @@ def test_positions_of_a_square_are_not_resized_by_guess(tmp_path, family):
     torch.testing.assert_close(ours.pos_embed.data, expected)
 
 
+def test_our_own_files_without_their_grid(tmp_path):
+    """Some tools write weights without what they tell; saying whose they are suffices."""
+    source = encoder(img_size=(64, 64))
+    content = {key: value.clone() for key, value in source.state_dict().items()}
+    with pytest.raises(ValueError, match="a square of 16×16"):
+        loaded(content, tmp_path, img_size=(32, 256))
+    ours = loaded(content, tmp_path, "mms", img_size=(32, 256))
+    expected = resize_positions(source.pos_embed, (16, 16), (8, 64))
+    torch.testing.assert_close(ours.pos_embed.data, expected.data)
+
+
 def test_learned_positions_of_an_untold_grid_are_not_resized_either(tmp_path):
     with pytest.raises(ValueError, match=r"does not tell its own grid; set checkpoint_grid"):
         loaded(TimmStyle().state_dict(), tmp_path, img_size=(32, 256))
