@@ -18,7 +18,6 @@ train_dataloader = dict(
         _delete_=True,
         type="mms_ocr.WordMaskDataset",
         path=data_path,
-        mask_values=None,
         holdout=dict(share=share, part="train"),
         pipeline=train_pipeline,
     )
@@ -29,7 +28,6 @@ val_dataloader = dict(
         _delete_=True,
         type="mms_ocr.WordMaskDataset",
         path=data_path,
-        mask_values=None,
         holdout=dict(share=share, part="val"),
         pipeline=val_pipeline,
     )

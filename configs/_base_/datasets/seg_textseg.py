@@ -1,5 +1,4 @@
-# Word crops of TextSeg as it is released, or converted by `mms-ocr convert`; trained on train and val,
-# measured on test.
+# Word crops of TextSeg as it is released; trained on train and val, measured on test.
 _base_ = "./seg_pairs.py"
 
 data_path = "data/TextSeg"
