@@ -186,6 +186,16 @@ def test_our_own_recognizer(own, dictionary):
     assert (found.family, found.classes[:4]) == ("mms", ("a", "b", "c", "d"))
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model."])
+def test_a_recognizer_inside_another_module(own, dictionary, tmp_path, prefix):
+    path = str(tmp_path / "wrapped.pth")
+    wrapped = torch.nn.ModuleDict({prefix[:-1]: own[0]})
+    save_checkpoint({"state_dict": get_state_dict(wrapped)}, path)
+    assert same(build(dictionary("abcd"), path).state_dict(), own[0].state_dict())
+    with pytest.raises(ValueError, match=r"1 that the checkpoint never learnt \('e'\)"):
+        build(dictionary("abce"), path)
+
+
 def test_our_own_recognizer_in_another_order(own, dictionary):
     moved = build(dictionary("dcba"), own[1])
     images = torch.randn(2, 3, 32, 128)
