@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,9 +54,12 @@ def run(args: argparse.Namespace) -> int:
     """Convert what was asked for."""
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.conversion import MasksAsTextSeg, convert_records
+    from mms_ocr.datasets.writing import check_place, write_file
 
     if args.masks and not args.to_textseg:
         raise ValueError("--masks goes with --to-textseg; other layouts keep masks as they are")
+    if args.list_broken:
+        check_place(args.list_broken)
     records = _open(args)
     if args.to_textseg:
         records = MasksAsTextSeg(records, args.masks)
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if result.broken:
         print(f"left out {len(result.broken):,} broken ones; the last: {result.broken[-1]}")
     if args.list_broken:
-        Path(args.list_broken).write_text("".join(f"{line}\n" for line in result.broken))
+        write_file(args.list_broken, "".join(f"{line}\n" for line in result.broken).encode())
     return 0
 
 

@@ -47,7 +47,10 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.inspection import find_contamination
     from mms_ocr.datasets.sources import open_source
+    from mms_ocr.datasets.writing import check_place
 
+    if args.list:
+        check_place(args.list)
     train, test = ([open_source(path) for path in paths] for paths in (args.train, args.against))
     found = find_contamination(train, test, args.max_distance, args.workers, progress_bar)
     _report(found, train, test, args)
@@ -87,8 +90,10 @@ def _report(
         if broken:
             print(f"{len(broken):,} unreadable {what} images not compared; the last: {broken[-1]}")
     if args.list:
+        from mms_ocr.datasets.writing import write_file
+
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-        Path(args.list).write_text("".join(lines), encoding="utf-8")
+        write_file(args.list, "".join(lines).encode())
 
 
 def _write_clean(found: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 
 HELP = "tell what sets of word images hold: sizes, labels, broken images, duplicates"
 
@@ -25,13 +27,19 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.inspection import describe_survey, draw_surveys, survey_of
     from mms_ocr.datasets.sources import open_source
+    from mms_ocr.datasets.writing import check_place, write_file
 
+    if args.picture:
+        check_place(args.picture, (".png", ".pdf", ".svg"))
     sources = [open_source(path, args.data_root) for path in args.paths]
     surveys = []
     for source in sources:
         surveys.append(survey_of(source, args.sample, args.workers, progress_bar))
         print(describe_survey(surveys[-1]))
     if args.picture:
-        draw_surveys(surveys, sources).savefig(args.picture, dpi=100)
+        drawn = io.BytesIO()
+        kind = os.path.splitext(args.picture)[1][1:].lower()
+        draw_surveys(surveys, sources).savefig(drawn, dpi=100, format=kind)
+        write_file(args.picture, drawn.getvalue())
         print(f"drawn: {args.picture}")
     return 0

@@ -170,6 +170,7 @@ def _write_store(renderer: WordRenderer, args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from mms_ocr.datasets.rendering.production import open_store, produce, recipe_of, usable_cores
+    from mms_ocr.datasets.writing import disk_error
 
     encoding = {
         "extras": sorted(args.extras),
@@ -204,7 +205,9 @@ def _write_store(renderer: WordRenderer, args: argparse.Namespace) -> int:
             return 130
         except OSError as error:
             bar.close()
-            raise OSError(f"{error.strerror or error}; {_state(store, args)}")
+            # A store words the errors of its LMDB by itself.
+            what = disk_error(store.part, error) if error.errno else str(error)
+            raise OSError(f"{what}; make room: {_state(store, args)}")
     seconds = time.monotonic() - began
     print(
         f"{args.out}: {args.count} words; rendered {args.count - already} of them in "

@@ -10,9 +10,10 @@ import cv2
 import numpy as np
 
 from mms_ocr.datasets.conversion.records import Record, Records
-from mms_ocr.datasets.conversion.writers import RecordWriter, write_whole
+from mms_ocr.datasets.conversion.writers import RecordWriter
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.datasets.writing import write_json
 
 __all__ = ["MASK_LEVELS", "MasksAsTextSeg", "TextSegWriter"]
 
@@ -113,7 +114,7 @@ class TextSegWriter(RecordWriter):
             image.write_bytes(record.images["image"])
             mask.write_bytes(record.images["mask"])
             annotation.write_text(json.dumps({"0000": word}, ensure_ascii=False), "utf-8")
-        write_whole(self.part / _PROGRESS, [read, self.written + len(records)])
+        write_json(self.part / _PROGRESS, [read, self.written + len(records)])
 
     def _tag(self, index: int) -> str:
         return f"{self._plan['split']}_{index + 1:09d}"
@@ -136,7 +137,7 @@ class TextSegWriter(RecordWriter):
     def _seal(self) -> None:
         splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         splits[self._plan["split"]] = [self._tag(index) for index in range(self.written)]
-        write_whole(self.part / "split.json", splits)
+        write_json(self.part / "split.json", splits)
         if hasattr(os, "sync"):
             os.sync()  # many small files: all of them have to be on the disk before the name is
 

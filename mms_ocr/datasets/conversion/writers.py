@@ -8,10 +8,8 @@ all of them were read back.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,13 +18,15 @@ from typing import Any
 import lmdb
 
 from mms_ocr.datasets.conversion.records import Record
+from mms_ocr.datasets.writing import (
+    disk_error,
+    lock_folder,
+    open_unfinished,
+    put_all,
+    write_json,
+)
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["FolderWriter", "LmdbWriter", "RecordWriter", "open_writer", "write_whole"]
+__all__ = ["FolderWriter", "LmdbWriter", "RecordWriter", "open_writer"]
 
 _PLAN = "convert.json"
 _LOCK = "convert.lock"
@@ -34,7 +34,6 @@ _PROGRESS = "progress.json"
 _PROGRESS_KEY = b"progress"
 _SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png", b"GIF": ".gif", b"RIF": ".webp"}
 _FILES_PER_FOLDER = 1000
-_CLOSE_TO_FULL = 1 << 24  # bytes
 
 
 class RecordWriter(ABC):
@@ -65,7 +64,7 @@ class RecordWriter(ABC):
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {str(self.path.parent)!r} to write into")
         self.part.mkdir(exist_ok=True)
-        self._lock = _lock(self.part)
+        self._lock = lock_folder(self.part, _LOCK)
         try:
             self._compare_plan()
             self._open()
@@ -111,20 +110,15 @@ class RecordWriter(ABC):
                 )
         else:
             with self._disk_errors():
-                write_whole(there, self._plan)
+                write_json(there, self._plan)
 
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:
         try:
             yield
         except (OSError, lmdb.Error) as error:
-            free = shutil.disk_usage(self.part).free
-            is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            # LMDB reports a full disk as any write that failed.
-            is_full |= isinstance(error, lmdb.Error) and free < _CLOSE_TO_FULL
-            what = "the disk is full" if is_full else str(error).splitlines()[0]
             raise OSError(
-                f"{self.part}: {what} ({free / 1e6:.1f} MB are free) after {self.written:,} words; "
+                f"{disk_error(self.part, error)} after {self.written:,} words; "
                 "make room and repeat the command, it goes on from there"
             ) from error
 
@@ -149,10 +143,7 @@ class LmdbWriter(RecordWriter):
     """Keys ``KIND-%09d`` from 1 for every kind of image, ``label-%09d`` and ``num-samples``."""
 
     def _open(self) -> None:
-        try:
-            self._environment = lmdb.open(str(self.part), map_size=1 << 26, metasync=False)
-        except lmdb.Error as error:
-            raise ValueError(f"{self.part} cannot be gone on with ({error}): remove it")
+        self._environment = open_unfinished(self.part)
         with self._environment.begin() as transaction:
             progress = transaction.get(_PROGRESS_KEY)
         if progress is not None:
@@ -165,17 +156,7 @@ class LmdbWriter(RecordWriter):
                 entries.append((b"%s-%09d" % (kind.encode(), number), data))
             if record.text is not None:
                 entries.append((b"label-%09d" % number, record.text.encode()))
-        self._put(entries)
-
-    def _put(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
-        while True:
-            try:
-                with self._environment.begin(write=True) as transaction:
-                    for key, value in entries:
-                        transaction.put(key, value)
-                return
-            except lmdb.MapFullError:
-                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
+        put_all(self._environment, entries)
 
     def read_back(self, index: int) -> Record:
         """See :meth:`RecordWriter.read_back`."""
@@ -189,7 +170,7 @@ class LmdbWriter(RecordWriter):
         return Record(images, None if text is None else text.decode())
 
     def _seal(self) -> None:
-        self._put([(b"num-samples", b"%d" % self.written)])
+        put_all(self._environment, [(b"num-samples", b"%d" % self.written)])
         with self._environment.begin(write=True) as transaction:
             transaction.delete(_PROGRESS_KEY)
         self._environment.sync(True)
@@ -231,7 +212,7 @@ class FolderWriter(RecordWriter):
         self._lines.write(b"".join(lines))
         self._lines.flush()
         size = self._lines.tell()
-        write_whole(self.part / _PROGRESS, [read, self.written + len(records), size])
+        write_json(self.part / _PROGRESS, [read, self.written + len(records), size])
 
     def read_back(self, index: int) -> Record:
         """See :meth:`RecordWriter.read_back`; meant to be asked in order."""
@@ -273,21 +254,3 @@ def open_writer(path: str, plan: dict[str, Any]) -> RecordWriter:
 
         return TextSegWriter(path, plan)
     return FolderWriter(path, plan)
-
-
-def _lock(folder: Path) -> int:
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT)
-    if fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise BlockingIOError(f"another process is writing into {folder}: wait for it")
-    return lock
-
-
-def write_whole(path: Path, content: Any) -> None:
-    """Write JSON that is there whole or not at all."""
-    written = path.with_suffix(".new")
-    written.write_text(json.dumps(content))
-    os.replace(written, path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import lmdb
+
+from mms_ocr.datasets.writing import disk_error, open_unfinished, put_all
 
 from .stores import EncodedWord, WordStore
 
@@ -21,10 +22,7 @@ class LmdbStore(WordStore):
     """
 
     def _open(self) -> None:
-        try:
-            self._environment = lmdb.open(str(self.part), map_size=1 << 26, metasync=False)
-        except lmdb.Error as error:
-            raise ValueError(f"{self.part}: cannot be gone on with ({error}); remove it")
+        self._environment = open_unfinished(self.part)
         self._done = self._count()
 
     def _count(self) -> int:
@@ -41,39 +39,26 @@ class LmdbStore(WordStore):
 
     def append(self, words: Sequence[EncodedWord]) -> None:
         """Write the words after those that are there, in one transaction."""
-        records: list[tuple[str, bytes]] = []
+        records: list[tuple[bytes, bytes]] = []
         for number, word in enumerate(words, self._done + 1):
-            records += [(f"{kind}-{number:09d}", data) for kind, data in word.images.items()]
-            records.append((f"label-{number:09d}", word.text.encode()))
+            for kind, data in word.images.items():
+                records.append((b"%s-%09d" % (kind.encode(), number), data))
+            records.append((b"label-%09d" % number, word.text.encode()))
             if word.char_boxes is not None:
-                boxes = json.dumps(word.char_boxes).encode()
-                records.append((f"boxes-{number:09d}", boxes))
+                records.append((b"boxes-%09d" % number, json.dumps(word.char_boxes).encode()))
         self._put(records)
         self._done += len(words)
 
-    def _put(self, records: Iterable[tuple[str, bytes]]) -> None:
-        while True:
-            try:
-                with self._environment.begin(write=True) as transaction:
-                    for key, data in records:
-                        transaction.put(key.encode(), data)
-                return
-            except lmdb.MapFullError:
-                # Grown in steps: the map's size is also the file's on some systems.
-                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
-            except lmdb.Error as error:
-                # LMDB reports a full disk as a write that failed.
-                free = shutil.disk_usage(self.part).free
-                raise OSError(f"{self.part}: {_plain(error)}; {free / 1e6:.1f} MB of disk are free")
+    def _put(self, entries: Sequence[tuple[bytes, bytes]]) -> None:
+        try:
+            put_all(self._environment, entries)
+        except lmdb.Error as error:
+            raise OSError(disk_error(self.part, error)) from error
 
     def _seal(self, count: int) -> None:
-        self._put([("num-samples", str(count).encode())])
+        self._put([(b"num-samples", b"%d" % count)])
         self._environment.sync(True)
 
     def _close(self) -> None:
         self._environment.close()
         (self.part / "lock.mdb").unlink(missing_ok=True)
-
-
-def _plain(error: lmdb.Error) -> str:
-    return str(error).splitlines()[0]

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from mms_ocr.datasets.writing import check_place, write_file
+
 from .renderer import RenderedWord
 
 __all__ = ["beside", "check_sheet_path", "parts_sheet", "save_sheet", "word_sheet"]
@@ -90,12 +92,7 @@ def check_sheet_path(path: str | os.PathLike[str]) -> Path:
         ValueError: if the suffix is neither PNG's nor JPEG's.
         FileNotFoundError: if its folder does not exist.
     """
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise ValueError(f"{path}: a sheet is written as .png or .jpg; change the name")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
-    return path
+    return check_place(path, (".png", ".jpg", ".jpeg"))
 
 
 def save_sheet(sheet: NDArray, path: str | os.PathLike[str]) -> None:
@@ -110,13 +107,7 @@ def save_sheet(sheet: NDArray, path: str | os.PathLike[str]) -> None:
     written, buffer = cv2.imencode(path.suffix.lower(), sheet, options)
     if not written:
         raise ValueError(f"{path}: the sheet cannot be encoded")
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_bytes(buffer.tobytes())
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(f"{path}: cannot be written ({error.strerror})")
+    write_file(path, buffer.tobytes())
 
 
 def _empty_row(height: int, width: int) -> NDArray:

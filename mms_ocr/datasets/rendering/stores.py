@@ -15,10 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+from mms_ocr.datasets.writing import lock_folder, write_json
 
 __all__ = ["EncodedWord", "WordStore"]
 
@@ -85,11 +82,11 @@ class WordStore(ABC):
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"{self.path.parent}: no such folder to write {self.path.name}")
         self.part.mkdir(exist_ok=True)
-        self._take_lock()
+        self._lock = lock_folder(self.part, _LOCK)
         try:
             there = _read_json(self.part / _RECIPE)
             if there is None:
-                _write_json(self.part / _RECIPE, self.recipe)
+                write_json(self.part / _RECIPE, self.recipe, indent=1)
             else:
                 self._compare(there, self.part, "go on with those, or remove it")
             self._open()
@@ -112,7 +109,7 @@ class WordStore(ABC):
         """Make the store whole with its ``count`` words and give it its name."""
         self._seal(count)
         self._leave()
-        _write_json(self.part / _RECIPE, {**self.recipe, "count": count})
+        write_json(self.part / _RECIPE, {**self.recipe, "count": count}, indent=1)
         (self.part / _LOCK).unlink(missing_ok=True)
         os.rename(self.part, self.path)
         _flush_folder(self.path.parent)
@@ -131,15 +128,6 @@ class WordStore(ABC):
                 f"{where} was rendered with other settings ({name}: {there.get(name)!r} there, "
                 f"{self.recipe.get(name)!r} asked for); {remedy}"
             )
-
-    def _take_lock(self) -> None:
-        self._lock = os.open(self.part / _LOCK, os.O_RDWR | os.O_CREAT)
-        if fcntl is not None:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(self._lock)
-                raise BlockingIOError(f"another process is rendering into {self.part}; wait for it")
 
     def _release_lock(self) -> None:
         os.close(self._lock)
@@ -173,12 +161,6 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: not a record of settings; remove {path.parent}")
     return content
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    written = path.with_suffix(".new")
-    written.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(written, path)
 
 
 def _flush_folder(folder: Path) -> None:

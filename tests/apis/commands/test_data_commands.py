@@ -88,6 +88,10 @@ def test_decontaminate(words, test_words, tmp_path, capsys):
     [
         (["inspect", "nowhere"], "there is no data at 'nowhere'"),
         (["inspect", "WORDS", "--sample", "0"], "--sample is 0"),
+        (["inspect", "WORDS", "--picture", "a.gif"], "a.gif: its name has to end in .png, .pdf"),
+        (["inspect", "WORDS", "--picture", "OUT/a.png"], "no such folder to write a.png"),
+        (["convert", "WORDS", "OUT", "--list-broken", "OUT/a/b"], "no such folder to write b"),
+        (["decontaminate", "WORDS", "--against", "WORDS", "--list", "OUT/x"], "to write x"),
         (["convert", "nowhere", "OUT"], "there is no data at 'nowhere'"),
         (["convert", "WORDS", "OUT/x.lmdb"], "there is no folder"),
         (["convert", "WORDS", "OUT.jsonl"], "is no place to write to"),

@@ -210,6 +210,7 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path, renderer, kind):
     errors = [line for line in run.stderr.splitlines() if line.startswith("mms-ocr render:")]
     assert len(errors) == 1
     assert "Traceback" not in run.stderr
+    assert "; make room: " in errors[0]
     assert f"of 200 words stand in {tmp_path / kind}.part, and the same command goes" in errors[0]
     assert not (tmp_path / kind).exists()
     extras = ["char_boxes"]

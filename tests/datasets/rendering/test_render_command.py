@@ -95,7 +95,7 @@ def test_a_sheet_beside_other_words(tmp_path):
         ("--out a.lmdb --count 1 --set colour=1", "unknown render setting 'colour'"),
         ("--out a.lmdb --count 1 --max-length 3", "are longer than max_length=3"),
         ("--out nowhere/a.lmdb --count 1", "nowhere: no such folder to write a.lmdb"),
-        ("--sheet a.gif", "a.gif: a sheet is written as .png or .jpg"),
+        ("--sheet a.gif", "a.gif: its name has to end in .png, .jpg, .jpeg"),
         ("--sheet nowhere/a.png", "nowhere: no such folder to write a.png"),
         ("--sheet a.png --beside nowhere", "there is no data at 'nowhere'"),
         ("--sheet a.png --beside . --parts", "two different sheets"),

@@ -1,0 +1,122 @@
+"""Writing so that nothing half-written looks whole, and what goes wrong with disks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = [
+    "check_place",
+    "disk_error",
+    "lock_folder",
+    "open_unfinished",
+    "put_all",
+    "write_file",
+    "write_json",
+]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSE_TO_FULL = 1 << 24  # bytes
+_FIRST_MAP_SIZE = 1 << 26  # of an LMDB; grown in steps, as on some systems it is the file's size
+
+
+def check_place(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> Path:
+    """The path of a file to be written, if there is a folder for it and its suffix is known.
+
+    Raises:
+        ValueError: The suffix is none of ``suffixes``, where there are any.
+        FileNotFoundError: Its folder does not exist.
+    """
+    path = Path(path)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f"{path}: its name has to end in {', '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
+    return path
+
+
+def write_file(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file; only a whole one gets the name, or replaces a file of that name.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OSError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
+    """Write JSON that is there whole or not at all."""
+    written = path.with_suffix(".new")
+    written.write_text(json.dumps(content, indent=indent), encoding="utf-8")
+    os.replace(written, path)
+
+
+def lock_folder(folder: Path, name: str) -> int:
+    """Lock a folder for this process by a file in it; closing the descriptor gives it free.
+
+    Raises:
+        BlockingIOError: Another process has locked it.
+    """
+    lock = os.open(folder / name, os.O_RDWR | os.O_CREAT)
+    if fcntl is not None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            raise BlockingIOError(f"another process is writing into {folder}: wait for it")
+    return lock
+
+
+def open_unfinished(folder: Path) -> lmdb.Environment:
+    """Open an LMDB that is being written, or begin one.
+
+    Raises:
+        ValueError: What is there is no LMDB.
+    """
+    try:
+        return lmdb.open(str(folder), map_size=_FIRST_MAP_SIZE, metasync=False)
+    except lmdb.Error as error:
+        raise ValueError(f"{folder}: cannot be gone on with ({error}); remove it")
+
+
+def put_all(environment: lmdb.Environment, entries: Sequence[tuple[bytes, bytes]]) -> None:
+    """Write entries in one transaction, all of them or none, and let the LMDB grow for them."""
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, value in entries:
+                    transaction.put(key, value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
+
+
+def disk_error(folder: Path, error: OSError | lmdb.Error) -> str:
+    """What went wrong with a write into a folder, and how much room is left there."""
+    free = shutil.disk_usage(folder).free
+    is_full = getattr(error, "errno", None) in _FULL
+    # LMDB reports a full disk as any write that failed.
+    is_full |= isinstance(error, lmdb.Error) and free < _CLOSE_TO_FULL
+    what = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return f"{folder}: {'the disk is full' if is_full else what} ({free / 1e6:.1f} MB are free)"
