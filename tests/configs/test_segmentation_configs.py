@@ -66,7 +66,7 @@ def test_models_and_pipelines_agree(name):
         (resize,) = (step for step in pipeline if step.type == "mms_ocr.ResizeWordImage")
         assert tuple(resize.size) == tuple(cfg.model.backbone.img_size) == (32, 128)
     assert [step.type for step in val] == ["mms_ocr.ResizeWordImage", "mms_ocr.PackWordMask"]
-    assert cfg.test_dataloader == cfg.val_dataloader
+    assert cfg.test_dataloader.dataset.pipeline == val
     assert cfg.val_evaluator.type == "mms_ocr.ForegroundMetric"
 
 
@@ -94,10 +94,11 @@ def test_own_words_are_parted():
     ]
 
 
-def test_textseg_is_trained_on_train_and_val():
+def test_textseg_is_not_tested_on_what_a_checkpoint_is_chosen_by():
     cfg = load("mms_vit_s_textseg")
-    assert tuple(cfg.train_dataloader.dataset.splits) == ("train", "val")
-    assert tuple(cfg.test_dataloader.dataset.splits) == ("test",)
+    parts = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
+    assert [tuple(part.dataset.splits) for part in parts] == [("train",), ("val",), ("test",)]
+    assert {part.dataset.path for part in parts} == {"data/TextSeg"}
 
 
 def test_the_schedule_stretches():
