@@ -86,7 +86,8 @@ def _check(sources: list[str], characters: frozenset[str] | None) -> LabelReport
 
     report = LabelReport()
     for path in sources:
-        source = open_source(path) if Path(path).is_dir() or path.endswith(".mdb") else None
+        is_store = Path(path).is_dir() or path.endswith((".mdb", ".lmdb"))
+        source = open_source(path) if is_store else None
         if source is None:
             found = ((one.place, one.text, one.fault) for one in read_annotations(path))
             for place, text, fault in found:

@@ -91,7 +91,13 @@ def _image_paths(given: Iterable[str]) -> Iterator[str]:
 def _build_reader(args: argparse.Namespace) -> WordReader:
     from mmengine.config import DictAction
 
-    from mms_ocr.apis.reading import WordReader
+    try:
+        from mms_ocr.apis.reading import WordReader
+    except ImportError as error:
+        raise ImportError(
+            f"reading needs MMOCR, which cannot be imported here ({error}); docs/install.md tells "
+            "how to install it"
+        ) from error
 
     options = argparse.Namespace(cfg_options=None)
     if args.cfg_options:

@@ -1,6 +1,7 @@
 """``mms-ocr read`` as typed."""
 
 import json
+import sys
 
 import cv2
 import pytest
@@ -75,3 +76,9 @@ def test_bad_input_is_a_line_and_status_2(read, word_images, tmp_path):
         status, lines, errors = read(*arguments)
         assert (status, lines) == (2, [])
         assert told in errors[-1]
+
+
+def test_without_mmocr_a_line_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "mms_ocr.apis.reading", None)
+    assert main(["read", "a.png", "--weights", "w.pth"]) == 2
+    assert "reading needs MMOCR" in capsys.readouterr().err.splitlines()[-1]
