@@ -17,6 +17,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -95,121 +96,110 @@ def label(head: str, encoder: str, args: argparse.Namespace) -> str:
     return re.sub(r"\W+", "_", f"{args.arch}_{head}_{encoder.partition('=')[0]}")
 
 
-def train(variants: list[tuple[str, str]], args: argparse.Namespace) -> dict[str, Path]:
-    """Train all variants, several at a time; their last checkpoints, by label."""
-    checkpoints, waiting, running = {}, [], []
-    for head, encoder in variants:
-        cfg = study_config(head, encoder, args)
-        iterations = cfg.train_cfg.max_iters if args.overfit else args.iterations
-        name = label(head, encoder, args)
-        folder = Path(args.work_dir, name).resolve()
-        checkpoints[name] = folder / f"iter_{iterations}.pth"
-        if checkpoints[name].exists():
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        cfg.dump(str(folder / "study.py"))
-        command = [
-            *(sys.executable, "tools/train.py", str(folder / "study.py")),
-            *("--work-dir", str(folder), "--iterations", str(iterations), "--cfg-options"),
-            f"train_cfg.val_interval={max(1, iterations // 3)}",
-            f"default_hooks.checkpoint.interval={iterations}",
-        ]
-        waiting.append((name, folder, command))
-    while waiting or running:
-        while waiting and len(running) < args.parallel:
-            name, folder, command = waiting.pop(0)
-            output = open(folder / "output.txt", "w")  # noqa: SIM115  (open as long as it runs)
-            process = subprocess.Popen(
-                command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
-            )
-            running.append((name, folder, process, output, time.time()))
-        time.sleep(0.5)
-        for run in [one for one in running if one[2].poll() is not None]:
-            name, folder, process, output, start = run
-            running.remove(run)
-            output.close()
-            if process.returncode:
-                last = (folder / "output.txt").read_text().strip().splitlines()[-1:]
-                sys.exit(f"{name} failed, see {folder / 'output.txt'}: {''.join(last)}")
-            (folder / "seconds.txt").write_text(str(time.time() - start))
-            print(f"{name}: {time.time() - start:.0f} s", flush=True)
-    return checkpoints
+def train(head: str, encoder: str, args: argparse.Namespace) -> Path:
+    """Train a variant; its last checkpoint."""
+    cfg = study_config(head, encoder, args)
+    iterations = cfg.train_cfg.max_iters if args.overfit else args.iterations
+    folder = Path(args.work_dir, label(head, encoder, args)).resolve()
+    checkpoint = folder / f"iter_{iterations}.pth"
+    if checkpoint.exists():
+        return checkpoint
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg.dump(str(folder / "study.py"))
+    start = time.time()
+    call(
+        "tools/train.py",
+        folder / "study.py",
+        *("--work-dir", folder, "--iterations", iterations, "--cfg-options"),
+        f"train_cfg.val_interval={max(1, iterations // (8 if args.overfit else 3))}",
+        f"default_hooks.checkpoint.interval={iterations}",
+        output=folder / "output.txt",
+    )
+    (folder / "seconds.txt").write_text(str(time.time() - start))
+    return checkpoint
 
 
 def test(checkpoint: Path, args: argparse.Namespace) -> dict[str, dict]:
-    """Accuracies of a checkpoint, by test set, as `tools/test.py` writes them."""
-    sets = dict(entry.split("=", 1) for entry in args.test)
-    scores: dict[str, dict] = {}
-    command = [sys.executable, "tools/test.py", str(checkpoint.parent / "study.py")]
-    calls = [["--data", *(f"{name}={Path(path).resolve()}" for name, path in sets.items())]]
-    if not args.overfit:
-        held_out = (f"train{place}={Path(path).resolve()}" for place, path in enumerate(args.train))
-        calls.append(["--held-out", "--data", *held_out])
-    for place, options in enumerate(calls):
-        if options[-1] == "--data":
-            continue
-        folder = checkpoint.parent / f"test{place}"
+    """Accuracies of a checkpoint on the test sets, by name, as `tools/test.py` writes them."""
+    folder = checkpoint.parent / "test"
+    call(
+        "tools/test.py",
+        *(checkpoint.parent / "study.py", checkpoint, "--work-dir", folder, "--data"),
+        *(f"{name}={Path(path).resolve()}" for name, path in map(named, args.test)),
+        output=checkpoint.parent / "test.txt",
+    )
+    report = json.loads((folder / "benchmark.json").read_text())
+    return {one["name"]: one["accuracy"] for one in report["sets"]}
+
+
+def named(entry: str) -> tuple[str, str]:
+    """Name and path of `NAME=PATH`."""
+    name, _, path = entry.partition("=")
+    return name, path
+
+
+def call(*command: object, output: Path) -> None:
+    """Run a program of this repository, its output into a file."""
+    with open(output, "w") as file:
         done = subprocess.run(
-            [*command, str(checkpoint), *options, "--work-dir", str(folder)],
+            [sys.executable, *map(str, command)],
             cwd=ROOT,
-            capture_output=True,
-            text=True,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
         )
-        if done.returncode:
-            sys.exit(f"tools/test.py on {checkpoint} failed: {done.stderr.strip()[-500:]}")
-        report = json.loads(next(folder.glob("*.json")).read_text())
-        if place:
-            scores[HELD_OUT] = report["of_all_images"]
-        else:
-            scores |= {one["name"]: one["accuracy"] for one in report["sets"]}
-    return scores
+    if done.returncode:
+        last = output.read_text().strip().splitlines()[-1:]
+        raise RuntimeError(f"{command[0]} failed, see {output}: {''.join(last)}")
 
 
-def course(folder: Path) -> list[tuple[int, float]]:
-    """Word accuracy of the run's own validations: iteration, share."""
+def validations(folder: Path) -> list[dict[str, float]]:
+    """What the validations of a run found, in their order: word accuracy by protocol."""
     rows = []
     for file in sorted(folder.glob("*/vis_data/scalars.json")):
         for line in file.read_text().splitlines():
             row = json.loads(line)
-            if "recog/word_acc_ignore_case_symbol" in row:
-                rows.append((row["step"], row["recog/word_acc_ignore_case_symbol"]))
+            if f"recog/{next(iter(PROTOCOLS))}" in row:
+                rows.append({protocol: row[f"recog/{protocol}"] for protocol in PROTOCOLS})
     return rows
+
+
+def measure(variant: tuple[str, str], args: argparse.Namespace) -> list[str]:
+    """Train and test a variant: its row of the table."""
+    head, encoder = variant
+    checkpoint = train(head, encoder, args)
+    found = validations(checkpoint.parent)
+    first = [head, named(encoder)[0]]
+    if args.overfit:
+        shares = [f"{100 * one[next(iter(PROTOCOLS))]:.1f}" for one in found]
+        print(f"{checkpoint.parent.name} is done", flush=True)
+        return [*first, ", ".join(shares)]
+    scores = {HELD_OUT: found[-1]} | (test(checkpoint, args) if args.test else {})
+    cells = [f"{100 * score[key]:.1f}" for score in scores.values() for key in PROTOCOLS]
+    seconds = float((checkpoint.parent / "seconds.txt").read_text())
+    print(f"{checkpoint.parent.name}: {' '.join(cells)}", flush=True)
+    return [*first, *cells, f"{seconds:.0f}"]
 
 
 def main() -> None:
     args = parse_args()
     variants = [(head, encoder) for head in args.heads for encoder in args.encoders]
-    checkpoints = train(variants, args)
+    with ThreadPoolExecutor(args.parallel) as pool:
+        rows = list(pool.map(measure, variants, [args] * len(variants)))
     print(f"\n{describe_machine('cuda' if torch.cuda.is_available() else 'cpu')}")
     if args.overfit:
         print("first 64 words of the training set, trained on and measured on\n")
-        rows = [["decoder", "encoder", "words read right, any case, after each validation, %"]]
-        for head, encoder in variants:
-            name = label(head, encoder, args)
-            shares = [f"{100 * share:.1f}" for _, share in course(checkpoints[name].parent)]
-            rows.append([head, encoder.partition("=")[0], ", ".join(shares)])
-        print(markdown_table(rows))
-        return
-    extra = f", half of the words from {Path(args.extra).name}" if args.extra else ""
-    print(
-        f"{args.iterations:,} steps of {args.batch_size} words{extra}, learning rate {args.lr:g}, "
-        f"seed {args.seed}\n"
-    )
-    names = [HELD_OUT, *(entry.partition("=")[0] for entry in args.test)]
-    head_row = ["decoder", "encoder"]
-    head_row += [f"{name}: {words}" for name in names for words in PROTOCOLS.values()]
-    rows = [[*head_row, "s"]]
-    for head, encoder in variants:
-        checkpoint = checkpoints[label(head, encoder, args)]
-        scores = test(checkpoint, args)
-        seconds = (checkpoint.parent / "seconds.txt").read_text()
-        cells = [
-            f"{100 * scores[name][key]:.1f}" if name in scores else "-"
-            for name in names
-            for key in PROTOCOLS
-        ]
-        rows.append([head, encoder.partition("=")[0], *cells, f"{float(seconds):.0f}"])
-    print(markdown_table(rows))
+        first = ["decoder", "encoder", "words read right after each eighth of the run, any case, %"]
+    else:
+        extra = f", half of the words from {Path(args.extra).name}" if args.extra else ""
+        print(
+            f"{args.iterations:,} steps of {args.batch_size} words{extra}, learning rate "
+            f"{args.lr:g}, seed {args.seed}\n"
+        )
+        sets = [HELD_OUT, *(named(entry)[0] for entry in args.test)]
+        columns = [f"{name}: {words}, %" for name in sets for words in PROTOCOLS.values()]
+        first = ["decoder", "encoder", *columns, "s"]
+    print(markdown_table([first, *rows]))
 
 
 if __name__ == "__main__":
