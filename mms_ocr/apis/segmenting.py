@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.given_images import GivenImage, Report, given_images
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.datasets.transforms import resize_word_image
@@ -77,7 +78,8 @@ class WordSegmenter:
 
     Raises:
         FileNotFoundError: The config or the checkpoint is missing.
-        ValueError: They do not fit each other, or the config is of no segmentor.
+        ValueError: They do not fit each other, the config is of no segmentor, or there is no such
+            device.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class WordSegmenter:
         kind = (cfg.get("model") or {}).get("type")
         if kind != "mms_ocr.TextSegmentor":
             raise ValueError(f"the config is of {kind}, and not of mms_ocr.TextSegmentor")
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = usable_device(device)
         model = MODELS.build(cfg.model)
         load_model(model, weights)
         self.model: Any = model.to(self.device).eval()

@@ -125,6 +125,20 @@ def test_weights_and_configs_that_do_not_fit(run, tmp_path):
         WordSegmenter(weights, str(run / "small.py"), threshold=1.5)
 
 
+def test_a_device_that_is_not_there(run):
+    arguments = (str(run / "weights.pth"), str(run / "small.py"))
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(ValueError, match=f"there is no device '{device}'"):
+            WordSegmenter(*arguments, device=device)
+
+
+def test_a_file_in_place_of_the_folder(run, tmp_path, capsys):
+    (tmp_path / "out").write_text("")
+    arguments = ["segment", "a.png", "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--weights", str(run / "weights.pth")]) == 2
+    assert "out is a file; give a folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("arch", "name"), [("tiny", "t"), ("small", "s")])
 def test_the_config_is_found_by_the_width_of_the_encoder(tmp_path, arch, name):
     config = Config.fromfile(find_config(f"mms_vit_{name}_rendered", "segmentation"))

@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.apis.given_images import output_stem
     from mms_ocr.apis.segmenting import WordSegmenter, write_parts
 
+    if Path(args.out).is_file():
+        raise ValueError(f"--out {args.out} is a file; give a folder to write to")
     segmenter = WordSegmenter(
         args.weights, args.config, args.device, args.batch_size, args.threshold
     )

@@ -1,0 +1,26 @@
+"""Where a model runs: what the user named, or a GPU where there is one."""
+
+from __future__ import annotations
+
+import torch
+
+__all__ = ["usable_device"]
+
+
+def usable_device(name: str | None = None) -> str:
+    """A device that is there.
+
+    Args:
+        name: Such as ``'cpu'``, ``'cuda'`` or ``'cuda:1'``; None takes a GPU where there is one.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    count = torch.cuda.device_count()
+    try:
+        device = torch.device(name or ("cuda" if count else "cpu"))
+    except RuntimeError as error:
+        raise ValueError(f"there is no device {name!r}: take cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ValueError(f"there is no device {name!r}: torch finds {count} GPUs here; take cpu")
+    return str(device)
