@@ -10,7 +10,7 @@ running its whole sequence again at every step. Four things make it fast:
   costs less until a word has about ``C / (h - 1)`` tokens, 55 of 384 channels and 8 heads, and all
   layers read the same tokens from the cache of the processor.
 - Words that have ended leave the batch, and when all have, decoding stops.
-- Once a few steps are done and words go on, the weights are packed
+- For a batch, or once a few words prove long, the weights are packed
   (:func:`~mms_ocr.models.recognition.step_weights.pack`).
 """
 
@@ -27,8 +27,10 @@ __all__ = ["decoding_step", "empty_cache", "greedy_decode", "word_confidences"]
 # Taking words out copies what is kept of the others. Done once a quarter has ended, all copying
 # together moves each word at most a few times.
 MOST_KEPT = 0.75
-# Packing the weights costs about as much time as it saves in so many steps.
+# Packing the weights costs about as much time as it saves in this many steps. The longest word of a
+# batch is seldom shorter, so that a batch packs at once, and a few words once they prove long.
 PACK_AT = 5
+BATCH = 8
 
 Cache = tuple[Tensor, ...]
 
@@ -144,11 +146,12 @@ def greedy_decode(
     seen = going
     visible = torch.zeros(len(memory), max_length, dtype=torch.bool, device=memory.device)
     cache = empty_cache(weights, memory, max_length)
+    pack_at = 0 if len(memory) >= BATCH else PACK_AT
     for step in range(max_length if len(memory) else 0):
         position = torch.full((1,), step, device=memory.device)
         # A padding token is attended to by nothing, not even by its own place.
         visible[:, step] = seen
-        if step == PACK_AT:
+        if step == pack_at:
             weights = pack(weights, len(words))
         filled = tuple(kept[:, :, :, : step + 1] for kept in cache)
         logits = decoding_step(
