@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 
-__all__ = ["Report", "Reports", "current_place", "told"]
+__all__ = ["Report", "Reports", "current_place", "is_running", "told"]
 
 # A process that stands here waits for others: collectives, the backward pass of a wrapped model
 # which holds some, and wherever the host waits for a GPU that waits for others.
@@ -91,6 +91,20 @@ class Reports:
         self._changed.clear()
 
 
+def is_running(frame: FrameType | None, *parts: str) -> bool:
+    """Whether a frame was called, over any number of others, from a runner.
+
+    Args:
+        frame: Innermost frame of a thread.
+        *parts: Of these methods of the runner: ``'train'``, ``'val'``, ``'test'``.
+    """
+    while frame is not None:
+        if frame.f_code.co_name in parts and "mmengine/runner/" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
+
+
 def current_place(thread: int) -> tuple[str, bool]:
     """Function, file and line that a thread is in, and whether it waits for other ranks there."""
     frame = sys._current_frames().get(thread)
@@ -142,8 +156,3 @@ def _named(ranks: list[int]) -> str:
 
 def _is(ranks: list[int]) -> str:
     return "is" if len(ranks) == 1 else "are"
-
-
-def main_thread() -> int:
-    """Number of the main thread."""
-    return threading.main_thread().ident or 0

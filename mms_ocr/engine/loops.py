@@ -139,7 +139,7 @@ def seeded_loader(dataloader: dict, seed: int) -> dict:
 def end_workers(dataloader: Any) -> None:
     """End the worker processes that a loader keeps for its next pass, if it has any."""
     iterator = getattr(dataloader, "_iterator", None)
-    if hasattr(iterator, "_shutdown_workers"):
+    if iterator is not None and hasattr(iterator, "_shutdown_workers"):
         iterator._shutdown_workers()
 
 

@@ -141,18 +141,20 @@ def explicit(zygote: Zygote, config: Path, work: Path, weights_only: bool) -> st
     return ""
 
 
-def damage_everything(folder: Path, places: int, seed: int, runs: bool = True) -> list[dict]:
+def damage_everything(
+    folder: Path, places: int, seed: int, zygote: Zygote, runs: bool = True
+) -> list[dict]:
     """Damage checkpoints; what came of each kind.
 
     Args:
         folder: For everything that is written.
         places: How many places a file is cut or changed at.
         seed: Of the places.
+        zygote: What starts runs.
         runs: Whether one of each kind is resumed from as well.
     """
     rng = random.Random(seed)
     config = write_run(folder)
-    zygote = Zygote()
     good = folder / "good"
     ended = zygote.run(
         config, "--work-dir", good, "--cfg-options", "default_hooks.checkpoint.max_keep_ckpts=6",
@@ -209,7 +211,6 @@ def damage_everything(folder: Path, places: int, seed: int, runs: bool = True) -
         results.append(
             dict(name=name, injected=injected, survived=survived, faults=[f for f in faults if f])
         )
-    zygote.close()
     return results
 
 
@@ -220,7 +221,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="fault_checkpoints_"))
-    results = damage_everything(folder, args.places, args.seed)
+    zygote = Zygote()
+    results = damage_everything(folder, args.places, args.seed, zygote)
+    zygote.close()
     print(describe_machine())
     command = f"python tools/benchmarks/fault_checkpoints.py --places {args.places}"
     for result in results:

@@ -71,18 +71,17 @@ def kill_soon(zygote: Zygote, folder: Path, span: float, rng: random.Random) -> 
     os.kill(zygote.pid, signal.SIGKILL)
 
 
-def kill_and_resume(folder: Path, kills: int, seed: int, workers: int = 2) -> Tally:
+def kill_and_resume(folder: Path, kills: int, seed: int, zygote: Zygote) -> Tally:
     """Kill runs until so many kills are done; every run is resumed until it ends.
 
     Args:
         folder: For everything that the runs write.
         kills: How many.
         seed: Of the moments.
-        workers: Loader workers of the runs.
+        zygote: What starts the runs.
     """
     rng, tally = random.Random(seed), Tally()
-    config = write_run(folder, workers=workers)
-    zygote = Zygote()
+    config = write_run(folder)
     output = folder / "output.txt"
 
     def start(work: Path) -> None:
@@ -110,7 +109,6 @@ def kill_and_resume(folder: Path, kills: int, seed: int, workers: int = 2) -> Ta
         tally.runs += 1
         if not tally.failures:
             tally.equal += same_weights(folder / "undisturbed" / LAST, work / LAST)
-    zygote.close()
     return tally
 
 
@@ -121,7 +119,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path)
     args = parser.parse_args()
     folder = args.folder or Path(tempfile.mkdtemp(prefix="fault_kills_"))
-    tally = kill_and_resume(folder, args.kills, args.seed)
+    zygote = Zygote()
+    tally = kill_and_resume(folder, args.kills, args.seed, zygote)
+    zygote.close()
     print(describe_machine())
     for failure in tally.failures:
         print(failure)

@@ -153,7 +153,7 @@ class AtomicCheckpointHook(CheckpointHook):
             CheckpointNotSavedError: It could not be written, on all ranks.
         """
         # Hooks that need something of every rank collect it now.
-        runner.call_hook("before_gathering_checkpoint")
+        runner.call_hook("before_gathering_checkpoint", meta=options["meta"])
         unfinished = Path(self.out_dir, _UNFINISHED.format(name))
         fault: Exception | None = None
         try:

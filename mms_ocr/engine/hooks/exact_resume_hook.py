@@ -9,6 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mms_ocr.engine.loops import ResumableTrainLoop, find_sampler
 from mms_ocr.engine.resuming import check_parts, find_resume_point
@@ -37,6 +39,7 @@ class ExactResumeHook(Hook):
 
     def __init__(self) -> None:
         self._gathered: list[dict[str, Any]] | None = None
+        self._meta: dict[str, Any] = {}
         self._resumed: dict[str, Any] | None = None
         self._before_validation: dict[str, Any] | None = None
 
@@ -45,14 +48,18 @@ class ExactResumeHook(Hook):
         if hasattr(runner, "_resume"):
             find_resume_point(runner)
 
-    def before_gathering_checkpoint(self, runner: Runner) -> None:
+    def before_gathering_checkpoint(self, runner: Runner, meta: dict[str, Any]) -> None:
         """Bring the generators' states of all ranks together; called on all of them."""
+        self._meta = dict(meta)
         # A best checkpoint is found at the end of a validation, whose draws are to be undone.
         self._gathered = dist.all_gather_object(self._before_validation or take_random_states())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put what was brought together into the checkpoint."""
         gathered, self._gathered = self._gathered, None
+        # MMEngine's FlexibleRunner counts one too many after a validation.
+        checkpoint["meta"].update(self._meta)
+        self._meta = {}
         if gathered is None and dist.get_world_size() == 1:
             gathered = [take_random_states()]
         state: dict[str, Any] = {"random": gathered or [], "world_size": dist.get_world_size()}
@@ -81,7 +88,12 @@ class ExactResumeHook(Hook):
             raise ValueError(
                 f"{path} holds no schedule, and this run has one: it cannot be resumed from"
             )
-        _check_fit(runner, checkpoint["state_dict"], path)
+        model = runner.model
+        if isinstance(model, DistributedDataParallel):
+            model = model.module
+        # A model of which each rank holds a part is checked by what puts it together.
+        if not is_model_wrapper(model):
+            _check_fit(model, checkpoint["state_dict"], path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
             print_log(
@@ -122,8 +134,7 @@ class ExactResumeHook(Hook):
             self._before_validation = None
 
 
-def _check_fit(runner: Runner, state_dict: dict, path: str | None) -> None:
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+def _check_fit(model: nn.Module, state_dict: dict, path: str | None) -> None:
     own = model.state_dict()
     given = {key.removeprefix("module."): value for key, value in state_dict.items()}
     faults = [f"lacks {key}" for key in own if key not in given]

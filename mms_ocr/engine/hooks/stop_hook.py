@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mms_ocr.engine.failures import ValidationStopped
+from mms_ocr.engine.heartbeats import is_running
 from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from mms_ocr.registry import HOOKS
 
@@ -99,12 +101,20 @@ class StopOnSignalHook(Hook):
         if self._pending is not None:
             self._pending.wait()
             self._pending = None
+        self._listen_no_more()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if is_running(frame, "train"):
+            self._received = signal.Signals(number).name
+            return
+        # Training has ended by an error, and the process goes on without it.
+        self._listen_no_more()
+        os.kill(os.getpid(), number)
+
+    def _listen_no_more(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self._received = signal.Signals(number).name
 
     def _agreed(self) -> bool:
         if self._group is None:

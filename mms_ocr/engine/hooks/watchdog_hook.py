@@ -14,7 +14,7 @@ from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mms_ocr.engine.heartbeats import Report, Reports, current_place, main_thread, told
+from mms_ocr.engine.heartbeats import Report, Reports, current_place, is_running, told
 from mms_ocr.registry import HOOKS
 
 __all__ = ["WatchdogHook"]
@@ -54,12 +54,14 @@ class WatchdogHook(Hook):
         self.silence = min(silence, timeout)
         self._step, self._doing, self._since = -1, "starting", time.monotonic()
         self._beat = 0
+        self._watched = 0
         self._over = threading.Event()
 
     def before_run(self, runner: Runner) -> None:
         """Start to watch."""
         rank, world_size = dist.get_dist_info()
         self._over.clear()
+        self._watched = threading.get_ident()
         self._step, self._doing, self._since = -1, "starting", time.monotonic()
         reports = Reports(runner.timestamp, rank, world_size)
         threading.Thread(
@@ -114,7 +116,7 @@ class WatchdogHook(Hook):
         self._since = time.monotonic()
 
     def _report(self) -> Report:
-        place, waiting = current_place(main_thread())
+        place, waiting = current_place(self._watched)
         self._beat += 1
         idle = time.monotonic() - self._since
         return Report(self._step, self._doing, place, waiting, idle, self._beat)
@@ -152,6 +154,11 @@ class WatchdogHook(Hook):
         log_dir: str,
         between: float,
     ) -> None:
+        frame = sys._current_frames().get(self._watched)
+        if not is_running(frame, "train", "val", "test"):
+            # The run has ended by an error, and the process goes on without it.
+            self._over.set()
+            return
         _, line = told(known, silent, reports.world_size)
         stacks = Path(log_dir, f"hang_rank{reports.rank}.txt")
         try:
