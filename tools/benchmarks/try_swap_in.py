@@ -20,6 +20,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
 from mms_ocr.apis.errors import run_command
+from mms_ocr.models import TextViT
 from mms_ocr.registry import DATASETS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs/recognition/swap_in"
@@ -50,8 +51,7 @@ def make_shallow(model: Config) -> None:
     """Let a recognizer have few layers; widths stay."""
     from mmocr.registry import MODELS as MMOCR_MODELS  # importable once mms_ocr is
 
-    widths = dict(embed_dims=384, num_heads=6, feedforward_channels=1536)
-    model.backbone.arch = dict(widths, num_layers=2)
+    model.backbone.arch = dict(TextViT.arch_zoo[model.backbone.arch], num_layers=2)
     parts = [model.get("encoder"), model.decoder, model.decoder.get("language_decoder")]
     for part in filter(None, parts):
         if "n_layers" in inspect.signature(MMOCR_MODELS.get(part.type)).parameters:
