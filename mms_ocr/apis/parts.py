@@ -63,6 +63,7 @@ PARTS = (
     Part("lmdb", "1.3", "lmdb>=1.3"),
     Part("matplotlib", "3.5", "matplotlib>=3.5"),
     Part("rich", "12", "rich>=12"),
+    Part("skimage", "0.19", "scikit-image>=0.19"),
     Part("tqdm", "4.62", "tqdm>=4.62"),
     Part(
         "mmengine",
@@ -87,7 +88,6 @@ PARTS = (
     ),
     # What MMOCR needs comes before it: installed without its requirements, it brings none.
     Part("scipy", "1.8", "scipy>=1.8", needed=False),
-    Part("skimage", "0.19", "scikit-image>=0.19", needed=False),
     Part("shapely", "2.0", "shapely>=2.0", needed=False),
     Part("pyclipper", "1.3", "pyclipper>=1.3", needed=False),
     Part("pycocotools", "2.0.6", "pycocotools>=2.0.6", needed=False),
