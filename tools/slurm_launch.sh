@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
-# Run a script under srun, one task per GPU; used by slurm_train.sh and slurm_test.sh.
+# Run a script under slurm, one task per GPU; used by slurm_train.sh and slurm_test.sh.
 #   tools/slurm_launch.sh PARTITION JOB SCRIPT [ARGUMENTS …]
 # Environment:
 #   GPUS           of all machines together (8); 0 asks for none
 #   GPUS_PER_NODE  8, or GPUS if that is less
 #   NTASKS         processes of a run without GPUs (1)
+#   NNODES         machines to spread them over (slurm's choice)
 #   CPUS_PER_TASK  5
-#   SRUN_ARGS      more options of srun, e.g. "--nodelist=n7 --time=2-0"
+#   SRUN_ARGS      more options, e.g. "--nodelist=n7 --time=2-0"
 #   PORT           of the first process; without it, worked out from the job's number
+#   REQUEUE        1 submits a batch job that is queued again, and goes on, when it is preempted or
+#                  its time is over; prints the job's number and returns
+#   STOP_BEFORE    seconds before the end of its time at which such a job saves and stops (120)
+#   LOG            what such a job writes to (slurm-%j.out)
 set -euo pipefail
 
 if [ "$#" -lt 3 ]; then
@@ -21,7 +26,7 @@ shift 2
 gpus=${GPUS:-8}
 gpus_per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
 if [ "$gpus" -eq 0 ]; then
-    resources=(--ntasks="${NTASKS:-1}")
+    resources=(--ntasks="${NTASKS:-1}" ${NNODES:+--nodes="$NNODES"})
 elif [ "$gpus_per_node" -lt 1 ] || [ $((gpus % gpus_per_node)) -ne 0 ]; then
     echo "GPUS=$gpus is no multiple of GPUS_PER_NODE=$gpus_per_node" >&2
     exit 2
@@ -32,27 +37,57 @@ else
         --ntasks-per-node="$gpus_per_node"
     )
 fi
-if ! command -v srun >/dev/null; then
-    echo "no srun here; call this on a login machine of the cluster" >&2
+resources+=(--cpus-per-task="${CPUS_PER_TASK:-5}")
+tool=srun
+if [ "${REQUEUE:-0}" != 0 ]; then
+    tool=sbatch
+fi
+if ! command -v "$tool" >/dev/null; then
+    echo "no $tool here; call this on a login machine of the cluster" >&2
     exit 2
 fi
 read -r -a more <<<"${SRUN_ARGS:-}"
 
-# The job's number is known only to the tasks. They all work out the same port from it, and two
-# jobs, or two steps of one job, that share a machine get different ones.
-# shellcheck disable=SC2016
-with_port='export MASTER_PORT=${PORT:-$((12000 + (SLURM_JOB_ID + 997 * ${SLURM_STEP_ID:-0}) % 20000))}
 # A checkout is used as it stands, installed or not.
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 
+# The job's number is known only to the tasks. They all work out the same port from it, and two
+# jobs, two steps of one job, or two attempts at it, that share a machine get different ones. Slurm's
+# name of a machine need not be one that the network knows; its address is.
+# shellcheck disable=SC2016
+with_address='export MASTER_PORT=${PORT:-$((12000 + (SLURM_JOB_ID + 997 * ${SLURM_STEP_ID:-0} \
+    + 7919 * ${SLURM_RESTART_COUNT:-0}) % 20000))}
+if [ -z "${MASTER_ADDR:-}" ]; then
+    first=$(scontrol show hostnames "$SLURM_NODELIST" | head -n 1)
+    getent hosts "$first" >/dev/null ||
+        first=$(scontrol show node "$first" | sed -n "s/.*NodeAddr=\([^ ]*\).*/\1/p")
+    export MASTER_ADDR=$first
+fi
 exec "$@"'
+task=(--kill-on-bad-exit=1 bash -c "$with_address" bash python -u "$@" --launcher slurm)
 
-exec srun \
-    --partition="$partition" \
-    --job-name="$job" \
-    "${resources[@]}" \
-    --cpus-per-task="${CPUS_PER_TASK:-5}" \
-    --kill-on-bad-exit=1 \
-    "${more[@]}" \
-    bash -c "$with_port" bash python -u "$@" --launcher slurm
+if [ "$tool" = srun ]; then
+    exec srun --partition="$partition" --job-name="$job" "${resources[@]}" "${more[@]}" "${task[@]}"
+fi
+
+# Preempted or out of time, the tasks get a signal, save, and exit with 75; some slurms would take
+# the job for done. The script outlives the signal to tell them otherwise.
+script="#!/usr/bin/env bash
+trap : TERM USR1
+srun$(printf ' %q' "${resources[@]}" "${task[@]}") &
+# A signal ends the waiting, and not what is waited for.
+status=0
+while :; do
+    wait \$! && status=0 || status=\$?
+    kill -0 \$! 2>/dev/null || break
+done
+if [ \"\$status\" = 75 ]; then
+    echo \"job \$SLURM_JOB_ID was stopped and is queued again\"
+    scontrol requeue \"\$SLURM_JOB_ID\"
+    sleep 60 # slurm ends this attempt
+fi
+exit \"\$status\""
+exec sbatch --parsable --requeue --signal="USR1@${STOP_BEFORE:-120}" --open-mode=append \
+    --output="${LOG:-slurm-%j.out}" --partition="$partition" --job-name="$job" \
+    "${resources[@]}" "${more[@]}" <<<"$script"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test under slurm.
 #   tools/slurm_test.sh PARTITION JOB CONFIG CHECKPOINT [ARGUMENTS OF tools/test.py …]
-# Environment (GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS, PORT): see slurm_launch.sh.
+# Environment (GPUS, GPUS_PER_NODE, NTASKS, NNODES, CPUS_PER_TASK, SRUN_ARGS, PORT): see slurm_launch.sh.
 set -euo pipefail
 
 if [ "$#" -lt 4 ]; then

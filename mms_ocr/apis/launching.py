@@ -6,18 +6,21 @@ import argparse
 import datetime
 import logging
 import os
+import signal
+import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from mmengine import dist
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
-__all__ = ["add_shared_options", "build_runner", "read_config"]
+__all__ = ["add_shared_options", "build_runner", "leave_together", "read_config"]
 
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
@@ -170,8 +173,28 @@ def join_processes(launcher: str, timeout: float | None = None) -> None:
             f"--launcher {launcher} needs the variables {', '.join(missing)}; start the job with "
             "tools/dist_train.sh"
         )
+    address = os.environ["MASTER_ADDR"]
+    try:
+        socket.getaddrinfo(address, None)
+    except OSError:
+        # Otherwise the processes would try to reach it for as long as they wait for one another.
+        raise ValueError(
+            f"no machine is known by the name {address!r}, the first of the job; set MASTER_ADDR "
+            "to its address in the network"
+        )
     wait = None if timeout is None else datetime.timedelta(seconds=timeout)
     torch.distributed.init_process_group("gloo", timeout=wait)
+
+
+def leave_together() -> None:
+    """Let all processes of a job that was stopped end with the same status.
+
+    A launcher takes the first process that ends with another status than 0 for a failure, and ends
+    the others by a signal: none ends before all are done, and none heeds it from then on.
+    """
+    if dist.get_world_size() > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        dist.barrier()
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:

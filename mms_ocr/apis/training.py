@@ -10,7 +10,12 @@ from collections.abc import Sequence
 from mmengine.config import Config
 
 from mms_ocr.apis.errors import run_command
-from mms_ocr.apis.launching import add_shared_options, build_runner, read_config
+from mms_ocr.apis.launching import (
+    add_shared_options,
+    build_runner,
+    leave_together,
+    read_config,
+)
 from mms_ocr.engine import StopOnSignalHook, set_iterations
 from mms_ocr.engine.failures import worded
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
@@ -93,6 +98,8 @@ def train(args: argparse.Namespace) -> int:
         for loop in (runner._train_loop, runner._val_loop):
             end_workers(getattr(loop, "dataloader", None))
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
+    if stopped:
+        leave_together()
     return EXIT_AGAIN if stopped else 0
 
 

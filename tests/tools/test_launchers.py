@@ -10,14 +10,20 @@ import pytest
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the launchers need bash")
 
-# Stands for srun, torchrun and python alike: notes what it was called with, and srun's goes on to
-# run what follows its options, as slurm would.
+# Stands for all programs of a cluster: notes what it was called with; srun goes on to run what
+# follows its options, as slurm would, and scontrol answers.
 RECORDER = """#!{python}
-import json, os, sys
+import json, os, subprocess, sys
 name = os.path.basename(sys.argv[0])
 if name == "python" and sys.argv[1] == "-c":
     os.execv({python!r}, sys.argv)
-names = ("MASTER_PORT", "PYTHONPATH")
+if name == "scontrol" and sys.argv[1] == "show":
+    print({{"hostnames": "localhost\\nn8" if "local" in sys.argv[3] else "no.such.host\\nn8",
+           "node": "NodeName=n7 NodeAddr=10.0.0.7 CPUs=2"}}[sys.argv[2]])
+    sys.exit()
+names = ("MASTER_PORT", "MASTER_ADDR", "PYTHONPATH")
+if name == "sbatch":
+    sys.argv.append(sys.stdin.read())
 with open({record!r}, "a") as record:
     json.dump([name, sys.argv[1:], {{k: os.environ.get(k) for k in names}}], record)
     record.write("\\n")
@@ -25,7 +31,8 @@ if name == "srun":
     command = sys.argv[1:]
     while command[0].startswith("-"):
         del command[0]
-    os.execvp(command[0], command)
+    done = subprocess.run(command)
+    sys.exit(int(os.environ.get("ENDS_WITH", done.returncode)))
 """
 
 
@@ -35,7 +42,7 @@ def launch(tmp_path, repository):
     record = tmp_path / "calls.jsonl"
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("srun", "torchrun", "python"):
+    for name in ("srun", "sbatch", "scontrol", "torchrun", "python"):
         tool = folder / name
         tool.write_text(RECORDER.format(python=sys.executable, record=str(record)))
         tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
@@ -44,11 +51,25 @@ def launch(tmp_path, repository):
         for name in without:
             (folder / name).unlink()
         path = f"{folder}:/usr/bin:/bin"
+        if without:  # the machine may have the real one
+            for name in ("bash", "dirname"):
+                (folder / name).symlink_to(shutil.which(name))
+            path = str(folder)
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "MASTER"))}
-        for name in ("PORT", "GPUS", "GPUS_PER_NODE", "NNODES", "NODE_RANK", "PYTHONPATH"):
+        for name in (
+            "PORT",
+            "GPUS",
+            "GPUS_PER_NODE",
+            "NTASKS",
+            "NNODES",
+            "NODE_RANK",
+            "PYTHONPATH",
+        ):
             inherited.pop(name, None)
+        inherited["SLURM_NODELIST"] = "local[1-2]"
         done = subprocess.run(
             ["bash", str(repository / "tools" / script), *arguments],
+            stdin=subprocess.DEVNULL,
             env={**inherited, "PATH": path, **environment},
             capture_output=True,
             text=True,
@@ -131,15 +152,65 @@ def test_slurm_with_gpus(launch):
         "--ntasks=16",
         "--ntasks-per-node=8",
         "--cpus-per-task=5",
-        "--kill-on-bad-exit=1",
         "--time=2-0",
         "--exclusive",
+        "--kill-on-bad-exit=1",
     ]
     assert python[0] == "-u"
     assert in_tools(python[1], "train.py")
     options = ["--work-dir", "work dir", "--cfg-options", "a=1", "--launcher", "slurm"]
     assert python[2:] == ["c.py", *options]
     assert environment["MASTER_PORT"] == str(12000 + 41 + 2 * 997)
+    assert environment["MASTER_ADDR"] == "localhost"
+    assert (Path(environment["PYTHONPATH"]) / "mms_ocr").is_dir()
+
+
+def test_slurm_gives_the_address_of_a_machine_that_the_network_knows_by_another_name(launch):
+    _, calls = launch(
+        *("slurm_train.sh", "gpu", "j", "c.py", "w"), SLURM_JOB_ID="1", SLURM_NODELIST="n[7-8]"
+    )
+    assert calls[1][2]["MASTER_ADDR"] == "10.0.0.7"
+
+
+def requeued(launch, **environment):
+    """Submit a training that is queued again; gives sbatch's options, and the batch script."""
+    done, [(name, (*options, script), _)] = launch(
+        *("slurm_train.sh", "cpu", "a job", "c.py", "work dir", "--cfg-options", "a='b c'"),
+        **{"REQUEUE": "1", "GPUS": "0", "NTASKS": "2", "NNODES": "2", **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    assert name == "sbatch"
+    return options, script
+
+
+def test_slurm_queues_again(launch):
+    options, script = requeued(launch, STOP_BEFORE="300", SRUN_ARGS="--time=8:00:00")
+    assert {"--requeue", "--signal=USR1@300", "--time=8:00:00"} <= set(options)
+    assert {"--ntasks=2", "--nodes=2", "--output=work dir/slurm-%j.out"} <= set(options)
+    assert script.startswith("#!/usr/bin/env bash\n")
+
+
+@pytest.mark.parametrize(("status", "queued"), [("0", False), ("75", True), ("1", False)])
+def test_the_batch_script_queues_a_stopped_run_again(launch, tmp_path, status, queued):
+    script = requeued(launch)[1].replace("sleep 60", "sleep 0")
+    (tmp_path / "batch.sh").write_text(script)
+    done, calls = launch(tmp_path / "batch.sh", SLURM_JOB_ID="77", ENDS_WITH=status)
+    assert done.returncode == int(status)
+    assert [call[0] for call in calls] == ["srun", "python", *(["scontrol"] if queued else [])]
+    assert calls[1][1][2:] == [
+        *("c.py", "--work-dir", "work dir", "--cfg-options", "a='b c'", "--resume"),
+        *("--launcher", "slurm"),
+    ]
+    if queued:
+        assert calls[2][1] == ["requeue", "77"]
+
+
+def test_each_attempt_at_a_job_has_a_port_of_its_own(launch):
+    ports = [
+        launch("slurm_train.sh", *"pjcw", SLURM_JOB_ID="1", SLURM_RESTART_COUNT=str(count))[1][1][2]
+        for count in range(3)
+    ]
+    assert len({port["MASTER_PORT"] for port in ports}) == 3
 
 
 def test_slurm_test_script(launch):
@@ -183,6 +254,7 @@ def test_a_given_port_goes_before_the_one_of_the_job(launch):
         ("dist_train.sh", ["c.py", "0"], {}, "number of GPUS is '0'"),
         ("dist_train.sh", ["c.py", "2"], {"NNODES": "2"}, "NNODES=2 needs MASTER_ADDR"),
         ("slurm_train.sh", ["p", "j", "c", "w"], {"GPUS": "12"}, "no multiple of GPUS_PER_NODE=8"),
+        ("slurm_train.sh", [*"pjcw", "--resume=x"], {"REQUEUE": "1"}, "leave --resume=x out"),
     ],
 )
 def test_wrong_use_says_so_in_one_line(launch, script, arguments, environment, said):
