@@ -129,8 +129,8 @@ class Zygote:
             text=True,
             env={**os.environ, **own, **environment, "PYTHONPATH": os.pathsep.join(paths)},
         )
-        self._read()
-        self.pid = 0
+        self._read("ready")
+        self.pid = 0  # of the run that has not been waited for
 
     def start(self, *arguments: object, output: Path, setup: str = "", **environment: str) -> int:
         """Start tools/train.py with these arguments; returns the process's number.
@@ -141,6 +141,9 @@ class Zygote:
             setup: Python code to run before.
             **environment: Variables to set.
         """
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
         order = dict(
             arguments=[str(argument) for argument in arguments],
             output=str(output),
@@ -150,12 +153,13 @@ class Zygote:
         self._output, self._started = output, time.monotonic()
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
-        self.pid = int(self._read())
+        self.pid = self._read("pid")
         return self.pid
 
     def wait(self) -> Ended:
         """Wait for the run to end; one that hangs is killed, and its status is -9."""
-        status = int(self._read())
+        status = self._read("status")
+        self.pid = 0
         seconds = time.monotonic() - self._started
         return Ended(status, self._output.read_text(errors="replace"), seconds)
 
@@ -170,11 +174,11 @@ class Zygote:
         self._process.wait()
         self._process.stdout.close()
 
-    def _read(self) -> str:
-        line = self._process.stdout.readline()
-        if not line:
+    def _read(self, expected: str) -> int:
+        word, _, number = self._process.stdout.readline().partition(" ")
+        if word != expected:
             raise RuntimeError("the process that is forked for each run has died")
-        return line
+        return int(number)
 
 
 def serve() -> None:
@@ -188,14 +192,14 @@ def serve() -> None:
     import mms_ocr.models  # noqa: F401
     from mms_ocr.apis import training
 
-    print("ready", file=answers, flush=True)
+    print("ready 1", file=answers, flush=True)
     for line in sys.stdin:
         order = json.loads(line)
         pid = os.fork()
         if pid == 0:
             _become(order, training.main)
-        print(pid, file=answers, flush=True)
-        print(_wait(pid), file=answers, flush=True)
+        print("pid", pid, file=answers, flush=True)
+        print("status", _wait(pid), file=answers, flush=True)
 
 
 def _become(order: dict, main: object) -> None:

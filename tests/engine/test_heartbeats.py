@@ -1,0 +1,64 @@
+"""Who is said to keep the others waiting."""
+
+import sys
+import threading
+
+import pytest
+
+from mms_ocr.engine.heartbeats import Report, current_place, is_running, told
+
+
+def report(step=30, doing="training at iteration 7", place="f (a.py:1)", waiting=True, idle=9.0):
+    return Report(step, doing, place, waiting, idle, 1)
+
+
+@pytest.mark.parametrize(
+    ("reports", "silent", "ranks", "line"),
+    [
+        (
+            {0: report(), 1: report(), 2: report()},
+            {1: 61.0, 2: 75.2},
+            [1, 2],
+            "ranks 1, 2 are not heard of for 61 s: the process is dead or frozen",
+        ),
+        (
+            {0: report(), 1: report(28, "reading the batch of iteration 7", "read (b.py:2)")},
+            {},
+            [1],
+            "rank 1 hangs, reading the batch of iteration 7, in read (b.py:2)",
+        ),
+        (
+            {0: report(), 1: report(place="loss (m.py:3)", waiting=False), 2: report()},
+            {},
+            [1],
+            "rank 1 hangs, training at iteration 7, in loss (m.py:3)",
+        ),
+        (
+            {0: report(), 1: report()},
+            {},
+            [],
+            "all ranks are training at iteration 7, rank 0 in f (a.py:1)",
+        ),
+        (
+            {0: report(waiting=False), 1: report(waiting=False)},
+            {},
+            [],
+            "all ranks are training at iteration 7, rank 0 in f (a.py:1)",
+        ),
+    ],
+)
+def test_who_is_at_fault(reports, silent, ranks, line):
+    assert told(reports, silent, len(reports)) == (ranks, line)
+
+
+def test_a_process_alone():
+    alone = report(28, "reading the batch of iteration 7", "read (b.py:2)", waiting=False)
+    assert told({0: alone}, {}, 1)[1] == "reading the batch of iteration 7, in read (b.py:2)"
+
+
+def test_places():
+    place, waiting = current_place(threading.get_ident())
+    assert place.startswith("current_place (heartbeats.py:")
+    assert not waiting
+    assert current_place(-1) == ("nowhere", False)
+    assert not is_running(sys._getframe(), "train")

@@ -1,0 +1,149 @@
+"""Steps that are not finite."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mms_ocr.engine import SkipNonFiniteHook
+from mms_ocr.engine.failures import NonFiniteError
+from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
+
+
+class Job(SimpleNamespace):
+    """A runner with a model of one layer."""
+
+    def __init__(self, max_in_row=3, accumulative_counts=1):
+        torch.manual_seed(0)
+        self.told = []
+        model = nn.Linear(3, 1)
+        super().__init__(
+            model=model,
+            iter=0,
+            message_hub=MessageHub.get_instance("non_finite"),
+            optim_wrapper=OptimWrapper(
+                torch.optim.AdamW(model.parameters(), lr=0.1),
+                accumulative_counts=accumulative_counts,
+            ),
+            logger=SimpleNamespace(warning=lambda line: self.told.append(line)),
+        )
+        self.hook = SkipNonFiniteHook(max_in_row)
+        self.hook.before_train(self)
+
+    def step(self, change=lambda loss: loss):
+        loss = change(self.model(torch.ones(2, 3)).square().mean())
+        self.optim_wrapper.update_params(loss)
+        self.hook.after_train_iter(self, self.iter, outputs={"loss": loss.detach()})
+        self.iter += 1
+
+    def state(self):
+        optimizer = self.optim_wrapper.optimizer.state_dict()["state"]
+        moments = [value for state in optimizer.values() for value in state.values()]
+        return torch.cat([p.detach().flatten() for p in [*self.model.parameters(), *moments]])
+
+
+BAD = {
+    "NaN": lambda loss: loss * float("nan"),
+    "infinite": lambda loss: loss * float("inf"),
+    # Its gradients are finite.
+    "shifted": lambda loss: loss + float("inf"),
+    "lower": lambda loss: loss - float("inf"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_nothing_moves(kind):
+    job = Job()
+    job.step()
+    before = job.state()
+    job.step(BAD[kind])
+    assert torch.equal(job.state(), before)
+    job.step()
+    assert not torch.equal(job.state(), before)
+    assert (job.hook.skipped, job.hook.in_row) == (1, 0)
+    assert job.message_hub.get_info("skipped_steps") == 1
+    assert "step 2 was skipped" in job.told[0]
+
+
+def test_gradients_that_overflow_alone():
+    job = Job()
+    before = job.state()
+    job.step(lambda loss: loss * 0 + (job.model.weight.sum() * 0 + 1e-60).sqrt())
+    assert torch.equal(job.state(), before)
+    assert job.hook.skipped == 1
+
+
+def test_finite_losses_are_not_touched():
+    one, other = Job(), Job()
+    other.optim_wrapper = OptimWrapper(torch.optim.AdamW(other.model.parameters(), lr=0.1))
+    other.hook = SkipNonFiniteHook()
+    for job in (one, other):
+        for _ in range(3):
+            job.step()
+    assert torch.equal(one.state(), other.state())
+
+
+def test_too_many_in_a_row():
+    job = Job(max_in_row=3)
+    for change in ("NaN", "shifted", None, "NaN", "NaN"):
+        job.step(BAD[change]) if change else job.step()
+    with pytest.raises(
+        NonFiniteError, match=r"3 steps in a row, up to iteration 6, .*\(loss nan\)"
+    ):
+        job.step(BAD["NaN"])
+
+
+def test_counts_go_on_where_they_were():
+    job = Job()
+    job.step(BAD["NaN"])
+    again = Job()
+    again.message_hub = job.message_hub
+    again.hook.before_train(again)
+    again.step(BAD["NaN"])
+    assert (again.hook.skipped, again.hook.in_row) == (2, 2)
+
+
+def test_a_cycle_of_accumulation_is_skipped_whole():
+    job = Job(accumulative_counts=2)
+    before = job.state()
+    job.step(BAD["NaN"])
+    assert job.hook.skipped == 0
+    job.step()
+    assert torch.equal(job.state(), before)
+    assert job.hook.skipped == 1
+    for _ in range(2):
+        job.step()
+    assert not torch.equal(job.state(), before)
+
+
+def test_a_scaler_that_does_not_step_counts_too():
+    job = Job()
+    job.optim_wrapper.optimizer.step = lambda: None
+    job.step()
+    assert job.hook.skipped == 1
+
+
+def test_all_finite():
+    big, bad = torch.full((3,), 1e18), torch.ones(2)
+    assert all_finite([])
+    assert all_finite([big, bad])
+    bad[1] = float("-inf")
+    assert not all_finite([big, bad])
+
+
+def test_spoilt_gradients():
+    value = torch.tensor(2.0, requires_grad=True)
+    with_spoilt_gradient(value * 3).backward()
+    assert value.grad == 3
+    value.grad = None
+    spoilt = with_spoilt_gradient(value + float("inf"))
+    spoilt.backward()
+    assert value.grad.isnan()
+
+
+def test_settings():
+    with pytest.raises(ValueError, match="max_in_row must be at least 1, got 0"):
+        SkipNonFiniteHook(0)
