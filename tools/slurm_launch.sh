@@ -71,23 +71,30 @@ if [ "$tool" = srun ]; then
     exec srun --partition="$partition" --job-name="$job" "${resources[@]}" "${more[@]}" "${task[@]}"
 fi
 
-# Preempted or out of time, the tasks get a signal, save, and exit with 75; some slurms would take
-# the job for done. The script outlives the signal to tell them otherwise.
+# Preempted or out of time, the tasks get a signal, save, and exit with 75, or are ended by it where
+# they have only begun to start. Some slurms would take the job for done: the script outlives the
+# signal to tell them otherwise. A job that was cancelled is not queued again.
 script="#!/usr/bin/env bash
-trap : TERM USR1
+signalled=
+trap 'signalled=1' TERM USR1
 srun$(printf ' %q' "${resources[@]}" "${task[@]}") &
 # A signal ends the waiting, and not what is waited for.
-status=0
 while :; do
-    wait \$! && status=0 || status=\$?
+    status=0
+    wait \$! || status=\$?
     kill -0 \$! 2>/dev/null || break
 done
-if [ \"\$status\" = 75 ]; then
-    echo \"job \$SLURM_JOB_ID was stopped and is queued again\"
+if [ \"\$status\" != 75 ] && { [ -z \"\$signalled\" ] || [ \"\$status\" -lt 128 ]; }; then
+    exit \"\$status\"
+fi
+state=\$(scontrol show job \"\$SLURM_JOB_ID\" | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')
+if [ \"\$state\" != CANCELLED ]; then
+    echo \"job \$SLURM_JOB_ID was stopped (\$state, \$status) and is queued again\"
     scontrol requeue \"\$SLURM_JOB_ID\"
     sleep 60 # slurm ends this attempt
 fi
-exit \"\$status\""
+exit \"\$status\"
+"
 exec sbatch --parsable --requeue --signal="USR1@${STOP_BEFORE:-120}" --open-mode=append \
     --output="${LOG:-slurm-%j.out}" --partition="$partition" --job-name="$job" \
     "${resources[@]}" "${more[@]}" <<<"$script"
