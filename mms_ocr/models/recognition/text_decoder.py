@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
+from mms_ocr.models.recognition.process_means import scale_mean
 from mms_ocr.models.recognition.step_weights import StepWeights, layer_weights
 from mms_ocr.registry import MODELS
 
@@ -138,13 +139,22 @@ class TextDecoder(NRTRDecoder):
     ) -> dict[str, Tensor]:
         """Losses of a batch, as MMOCR's decoders give them.
 
+        A mean over characters is one over those of all processes of a job.
+
         Raises:
             ValueError: A label is empty, too long or outside the dictionary, or there is none.
         """
         if data_samples is None or self.module_loss is None:
             raise ValueError("the loss of a TextDecoder needs data_samples, and a module_loss")
         self._check_labels(data_samples)
-        return super().loss(feat, out_enc, data_samples)
+        losses = super().loss(feat, out_enc, data_samples)
+        criterion = getattr(self.module_loss, "loss_ce", None)
+        if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
+            targets = torch.stack([sample.gt_text.padded_indexes for sample in data_samples])
+            targets = targets[:, int(self.module_loss.ignore_first_char) :]
+            counted = (targets != criterion.ignore_index).sum()
+            losses["loss_ce"] = scale_mean(losses["loss_ce"], counted)
+        return losses
 
     def predict(
         self,
