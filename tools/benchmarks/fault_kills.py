@@ -10,7 +10,6 @@ optimiser's state at the end are compared, bit by bit, with those of a run that 
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import signal
 import sys
@@ -67,8 +66,9 @@ def kill_soon(zygote: Zygote, folder: Path, span: float, rng: random.Random) -> 
         until = time.monotonic() + span
         while time.monotonic() < until and len(seen) < saves:
             seen |= {path.name for path in folder.glob(".iter_*.saving")}
+            time.sleep(0.0005)
         time.sleep(rng.uniform(0, 0.04))
-    os.kill(zygote.pid, signal.SIGKILL)
+    zygote.signal(signal.SIGKILL)
 
 
 def kill_and_resume(folder: Path, kills: int, seed: int, zygote: Zygote) -> Tally:

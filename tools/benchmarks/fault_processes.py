@@ -268,7 +268,7 @@ def lose_rank(lab: Lab) -> None:
     slow = SLOW.format(seconds=0.05)
     lab.start_two(work, (slow, slow))
     until(lambda: list(work.glob("iter_*.pth")))
-    os.kill(lab.zygotes[1].pid, signal.SIGKILL)
+    lab.zygotes[1].signal(signal.SIGKILL)
     first, second = lab.wait_two()
     if second.status != -signal.SIGKILL:
         raise AssertionError("the process had ended before")
@@ -282,7 +282,7 @@ def stop_two(lab: Lab) -> None:
     lab.start_two(work, (slow, slow))
     until(lambda: list(work.glob("iter_*.pth")))
     time.sleep(lab.rng.uniform(0, 0.6))
-    os.kill(lab.zygotes[1].pid, signal.SIGTERM)
+    lab.zygotes[1].signal(signal.SIGTERM)
     for ended in lab.wait_two():
         lab.expect(ended, AGAIN)
     lab.expect_same_end_of_two(work)
@@ -296,7 +296,7 @@ def kill_two(lab: Lab) -> None:
     until(lambda: list(work.glob("iter_*.pth")))
     time.sleep(lab.rng.uniform(0, 0.6))
     for zygote in lab.zygotes:
-        os.kill(zygote.pid, signal.SIGKILL)
+        zygote.signal(signal.SIGKILL)
     lab.wait_two()
     lab.expect_same_end_of_two(work)
 
@@ -319,9 +319,9 @@ def freeze(lab: Lab) -> None:
     slow = SLOW.format(seconds=0.05)
     lab.start_two(work, (slow, slow), times)
     until(lambda: list(work.glob("iter_*.pth")))
-    os.kill(lab.zygotes[1].pid, signal.SIGSTOP)
+    lab.zygotes[1].signal(signal.SIGSTOP)
     first = lab.zygotes[0].wait()
-    os.kill(lab.zygotes[1].pid, signal.SIGKILL)
+    lab.zygotes[1].signal(signal.SIGKILL)
     lab.zygotes[1].wait()
     lab.expect(first, 1, "no progress for", "rank 1 is not heard of")
 
@@ -350,7 +350,7 @@ def fill_disk(lab: Lab, setup: str, *words: str) -> None:
     """Checkpoints cannot be written any more."""
     work = lab.work()
     lab.begin(work)
-    os.kill(lab.zygotes[0].pid, signal.SIGTERM)
+    lab.zygotes[0].signal(signal.SIGTERM)
     lab.expect(lab.zygotes[0].wait(), AGAIN)
     before = {path.name: path.read_bytes() for path in work.glob("iter_*.pth")}
     lab.expect(lab.run(work, setup), 2, "could not be written", "untouched", *words)

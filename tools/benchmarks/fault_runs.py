@@ -8,6 +8,7 @@ the time, so that a process which has imported everything is forked for each run
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -142,7 +143,7 @@ class Zygote:
             **environment: Variables to set.
         """
         if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
+            self.signal(signal.SIGKILL)
             self.wait()
         order = dict(
             arguments=[str(argument) for argument in arguments],
@@ -155,6 +156,11 @@ class Zygote:
         self._process.stdin.flush()
         self.pid = self._read("pid")
         return self.pid
+
+    def signal(self, number: int) -> None:
+        """Send the run a signal, if it has not ended yet."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def wait(self) -> Ended:
         """Wait for the run to end; one that hangs is killed, and its status is -9."""
@@ -186,12 +192,15 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what imports print is no answer
     import fault_jitter  # noqa: F401
+    from yapf.yapflib import yapf_api
 
     import mms_ocr.datasets
     import mms_ocr.evaluation
     import mms_ocr.models  # noqa: F401
     from mms_ocr.apis import training
 
+    # Most of a tiny run's time would go into the layout of its config in each checkpoint.
+    yapf_api.FormatCode = lambda text, **_: (text, True)
     print("ready 1", file=answers, flush=True)
     for line in sys.stdin:
         order = json.loads(line)
