@@ -1,5 +1,6 @@
 """Transforms of word images."""
 
+from mms_ocr.datasets.transforms.blur_word import BlurWord
 from mms_ocr.datasets.transforms.degrade import Degradation, DegradeWord, degrade_word
 from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.datasets.transforms.resize import ResizeWordImage, resize_word_image
@@ -16,6 +17,7 @@ from mms_ocr.datasets.transforms.word_pair import PackWordPair, ResizeWordPair
 
 __all__ = [
     "AsSegMap",
+    "BlurWord",
     "Degradation",
     "DegradeWord",
     "PackWordCoverage",

@@ -85,6 +85,7 @@ class WarpWord(BaseTransform):
         shear: Largest angle by which vertical edges lean.
         min_scale: Smallest share of the frame that a sheared word fills.
         distortion: How far tilting moves corners inwards, at most, of half the width and height.
+        prob: How often a word is warped at all.
 
     Raises:
         ValueError: A setting is out of range.
@@ -96,12 +97,15 @@ class WarpWord(BaseTransform):
         shear: float = 45.0,
         min_scale: float = 0.5,
         distortion: float = 0.5,
+        *,
+        prob: float = 1.0,
     ) -> None:
         for name, value, most in (
             ("degrees", degrees, 180),
             ("shear", shear, 80),
             ("min_scale", min_scale, 1),
             ("distortion", distortion, 0.99),
+            ("prob", prob, 1),
         ):
             if not 0 <= value <= most:
                 raise ValueError(f"{name} of WarpWord must lie in [0, {most}], got {value}")
@@ -109,9 +113,12 @@ class WarpWord(BaseTransform):
         self.shear = shear
         self.min_scale = min_scale
         self.distortion = distortion
+        self.prob = prob
 
     def transform(self, results: dict) -> dict:
         """Warp the image in ``results``; its size stays."""
+        if np.random.random() >= self.prob:
+            return results
         shape = results.get("ori_shape", results["img"].shape[:2])
         results["img"] = warp_word(results["img"], self.draw_corners(shape[:2]))
         return results
@@ -133,5 +140,5 @@ class WarpWord(BaseTransform):
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(degrees={self.degrees}, shear={self.shear}, "
-            f"min_scale={self.min_scale}, distortion={self.distortion})"
+            f"min_scale={self.min_scale}, distortion={self.distortion}, prob={self.prob})"
         )
