@@ -1,0 +1,282 @@
+"""Loop and hooks in small runs of MMEngine's Runner."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric, Evaluator
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+from mms_ocr.engine import StopOnSignalHook
+from mms_ocr.engine.failures import CheckpointNotSavedError, DataError
+from mms_ocr.engine.hooks import checkpoint_hook
+from mms_ocr.engine.loops import seeded_loader
+from mms_ocr.engine.resuming import use_checked_reading
+from mms_ocr.models.weights import read_checkpoint
+
+
+class Numbers(Dataset):
+    """Ten numbers; which of them were read is noted."""
+
+    metainfo = {}
+
+    def __init__(self, broken=()):
+        self.read = []
+        self.broken = broken
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        if index in self.broken:
+            raise RuntimeError("too many images\nare broken")
+        return {"inputs": torch.full((1,), float(index))}
+
+
+class Line(BaseModel):
+    """A line with noise on it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(1, 1)
+
+    def forward(self, inputs, mode="tensor"):
+        inputs = torch.stack(inputs)
+        if mode == "predict":
+            return [{"pred": value} for value in self.layer(inputs)]
+        return {"loss": (self.layer(inputs) + torch.rand_like(inputs)).square().mean()}
+
+
+class Score(BaseMetric):
+    """A score that a list says."""
+
+    scores = ()
+
+    def process(self, data_batch, data_samples):
+        self.results.append(torch.rand(()))  # draws, as some metrics do
+
+    def compute_metrics(self, results):
+        return {"score": self.scores.pop(0)}
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, True))
+    monkeypatch.setattr("mmengine.runner.runner.collect_env", dict)
+    built = []
+
+    def make(
+        folder="run", dataset=None, iterations=6, counts=1, batch_size=2, scores=(), **settings
+    ):
+        torch.manual_seed(0)
+        hook = dict(type="mms_ocr.AtomicCheckpointHook", by_epoch=False, interval=1)
+        loader = dict(
+            dataset=dataset or Numbers(),
+            sampler=dict(type="mms_ocr.EndlessSampler"),
+            batch_size=batch_size,
+            num_workers=0,
+        )
+        validation = {}
+        if scores:
+            metric = Score()
+            metric.scores = list(scores)
+            validation = dict(
+                val_dataloader=dict(
+                    loader, dataset=Numbers(), sampler=dict(type="DefaultSampler", shuffle=False)
+                ),
+                val_cfg=dict(type="ValLoop"),
+                val_evaluator=Evaluator([metric]),
+            )
+        runner = Runner(
+            model=Line(),
+            work_dir=str(tmp_path / folder),
+            experiment_name=f"run{len(built)}",
+            train_dataloader=loader,
+            train_cfg=dict(type="mms_ocr.ResumableTrainLoop", max_iters=iterations, val_interval=2),
+            optim_wrapper=dict(
+                type="OptimWrapper",
+                optimizer=dict(type="Adam", lr=0.1),
+                accumulative_counts=counts,
+            ),
+            default_hooks=dict(
+                checkpoint=hook | settings.pop("checkpoint", {}),
+                exact_resume=dict(type="mms_ocr.ExactResumeHook"),
+                stop=dict(type="mms_ocr.StopOnSignalHook"),
+                logger=None,
+            ),
+            default_scope="mms_ocr",
+            log_level="ERROR",
+            randomness=dict(seed=3),
+            **validation,
+            **settings,
+        )
+        built.append(runner)
+        return runner
+
+    use_checked_reading()
+    return make
+
+
+def names(folder):
+    return sorted(path.name for path in Path(folder).glob("*.pth"))
+
+
+def read_by(runner):
+    """The samples that a run reads, in order."""
+    runner.train()
+    return runner.train_dataloader.dataset.read
+
+
+def test_there_is_always_a_whole_checkpoint(build, tmp_path, monkeypatch):
+    seen = []
+
+    def seal(path):
+        # The new one is written, and not yet in place.
+        seen.append((Path(path).name, names(Path(path).parent)))
+        real(path)
+
+    real = checkpoint_hook.seal
+    monkeypatch.setattr(checkpoint_hook, "seal", seal)
+    build(checkpoint=dict(max_keep_ckpts=1), iterations=3).train()
+    assert seen == [
+        (".iter_1.pth.saving", []),
+        (".iter_2.pth.saving", ["iter_1.pth"]),
+        (".iter_3.pth.saving", ["iter_2.pth"]),
+    ]
+    assert names(tmp_path / "run") == ["iter_3.pth"]
+    assert (tmp_path / "run/last_checkpoint").read_text() == str(tmp_path / "run/iter_3.pth")
+
+
+def test_the_best_is_kept_until_a_better_one_is_whole(build, tmp_path):
+    hook = dict(max_keep_ckpts=1, save_best="score", rule="greater")
+    build(checkpoint=hook, scores=[0.2, 0.7, 0.5]).train()
+    assert names(tmp_path / "run") == ["best_score_iter_4.pth", "iter_6.pth"]
+    hub = read_checkpoint(tmp_path / "run/iter_6.pth")["message_hub"]
+    assert hub["runtime_info"]["best_score"] == 0.7
+
+
+def test_a_score_that_is_not_there(build):
+    hook = dict(save_best="accuracy", rule="greater")
+    with pytest.raises(ValueError, match=r"save_best='accuracy', .* gives no such score but score"):
+        build(checkpoint=hook, scores=[0.2]).train()
+
+
+def test_saves_wait_for_the_end_of_an_accumulation(build, tmp_path):
+    build(checkpoint=dict(interval=3), counts=2, iterations=8).train()
+    assert names(tmp_path / "run") == ["iter_4.pth", "iter_6.pth", "iter_8.pth"]
+
+
+@pytest.mark.parametrize("validates", [True, False])
+def test_a_resumed_run_reads_on_and_ends_the_same(build, tmp_path, validates):
+    scores = [0.1, 0.3, 0.2] if validates else []
+    whole = read_by(build("whole", scores=scores))
+    assert len(whole) == 12
+    build("part", iterations=3, scores=scores).train()
+    last = str(tmp_path / "part/iter_3.pth")
+    rest = read_by(build("part", scores=scores[1:], resume=True, load_from=last))
+    assert rest == whole[6:]
+    one, other = (
+        read_checkpoint(tmp_path / folder / "iter_6.pth")["state_dict"]
+        for folder in ("whole", "part")
+    )
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_another_batch_size_goes_on_at_the_same_sample(build, tmp_path):
+    whole = read_by(build("whole"))
+    again = []
+    for iterations, batch_size in ((3, 2), (5, 1), (6, 4)):
+        again += read_by(build("part", iterations=iterations, batch_size=batch_size, resume=True))
+    assert again == whole
+
+
+def test_a_validation_that_was_cut_short_is_made_up_for(build, tmp_path, monkeypatch):
+    def fail(self, results):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(Score, "compute_metrics", fail)
+    with pytest.raises(RuntimeError, match="killed"):
+        build(scores=[0.5]).train()
+    assert names(tmp_path / "run") == ["iter_1.pth", "iter_2.pth"]
+    monkeypatch.undo()
+    # At iterations 2, 4 and 6.
+    runner = build(scores=[0.1, 0.2, 0.3, 0.4], resume=True)
+    runner.train()
+    assert runner.val_evaluator.metrics[0].scores == [0.4]
+
+
+def test_the_model_has_to_fit(build, tmp_path):
+    build(iterations=1).train()
+    path = tmp_path / "run/iter_1.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    del checkpoint["state_dict"]["layer.bias"]
+    torch.save(checkpoint, path)
+    with pytest.raises(ValueError, match=r"does not fit the model .* lacks layer\.bias"):
+        build(resume=True, load_from=str(path)).train()
+
+
+def test_a_signal_saves_and_stops(build, tmp_path):
+    runner = build(iterations=50, checkpoint=dict(interval=100))
+    before = signal.getsignal(signal.SIGUSR1)
+    step = runner.model.train_step
+
+    def signalled(*args, **kwargs):
+        if runner.iter == 4:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return step(*args, **kwargs)
+
+    runner.model.train_step = signalled
+    runner.train()
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
+    assert hook.stopped == "SIGUSR1"
+    assert names(tmp_path / "run") == ["iter_5.pth"]
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_what_cannot_be_read_is_one_line(build):
+    with pytest.raises(DataError, match=r"iteration \d failed: too many images are broken$"):
+        build(dataset=Numbers(broken=range(10))).train()
+
+
+def test_a_full_disk_leaves_what_was_saved(build, tmp_path, monkeypatch):
+    def full(path):
+        if "iter_3" in str(path):
+            raise OSError(28, "No space left on device")
+        real(path)
+
+    real = checkpoint_hook.seal
+    monkeypatch.setattr(checkpoint_hook, "seal", full)
+    with pytest.raises(CheckpointNotSavedError, match=r"iter_3\.pth could not .*No space left"):
+        build(checkpoint=dict(max_keep_ckpts=1)).train()
+    assert names(tmp_path / "run") == ["iter_2.pth"]
+    assert not list((tmp_path / "run").glob(".*"))
+    assert (tmp_path / "run/last_checkpoint").read_text() == str(tmp_path / "run/iter_2.pth")
+
+
+def test_left_overs_of_a_killed_run_go(build, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.iter_9.pth.saving").write_bytes(b"half")
+    build(iterations=1).train()
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_seeded_loaders():
+    sampler = dict(type="mms_ocr.EndlessSampler", shuffle=True)
+    given = dict(dataset=dict(type="X"), sampler=sampler, batch_size=2)
+    made = seeded_loader(given, 7)
+    assert made["dataset"] == dict(type="mms_ocr.SeededDataset", dataset=dict(type="X"), seed=7)
+    assert made["sampler"]["numbered"]
+    assert "numbered" not in sampler
+    other = dict(given, sampler=dict(type="DefaultSampler"))
+    assert seeded_loader(other, 7) is other
+
+
+def test_signals_have_names():
+    with pytest.raises(ValueError, match="there is no signal SIGNAL here"):
+        StopOnSignalHook(["SIGNAL"])

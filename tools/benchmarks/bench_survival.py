@@ -1,0 +1,119 @@
+"""What surviving costs: each part of it against one training step of ViT-S, and a checkpoint.
+
+Parts and steps are timed in one process; figures are medians.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from machine import describe_machine, synchronise
+from mmengine.config import Config
+
+import mms_ocr.registry  # noqa: F401
+from mms_ocr.engine import StopOnSignalHook, WatchdogHook
+from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
+from mms_ocr.randomness import seed_everything, take_random_states
+from mms_ocr.registry import MODELS
+from mms_ocr.sealing import check_seal, put_in_place, seal
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mms" / "pretrain_vit_s.py"
+
+
+def median_ms(work: Callable[[], object], device: str, repeats: int) -> float:
+    """Median time of a call, in milliseconds."""
+    work()
+    times = []
+    for _ in range(repeats):
+        synchronise(device)
+        start = time.perf_counter()
+        work()
+        synchronise(device)
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+def agree(rank: int, processes: int, folder: str) -> None:
+    """One of several processes that agree whether to stop, after 20 ms of work each time."""
+    torch.set_num_threads(1)
+    store = f"file://{folder}/store"
+    torch.distributed.init_process_group("gloo", store, rank=rank, world_size=processes)
+    hook = StopOnSignalHook()
+    hook._group = torch.distributed.new_group(backend="gloo")
+    matrix = torch.rand(256, 256)
+    times = []
+    for _ in range(100):
+        until = time.perf_counter() + 0.02
+        while time.perf_counter() < until:
+            matrix @ matrix
+        start = time.perf_counter()
+        hook._agreed()
+        times.append(1e3 * (time.perf_counter() - start))
+    hook._pending.wait()
+    if rank == 0:
+        print(f"  was there a signal ({processes} processes): {statistics.median(times):.3f} ms")
+    torch.distributed.destroy_process_group()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    args = parser.parse_args()
+    model = MODELS.build(Config.fromfile(CONFIG).model).to(args.device)
+    optimizer = torch.optim.AdamW(model.parameters())
+    images = torch.randint(0, 256, (args.batch_size, 3, 32, 128), dtype=torch.uint8)
+
+    def step() -> None:
+        data = model.data_preprocessor({"inputs": images}, training=True)
+        losses = model(**data, mode="loss")
+        losses["loss_pixel"].backward()
+        optimizer.step()
+
+    whole = median_ms(step, args.device, args.steps)
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    loss = torch.ones((), device=args.device, requires_grad=True)
+    stop, watchdog = StopOnSignalHook(), WatchdogHook()
+    parts = {
+        "are all gradients finite": lambda: all_finite(gradients),
+        "spoil the gradients of an infinite loss": lambda: with_spoilt_gradient(loss).backward(),
+        "was there a signal (one process)": stop._agreed,
+        "note where the run is": lambda: watchdog._at(1, 3, "training at iteration"),
+    }
+    print(describe_machine(args.device))
+    print(f"one step of {args.batch_size} images: {whole:.0f} ms")
+    for name, part in parts.items():
+        took = median_ms(part, args.device, 50)
+        print(f"  {name}: {took:.3f} ms, {took / whole:.3%} of a step")
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(agree, (2, folder), nprocs=2)
+    took = median_ms(lambda: seed_everything(5), "cpu", 1000)
+    print(f"  seed the generators for a sample, in a worker: {1e3 * took:.0f} µs")
+    with tempfile.TemporaryDirectory(dir=os.getcwd()) as folder:
+        path = Path(folder, "a.pth")
+        content = {"state_dict": model.state_dict(), "optimizer": optimizer.state_dict()}
+
+        def plain() -> None:
+            torch.save(content, path)
+
+        def whole_one() -> None:
+            torch.save(content, path)
+            seal(path)
+            put_in_place(path, Path(folder, "b.pth"))
+
+        took, safe = median_ms(plain, "cpu", 3), median_ms(whole_one, "cpu", 3)
+        checked = median_ms(lambda: check_seal(Path(folder, "b.pth")), "cpu", 3)
+        size = Path(folder, "b.pth").stat().st_size / 1e6
+        states = median_ms(take_random_states, "cpu", 50)
+        print(f"a checkpoint of {size:.0f} MB: written {took:.0f} ms; with checksum, flush and")
+        print(f"  rename {safe:.0f} ms; checked {checked:.0f} ms; random states {states:.2f} ms")
+
+
+if __name__ == "__main__":
+    main()
