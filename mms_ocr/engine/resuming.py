@@ -22,7 +22,6 @@ __all__ = [
     "check_parts",
     "find_resume_point",
     "newest_whole_checkpoint",
-    "read_whole_checkpoint",
     "use_checked_reading",
 ]
 
@@ -52,9 +51,10 @@ def newest_whole_checkpoint(folder: str | os.PathLike[str]) -> tuple[str | None,
     faults = []
     for path in sorted(found, key=lambda path: (saved_at(path), path.name), reverse=True):
         try:
-            check_seal(path)
             if path.is_file():
                 check_parts(read_checkpoint(path), path)
+            else:
+                check_seal(path)
         except (ValueError, FileNotFoundError) as error:
             faults.append(str(error))
         else:
@@ -109,20 +109,6 @@ def find_resume_point(runner: Any) -> None:
         print_log(f"no checkpoint in {runner.work_dir}: starting from scratch", "current")
 
 
-def read_whole_checkpoint(path: str) -> dict[str, Any]:
-    """Read a checkpoint that is what was written, to the CPU, and run nothing that it carries.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged, no checkpoint, or carries objects.
-    """
-    path = os.path.expanduser(path)
-    if not os.path.isfile(path):
-        raise FileNotFoundError(f"no checkpoint {path}")
-    check_seal(path)
-    return read_checkpoint(path)
-
-
 def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
     """Read a file, for MMEngine, which prints the end of this function's name.
 
@@ -131,7 +117,7 @@ def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
         map_location: Not looked at: from the CPU, weights and states are copied to their devices,
             and the GPU does not hold them twice.
     """
-    return read_whole_checkpoint(path)
+    return read_checkpoint(os.path.expanduser(path))
 
 
 def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
@@ -142,11 +128,11 @@ def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), progress=False)
     dist.barrier()
-    return read_whole_checkpoint(str(path))
+    return read_checkpoint(path)
 
 
 def use_checked_reading() -> None:
-    """From now on MMEngine reads every checkpoint of this process by :func:`read_whole_checkpoint`.
+    """From now on MMEngine reads every checkpoint of this process by :func:`read_checkpoint`.
 
     By itself it falls back to plain unpickling, which runs whatever a file carries.
     """

@@ -13,9 +13,9 @@ from mms_ocr.engine.resuming import (
     check_parts,
     find_resume_point,
     newest_whole_checkpoint,
-    read_whole_checkpoint,
     use_checked_reading,
 )
+from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.sealing import DamagedCheckpointError, seal
 
 PARTS = dict(meta={"iter": 5, "epoch": 0}, optimizer={}, message_hub={})
@@ -125,5 +125,5 @@ def test_mmengine_runs_nothing_that_a_file_carries(tmp_path, monkeypatch, sealed
         CheckpointLoader._schemes = schemes
         mmengine_checkpoint.load_url = by_url
     with pytest.raises(ValueError, match="was refused"):
-        read_whole_checkpoint(path)
+        read_checkpoint(path)
     assert not marker.exists()

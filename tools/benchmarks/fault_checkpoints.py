@@ -23,7 +23,8 @@ import torch
 from fault_runs import Zygote, row, same_weights, write_run
 from machine import describe_machine
 
-from mms_ocr.engine.resuming import newest_whole_checkpoint, read_whole_checkpoint
+from mms_ocr.engine.resuming import newest_whole_checkpoint
+from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.sealing import seal
 
 NEWEST, BEFORE, LAST = "iter_20.pth", "iter_16.pth", "iter_24.pth"
@@ -68,7 +69,7 @@ def garbage(good: bytes, places: int, rng: random.Random) -> Iterator[bytes]:
 
 def incomplete(good: Path) -> Iterator[dict]:
     """Whole files that lack something."""
-    checkpoint = read_whole_checkpoint(str(good))
+    checkpoint = read_checkpoint(good)
     for part in ("meta", "state_dict", "optimizer", "message_hub"):
         yield {key: value for key, value in checkpoint.items() if key != part}
     yield {**checkpoint, "meta": {}}
@@ -77,7 +78,7 @@ def incomplete(good: Path) -> Iterator[dict]:
 
 def attacks(good: Path, marker: Path, folder: Path) -> Iterator[Path]:
     """Files that run a command when they are unpickled: sealed, unsealed, of older formats."""
-    checkpoint = read_whole_checkpoint(str(good))
+    checkpoint = read_checkpoint(good)
     armed = {**checkpoint, "attack": Attack(marker)}
     hidden = {**checkpoint, "meta": {**checkpoint["meta"], "seed": Attack(marker)}}
     for number, content in enumerate((armed, hidden)):

@@ -16,6 +16,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from torch import Tensor
 
 from mms_ocr.models.weights.wording import listed
+from mms_ocr.sealing import check_seal
 
 __all__ = ["read_checkpoint", "read_state_dict"]
 
@@ -88,6 +89,7 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
             f"{path} cannot be read as a checkpoint: it is damaged or another kind of file "
             f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from error
+    check_seal(path)  # torch does not look at the checksums of what it reads
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
     for name in WEIGHTS_UNDER:
