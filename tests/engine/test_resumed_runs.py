@@ -239,6 +239,24 @@ def test_a_signal_saves_and_stops(build, tmp_path):
     assert signal.getsignal(signal.SIGUSR1) is before
 
 
+def test_a_signal_in_a_validation_stops_it(build, tmp_path, monkeypatch):
+    def process(self, data_batch, data_samples):
+        seen.append(len(data_samples))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(Score, "process", process)
+        runner = build(scores=[0.5])
+        runner.train()
+    # The first of five batches, at iteration 2, which is saved.
+    assert seen == [2]
+    assert names(tmp_path / "run") == ["iter_1.pth", "iter_2.pth"]
+    runner = build(scores=[0.1, 0.2, 0.3], resume=True)
+    runner.train()
+    assert runner.val_evaluator.metrics[0].scores == []
+
+
 def test_what_cannot_be_read_is_one_line(build):
     with pytest.raises(DataError, match=r"iteration \d failed: too many images are broken$"):
         build(dataset=Numbers(broken=range(10))).train()

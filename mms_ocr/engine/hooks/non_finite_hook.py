@@ -22,8 +22,8 @@ __all__ = ["SkipNonFiniteHook", "all_finite", "with_spoilt_gradient"]
 class SkipNonFiniteHook(Hook):
     """Skips the step of a batch whose loss or gradients are not finite, on all ranks alike.
 
-    Weights and the optimiser's state stay as they were. The number of skipped steps stands in the
-    log as ``skipped_steps``, and in the checkpoints.
+    Weights and the optimiser's state stay as they were. The log tells each; their number is
+    ``skipped_steps`` in the message hub, and so in the checkpoints.
 
     Args:
         max_in_row: So many skipped steps in a row end the run; at least 1.
