@@ -21,6 +21,7 @@ __all__ = [
     "LOOPS",
     "METRICS",
     "MODELS",
+    "OPTIMIZERS",
     "OPTIM_WRAPPERS",
     "OPTIM_WRAPPER_CONSTRUCTORS",
     "PARAM_SCHEDULERS",
@@ -102,6 +103,7 @@ HOOKS = _child(root.HOOKS, "mms_ocr.engine")
 LOOPS = _child(root.LOOPS, "mms_ocr.engine")
 RUNNERS = _child(root.RUNNERS, "mms_ocr.engine")
 LOG_PROCESSORS = _child(root.LOG_PROCESSORS, "mms_ocr.engine")
+OPTIMIZERS = _child(root.OPTIMIZERS, "mms_ocr.engine")
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, "mms_ocr.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, "mms_ocr.engine")
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, "mms_ocr.engine")

@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -116,10 +116,25 @@ def fit_to_machine(cfg: Config) -> None:
 def build_runner(cfg: Config) -> Runner:
     """The runner of a config; processes without a GPU are joined here.
 
-    Where it is to resume and no checkpoint is named, the newest whole one is found. Checkpoints are
-    read without running anything in them.
+    ``compile`` of the config compiles the layers of the model, see
+    :class:`~mms_ocr.engine.CompileHook`. Where it is to resume and no checkpoint is named, the
+    newest whole one is found. Checkpoints are read without running anything in them.
+
+    Raises:
+        ValueError: A setting cannot be used on this machine.
     """
     use_checked_reading()
+    compiled = cfg.pop("compile", None)
+    if compiled:
+        options = compiled if isinstance(compiled, Mapping) else {}
+        hook = {"type": "mms_ocr.CompileHook", **options}
+        cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
+    wrapper = (cfg.get("optim_wrapper") or {}).get("type")
+    if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
+        raise ValueError(
+            "AmpOptimWrapper (fp16) needs a GPU, and none is to be seen here; "
+            "mms_ocr.Bf16OptimWrapper, the default, works without"
+        )
     if cfg.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         join_processes(cfg.launcher, (cfg.get("env_cfg") or {}).get("dist_cfg", {}).get("timeout"))
         # MMEngine would hand the wrapper a GPU's number.

@@ -61,6 +61,15 @@ def epochs_to_iterations(cfg: Config, epochs: float) -> int:
     return max(1, math.ceil(epochs * images / (loader.batch_size * processes)))
 
 
+def count_accumulation(cfg: Config) -> None:
+    """Let the learning rate be scaled by the images of a step, and not by those of a batch."""
+    batches = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+    scaling = cfg.get("auto_scale_lr") or {}
+    if batches > 1 and scaling.get("enable"):
+        # MMEngine divides the images of one batch by it.
+        scaling["base_batch_size"] = scaling["base_batch_size"] / batches
+
+
 def train(args: argparse.Namespace) -> int:
     """Train as the options say.
 
@@ -79,6 +88,7 @@ def train(args: argparse.Namespace) -> int:
         set_iterations(cfg, args.iterations)
     # Once more: what the command line sets is not scaled with the length of the run.
     cfg.merge_from_dict(args.cfg_options or {})
+    count_accumulation(cfg)
     if args.resume == "auto":
         cfg.resume, cfg.load_from = True, None
     elif args.resume:

@@ -3,6 +3,7 @@
 from mms_ocr.engine.hooks import (
     AtomicCheckpointHook,
     ComparisonHook,
+    CompileHook,
     ExactResumeHook,
     ReconstructionHook,
     SkipNonFiniteHook,
@@ -13,15 +14,18 @@ from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from mms_ocr.engine.loops import ResumableTrainLoop
 from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper
 from mms_ocr.engine.schedule import set_iterations
+from mms_ocr.engine.sharding import ShardedOptimizer
 
 __all__ = [
     "AtomicCheckpointHook",
     "Bf16OptimWrapper",
     "ComparisonHook",
+    "CompileHook",
     "ExactResumeHook",
     "LayerDecayOptimWrapperConstructor",
     "ReconstructionHook",
     "ResumableTrainLoop",
+    "ShardedOptimizer",
     "SkipNonFiniteHook",
     "StopOnSignalHook",
     "WatchdogHook",

@@ -1,10 +1,11 @@
 """What tests of distributed runs share: processes of one job, and tiny runs for them.
 
-Processes are forked from the one that runs the tests, which has imported everything: starting Python
-afresh would take most of the time.
+Processes are forked from the one that runs the tests, which has imported everything: starting
+Python afresh would take most of the time.
 """
 
 import contextlib
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
+from mmengine.logging import MessageHub
 
 import mms_ocr.datasets
 import mms_ocr.evaluation
@@ -28,7 +30,7 @@ from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import HOOKS, TASK_UTILS
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 120  # a job that takes longer hangs
+SECONDS = 90  # a job that takes longer hangs
 
 
 def in_processes(count, function, *arguments):
@@ -60,6 +62,7 @@ def _be_rank(rank, count, port, function, arguments):
         os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(count))
         os.environ.update(LOCAL_WORLD_SIZE=str(count))
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    faulthandler.dump_traceback_later(SECONDS - 20)
     status = 1
     try:
         status = function(*arguments) or 0
@@ -81,12 +84,12 @@ class PartOfMasks(MultiMask):
 
     def __init__(self, parts=1, **kwargs):
         super().__init__(**kwargs)
-        self.parts, self.calls = parts, 0
+        self.parts = parts
 
     def views(self, batch_size, device="cpu", rng=None):
         rank, world_size = get_dist_info()
-        step, part = divmod(self.calls, self.parts)
-        self.calls += 1
+        iteration = MessageHub.get_current_instance().get_info("iter", 0)
+        step, part = divmod(iteration, self.parts)
         images = batch_size * world_size * self.parts
         whole = super().views(images, device, torch.Generator().manual_seed(step))
         # Of the endless stream of images every rank takes each world_size-th.
@@ -108,6 +111,24 @@ class WriteSteps(Hook):
         path = Path(runner.work_dir, f"steps_{runner.rank}.jsonl")
         with path.open("a") as file:
             file.write(json.dumps(float(outputs["loss"])) + "\n")
+
+
+@HOOKS.register_module()
+class WriteMasks(Hook):
+    """Writes the masks of every iteration of this rank to a file of its own."""
+
+    def before_train(self, runner):
+        path = Path(runner.work_dir, f"masks_{runner.rank}.jsonl")
+        model = getattr(runner.model, "module", runner.model)
+        draw = model.data_preprocessor.mask_generator.views
+
+        def views(*arguments):
+            drawn = draw(*arguments)
+            with path.open("a") as file:
+                file.write(json.dumps(drawn.masks[0].int().tolist()) + "\n")
+            return drawn
+
+        model.data_preprocessor.mask_generator.views = views
 
 
 PRETRAINING = """
@@ -157,7 +178,7 @@ auto_scale_lr = dict(enable=False)
 optim_wrapper = dict(
     type="OptimWrapper",
     # Adam takes a gradient that is rounded otherwise for one that points elsewhere.
-    optimizer=dict(_delete_=True, type="SGD", lr=0.1, momentum=0.9),
+    optimizer=dict(_delete_=True, {optimizer}),
     paramwise_cfg=dict(_delete_=True),
     {wrapper}
 )
@@ -167,8 +188,7 @@ PLAIN = (
     "dict(type='mms_ocr.PackWordImage', meta_keys=())]"
 )
 LABELLED = (
-    "[dict(type='mms_ocr.ResizeWordImage', size=(32, 128)), "
-    "dict(type='mms_ocr.PackLabelledWord')]"
+    "[dict(type='mms_ocr.ResizeWordImage', size=(32, 128)), dict(type='mms_ocr.PackLabelledWord')]"
 )
 
 
@@ -190,7 +210,8 @@ def write_words(folder, count=24):
 def write_config(path, data, task="pretraining", **settings):
     """The config of a tiny run; returns its path."""
     parts, pipeline = (PRETRAINING, PLAIN) if task == "pretraining" else (RECOGNITION, LABELLED)
-    values = dict(parts=1, wrapper="", iterations=4, held_out=5, batch_size=8) | settings
+    values = dict(parts=1, wrapper="", iterations=4, held_out=5, batch_size=8)
+    values |= dict(optimizer="type='SGD', lr=0.1, momentum=0.9") | settings
     extra = values.pop("extra", "")
     text = (parts + SHARED).format(root=ROOT, data=data, pipeline=pipeline, **values)
     path.write_text(text + extra)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from distributed import in_processes, train, write_config, write_words
+from distributed import train, write_config, write_words
 
 needs_mmocr = pytest.mark.skipif(
     importlib.util.find_spec("mmocr") is None, reason="recognizers need MMOCR"

@@ -2,6 +2,7 @@
 
 from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook
 from mms_ocr.engine.hooks.comparison_hook import ComparisonHook
+from mms_ocr.engine.hooks.compile_hook import CompileHook
 from mms_ocr.engine.hooks.exact_resume_hook import ExactResumeHook
 from mms_ocr.engine.hooks.non_finite_hook import SkipNonFiniteHook
 from mms_ocr.engine.hooks.reconstruction_hook import ReconstructionHook
@@ -11,6 +12,7 @@ from mms_ocr.engine.hooks.watchdog_hook import WatchdogHook
 __all__ = [
     "AtomicCheckpointHook",
     "ComparisonHook",
+    "CompileHook",
     "ExactResumeHook",
     "ReconstructionHook",
     "SkipNonFiniteHook",

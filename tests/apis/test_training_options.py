@@ -1,0 +1,131 @@
+"""What makes training larger or faster computes the same: by value, in tiny runs."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from distributed import in_processes, train, write_config, write_words
+from mmengine.config import Config
+
+from mms_ocr.apis import training
+
+ZERO = "type='mms_ocr.ShardedOptimizer', optimizer_type='AdamW', lr=1e-3, weight_decay=0.05"
+ADAMW = "type='AdamW', lr=1e-3, weight_decay=0.05"
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    return write_words(tmp_path_factory.mktemp("words"))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, words):
+    folder = tmp_path_factory.mktemp("plain")
+    return train(1, write_config(folder / "c.py", words), folder / "w")
+
+
+def assert_same_weights(one, other, rtol=1e-5, atol=1e-7):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(other[name], value, rtol=rtol, atol=atol, msg=name)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "activation_checkpointing = ['backbone.layers.0', 'backbone.layers.1']",
+        "compile = dict(backend='eager')",
+    ],
+)
+def test_an_option_leaves_the_weights_as_they_are(tmp_path, words, plain, extra):
+    losses, checkpoint = train(
+        1, write_config(tmp_path / "c.py", words, extra=extra), tmp_path / "w"
+    )
+    np.testing.assert_allclose(losses, plain[0], rtol=1e-6)
+    assert_same_weights(plain[1]["state_dict"], checkpoint["state_dict"])
+
+
+@pytest.mark.slow
+def test_inductor_trains_the_same(tmp_path, words, plain):
+    extra = "compile = dict(backend='inductor')"
+    losses, checkpoint = train(
+        1, write_config(tmp_path / "c.py", words, extra=extra), tmp_path / "w"
+    )
+    np.testing.assert_allclose(losses, plain[0], rtol=1e-4)
+    assert_same_weights(plain[1]["state_dict"], checkpoint["state_dict"], 1e-3, 1e-5)
+
+
+def test_bf16_trains_nearly_the_same(tmp_path, words, plain):
+    path = write_config(tmp_path / "c.py", words, wrapper="enabled=True")
+    path.write_text(path.read_text().replace('"OptimWrapper"', '"mms_ocr.Bf16OptimWrapper"'))
+    losses, _ = train(1, path, tmp_path / "w")
+    assert losses != plain[0]
+    np.testing.assert_allclose(losses, plain[0], rtol=0.02)
+
+
+def test_sharded_optimiser_states_and_their_resume(tmp_path, words):
+    ends = {}
+    for name, optimizer in dict(whole=ADAMW, sharded=ZERO).items():
+        settings = dict(batch_size=4, optimizer=optimizer)
+        config = write_config(tmp_path / f"{name}.py", words, **settings)
+        ends[name] = train(2, config, tmp_path / name)[1]
+    assert_same_weights(ends["whole"]["state_dict"], ends["sharded"]["state_dict"])
+    # The checkpoint holds the states of all ranks: those of one optimiser.
+    states = [ends[name]["optimizer"]["state"] for name in ends]
+    assert states[0].keys() == states[1].keys()
+    for key, state in states[0].items():
+        assert_same_weights(state, states[1][key])
+
+    half = write_config(tmp_path / "half.py", words, batch_size=4, optimizer=ZERO, iterations=2)
+    train(2, half, tmp_path / "resumed")
+    config = write_config(tmp_path / "c.py", words, batch_size=4, optimizer=ZERO)
+    resumed = train(2, config, tmp_path / "resumed", "--resume")[1]
+    assert resumed["meta"]["iter"] == 4
+    assert "state" in resumed["optimizer"]
+    assert_same_weights(ends["sharded"]["state_dict"], resumed["state_dict"], 0, 0)
+
+
+def test_the_rate_is_scaled_by_the_images_of_a_step():
+    scaling = dict(enable=True, base_batch_size=256)
+    cfg = Config(dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(scaling)))
+    training.count_accumulation(cfg)
+    assert cfg.auto_scale_lr.base_batch_size == 64
+    cfg = Config(dict(optim_wrapper=dict(), auto_scale_lr=dict(scaling)))
+    training.count_accumulation(cfg)
+    assert cfg.auto_scale_lr.base_batch_size == 256
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works with a GPU")
+def test_fp16_without_a_gpu_is_one_line(tmp_path, words, capfd):
+    config = write_config(tmp_path / "c.py", words)
+    arguments = [str(config), "--work-dir", str(tmp_path / "w"), "--cfg-options"]
+    assert training.main([*arguments, "optim_wrapper.type=AmpOptimWrapper"]) == 2
+    (line,) = [x for x in capfd.readouterr().err.splitlines() if x.startswith("train.py: ")]
+    assert "needs a GPU" in line
+
+
+def test_a_process_that_cannot_reach_the_first_says_so(tmp_path, words, capfd, monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.setenv("SLURM_LOCALID", "0")
+    monkeypatch.setenv("MASTER_ADDR", "no-such-machine.invalid")
+    config = write_config(tmp_path / "c.py", words)
+    options = [str(config), "--work-dir", str(tmp_path / "w"), "--launcher", "slurm"]
+    assert in_processes(1, training.main, options) == [2]
+    assert "no machine is known by the name 'no-such-machine.invalid'" in capfd.readouterr().err
+
+
+def test_masks_differ_between_processes(tmp_path, words):
+    config = write_config(tmp_path / "c.py", words, batch_size=4, iterations=2)
+    text = config.read_text().replace('type="mms_ocr.PartOfMasks", parts=1', "")
+    config.write_text(text + 'custom_hooks.append(dict(type="mms_ocr.WriteMasks"))\n')
+    train(2, config, tmp_path / "w")
+    first, second = (
+        [json.loads(line) for line in (tmp_path / "w" / f"masks_{rank}.jsonl").open()]
+        for rank in range(2)
+    )
+    assert len(first) == len(second) == 2
+    # No two images of a step have the same mask, on whichever rank, and steps differ.
+    every = [tuple(mask) for step in first + second for mask in step]
+    assert len(set(every)) == len(every) == 16
