@@ -136,6 +136,7 @@ def greedy_decode(
         Probabilities ``(N, max_length, num_classes)``. After a word's end they are 1 for the end
         token.
     """
+    memory = memory.contiguous()  # as a map, it may lie in memory channel by channel
     num_classes = weights.embedding.num_embeddings
     result = memory.new_zeros(len(memory), max_length, num_classes)
     if end_idx is not None:
