@@ -24,11 +24,12 @@ def layer_scale(model: nn.Module, name: str, decay_rate: float) -> float:
     Raises:
         ValueError: Neither ``model.backbone`` nor the model itself tells depths.
     """
-    backbone = getattr(model, "backbone", None)
+    backbone: Any = getattr(model, "backbone", None)
+    owner: Any = model
     if hasattr(backbone, "get_layer_depth"):
         layer, num_layers = backbone.get_layer_depth(name, "backbone.")
     elif hasattr(model, "get_layer_depth"):
-        layer, num_layers = model.get_layer_depth(name)
+        layer, num_layers = owner.get_layer_depth(name)
     else:
         kind = type(model if backbone is None else backbone).__name__
         raise ValueError(
@@ -66,8 +67,10 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"layer_decay_rate must lie in (0, 1], got {self.layer_decay_rate}; 1 turns it off"
             )
         super().__init__(optim_wrapper_cfg, settings)
-        if self.base_lr is None:
+        lr = self.optimizer_cfg.get("lr")
+        if lr is None:
             raise ValueError("layer-wise learning rates need optimizer.lr in optim_wrapper")
+        self.base_lr: float = lr
         # MMEngine takes an empty one for none, and then all parameters in one group, frozen or not.
         self.paramwise_cfg = settings or {"custom_keys": {}}
 

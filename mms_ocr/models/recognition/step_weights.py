@@ -117,13 +117,13 @@ def pack(weights: StepWeights, num_words: int) -> StepWeights:
 
 
 def _can_pack(weights: StepWeights) -> bool:
-    positions = weights.positions
+    positions, onednn = weights.positions, torch.backends.mkldnn
     operators = ("_reorder_linear_weight", "_linear_pointwise")
     return (
         positions.device.type == "cpu"
         and positions.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and onednn.is_available()
+        and bool(onednn.enabled)
         and all(hasattr(torch.ops.mkldnn, name) for name in operators)
     )
