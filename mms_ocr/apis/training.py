@@ -17,7 +17,7 @@ from mms_ocr.apis.launching import (
     read_config,
 )
 from mms_ocr.engine import StopOnSignalHook, set_iterations
-from mms_ocr.engine.failures import worded
+from mms_ocr.engine.failures import in_one_line
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
 from mms_ocr.engine.loops import end_workers
 from mms_ocr.registry import DATASETS
@@ -95,18 +95,14 @@ def train(args: argparse.Namespace) -> int:
         if not os.path.isfile(args.resume):
             raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")
         cfg.resume, cfg.load_from = True, args.resume
-    runner = build_runner(cfg)
-    try:
-        runner.train()
-    except (OSError, RuntimeError) as error:
-        told = worded(error)
-        if told is error:
-            raise
-        raise told from error
-    finally:
-        # Python's own way to end them at exit takes seconds.
-        for loop in (runner._train_loop, runner._val_loop):
-            end_workers(getattr(loop, "dataloader", None))
+    with in_one_line():
+        runner = build_runner(cfg)
+        try:
+            runner.train()
+        finally:
+            # Python's own way to end them at exit takes seconds.
+            for loop in (runner._train_loop, runner._val_loop):
+                end_workers(getattr(loop, "dataloader", None))
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
     if stopped:
         leave_together()

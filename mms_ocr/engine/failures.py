@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import re
+from collections.abc import Iterator
 
 import torch
 
@@ -14,6 +17,7 @@ __all__ = [
     "NonFiniteError",
     "TrainingError",
     "ValidationStopped",
+    "in_one_line",
     "worded",
 ]
 
@@ -54,6 +58,22 @@ class ValidationStopped(Exception):  # noqa: N818  (no error: a signal asked to 
     """Ends a validation early because the run is to stop and is saved already."""
 
 
+@contextlib.contextmanager
+def in_one_line(reading: int | None = None) -> Iterator[None]:
+    """Errors that arise inside are raised as :func:`worded`.
+
+    Args:
+        reading: As there.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        told = worded(error, reading)
+        if told is error:
+            raise
+        raise told from error
+
+
 def worded(error: Exception, reading: int | None = None) -> Exception:
     """An error of machine, job or disk as one line; others, such as faults of code, as they are.
 
@@ -76,9 +96,16 @@ def worded(error: Exception, reading: int | None = None) -> Exception:
             "the GPU has too little memory for this run: lower train_dataloader.batch_size "
             f"({text[:_LONGEST]})"
         )
-    if torch.distributed.is_initialized() and _LOST_RANK.search(text):
+    joined = torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if joined else os.environ.get("RANK", "?")
+    if isinstance(error, torch.distributed.DistError) and not joined:
         return JobError(
-            f"rank {torch.distributed.get_rank()} lost another process of the job, which died or "
+            f"rank {rank} could not join the other processes of the job: one of them did not "
+            f"start, or cannot be reached ({text[:_LONGEST]})"
+        )
+    if joined and _LOST_RANK.search(text):
+        return JobError(
+            f"rank {rank} lost another process of the job, which died or "
             "hangs: the first error of the other ranks says why; --resume goes on from the last "
             f"checkpoint ({text[:_LONGEST]})"
         )

@@ -9,7 +9,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
 
-from mms_ocr.engine.failures import ValidationStopped, worded
+from mms_ocr.engine.failures import ValidationStopped, in_one_line
 from mms_ocr.registry import LOOPS
 
 __all__ = ["ResumableTrainLoop", "end_workers", "find_sampler", "seeded_loader"]
@@ -91,13 +91,8 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         return True
 
     def _next_batch(self) -> Any:
-        try:
+        with in_one_line(reading=self._iter):
             return next(self.dataloader_iterator)
-        except RuntimeError as error:
-            told = worded(error, reading=self._iter)
-            if told is error:
-                raise
-            raise told from error
 
     def _validate_if_due(self) -> None:
         due = (

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mms_ocr.engine import failures
-from mms_ocr.engine.failures import DataError, JobError, TrainingError, worded
+from mms_ocr.engine.failures import DataError, JobError, TrainingError, in_one_line, worded
 
 RAISED_IN_WORKER = """Caught RuntimeError in DataLoader worker process 1.
 Original Traceback (most recent call last):
@@ -56,6 +56,21 @@ def test_lost_ranks(monkeypatch):
     told = worded(error)
     assert isinstance(told, JobError)
     assert str(told).startswith("rank 3 lost another process of the job")
+
+
+def test_processes_that_do_not_come(monkeypatch):
+    monkeypatch.setenv("RANK", "2")
+    told = worded(torch.distributed.DistStoreError("Timed out after 61 seconds waiting"))
+    assert str(told).startswith("rank 2 could not join the other processes of the job")
+
+
+def test_a_block_of_code():
+    with pytest.raises(TrainingError, match="disk is full"), in_one_line():
+        raise OSError(errno.ENOSPC, "no space")
+    with pytest.raises(RuntimeError, match=r"^a fault of code$"), in_one_line():
+        raise RuntimeError("a fault of code")
+    with pytest.raises(DataError, match="iteration 4 failed: bad"), in_one_line(reading=4):
+        raise RuntimeError("bad")
 
 
 def test_little_memory():
