@@ -1,6 +1,7 @@
 """Loop and hooks in small runs of MMEngine's Runner."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -159,6 +160,16 @@ def test_the_best_is_kept_until_a_better_one_is_whole(build, tmp_path):
     assert names(tmp_path / "run") == ["best_score_iter_4.pth", "iter_6.pth"]
     hub = read_checkpoint(tmp_path / "run/iter_6.pth")["message_hub"]
     assert hub["runtime_info"]["best_score"] == 0.7
+
+
+def test_a_copied_run_leaves_the_original_alone(build, tmp_path):
+    hook = dict(save_best="score", rule="greater")
+    build("first", checkpoint=hook, scores=[0.2], iterations=2).train()
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    build("copy", checkpoint=hook, scores=[0.7], iterations=4, resume=True).train()
+    assert "best_score_iter_2.pth" in names(tmp_path / "first")
+    best = [name for name in names(tmp_path / "copy") if name.startswith("best")]
+    assert best == ["best_score_iter_4.pth"]
 
 
 def test_a_score_that_is_not_there(build):

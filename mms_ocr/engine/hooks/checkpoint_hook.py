@@ -122,7 +122,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 meta=dict(meta), by_epoch=False,
             )  # fmt: skip
             if before and before != path:
-                self._delete(Path(before))
+                # By its name: a run that was copied leaves those of the original alone.
+                self._delete(Path(self.out_dir, Path(before).name))
             if info:
                 self.best_ckpt_path_dict[name] = path
             else:
@@ -163,7 +164,7 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.save_checkpoint(
                 self.out_dir, unfinished.name, backend_args=self.backend_args, **options
             )
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             fault = error
         faults = _all_faults(fault)
         if not faults and dist.is_main_process():
