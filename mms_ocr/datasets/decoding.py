@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+import zlib
 
 import cv2
 import numpy as np
@@ -38,7 +39,11 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     Raises:
         BrokenImageError: The bytes are no image, are truncated, or hold too many pixels.
     """
-    plain = _plain_jpeg_size(data) if data[:2] == _JPEG_START else _plain_png_size(data)
+    if data[:8] == _PNG_START:
+        _check_png(data, max_pixels)
+        plain = _plain_png_size(data)
+    else:
+        plain = _plain_jpeg_size(data) if data[:2] == _JPEG_START else None
     if plain is None:
         return _decode_with_pillow(data, max_pixels)
     height, width = plain
@@ -69,9 +74,25 @@ def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
+def _check_png(data: bytes, max_pixels: int) -> None:
+    """Make sure that all parts of a PNG are there and as written; decoders show half an image."""
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    if height * width > max_pixels:
+        raise _wrong_size(height, width, max_pixels)
+    place, kind = 8, b""
+    while kind != b"IEND":
+        kind = data[place + 4 : place + 8]
+        end = place + 8 + int.from_bytes(data[place : place + 4], "big")
+        if len(data) < end + 4:
+            raise BrokenImageError("a PNG that is truncated")
+        if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
+            raise BrokenImageError(f"a damaged PNG: the checksum of a part ({kind!r}) is wrong")
+        place = end + 4
+
+
 def _plain_png_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a complete 8-bit grey or RGB PNG; None for anything else."""
-    if data[:8] != _PNG_START or data[12:16] != b"IHDR" or data[-8:-4] != b"IEND":
+    """Height and width of a complete 8-bit grey or RGB PNG; None for any other PNG."""
+    if data[12:16] != b"IHDR" or data[-8:-4] != b"IEND":
         return None
     bits, colour = data[24], data[25]
     first_pixels = data.find(b"IDAT")

@@ -135,12 +135,16 @@ class JsonlSource(ImageSource):
         text = fields.get("text")
         if text is not None and not isinstance(text, str):
             raise BrokenImageError(f"{self._place(index)}: 'text' is no string: {_shorten(raw)}")
+        if not (_is_writable(filename) and "\0" not in filename and _is_writable(text or "")):
+            raise BrokenImageError(
+                f"{self._place(index)}: what stands there is no Unicode text: {_shorten(raw)}"
+            )
         return _Line(filename, text)
 
     def _parse(self, index: int, raw: bytes) -> Any:
         try:
             return json.loads(raw)
-        except ValueError:
+        except (ValueError, RecursionError):  # brackets in brackets in brackets
             raise BrokenImageError(f"{self._place(index)}: not JSON: {_shorten(raw)}")
 
     def _raw_line(self, index: int) -> bytes:
@@ -237,6 +241,15 @@ def _filled(
         start, end = int(starts[line]) - content_offset, int(breaks[line]) - content_offset
         filled[line] = bool(content[start:end].strip())
     return filled
+
+
+def _is_writable(text: str) -> bool:
+    """Whether a text has no halves of characters (surrogates), which JSON lets through."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shorten(raw: bytes) -> str:

@@ -1,0 +1,91 @@
+"""Damaged images, annotation files and LMDB values: a clear error or the right thing, no crash."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from mms_ocr.datasets import decode_image
+from mms_ocr.datasets.sources import open_source
+from mms_ocr.datasets.sources.base import BrokenImageError
+
+pytest.importorskip("hypothesis")
+KINDS = ["jpeg", "png", "other", "lines", "lmdb"]
+
+
+@pytest.fixture
+def fuzz_data(repository, monkeypatch):
+    monkeypatch.syspath_prepend(str(repository / "tools" / "benchmarks"))
+    import fuzz_data
+
+    yield fuzz_data
+    sys.modules.pop("fuzz_data")
+
+
+def fuzz_of(fuzz_data, kind, folder):
+    if kind == "lines":
+        return fuzz_data.JsonlFuzz(folder)
+    return fuzz_data.LmdbFuzz(folder) if kind == "lmdb" else fuzz_data.ImageFuzz(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_read_wrongly(fuzz_data, tmp_path, kind):
+    endings, faults = fuzz_data.run(fuzz_of(fuzz_data, kind, tmp_path), 60)
+    assert faults == []
+    assert endings["refused"]
+    assert sum(endings.values()) - endings["unchanged"] == 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thousand_times(fuzz_data, tmp_path, kind):
+    assert fuzz_data.run(fuzz_of(fuzz_data, kind, tmp_path), 1000)[1] == []
+
+
+def test_the_fuzzer_tells_what_is_read_wrongly(fuzz_data, monkeypatch):
+    """A decoder that shows half of an image is found out."""
+
+    def careless(data):
+        try:
+            return decode_image(data)
+        except BrokenImageError:
+            return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr(fuzz_data, "decode_image", careless)
+    endings, faults = fuzz_data.run(fuzz_data.ImageFuzz("png"), 20)
+    assert endings["wrong"] == len(faults) > 15
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"filename": "a\\ud800.png"}', "no Unicode text"),
+        (b'{"filename": "a.png", "text": "\\udfff"}', "no Unicode text"),
+        (b'{"filename": "a\\u0000.png"}', "no Unicode text"),
+        (b'{"filename": "\xed\xa0\x80.png"}', "no Unicode text"),
+        (b"[" * 100_000, "not JSON"),
+        (b'{"filename": "../secret.png"}', "leads out of the data root"),
+        (b'{"filename": "a/../../secret.png"}', "leads out of the data root"),
+        (b'{"filename": "/etc/passwd"}', "leads out of the data root"),
+    ],
+)
+def test_lines_that_attack_are_refused(tmp_path, line, said):
+    (tmp_path / "words").mkdir()
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    path = tmp_path / "words" / "labels.jsonl"
+    path.write_bytes(line + b"\n")
+    with pytest.raises(ValueError, match=said) as raised:
+        open_source(str(path))
+    assert "line 1" in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_half_of_a_png_is_no_image(fuzz_data):
+    """OpenCV shows the rows that came before the damage, and says nothing to Python."""
+    (_, data) = fuzz_data.make_images()[2]
+    middle = data.index(b"IDAT") + len(data) // 3
+    damaged = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+    with pytest.raises(BrokenImageError, match=r"checksum of a part \(b'IDAT'\)"):
+        decode_image(damaged)
+    with pytest.raises(BrokenImageError, match="truncated"):
+        decode_image(data[:-9])
