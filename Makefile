@@ -7,11 +7,12 @@ BIN = $(VENV)/bin
 SOURCES = mms_ocr configs tools tests requirements setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow lint format clean
+.PHONY: help env demo test test-slow test-slurm lint format clean
 
 help:
 	@echo "make demo       pretrain a small encoder on rendered words, with pictures"
 	@echo "make test       all tests but the slow ones; make test-slow: those"
+	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
 	@echo "make lint       ruff and mypy; make format: let ruff rewrite the files"
 	@echo "make env        only the environment, $(VENV)"
 	@echo "make clean      remove the environment, work_dirs/demo and all caches"
@@ -31,7 +32,12 @@ test: env
 	$(BIN)/python -m pytest
 
 test-slow: env
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not cluster"
+
+# What cannot run on this machine is skipped, and the end of the report says why.
+test-slurm: env
+	-@$(BIN)/python tools/benchmarks/local_slurm.py --install
+	$(BIN)/python -m pytest -m "cluster and not slow" tests/cluster
 
 lint: env
 	$(BIN)/python -m ruff check $(wildcard $(SOURCES))

@@ -72,11 +72,10 @@ if [ "$tool" = srun ]; then
 fi
 
 # Preempted or out of time, the tasks get a signal, save, and exit with 75, or are ended by it where
-# they have only begun to start. Some slurms would take the job for done: the script outlives the
-# signal to tell them otherwise. A job that was cancelled is not queued again.
+# they have only begun to start. Slurm may take the job for done then, and is told otherwise. A job
+# that was cancelled runs no longer, and is not queued again; nor is one that failed.
 script="#!/usr/bin/env bash
-signalled=
-trap 'signalled=1' TERM USR1
+trap : TERM USR1
 srun$(printf ' %q' "${resources[@]}" "${task[@]}") &
 # A signal ends the waiting, and not what is waited for.
 while :; do
@@ -84,14 +83,19 @@ while :; do
     wait \$! || status=\$?
     kill -0 \$! 2>/dev/null || break
 done
-if [ \"\$status\" != 75 ] && { [ -z \"\$signalled\" ] || [ \"\$status\" -lt 128 ]; }; then
-    exit \"\$status\"
-fi
-state=\$(scontrol show job \"\$SLURM_JOB_ID\" | sed -n 's/.*JobState=\([A-Z_]*\).*/\1/p')
-if [ \"\$state\" != CANCELLED ]; then
-    echo \"job \$SLURM_JOB_ID was stopped (\$state, \$status) and is queued again\"
-    scontrol requeue \"\$SLURM_JOB_ID\"
-    sleep 60 # slurm ends this attempt
+job=\$(scontrol show job --oneliner \"\$SLURM_JOB_ID\")
+case \" \$job \" in
+*' PreemptTime=2'*) stopped=preempted ;;
+*) stopped=stopped ;;
+esac
+if [ \"\$status\" = 75 ] || { [ \"\$status\" != 0 ] && [ \$stopped = preempted ]; }; then
+    case \" \$job \" in
+    *' JobState=RUNNING '*)
+        echo \"job \$SLURM_JOB_ID was \$stopped (status \$status) and is queued again\"
+        scontrol requeue \"\$SLURM_JOB_ID\"
+        sleep 60 # slurm ends this attempt
+        ;;
+    esac
 fi
 exit \"\$status\"
 "

@@ -19,7 +19,9 @@ if name == "python" and sys.argv[1] == "-c":
     os.execv({python!r}, sys.argv)
 if name == "scontrol" and sys.argv[1] == "show":
     print({{"hostnames": "localhost\\nn8" if "local" in sys.argv[3] else "no.such.host\\nn8",
-           "node": "NodeName=n7 NodeAddr=10.0.0.7 CPUs=2"}}[sys.argv[2]])
+           "node": "NodeName=n7 NodeAddr=10.0.0.7 CPUs=2",
+           "job": "JobId=77 JobState=" + os.environ.get("JOB", "RUNNING PreemptTime=None ")
+           }}[sys.argv[2]])
     sys.exit()
 names = ("MASTER_PORT", "MASTER_ADDR", "PYTHONPATH")
 if name == "sbatch":
@@ -190,11 +192,21 @@ def test_slurm_queues_again(launch):
     assert script.startswith("#!/usr/bin/env bash\n")
 
 
-@pytest.mark.parametrize(("status", "queued"), [("0", False), ("75", True), ("1", False)])
-def test_the_batch_script_queues_a_stopped_run_again(launch, tmp_path, status, queued):
+@pytest.mark.parametrize(
+    ("status", "job", "queued"),
+    [
+        ("0", "RUNNING PreemptTime=None ", False),
+        ("75", "RUNNING PreemptTime=None ", True),
+        ("75", "COMPLETING PreemptTime=None ", False),  # cancelled
+        ("1", "RUNNING PreemptTime=None ", False),
+        ("143", "RUNNING PreemptTime=None ", False),  # another task failed
+        ("143", "RUNNING PreemptTime=2026-11-23T06:07:18 ", True),
+    ],
+)
+def test_the_batch_script_queues_a_stopped_run_again(launch, tmp_path, status, job, queued):
     script = requeued(launch)[1].replace("sleep 60", "sleep 0")
     (tmp_path / "batch.sh").write_text(script)
-    done, calls = launch(tmp_path / "batch.sh", SLURM_JOB_ID="77", ENDS_WITH=status)
+    done, calls = launch(tmp_path / "batch.sh", SLURM_JOB_ID="77", ENDS_WITH=status, JOB=job)
     assert done.returncode == int(status)
     assert [call[0] for call in calls] == ["srun", "python", *(["scontrol"] if queued else [])]
     assert calls[1][1][2:] == [

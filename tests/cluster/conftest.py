@@ -1,0 +1,32 @@
+"""A slurm on this machine, and machines that are network namespaces; skipped where they cannot be.
+
+`make test-slurm` installs slurm where apt can, and runs these tests; `make test` leaves them out.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+TOOLS = Path(__file__).resolve().parents[2] / "tools"
+sys.path.insert(0, str(TOOLS / "benchmarks"))
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory):
+    """A slurm of two nodes, whose tasks find the Python that runs the tests."""
+    from local_slurm import LocalSlurm, missing_programs
+
+    if missing_programs():
+        pytest.skip(f"no slurm here (no {missing_programs()[0]}): `make test-slurm` installs it")
+    with LocalSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
+        path = cluster.environment["PATH"]
+        cluster.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+        yield cluster
