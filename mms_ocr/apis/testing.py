@@ -24,6 +24,7 @@ from mms_ocr.apis.launching import (
     read_config,
     set_data,
 )
+from mms_ocr.engine.loops import end_workers
 from mms_ocr.models.weights import load_model
 
 __all__ = ["main"]
@@ -67,7 +68,11 @@ def test(args: argparse.Namespace) -> None:
         raise FileNotFoundError(f"no checkpoint {args.checkpoint}")
     runner = build_runner(cfg)
     load_model(runner.model, args.checkpoint)
-    runner.test()
+    try:
+        runner.test()
+    finally:
+        # They outlive the signal that Python ends them with at exit (start_worker).
+        end_workers(getattr(runner._test_loop, "dataloader", None))
     if counts_sets and is_main_process():
         print(_report(runner, args))
 

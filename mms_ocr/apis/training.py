@@ -100,7 +100,7 @@ def train(args: argparse.Namespace) -> int:
         try:
             runner.train()
         finally:
-            # Python's own way to end them at exit takes seconds.
+            # They outlive the signal that Python ends them with at exit (start_worker).
             for loop in (runner._train_loop, runner._val_loop):
                 end_workers(getattr(loop, "dataloader", None))
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
