@@ -1,5 +1,6 @@
 """Damaged images, annotation files and LMDB values: a clear error or the right thing, no crash."""
 
+import json
 import sys
 
 import numpy as np
@@ -89,3 +90,13 @@ def test_half_of_a_png_is_no_image(fuzz_data):
         decode_image(damaged)
     with pytest.raises(BrokenImageError, match="truncated"):
         decode_image(data[:-9])
+
+
+@pytest.mark.parametrize("tag", ["../secret", "/etc/passwd", "a\0", 7, None])
+def test_textseg_names_no_image_outside(tmp_path, tag):
+    from mms_ocr.datasets.conversion.textseg import TextSegRecords
+
+    (tmp_path / "annotation").mkdir()
+    (tmp_path / "split.json").write_text(json.dumps(dict(train=[tag])))
+    with pytest.raises(ValueError, match="no plain name of an image"):
+        TextSegRecords(str(tmp_path), ("train",))

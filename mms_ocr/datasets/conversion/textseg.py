@@ -60,6 +60,11 @@ class TextSegRecords(Records):
             if not isinstance(tags, dict) or not isinstance(tags.get(split), list):
                 raise ValueError(f"{os.path.join(path, 'split.json')} has no list {split!r}")
             for tag in tags[split]:
+                if not isinstance(tag, str) or os.path.basename(tag) != tag or "\0" in tag:
+                    raise ValueError(
+                        f"{os.path.join(path, 'split.json')}: {tag!r} in {split!r} is no plain "
+                        "name of an image"
+                    )
                 self._words += _words(tag, os.path.join(folder, f"{tag}_anno.json"))
         if not self._words:
             raise ValueError(f"TextSeg at {path!r} has no words in {', '.join(splits)}")
