@@ -10,8 +10,9 @@ from mmengine.config import Config
 
 from mms_ocr.apis import training
 
-ZERO = "type='mms_ocr.ShardedOptimizer', optimizer_type='AdamW', lr=1e-3, weight_decay=0.05"
-ADAMW = "type='AdamW', lr=1e-3, weight_decay=0.05"
+SETTINGS = "lr=1e-3, weight_decay=0.05, fused=True"
+ADAMW = f"type='AdamW', {SETTINGS}"
+ZERO = f"type='mms_ocr.ShardedOptimizer', optimizer_type='AdamW', {SETTINGS}"
 
 
 @pytest.fixture(scope="module")
