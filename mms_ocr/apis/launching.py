@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from mmengine import dist
 from mmengine.config import Config, DictAction
+from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
@@ -146,8 +147,17 @@ def build_runner(cfg: Config) -> Runner:
         }
     runner = Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
+    if not dist.is_main_process():
+        for hook in runner.hooks:
+            if isinstance(hook, LoggerHook):
+                # By MMEngine all processes write the results of a test to one file at one time.
+                hook.after_test_epoch = _write_nothing
     find_resume_point(runner)
     return runner
+
+
+def _write_nothing(runner: Runner, metrics: dict[str, float] | None = None) -> None:
+    """In place of writing the results of a test."""
 
 
 def join_processes(launcher: str, timeout: float | None = None) -> None:
