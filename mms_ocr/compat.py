@@ -223,7 +223,7 @@ def _multimodal_repair(error: Exception) -> contextlib.AbstractContextManager[No
 
     @contextlib.contextmanager
     def leave_out() -> Iterator[None]:
-        dependency = importlib.import_module("mmpretrain.utils.dependency")
+        dependency: Any = importlib.import_module("mmpretrain.utils.dependency")
         models = importlib.import_module("mmpretrain.registry").MODELS
         # Those that were registered before the import failed give way to their placeholders.
         for name, kind in list(models.module_dict.items()):
