@@ -10,7 +10,7 @@ __all__ = ["scale_mean"]
 
 
 def scale_mean(mean: Tensor, count: Tensor) -> Tensor:
-    """Scale a mean over this process's items so that the mean over processes is that over all items.
+    """Scale a mean over this process's items: processes then average to the mean over all items.
 
     Processes average their gradients, as if each had as many items. Where an item is a character of
     a label, those of a process with short labels would weigh more than the others.
