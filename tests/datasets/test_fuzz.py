@@ -1,7 +1,6 @@
 """Damaged images, annotation files and LMDB values: a clear error or the right thing, no crash."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,28 +9,19 @@ from mms_ocr.datasets import decode_image
 from mms_ocr.datasets.sources import open_source
 from mms_ocr.datasets.sources.base import BrokenImageError
 
-pytest.importorskip("hypothesis")
+fuzz_data = pytest.importorskip("fuzz_data", reason="the fuzzer needs hypothesis")
 KINDS = ["jpeg", "png", "other", "lines", "lmdb"]
 
 
-@pytest.fixture
-def fuzz_data(repository, monkeypatch):
-    monkeypatch.syspath_prepend(str(repository / "tools" / "benchmarks"))
-    import fuzz_data
-
-    yield fuzz_data
-    sys.modules.pop("fuzz_data")
-
-
-def fuzz_of(fuzz_data, kind, folder):
+def fuzz_of(kind, folder):
     if kind == "lines":
         return fuzz_data.JsonlFuzz(folder)
     return fuzz_data.LmdbFuzz(folder) if kind == "lmdb" else fuzz_data.ImageFuzz(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_read_wrongly(fuzz_data, tmp_path, kind):
-    endings, faults = fuzz_data.run(fuzz_of(fuzz_data, kind, tmp_path), 60)
+def test_nothing_is_read_wrongly(tmp_path, kind):
+    endings, faults = fuzz_data.run(fuzz_of(kind, tmp_path), 60)
     assert faults == []
     assert endings["refused"]
     assert sum(endings.values()) - endings["unchanged"] == 60
@@ -39,11 +29,11 @@ def test_nothing_is_read_wrongly(fuzz_data, tmp_path, kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_thousand_times(fuzz_data, tmp_path, kind):
-    assert fuzz_data.run(fuzz_of(fuzz_data, kind, tmp_path), 1000)[1] == []
+def test_a_thousand_times(tmp_path, kind):
+    assert fuzz_data.run(fuzz_of(kind, tmp_path), 1000)[1] == []
 
 
-def test_the_fuzzer_tells_what_is_read_wrongly(fuzz_data, monkeypatch):
+def test_the_fuzzer_tells_what_is_read_wrongly(monkeypatch):
     """A decoder that shows half of an image is found out."""
 
     def careless(data):
@@ -81,7 +71,7 @@ def test_lines_that_attack_are_refused(tmp_path, line, said):
     assert "\n" not in str(raised.value)
 
 
-def test_half_of_a_png_is_no_image(fuzz_data):
+def test_half_of_a_png_is_no_image():
     """OpenCV shows the rows that came before the damage, and says nothing to Python."""
     (_, data) = fuzz_data.make_images()[2]
     middle = data.index(b"IDAT") + len(data) // 3

@@ -11,7 +11,7 @@ the image, or the right thing:
   Python's json reads the line; every other line as before.
 - LMDB: the bytes and the label of this index, as they were put there.
 
-    python tools/benchmarks/fuzz_data.py --examples 1000
+    python tests/datasets/fuzz_data.py --examples 1000
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ def main() -> int:
     args = parser.parse_args()
     random.seed(0)
     status = 0
-    command = f"tools/benchmarks/fuzz_data.py --examples {args.examples}"
+    command = f"tests/datasets/fuzz_data.py --examples {args.examples}"
     with tempfile.TemporaryDirectory() as folder:
         kinds = {
             "damaged JPEG images": ImageFuzz("jpeg"),
