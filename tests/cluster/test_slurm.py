@@ -34,7 +34,8 @@ def trained_run(slurm, config):
 def test_trains_on_two_nodes(slurm, trained_run):
     folder, output = trained_run
     assert (folder / f"iter_{ITERATIONS}.pth").is_file()
-    assert re.search(r"GPU number: 2|world_size.*2|Distributed launcher: slurm", output)
+    assert "Distributed launcher: slurm" in output
+    assert "GPU number: 2" in output  # MMEngine's name for the number of processes
 
 
 def test_tests_on_two_nodes(slurm, config, trained_run):

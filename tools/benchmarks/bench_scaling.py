@@ -32,7 +32,7 @@ from mms_ocr.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHS = {"t": "tiny", "s": "small", "b": "base"}
-IMAGES = (10e6, 100e6, 1e9)
+IMAGES = {"10M images": 10e6, "100M images": 100e6, "1B images": 1e9}
 
 
 class Speed(NamedTuple):
@@ -127,7 +127,7 @@ def measure_steps(args: argparse.Namespace, seconds: float) -> list[Speed]:
                 break
             try:
                 speed = time_steps(model, batch_size, args.device, not args.fp32, each)
-            except torch.OutOfMemoryError:
+            except torch.cuda.OutOfMemoryError:
                 print(f"ViT-{arch.upper()} with {batch_size} images: out of memory")
                 continue
             speeds.append(Speed(arch, batch_size, *speed))
@@ -174,6 +174,11 @@ def measure_reading(path: str, seconds: float) -> tuple[float, float]:
     return rate, size / len(dataset)
 
 
+def rounded(rate: float) -> str:
+    """A rate with the digits that a reader needs."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
+
+
 def main() -> None:
     args = parse_args()
     torch.manual_seed(0)
@@ -192,20 +197,20 @@ def main() -> None:
     for speed in speeds:
         memory = "–" if np.isnan(speed.memory) else f"{speed.memory:.1f}"
         print(
-            f"| ViT-{speed.arch.upper()} | {speed.batch_size} | {speed.images:,.0f} | {memory} | "
+            f"| ViT-{speed.arch.upper()} | {speed.batch_size} | {rounded(speed.images)} | {memory} | "
             f"{speed.images / rate:.2f} | {speed.images * size / 1e6:.2f} |"
         )
     source = args.data or "noise, 24 to 64 pixels high"
     print(f"\nOne core reads {rate:,.0f} images/s of {size:,.0f} bytes each ({source}).\n")
-    heads = " | ".join(f"{count / 1e6:,.0f}M images" for count in IMAGES)
+    heads = " | ".join(IMAGES)
     print(f"| device hours of {args.epochs} epochs | {heads} |")
     print("| --- |" + " ---: |" * len(IMAGES))
     for arch in args.archs:
         best = max((speed.images for speed in speeds if speed.arch == arch), default=None)
         if best:
-            hours = [f"{count * args.epochs / best / 3600:,.0f}" for count in IMAGES]
-            print(f"| ViT-{arch.upper()}, {best:,.0f} images/s | {' | '.join(hours)} |")
-    gigabytes = [f"{count * size / 1e9:,.0f} GB" for count in IMAGES]
+            hours = [f"{count * args.epochs / best / 3600:,.0f}" for count in IMAGES.values()]
+            print(f"| ViT-{arch.upper()}, {rounded(best)} images/s | {' | '.join(hours)} |")
+    gigabytes = [f"{count * size / 1e9:,.0f} GB" for count in IMAGES.values()]
     print(f"| storage | {' | '.join(gigabytes)} |")
 
 
