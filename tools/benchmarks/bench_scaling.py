@@ -197,8 +197,8 @@ def main() -> None:
     for speed in speeds:
         memory = "–" if np.isnan(speed.memory) else f"{speed.memory:.1f}"
         print(
-            f"| ViT-{speed.arch.upper()} | {speed.batch_size} | {rounded(speed.images)} | {memory} | "
-            f"{speed.images / rate:.2f} | {speed.images * size / 1e6:.2f} |"
+            f"| ViT-{speed.arch.upper()} | {speed.batch_size} | {rounded(speed.images)} | "
+            f"{memory} | {speed.images / rate:.2f} | {speed.images * size / 1e6:.2f} |"
         )
     source = args.data or "noise, 24 to 64 pixels high"
     print(f"\nOne core reads {rate:,.0f} images/s of {size:,.0f} bytes each ({source}).\n")
