@@ -26,7 +26,12 @@ def slurm(tmp_path_factory):
 
     if missing_programs():
         pytest.skip(f"no slurm here (no {missing_programs()[0]}): `make test-slurm` installs it")
-    with LocalSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
-        path = cluster.environment["PATH"]
-        cluster.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
-        yield cluster
+    cluster = LocalSlurm(tmp_path_factory.mktemp("slurm"))
+    try:
+        cluster.start()
+    except TimeoutError as error:
+        pytest.skip(f"slurm does not start on this machine: {error}")
+    path = cluster.environment["PATH"]
+    cluster.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{path}"
+    yield cluster
+    cluster.stop()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TOOLS  # type: ignore[attr-defined]
+from fault_preemptions import TOOLS
 from fault_runs import same_weights, write_run
 
 ADDRESSES = ("10.231.7.1", "10.231.7.2")

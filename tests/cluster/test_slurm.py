@@ -5,8 +5,7 @@ import re
 import time
 
 import pytest
-from conftest import TOOLS  # type: ignore[attr-defined]
-from fault_preemptions import ON_TWO_NODES, is_over, preempted_run, submit, trained
+from fault_preemptions import ON_TWO_NODES, TOOLS, is_over, preempted_run, submit, trained
 from fault_runs import same_weights, write_run
 
 ITERATIONS = 300

@@ -110,6 +110,14 @@ class LocalSlurm:
         }
 
     def __enter__(self) -> LocalSlurm:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start all daemons; raises TimeoutError, with the ends of their logs, if they do not."""
         try:
             self._configure()
             self._start(
@@ -128,12 +136,23 @@ class LocalSlurm:
                 self._start("slurmd", "-D", "-c", "-N", name)
             self.wait_until(self._all_idle, 60, "all nodes idle")
         except BaseException:
-            self._stop()
+            self.stop()
             raise
-        return self
 
-    def __exit__(self, *exception: object) -> None:
-        self._stop()
+    def stop(self) -> None:
+        """Cancel all jobs, and end what was started."""
+        if len(self._daemons) > 1:
+            self.run("scancel", "--user", getpass.getuser())
+            with contextlib.suppress(TimeoutError):
+                self.wait_until(lambda: not self.run("squeue", "-h").stdout.strip(), 20, "no jobs")
+        for daemon in reversed(self._daemons):
+            daemon.terminate()
+            try:
+                daemon.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        self._daemons.clear()
 
     def run(self, *command: object, **options: object) -> subprocess.CompletedProcess[str]:
         """Run a command as a user of the cluster; further options are those of subprocess.run."""
@@ -204,20 +223,6 @@ class LocalSlurm:
     def _all_idle(self) -> bool:
         states = self.run("sinfo", "-h", "-N", "-o", "%N %T", "-p", "low").stdout.split()
         return states[::2] == self.names and set(states[1::2]) == {"idle"}
-
-    def _stop(self) -> None:
-        if len(self._daemons) > 1:
-            self.run("scancel", "--user", getpass.getuser())
-            with contextlib.suppress(TimeoutError):
-                self.wait_until(lambda: not self.run("squeue", "-h").stdout.strip(), 20, "no jobs")
-        for daemon in reversed(self._daemons):
-            daemon.terminate()
-            try:
-                daemon.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-                daemon.wait()
-        self._daemons.clear()
 
 
 def free_ports(count: int) -> list[int]:
