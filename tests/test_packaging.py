@@ -28,6 +28,7 @@ PROVIDERS = {
     "PIL": "pillow",
     "skimage": "scikit-image",
     "imgaug": "imaug",
+    "yapf": "onedl-mmengine",  # which writes configs by it
 }
 
 
