@@ -1,7 +1,8 @@
-"""Images as users give them: files, folders, data sets, arrays, or lists of these."""
+"""Images as users give them: files, folders, data sets, patterns, pixels, or lists of these."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -10,19 +11,30 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.datasets.sources import BrokenImageError, open_source
+from mms_ocr.datasets.sources import BrokenImageError, ImageSource, open_source
 from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
 
-__all__ = ["GivenImage", "given_images", "output_stem"]
+__all__ = [
+    "BrokenImage",
+    "GivenImage",
+    "check_given",
+    "each_image",
+    "given_images",
+    "is_one_image",
+    "output_stem",
+]
 
 Report = Callable[[str], Any]
+
+_DATA_SETS = (".lmdb", ".mdb", ".jsonl")
 
 
 class GivenImage(NamedTuple):
     """An image and where it is from.
 
     Attributes:
-        name: Its path, with the key where it is in an LMDB; or ``array 0`` for the first array.
+        name: Its path, with the key where it is in an LMDB; or its place among those given, from 1
+            on, such as ``image 3``.
         image: uint8 BGR ``(H, W, 3)``.
     """
 
@@ -30,13 +42,31 @@ class GivenImage(NamedTuple):
     image: np.ndarray
 
 
+class BrokenImage(NamedTuple):
+    """What was given and cannot be used.
+
+    Attributes:
+        name: As of a :class:`GivenImage`.
+        reason: Why not.
+        error: What is raised where this is an error.
+    """
+
+    name: str
+    reason: str
+    error: type[Exception] = BrokenImageError
+
+    @property
+    def line(self) -> str:
+        """Name and reason, the name once."""
+        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+
+
 def given_images(inputs: Any, report: Report | None = None) -> Iterator[GivenImage]:
     """Read images one by one.
 
     Args:
-        inputs: The path of an image, or of a folder, LMDB or file of JSON lines; an array, uint8
-            ``(H, W, 3)`` in BGR or ``(H, W)`` in grey; or an iterable of these.
-        report: Is told of every image that cannot be used, in one line, and the rest go on; without
+        inputs: See :func:`each_image`.
+        report: Is told of everything that cannot be used, in one line, and the rest go on; without
             it, that is an error.
 
     Raises:
@@ -44,75 +74,159 @@ def given_images(inputs: Any, report: Report | None = None) -> Iterator[GivenIma
         ValueError: An image cannot be used, likewise.
         TypeError: An input is none of these.
     """
-    arrays = 0
-    for given in [inputs] if _is_one(inputs) else inputs:
-        try:
-            if isinstance(given, np.ndarray):
-                arrays += 1
-                yield GivenImage(f"array {arrays - 1}", _checked_array(given, arrays - 1))
-            elif isinstance(given, (str, os.PathLike)):
-                yield from _images_at(os.fspath(given), report)
-            else:
-                raise TypeError(
-                    f"an image is given by its path or as an array, got a {type(given).__name__}"
-                )
-        except (FileNotFoundError, ValueError) as error:
-            if report is None:
-                raise
-            report(str(error))
+    for given in each_image(inputs):
+        if isinstance(given, GivenImage):
+            yield given
+        elif report is None:
+            raise given.error(given.line)
+        else:
+            report(given.line)
 
 
-def _is_one(inputs: Any) -> bool:
-    return isinstance(inputs, (str, os.PathLike, np.ndarray)) or not isinstance(inputs, Iterable)
+def each_image(inputs: Any) -> Iterator[GivenImage | BrokenImage]:
+    """All images that were given, in their order, the broken ones among them.
+
+    Args:
+        inputs: The path of an image, or of a folder, LMDB (``.lmdb``, ``.mdb``) or file of JSON
+            lines (``.jsonl``); a pattern of files such as ``'crops/*.png'``; the bytes of an image
+            file; an array, uint8 ``(H, W, 3)`` in BGR or ``(H, W)`` in grey; or an iterable of
+            these.
+
+    Raises:
+        SourceChangedError: A folder or data set vanished while it was read.
+        TypeError: An input is none of these.
+    """
+    is_single = isinstance(inputs, (str, bytes, os.PathLike, np.ndarray))
+    for number, given in enumerate(
+        [inputs] if is_single or not isinstance(inputs, Iterable) else inputs, start=1
+    ):
+        if isinstance(given, np.ndarray):
+            yield _of_array(given, f"image {number}")
+        elif isinstance(given, bytes):
+            yield _decoded(given, f"image {number}")
+        elif isinstance(given, (str, os.PathLike)):
+            yield from _at_path(os.fspath(given))
+        else:
+            raise TypeError(
+                "an image is given by its path, as the bytes of its file or as an array, got a "
+                f"{type(given).__name__}"
+            )
 
 
-def _checked_array(array: np.ndarray, number: int) -> np.ndarray:
-    if array.dtype != np.uint8 or not array.size or array.shape[2:] not in ((), (3,)):
-        raise ValueError(
-            f"array {number} is {array.dtype} {array.shape}; give uint8 (H, W, 3) in BGR or (H, W) "
-            "in grey"
-        )
-    return np.repeat(array[:, :, None], 3, axis=2) if array.ndim == 2 else array
+def is_one_image(inputs: Any) -> bool:
+    """Whether pixels, bytes or the path of a file were given, and not what may hold several."""
+    if isinstance(inputs, (str, os.PathLike)):
+        path = os.fspath(inputs)
+        return not (_is_data_set(path) or _is_pattern(path))
+    return isinstance(inputs, (bytes, np.ndarray))
 
 
-def _images_at(path: str, report: Report | None) -> Iterator[GivenImage]:
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"there is no image or folder {path!r}")
-    if os.path.isfile(path) and path.lower().endswith(IMAGE_SUFFIXES):
-        yield GivenImage(path, _decoded(Path(path).read_bytes(), path))
+def check_given(paths: Iterable[str]) -> None:
+    """Look at folders, data sets and patterns before anything is done with what is in them.
+
+    Missing and broken images are not looked for.
+
+    Raises:
+        ValueError: A folder or data set is empty or malformed, or a pattern matches nothing.
+    """
+    for path in paths:
+        if _is_pattern(path):
+            _matching(path)
+        elif os.path.exists(path) and _is_data_set(path):
+            open_source(path)
+
+
+def _is_data_set(path: str) -> bool:
+    return os.path.isdir(path) or path.rstrip("/\\").lower().endswith(_DATA_SETS)
+
+
+def _is_pattern(path: str) -> bool:
+    return glob.has_magic(path) and not os.path.exists(path)
+
+
+def _matching(pattern: str) -> list[str]:
+    found = sorted(name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
+    if not found:
+        raise ValueError(f"no file matches {pattern!r}")
+    return found
+
+
+def _at_path(path: str) -> Iterator[GivenImage | BrokenImage]:
+    try:
+        names = _matching(path) if _is_pattern(path) else [path]
+        source = open_source(path) if os.path.exists(path) and _is_data_set(path) else None
+    except (OSError, ValueError) as error:
+        yield _told(str(error), path)
         return
-    source = open_source(path)
+    if source is None:
+        for name in names:
+            yield _of_file(name)
+        return
     for index in range(len(source)):
         try:
             raw = source.read(index)
-            image = _decoded(raw.data, raw.name)
         except BrokenImageError as error:
-            if report is None:
-                raise
-            report(str(error))
-            continue
-        yield GivenImage(raw.name, image)
+            yield _told(str(error), _name_of(source, index))
+        else:
+            yield _decoded(raw.data, raw.name)
 
 
-def _decoded(data: bytes, name: str) -> np.ndarray:
+def _of_file(path: str) -> GivenImage | BrokenImage:
     try:
-        return decode_image(data)
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        return BrokenImage(path, "there is no such file or folder", FileNotFoundError)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        return BrokenImage(path, getattr(error, "strerror", None) or str(error))
+    return _decoded(data, path)
+
+
+def _name_of(source: ImageSource, index: int) -> str:
+    try:
+        return source.name(index)
+    except BrokenImageError:
+        return source.path  # a line without a file name
+
+
+def _told(message: str, name: str) -> BrokenImage:
+    """What a source says of itself or an image, parted where it is ``name, place: reason``."""
+    end = message.find(": ", len(name)) if message.startswith(name) else -1
+    return BrokenImage(name, message) if end < 0 else BrokenImage(message[:end], message[end + 2 :])
+
+
+def _decoded(data: bytes, name: str) -> GivenImage | BrokenImage:
+    if not data:
+        return BrokenImage(name, "the file is empty")
+    try:
+        return GivenImage(name, decode_image(data))
     except BrokenImageError as error:
-        raise BrokenImageError(f"{name}: {error}") from error
+        return BrokenImage(name, str(error))
+
+
+def _of_array(array: np.ndarray, name: str) -> GivenImage | BrokenImage:
+    is_grey = array.ndim == 2
+    is_colour = array.ndim == 3 and array.shape[2] == 3
+    if array.dtype != np.uint8 or not array.size or not (is_grey or is_colour):
+        return BrokenImage(
+            name,
+            f"an array of {array.dtype} {array.shape} is no word image: give uint8 (H, W, 3) in "
+            "BGR or (H, W) in grey",
+        )
+    return GivenImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_grey else array)
 
 
 def output_stem(name: str, taken: set[str]) -> str:
-    """A file name without suffix for what is made of an image; no two are equal.
+    """A file name without suffix for what is made of an image; no two are equal, whatever the case.
 
     Args:
         name: Of the image, see :class:`GivenImage`.
-        taken: Names that were given already; this one is added.
+        taken: Names that were given already, in lower case; this one is added.
     """
     base = os.path.basename(name.rstrip("/\\"))
     root, suffix = os.path.splitext(base)
     stem = (root if suffix.lower() in IMAGE_SUFFIXES else base).replace(":", "_").replace(" ", "_")
     unique, number = stem, 2
-    while unique in taken:
+    while unique.lower() in taken:
         unique, number = f"{stem}_{number}", number + 1
-    taken.add(unique)
+    taken.add(unique.lower())
     return unique

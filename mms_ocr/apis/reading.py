@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -17,22 +15,26 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
-from mms_ocr.apis.shipped_configs import find_config
-from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.apis.devices import usable_device
+from mms_ocr.apis.given_images import (
+    BrokenImage,
+    GivenImage,
+    each_image,
+    given_images,
+    is_one_image,
+)
+from mms_ocr.apis.trained_models import RECOGNITION, build_trained, load_config
 from mms_ocr.evaluation.word_benchmark import text_confidence
-from mms_ocr.models.weights import load_model, read_checkpoint
-from mms_ocr.registry import MODELS
+from mms_ocr.models.weights import load_model
 
 if TYPE_CHECKING:
     from mmocr.apis import TextRecInferencer
 
 __all__ = ["Reading", "WordReader", "inferencer_config", "mmocr_inferencer"]
 
-#: A path, the bytes of an image file, or uint8 BGR pixels ``(H, W, 3)`` (grey: ``(H, W)``).
+#: A path or pattern, the bytes of an image file, or uint8 BGR ``(H, W, 3)`` (grey: ``(H, W)``).
 WordImage: TypeAlias = "str | os.PathLike[str] | bytes | np.ndarray"
 
-_RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
 # Transforms that load what an image here has already, or has not at all.
 _LOADING = ("LoadImageFromFile", "LoadImageFromNDArray", "InferencerLoader", "LoadOCRAnnotations")
 _PACKING = ("PackLabelledWord", "PackTextRecogInputs")
@@ -81,106 +83,86 @@ class WordReader:
         device: str | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.device = _usable_device(device)
+        self.device = torch.device(usable_device(device))
         self.cfg = recognizer_config(config, weights)
         self.cfg.merge_from_dict(dict(options or {}))
-        scope = self.cfg.get("default_scope", "mms_ocr")
-        with DefaultScope.overwrite_default_scope(scope):
-            self.model = MODELS.build(self.cfg.model)
+        with DefaultScope.overwrite_default_scope(self.cfg.get("default_scope", "mms_ocr")):
             self._pipeline = Compose(inference_pipeline(self.cfg))
-        load_model(self.model, os.fspath(weights))
-        self.model.to(self.device).eval()
+        self.model: Any = build_trained(self.cfg, weights, str(self.device))
 
     def __call__(
-        self, images: WordImage | Sequence[WordImage], batch_size: int = 64
+        self, images: WordImage | Iterable[WordImage], batch_size: int = 64
     ) -> Reading | list[Reading]:
         """Read one image, or several.
 
         Args:
-            images: One image or a sequence of them.
+            images: See :func:`~mms_ocr.apis.given_images.each_image`.
             batch_size: How many go through the model at once.
 
         Returns:
-            A Reading for one image, else a list of them.
+            A Reading for one image file, array or the bytes of a file; else a list of them.
 
         Raises:
-            ValueError: An image cannot be used; :meth:`stream` goes on with the others.
+            FileNotFoundError: A path is missing; :meth:`stream` goes on with the others.
+            ValueError: An image cannot be used, likewise.
         """
-        is_one = isinstance(images, (str, os.PathLike, bytes, np.ndarray))
-        readings = list(self.stream([images] if is_one else images, batch_size))  # type: ignore
+        readings = [reading for reading, _ in self._read(given_images(images), batch_size)]
         broken = [reading for reading in readings if reading.error is not None]
         if broken:
             raise ValueError(f"{broken[0].name}: {broken[0].error}")
-        return readings[0] if is_one else readings
+        return readings[0] if is_one_image(images) else readings
 
-    def stream(self, images: Iterable[WordImage], batch_size: int = 64) -> Iterator[Reading]:
+    def stream(
+        self, images: WordImage | Iterable[WordImage], batch_size: int = 64
+    ) -> Iterator[Reading]:
         """Read images as they come, in their order; one that cannot be used has an ``error``.
 
         Args:
-            images: Any number of images.
+            images: See :func:`~mms_ocr.apis.given_images.each_image`.
             batch_size: How many go through the model at once.
         """
+        for reading, _ in self.stream_with_images(images, batch_size):
+            yield reading
+
+    def stream_with_images(
+        self, images: WordImage | Iterable[WordImage], batch_size: int = 64
+    ) -> Iterator[tuple[Reading, np.ndarray | None]]:
+        """As :meth:`stream`, each with the image: uint8 BGR ``(H, W, 3)``; None where broken."""
+        return self._read(each_image(images), batch_size)
+
+    def _read(
+        self, images: Iterable[GivenImage | BrokenImage], batch_size: int
+    ) -> Iterator[tuple[Reading, np.ndarray | None]]:
         if batch_size < 1:
-            raise ValueError(f"batch_size is at least 1, got {batch_size}")
-        numbered = enumerate(images, start=1)
-        while chunk := list(islice(numbered, batch_size)):
-            yield from self._read([self._prepare(number, image) for number, image in chunk])
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        images = iter(images)
+        while chunk := list(islice(images, batch_size)):
+            prepared = [self._prepare(given) for given in chunk]
+            usable = [packed for packed in prepared if not isinstance(packed, str)]
+            predicted: Iterator[Any] = iter(())
+            if usable:
+                with torch.inference_mode():
+                    predicted = iter(self.model.test_step(pseudo_collate(usable)))
+            for given, packed in zip(chunk, prepared):
+                if isinstance(given, BrokenImage) or isinstance(packed, str):
+                    yield Reading(given.name, error=str(packed)), None
+                else:
+                    text = next(predicted).pred_text
+                    yield Reading(given.name, text.item, text_confidence(text)), given.image
 
-    def _prepare(self, number: int, image: WordImage) -> tuple[str, dict | str]:
-        """Name of an image, and what the model takes of it, or why it cannot be used."""
-        name = f"image {number}" if isinstance(image, (bytes, np.ndarray)) else os.fspath(image)
-        try:
-            pixels = load_pixels(image)
-        except (BrokenImageError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            return name, str(reason)
-        shape = pixels.shape[:2]
-        fields = {"img": pixels, "img_path": name, "img_shape": shape, "ori_shape": shape}
+    def _prepare(self, given: GivenImage | BrokenImage) -> dict | str:
+        """What the model takes of an image, or why it cannot be used."""
+        if isinstance(given, BrokenImage):
+            return given.reason
+        shape = given.image.shape[:2]
+        fields = {
+            "img": given.image,
+            "img_path": given.name,
+            "img_shape": shape,
+            "ori_shape": shape,
+        }
         packed = self._pipeline(fields)
-        return name, "refused by the pipeline" if packed is None else packed
-
-    def _read(self, prepared: Sequence[tuple[str, dict | str]]) -> Iterator[Reading]:
-        usable = [packed for _, packed in prepared if not isinstance(packed, str)]
-        predicted: Iterator[Any] = iter(())
-        if usable:
-            with torch.inference_mode():
-                predicted = iter(self.model.test_step(pseudo_collate(usable)))
-        for name, packed in prepared:
-            if isinstance(packed, str):
-                yield Reading(name, error=packed)
-            else:
-                text = next(predicted).pred_text
-                yield Reading(name, text.item, text_confidence(text))
-
-
-def _usable_device(name: str | None) -> torch.device:
-    count = torch.cuda.device_count()
-    try:
-        device = torch.device(name or ("cuda" if count else "cpu"))
-    except RuntimeError:
-        raise ValueError(f"there is no device {name!r}: take 'cpu', 'cuda' or 'cuda:1'")
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise ValueError(f"no device {name!r}: torch finds {count} GPUs here; take 'cpu'")
-    return device
-
-
-def load_pixels(image: WordImage) -> np.ndarray:
-    """Pixels of an image given in any way: uint8 BGR ``(H, W, 3)``.
-
-    Raises:
-        BrokenImageError: It is no image, or an array that is none.
-        OSError: The file is missing or unreadable.
-    """
-    if isinstance(image, np.ndarray):
-        if image.ndim == 2:
-            image = np.repeat(image[:, :, None], 3, axis=2)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise BrokenImageError(
-                f"an array of shape {image.shape} and type {image.dtype} is no word image: uint8 "
-                "BGR (H, W, 3) is needed"
-            )
-        return image
-    return decode_image(image if isinstance(image, bytes) else Path(image).read_bytes())
+        return "refused by the pipeline" if packed is None else packed
 
 
 def recognizer_config(
@@ -197,31 +179,7 @@ def recognizer_config(
         ValueError: The checkpoint does not tell a config that ships, or the config has no model
             with a decoder.
     """
-    if config is None:
-        config = _named_by_checkpoint(os.fspath(weights))
-    if isinstance(config, Config):
-        cfg = config.copy()
-    else:
-        cfg = Config.fromfile(find_config(os.fspath(config), "recognition"))
-    if not (cfg.get("model") or {}).get("decoder"):
-        raise ValueError(f"{cfg.filename}: no recognizer is described here (model.decoder)")
-    return cfg
-
-
-def _named_by_checkpoint(weights: str) -> Path:
-    meta = read_checkpoint(weights).get("meta") or {}
-    run = meta.get("experiment_name") if isinstance(meta, Mapping) else None
-    name = _RUN_STAMP.sub("", run) if isinstance(run, str) else ""
-    try:
-        if not re.fullmatch(r"[\w-]+", name):
-            raise FileNotFoundError
-        return find_config(name, "recognition")
-    except FileNotFoundError:
-        of_what = f"was trained with {name!r}, which does not ship" if name else "does not say"
-        raise ValueError(
-            f"the config of {weights} is needed (the checkpoint {of_what}): give the file that it "
-            "was trained with, or the name of a config that ships"
-        ) from None
+    return load_config(config, weights, RECOGNITION)
 
 
 def inference_pipeline(cfg: Config) -> list[dict | Callable]:
@@ -284,6 +242,6 @@ def mmocr_inferencer(
     cfg = inferencer_config(recognizer_config(config, weights))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Checkpoint is not loaded")  # it is, below
-        inferencer = TextRecInferencer(model=cfg, device=device)
+        inferencer = TextRecInferencer(model=cfg, device=usable_device(device))
     load_model(inferencer.model, os.fspath(weights))
     return inferencer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,17 +17,13 @@ from torch import Tensor
 
 from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.given_images import GivenImage, Report, given_images
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.trained_models import SEGMENTATION, build_trained, load_config
 from mms_ocr.datasets.transforms import resize_word_image
-from mms_ocr.models.weights import load_model, read_state_dict
-from mms_ocr.registry import MODELS
 
 __all__ = ["SegmentedWord", "WordSegmenter", "write_parts"]
 
 _OVERLAY_COLOUR = (255, 0, 255)  # magenta, which words are seldom written in
 _OVERLAY_STRENGTH = 0.65
-_WIDTH_KEY = "backbone.patch_embed.projection.bias"
-_CONFIGS = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}  # by the width of the encoder
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,10 @@ class WordSegmenter:
 
     Args:
         weights: Checkpoint of a segmentation run.
-        config: Its config: a path, the name of one that ships, or a Config. None takes
-            ``mms_vit_t_rendered`` or ``mms_vit_s_rendered``, whichever has the encoder's width.
-        device: Such as ``'cpu'`` or ``'cuda'``; None takes a GPU where there is one.
+        config: Its config: a path, the name of one that ships, or a Config. None takes the shipped
+            one that the checkpoint says it was trained with, else ``mms_vit_t_rendered`` or
+            ``mms_vit_s_rendered``, whichever has the encoder's width.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None takes a GPU where there is one.
         batch_size: Images that go through the model together.
         threshold: Probability from which on a pixel is text; None takes the config's.
 
@@ -84,8 +82,8 @@ class WordSegmenter:
 
     def __init__(
         self,
-        weights: str,
-        config: str | Config | None = None,
+        weights: str | os.PathLike[str],
+        config: str | os.PathLike[str] | Config | None = None,
         device: str | None = None,
         batch_size: int = 64,
         threshold: float | None = None,
@@ -94,18 +92,9 @@ class WordSegmenter:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
-        if config is None:
-            config = _config_of(weights)
-        cfg: Any = config
-        if not isinstance(config, Config):
-            cfg = Config.fromfile(find_config(config, "segmentation"))
-        kind = (cfg.get("model") or {}).get("type")
-        if kind != "mms_ocr.TextSegmentor":
-            raise ValueError(f"the config is of {kind}, and not of mms_ocr.TextSegmentor")
         self.device = usable_device(device)
-        model = MODELS.build(cfg.model)
-        load_model(model, weights)
-        self.model: Any = model.to(self.device).eval()
+        self.cfg = load_config(config, weights, SEGMENTATION)
+        self.model: Any = build_trained(self.cfg, weights, self.device)
         self.batch_size = batch_size
         self.threshold = self.model.threshold if threshold is None else threshold
         encoder = self.model.backbone
@@ -143,16 +132,6 @@ class WordSegmenter:
             yield SegmentedWord(
                 given.name, given.image, logits.sigmoid().numpy(), float(self.threshold)
             )
-
-
-def _config_of(weights: str) -> str:
-    bias = read_state_dict(weights).get(_WIDTH_KEY)
-    width = None if bias is None else len(bias)
-    if width not in _CONFIGS:
-        raise ValueError(
-            f"{weights} is of no segmentor of a config that ships; give its config as well"
-        )
-    return _CONFIGS[width]
 
 
 def write_parts(word: SegmentedWord, folder: str, stem: str) -> list[str]:

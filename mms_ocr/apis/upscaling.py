@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -12,17 +13,14 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
+from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.given_images import GivenImage, Report, given_images
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.trained_models import SUPER_RESOLUTION, build_trained, load_config
 from mms_ocr.datasets.transforms import resize_word_image
-from mms_ocr.models.weights import load_model, read_state_dict
-from mms_ocr.registry import MODELS
 
 __all__ = ["UpscaledWord", "WordUpscaler", "write_upscaled"]
 
 SCALE = 2
-_WIDTH_KEY = "backbone.patch_embed.projection.bias"
-_CONFIGS = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}  # by the width of the encoder
 
 
 @dataclass(frozen=True)
@@ -60,37 +58,30 @@ class WordUpscaler:
 
     Args:
         weights: Checkpoint of a super-resolution run.
-        config: Its config: a path, the name of one that ships, or a Config. None takes
-            ``mms_vit_t_rendered`` or ``mms_vit_s_rendered``, whichever has the encoder's width.
-        device: Such as ``'cpu'`` or ``'cuda'``; None takes a GPU where there is one.
+        config: Its config: a path, the name of one that ships, or a Config. None takes the shipped
+            one that the checkpoint says it was trained with, else ``mms_vit_t_rendered`` or
+            ``mms_vit_s_rendered``, whichever has the encoder's width.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None takes a GPU where there is one.
         batch_size: Images that go through the model together.
 
     Raises:
         FileNotFoundError: The config or the checkpoint is missing.
-        ValueError: They do not fit each other, or the config is of no super-resolution.
+        ValueError: They do not fit each other, the config is of no super-resolution, or there is no
+            such device.
     """
 
     def __init__(
         self,
-        weights: str,
-        config: str | Config | None = None,
+        weights: str | os.PathLike[str],
+        config: str | os.PathLike[str] | Config | None = None,
         device: str | None = None,
         batch_size: int = 64,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if config is None:
-            config = _config_of(weights)
-        cfg: Any = config
-        if not isinstance(config, Config):
-            cfg = Config.fromfile(find_config(config, "super_resolution"))
-        kind = (cfg.get("model") or {}).get("type")
-        if kind != "mms_ocr.TextSuperResolver":
-            raise ValueError(f"the config is of {kind}, and not of mms_ocr.TextSuperResolver")
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model = MODELS.build(cfg.model)
-        load_model(model, weights)
-        self.model: Any = model.to(self.device).eval()
+        self.device = usable_device(device)
+        self.cfg = load_config(config, weights, SUPER_RESOLUTION)
+        self.model: Any = build_trained(self.cfg, weights, self.device)
         self.batch_size = batch_size
         height, width = self.model.size
         self._seen = (height // SCALE, width // SCALE)
@@ -128,16 +119,6 @@ class WordUpscaler:
                 np.ascontiguousarray(rgb[:, :, ::-1]),
                 height > self._seen[0] or width > self._seen[1],
             )
-
-
-def _config_of(weights: str) -> str:
-    bias = read_state_dict(weights).get(_WIDTH_KEY)
-    width = None if bias is None else len(bias)
-    if width not in _CONFIGS:
-        raise ValueError(
-            f"{weights} is of no super-resolution of a config that ships; give its config as well"
-        )
-    return _CONFIGS[width]
 
 
 def write_upscaled(word: UpscaledWord, folder: str, stem: str, size: str = "double") -> str:

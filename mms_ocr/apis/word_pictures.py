@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from mms_ocr.apis.given_images import output_stem
+
 __all__ = ["PictureFolder", "draw_reading"]
 
 _WORD_HEIGHT = 64  # pixels; larger images are shrunk, smaller ones enlarged to it
@@ -78,12 +80,6 @@ class PictureFolder:
         Returns:
             Where it stands.
         """
-        stem = Path(name).stem.replace(":", "_") or "image"
-        free, number = stem, 1
-        while free.lower() in self._taken:
-            number += 1
-            free = f"{stem}_{number}"
-        self._taken.add(free.lower())
-        path = self._folder / f"{free}.png"
+        path = self._folder / f"{output_stem(name, self._taken)}.png"
         picture.save(path)
         return path

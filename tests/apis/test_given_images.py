@@ -4,7 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mms_ocr.apis.given_images import given_images, output_stem
+from mms_ocr.apis.given_images import (
+    check_given,
+    each_image,
+    given_images,
+    is_one_image,
+    output_stem,
+)
 
 
 def pixels(number, height=10, width=20):
@@ -21,17 +27,65 @@ def folder(tmp_path):
 def test_one_of_each(folder):
     grey = pixels(7)[:, :, 0]
     found = list(given_images([str(folder / "1.png"), folder, pixels(5), grey]))
-    names = [folder / "1.png", *(folder / f"{n}.png" for n in range(3)), "array 0", "array 1"]
+    names = [folder / "1.png", *(folder / f"{n}.png" for n in range(3)), "image 3", "image 4"]
     assert [given.name for given in found] == [str(name) for name in names]
     for given, expected in zip(found, [1, 0, 1, 2, 5]):
         np.testing.assert_array_equal(given.image, pixels(expected))
     np.testing.assert_array_equal(found[-1].image, np.repeat(grey[:, :, None], 3, axis=2))
 
 
-@pytest.mark.parametrize("kind", [str, lambda path: path, lambda path: cv2.imread(str(path))])
+@pytest.mark.parametrize(
+    "kind",
+    [str, lambda path: path, lambda path: path.read_bytes(), lambda path: cv2.imread(str(path))],
+)
 def test_a_single_one_needs_no_list(folder, kind):
     (given,) = given_images(kind(folder / "2.png"))
     np.testing.assert_array_equal(given.image, pixels(2))
+    assert is_one_image(kind(folder / "2.png"))
+
+
+def test_patterns_and_data_sets(folder):
+    (folder / "words.jsonl").write_text('{"filename": "2.png"}\n{"filename": "gone.png"}\n')
+    (folder / "[odd].png").write_bytes((folder / "0.png").read_bytes())
+    (folder / "no_suffix").write_bytes((folder / "1.png").read_bytes())
+    for given, expected in (
+        (f"{folder}/?.png", ["0.png", "1.png", "2.png"]),
+        (str(folder / "[odd].png"), ["[odd].png"]),
+        (folder / "no_suffix", ["no_suffix"]),
+        (folder / "words.jsonl", ["2.png"]),
+    ):
+        told = []
+        names = [one.name for one in given_images(given, told.append)]
+        assert names == [str(folder / name) for name in expected]
+        assert is_one_image(given) == (not told and len(names) == 1)
+    assert told == [f"{folder}/gone.png: No such file or directory"]
+
+
+def test_each_image_keeps_broken_ones_in_their_place(folder):
+    (folder / "1.png").write_bytes(b"no image")
+    given = list(each_image([folder, "gone.png", pixels(5)]))
+    reasons = [getattr(one, "reason", None) for one in given]
+    told = "not an image of a known format", "there is no such file or folder"
+    assert reasons == [None, told[0], None, told[1], None]
+    assert given[1].name == str(folder / "1.png")
+
+
+def test_what_a_data_set_says_of_itself_is_told_once(folder):
+    (folder / "bad.jsonl").write_text("{}")
+    (folder / "empty").mkdir()
+    told = []
+    assert list(given_images([folder / "bad.jsonl", folder / "empty"], told.append)) == []
+    assert told[0].startswith(f"{folder}/bad.jsonl, line 1: not a JSON object")
+    assert told[1].startswith(f"folder '{folder}/empty' holds no image files")
+
+
+def test_wrong_calls_are_found_before_anything_is_read(folder, tmp_path_factory):
+    check_given([str(folder), "gone.png", f"{folder}/*.png", f"{folder}/1.png"])
+    empty = tmp_path_factory.mktemp("empty")
+    (folder / "bad.jsonl").write_text("")
+    for path in (empty, "nothing*.png", folder / "bad.jsonl"):
+        with pytest.raises(ValueError, match=r"holds no|no file matches|has no lines"):
+            check_given([str(folder), str(path)])
 
 
 def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
@@ -40,14 +94,14 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
     inputs = [folder, folder / "missing.png", np.zeros((2, 2)), pixels(9)]
     told = []
     found = list(given_images(inputs, told.append))
-    assert [given.name.rpartition("/")[2] for given in found] == ["0.png", "2.png", "array 1"]
+    assert [given.name.rpartition("/")[2] for given in found] == ["0.png", "2.png", "image 4"]
     for message, expected in zip(
         told,
         [
             "1.png: not an image of a known format",
             "alone.jpg: the file is empty",
-            "there is no image or folder",
-            "array 0 is float64 (2, 2); give uint8",
+            "missing.png: there is no such file or folder",
+            "image 3: an array of float64 (2, 2) is no word image: give uint8",
         ],
         strict=True,
     ):
@@ -57,10 +111,14 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
 @pytest.mark.parametrize(
     ("given", "error", "message"),
     [
-        ("nowhere.png", FileNotFoundError, "there is no image or folder 'nowhere.png'"),
-        (np.zeros((0, 5, 3), np.uint8), ValueError, r"array 0 is uint8 \(0, 5, 3\)"),
-        (np.zeros((5, 5, 4), np.uint8), ValueError, r"array 0 is uint8 \(5, 5, 4\)"),
-        (3, TypeError, "by its path or as an array, got a int"),
+        ("nowhere.png", FileNotFoundError, "nowhere.png: there is no such file or folder"),
+        (np.zeros((0, 5, 3), np.uint8), ValueError, r"image 1: an array of uint8 \(0, 5, 3\)"),
+        (np.zeros((5, 5, 4), np.uint8), ValueError, r"image 1: an array of uint8 \(5, 5, 4\)"),
+        (np.zeros(5, np.uint8), ValueError, r"image 1: an array of uint8 \(5,\)"),
+        (b"no image", ValueError, "image 1: not an image of a known format"),
+        ("nothing*.png", ValueError, r"no file matches 'nothing\*.png'"),
+        ("a\0b.png", ValueError, "embedded null"),
+        (3, TypeError, "by its path, .* or as an array, got a int"),
     ],
 )
 def test_without_a_report_it_is_an_error(given, error, message):
@@ -75,7 +133,15 @@ def test_an_empty_folder(tmp_path):
 
 def test_names_of_results_are_unique():
     taken = set()
-    names = ["a/x.jpg", "b/x.png", "w.lmdb:image-000000001", "array 0", "x_2.png", "v1.2"]
+    names = [
+        "a/x.jpg",
+        "b/x.png",
+        "w.lmdb:image-000000001",
+        "image 3",
+        "x_2.png",
+        "v1.2",
+        "c/X.png",
+    ]
     assert [output_stem(name, taken) for name in names] == [
-        "x", "x_2", "w.lmdb_image-000000001", "array_0", "x_2_2", "v1.2",
+        "x", "x_2", "w.lmdb_image-000000001", "image_3", "x_2_2", "v1.2", "X_3",
     ]  # fmt: skip

@@ -55,6 +55,17 @@ def test_words_and_confidences_are_those_of_the_test_set(
     assert reader(paths[2]).text == texts[2]
 
 
+def test_a_folder_a_pattern_and_a_data_set_give_lists(reader, word_images, label_words):
+    paths = word_images(3)
+    expected = reader(paths)
+    folder = paths[0].rpartition("/")[0]
+    for given in (folder, [folder], f"{folder}/*.png", label_words(paths, ["x"] * 3, "all")):
+        assert reader(given) == expected
+        assert list(reader.stream(given)) == expected
+    with pytest.raises(FileNotFoundError, match=r"gone\.png: there is no such file"):
+        reader("gone.png")
+
+
 def test_grey_arrays_are_read_as_grey_colours(reader, word_images):
     grey = cv2.imread(word_images(1)[0], cv2.IMREAD_GRAYSCALE)
     assert reader(grey).text == reader(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)).text
@@ -68,11 +79,11 @@ def test_broken_images_leave_the_others_alone(reader, word_images, tmp_path):
     assert [texts[0], texts[2]] == [one.text for one in reader([paths[0], paths[2]])]
     errors = [one.error for one in reader.stream([paths[1], "missing.png", np.zeros((4, 4, 2))])]
     assert errors[0] == "not an image of a known format"
-    assert errors[1] == "No such file or directory"
-    assert "an array of shape (4, 4, 2)" in errors[2]
+    assert errors[1] == "there is no such file or folder"
+    assert "an array of float64 (4, 4, 2)" in errors[2]
     with pytest.raises(ValueError, match=r"1\.png: not an image of a known format"):
         reader(paths)
-    with pytest.raises(ValueError, match="batch_size is at least 1"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
         list(reader.stream(paths, 0))
 
 
@@ -153,8 +164,11 @@ def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, reposit
         reading.WordReader("nothing", weights)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         reading.WordReader(config, tmp_path / "none.pth")
-    with pytest.raises(ValueError, match="no recognizer is described here"):
+    with pytest.raises(ValueError, match=r"describes no recognizer: its model is mms_ocr.MMS"):
         reading.WordReader(repository / "configs" / "mms" / "pretrain_vit_t.py", weights)
+    segmentor = repository / "configs" / "segmentation" / "mms_vit_t_rendered.py"
+    with pytest.raises(ValueError, match=r"describes no recognizer: its model is mms_ocr.TextSeg"):
+        reading.WordReader(segmentor, weights)
     with pytest.raises(ValueError, match="does not fit"):
         reading.WordReader("mms_vit_t_ar_words", weights, "cpu")
     with pytest.raises(ValueError, match="device"):

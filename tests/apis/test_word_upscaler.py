@@ -50,7 +50,7 @@ def test_the_image_is_the_network_s_in_the_shape_of_the_word(tiny_resolver, shap
     small = rng.integers(0, 256, (4, 12, 3), np.uint8)
     image = cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC)
     (word,) = WordUpscaler(weights, config, "cpu")(image)
-    assert word.name == "array 0"
+    assert word.name == "image 1"
     assert np.array_equal(word.image, image)
     assert np.abs(word.network_image - darkened(image)).max() <= 0.51
     assert word.upscaled.shape == (2 * shape[0], 2 * shape[1], 3)
@@ -64,7 +64,7 @@ def test_paths_arrays_and_lists_in_batches(tiny_resolver, word_images):
     paths = word_images(3)
     upscaler = WordUpscaler(weights, config, "cpu", batch_size=2)
     words = upscaler([paths[0], cv2.imread(paths[1]), paths[2]])
-    assert [word.name for word in words] == [paths[0], "array 0", paths[2]]
+    assert [word.name for word in words] == [paths[0], "image 2", paths[2]]
     folder = upscaler(paths[0].rsplit("/", 1)[0])
     for one, other in zip(words, folder):
         np.testing.assert_allclose(one.upscaled, other.upscaled, atol=1)
@@ -90,11 +90,13 @@ def test_the_command_writes_pictures_and_names_broken_images(
     for path, name in ((paths[0], "0.png"), (paths[1], "1.png")):
         given, made = cv2.imread(path), cv2.imread(str(out / name))
         assert made.shape == (2 * given.shape[0], 2 * given.shape[1], 3)
-    told = [line for line in errors if line.startswith("mms-ocr upscale: left out: ")]
-    assert len(told) == 2
-    assert "bad.png: not an image of a known format" in told[0]
-    assert "gone.png" in told[1]
-    assert f"{out}: 3 words upscaled; 2 could not be used" in lines
+    told = [line for line in errors if line.startswith("mms-ocr upscale: ")]
+    assert told == [
+        f"mms-ocr upscale: {tmp_path}/images/bad.png: not an image of a known format",
+        "mms-ocr upscale: gone.png: there is no such file or folder",
+        "mms-ocr upscale: 2 of 5 images could not be used",
+    ]
+    assert f"{out}: 3 words upscaled" in lines
     assert any("3 of them are larger than the 16 x 64 pixels" in line for line in lines)
     assert run(capsys, paths[0], *options, "--size", "network")[0] == 0
     assert cv2.imread(str(out / "0.png")).shape == (32, 128, 3)
@@ -105,14 +107,18 @@ def test_wrong_weights_and_configs_are_one_line(tiny_resolver, word_images, tmp_
     (path,) = word_images(1)
     options = [path, "--out", str(tmp_path / "out")]
     cases = [
-        (["--weights", weights], "of no super-resolution of a config that ships"),
+        (
+            ["--weights", weights],
+            "is needed (the checkpoint does not say): give the file that the super-resolution",
+        ),
         (["--weights", weights, "--config", "mms_vit_t_rendered"], "does not fit"),
         (["--weights", weights, "--config", "nothing_such"], "no config 'nothing_such'"),
         (["--weights", "gone.pth", "--config", config], "no checkpoint gone.pth"),
-        (["--weights", weights, "--config", config, "--batch-size", "0"], "at least 1, got 0"),
+        (["--weights", weights, "--config", config, "--batch-size", "0"], "--batch-size is 0"),
+        (["--weights", weights, "--config", config, "--device", "cuda:99"], "no device 'cuda:99'"),
         (
             ["--weights", weights, "--config", "configs/_base_/models/mms.py"],
-            "of mms_ocr.MMS, and not of mms_ocr.TextSuperResolver",
+            "mms.py describes no super-resolution: its model is mms_ocr.MMS",
         ),
     ]
     for given, message in cases:

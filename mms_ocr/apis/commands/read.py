@@ -4,40 +4,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import glob
 import json
-import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from mms_ocr.apis.word_options import BrokenCount, add_word_options, check_word_options
 
 if TYPE_CHECKING:
     from mms_ocr.apis.reading import Reading, WordReader
 
 HELP = "read the text in word images: text and confidence, a line each"
 
-_UNREADABLE = 1  # exit status where some images could not be read
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGE",
-        help="image files, folders of images (at any depth), or patterns in quotes"
-    )  # fmt: skip
-    parser.add_argument("--weights", required=True, metavar="FILE", help="checkpoint to read with")
-    parser.add_argument(
-        "--config", metavar="CONFIG",
-        help="the recognizer's config: a file, or the name of one that ships, such as "
-        "mms_vit_s_ar_words (default: the shipped one that the checkpoint says it was trained with)"
-    )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="a JSON object a line")
-    parser.add_argument("--out", metavar="DIR", help="write each image with its text below it here")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
-    parser.add_argument(
-        "--batch-size", type=int, default=64, metavar="N", help="images read at once (64)"
+    add_word_options(
+        parser,
+        "recognizer",
+        "write each image with its text below it here",
+        needs_out=False,
+        by_width=False,
     )
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument(
         "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
         help="settings that training changed in the config"
@@ -46,46 +37,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the images; 1 where some could not be read."""
-    if args.batch_size < 1:
-        raise ValueError(f"--batch-size is {args.batch_size}; give at least 1")
     # What packages log and print must not come between the lines of the result.
     with contextlib.redirect_stdout(sys.stderr):
-        paths = list(_image_paths(args.images))
+        check_word_options(args)
         reader = _build_reader(args)
-    unreadable = 0
-    for reading in _read(reader, paths, args):
+    count, read = BrokenCount("mms-ocr read"), 0
+    for reading in _read(reader, args):
         if reading.error is not None:
-            unreadable += 1
-            print(f"mms-ocr read: {reading.name}: {reading.error}", file=sys.stderr)
+            count.report(f"{reading.name}: {reading.error}")
         else:
+            read += 1
             print(_json(reading) if args.json else _line(reading), flush=True)
-    if unreadable:
-        print(
-            f"mms-ocr read: {unreadable:,} of {len(paths):,} images could not be read",
-            file=sys.stderr,
-        )
-    return _UNREADABLE if unreadable else 0
-
-
-def _image_paths(given: Iterable[str]) -> Iterator[str]:
-    """Files that were given, those in folders, and those that patterns match.
-
-    Raises:
-        ValueError: A folder holds no images, or nothing matches a pattern.
-    """
-    from mms_ocr.datasets.sources import FolderSource
-
-    for path in given:
-        if os.path.isdir(path):
-            folder = FolderSource(path)
-            yield from (folder.name(index) for index in range(len(folder)))
-        elif glob.has_magic(path) and not os.path.exists(path):
-            found = sorted(name for name in glob.glob(path, recursive=True) if os.path.isfile(name))
-            if not found:
-                raise ValueError(f"nothing matches {path!r}")
-            yield from found
-        else:
-            yield path
+    return count.exit_status(read)
 
 
 def _build_reader(args: argparse.Namespace) -> WordReader:
@@ -107,18 +70,17 @@ def _build_reader(args: argparse.Namespace) -> WordReader:
     return WordReader(args.config, args.weights, args.device, options.cfg_options)
 
 
-def _read(reader: WordReader, paths: list[str], args: argparse.Namespace) -> Iterator[Reading]:
+def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
     if not args.out:
-        yield from reader.stream(paths, args.batch_size)
+        yield from reader.stream(args.images, args.batch_size)
         return
-    from mms_ocr.apis.reading import load_pixels
     from mms_ocr.apis.word_pictures import PictureFolder, draw_reading
 
     folder = PictureFolder(args.out)
-    for path, reading in zip(paths, reader.stream(paths, args.batch_size)):
-        if reading.text is not None:
-            picture = draw_reading(load_pixels(path), reading.text, reading.confidence)
-            folder.write(path, picture)
+    for reading, image in reader.stream_with_images(args.images, args.batch_size):
+        if image is not None:
+            picture = draw_reading(image, reading.text or "", reading.confidence)
+            folder.write(reading.name, picture)
         yield reading
 
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from mms_ocr.apis.word_options import BrokenCount, add_word_options, check_word_options
 
 HELP = "make word images twice as large and sharp"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument(
-        "images", nargs="+", metavar="IMAGE", help="image file, folder, LMDB or .jsonl"
+    add_word_options(
+        parser, "super-resolution", "folder to write to", needs_out=True, by_width=True
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write to")
-    parser.add_argument("--weights", required=True, help="checkpoint of a super-resolution run")
-    parser.add_argument(
-        "--config", help="its config, by path or name (found by the width of the encoder)"
-    )
-    parser.add_argument("--device", help="such as cpu or cuda:0 (a GPU where there is one)")
-    parser.add_argument("--batch-size", type=int, default=64, help="images at a time (64)")
     parser.add_argument(
         "--size",
         choices=("double", "network"),
@@ -34,24 +28,19 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.apis.given_images import output_stem
     from mms_ocr.apis.upscaling import WordUpscaler, write_upscaled
 
+    check_word_options(args)
     upscaler = WordUpscaler(args.weights, args.config, args.device, args.batch_size)
     Path(args.out).mkdir(parents=True, exist_ok=True)
-    broken: list[str] = []
-
-    def report(fault: str) -> None:
-        broken.append(fault)
-        print(f"mms-ocr upscale: left out: {' '.join(fault.split())}", file=sys.stderr)
-
+    count = BrokenCount("mms-ocr upscale")
     taken: set[str] = set()
     shrunk = 0
-    for word in upscaler.iterate(args.images, report):
+    for word in upscaler.iterate(args.images, count.report):
         write_upscaled(word, args.out, output_stem(word.name, taken), args.size)
         shrunk += word.shrunk
-    print(f"{args.out}: {len(taken):,} words upscaled", end="")
-    print(f"; {len(broken):,} could not be used" if broken else "")
+    print(f"{args.out}: {len(taken):,} words upscaled")
     if shrunk:
         print(
             f"{shrunk:,} of them are larger than the 16 x 64 pixels that the network sees, and "
             "lost detail"
         )
-    return 1 if broken else 0
+    return count.exit_status(len(taken))

@@ -46,8 +46,8 @@ def test_a_broken_image_is_told_and_the_others_come(read, word_images, tmp_path)
     assert [line.split("\t")[2] for line in lines] == [paths[0], paths[2]]
     told = [line for line in errors if line.startswith("mms-ocr read: ")]
     assert told[0].startswith(f"mms-ocr read: {paths[1]}: ")
-    assert told[1] == "mms-ocr read: gone.png: No such file or directory"
-    assert told[2] == "mms-ocr read: 2 of 4 images could not be read"
+    assert told[1] == "mms-ocr read: gone.png: there is no such file or folder"
+    assert told[2] == "mms-ocr read: 2 of 4 images could not be used"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
 
 
@@ -70,7 +70,7 @@ def test_bad_input_is_a_line_and_status_2(read, word_images, tmp_path):
     for arguments, told in (
         ([path, "--batch-size", "0"], "--batch-size is 0"),
         ([str(tmp_path / "empty")], "holds no image files"),
-        (["nothing*.png"], "nothing matches 'nothing*.png'"),
+        (["nothing*.png"], "no file matches 'nothing*.png'"),
         ([path, "--device", "abacus"], "there is no device 'abacus'"),
     ):
         status, lines, errors = read(*arguments)

@@ -1,0 +1,131 @@
+"""A trained model for use: its config, found by name or by its checkpoint, and its weights."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.models.weights import load_model, read_checkpoint
+from mms_ocr.registry import MODELS
+
+__all__ = [
+    "RECOGNITION",
+    "SEGMENTATION",
+    "SUPER_RESOLUTION",
+    "Task",
+    "build_trained",
+    "load_config",
+]
+
+_RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
+_WIDTH_KEY = "backbone.patch_embed.projection.bias"
+_BY_WIDTH = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}
+
+
+class Task(NamedTuple):
+    """What a model is for.
+
+    Attributes:
+        folder: Where its configs lie below ``configs/``.
+        noun: What a model of it is called.
+        model: Type of its models; None for any of MMOCR's.
+        by_width: Shipped configs by the width of the encoder, for checkpoints that name none; empty
+            where the width does not tell the rest of the model.
+    """
+
+    folder: str
+    noun: str
+    model: str | None
+    by_width: Mapping[int, str]
+
+
+RECOGNITION = Task("recognition", "recognizer", None, {})
+SEGMENTATION = Task("segmentation", "segmentor", "mms_ocr.TextSegmentor", _BY_WIDTH)
+SUPER_RESOLUTION = Task(
+    "super_resolution", "super-resolution", "mms_ocr.TextSuperResolver", _BY_WIDTH
+)
+
+
+def load_config(
+    config: str | os.PathLike[str] | Config | None, weights: str | os.PathLike[str], task: Task
+) -> Config:
+    """A copy of the config of a trained model.
+
+    Args:
+        config: A file, the name of a config that ships, or a Config. None takes the shipped config
+            that the checkpoint says it was trained with, else the one of the encoder's width.
+        weights: The checkpoint; only read where no config is given.
+        task: What the model has to be for.
+
+    Raises:
+        FileNotFoundError: There is no such config or checkpoint.
+        ValueError: The checkpoint does not tell a config that ships, or the config is of another
+            task.
+    """
+    if config is None:
+        config = _told_by_checkpoint(os.fspath(weights), task)
+    if isinstance(config, Config):
+        cfg = copy.deepcopy(config)  # its own copy() shares what is nested
+    else:
+        cfg = Config.fromfile(find_config(os.fspath(config), task.folder))
+    model = cfg.get("model") or {}
+    kind = model.get("type")
+    if task.model is None:
+        others = (SEGMENTATION.model, SUPER_RESOLUTION.model)
+        fits = bool(model.get("decoder")) and kind not in others
+    else:
+        fits = kind == task.model
+    if not fits:
+        where = cfg.filename or "the config"
+        raise ValueError(f"{where} describes no {task.noun}: its model is {kind}")
+    return cfg
+
+
+def _told_by_checkpoint(weights: str, task: Task) -> Path:
+    checkpoint = read_checkpoint(weights)
+    meta = checkpoint.get("meta")
+    run = meta.get("experiment_name") if isinstance(meta, Mapping) else None
+    name = _RUN_STAMP.sub("", run) if isinstance(run, str) else ""
+    if re.fullmatch(r"[\w-]+", name):
+        try:
+            return find_config(name, task.folder)
+        except FileNotFoundError:
+            pass  # a config of the user's own
+    bias = checkpoint["state_dict"].get(_WIDTH_KEY)
+    width = len(bias) if isinstance(bias, Tensor) and bias.dim() else 0
+    if width in task.by_width:
+        return find_config(task.by_width[width], task.folder)
+    of_what = f"was trained with {name!r}, which does not ship" if name else "does not say"
+    raise ValueError(
+        f"the config of {weights} is needed (the checkpoint {of_what}): give the file that the "
+        f"{task.noun} was trained with, or the name of a config that ships"
+    )
+
+
+def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> Any:
+    """The model (a Module) of a config with trained weights, on its device, in evaluation mode.
+
+    Nothing in the checkpoint is run, and all of its weights have to fit.
+
+    Args:
+        cfg: Its config.
+        weights: Its checkpoint.
+        device: One that is there.
+
+    Raises:
+        FileNotFoundError: There is no such checkpoint.
+        ValueError: It does not fit the model.
+    """
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
+        model = MODELS.build(cfg.model)
+    load_model(model, os.fspath(weights))
+    return model.to(device).eval()

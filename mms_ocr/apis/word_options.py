@@ -1,0 +1,89 @@
+"""What the commands that use trained models on word images have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+__all__ = ["BrokenCount", "add_word_options", "check_word_options"]
+
+_CONFIG_FOUND = "the shipped one that the checkpoint says it was trained with"
+
+
+def add_word_options(
+    parser: argparse.ArgumentParser, noun: str, out: str, *, needs_out: bool, by_width: bool
+) -> None:
+    """Declare images, ``--weights``, ``--config``, ``--out``, ``--device`` and ``--batch-size``.
+
+    Args:
+        parser: The command's.
+        noun: What the model is called.
+        out: What ``--out`` is for.
+        needs_out: Whether ``--out`` has to be given.
+        by_width: Whether a config is also found by the width of the encoder.
+    """
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE",
+        help="image files, folders of images (at any depth), LMDBs, files of JSON lines (.jsonl), "
+        "or patterns in quotes"
+    )  # fmt: skip
+    parser.add_argument("--weights", required=True, metavar="FILE", help=f"checkpoint of a {noun}")
+    found = _CONFIG_FOUND + (", else one of the encoder's width" if by_width else "")
+    parser.add_argument(
+        "--config", metavar="CONFIG",
+        help=f"its config: a file, or the name of one that ships (default: {found})"
+    )  # fmt: skip
+    parser.add_argument("--out", required=needs_out, metavar="DIR", help=out)
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="images at once (64)"
+    )
+
+
+def check_word_options(args: argparse.Namespace) -> None:
+    """Refuse a wrong call before a model is built.
+
+    Raises:
+        ValueError: The batch is empty, ``--out`` is a file, a folder or data set holds nothing, or
+            a pattern matches nothing.
+    """
+    from mms_ocr.apis.given_images import check_given
+
+    if args.batch_size < 1:
+        raise ValueError(f"--batch-size is {args.batch_size}; give at least 1")
+    if args.out and Path(args.out).is_file():
+        raise ValueError(f"--out {args.out} is a file; give a folder to write to")
+    check_given(args.images)
+
+
+class BrokenCount:
+    """Tells and counts images that cannot be used.
+
+    Args:
+        command: What its lines start with, such as ``'mms-ocr read'``.
+    """
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self.broken = 0
+
+    def report(self, fault: str) -> None:
+        """Tell of one, in a line on standard error."""
+        self.broken += 1
+        print(f"{self._command}: {' '.join(fault.split())}", file=sys.stderr)
+
+    def exit_status(self, used: int) -> int:
+        """1 where some were broken, after a line that counts them; else 0.
+
+        Args:
+            used: How many images were not.
+        """
+        if not self.broken:
+            return 0
+        total = used + self.broken
+        print(
+            f"{self._command}: {self.broken:,} of {total:,} images could not be used",
+            file=sys.stderr,
+        )
+        return 1
