@@ -7,7 +7,7 @@ three sizes. ``--profile`` adds validation's batches, which know their indices, 
 what the stages take when images are read one by one, as for pipelines with other transforms;
 ``--workers`` adds how far loader processes scale, and how far the processor time of all allows it.
 
-    python tools/benchmarks/bench_reading.py --images ../shared/data/iiit5k/train.jsonl --profile
+    python tools/benchmarks/bench_reading.py --images iiit5k/train.jsonl --profile
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ one process and with the same weights; the words have to be equal. Weights are r
 given, and words of an autoregressive decoder are made to end after six characters. On CPU the
 processor time of the process is taken, on a GPU the clock's; the least of the rounds is reported.
 
-    python tools/benchmarks/bench_reading_words.py --images ../shared/data/iiit5k/train.jsonl
+    python tools/benchmarks/bench_reading_words.py --images iiit5k/train.jsonl
 """
 
 from __future__ import annotations

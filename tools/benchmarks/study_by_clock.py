@@ -6,8 +6,8 @@ is. Time counts from the first step of a run. Then `tools/test.py` measures the 
 
     python tools/benchmarks/study_by_clock.py --seconds 120 --work-dir work_dirs/by_clock \
         --run ar_none configs/recognition/mms_vit_t_ar_words.py --data train.jsonl \
-              --test iiit5k=test.jsonl train_dataloader.batch_size=512 \
-        --run ar_MMS … model.backbone.init_cfg.checkpoint=encoder.pth
+              --test iiit5k=test.jsonl --set train_dataloader.batch_size=512 \
+        --run ar_MMS … --set model.backbone.init_cfg.checkpoint=encoder.pth
 """
 
 import argparse
@@ -70,7 +70,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work-dir", required=True)
     parser.add_argument(
         "--run", nargs=argparse.REMAINDER, required=True, help="NAME CONFIG [--data PATH …] "
-        "[--test [NAME=]PATH …] [--plain] [KEY=VALUE …], and the next --run"
+        "[--test [NAME=]PATH …] [--plain] [--set KEY=VALUE …], and the next --run"
     )  # fmt: skip
     args = parser.parse_args(argv)
     words, args.runs = [*args.run, "--run"], []

@@ -1,5 +1,5 @@
 # Union14M-L, four million labelled words of real scenes (Jiang et al., ICCV 2023), as JSON lines;
-# docs/data.md tells how they are made. A fixed five hundredth is held out for validation. Words
+# docs/reading.md tells how they are made. A fixed five hundredth is held out for validation. Words
 # that a CTC head of 32 columns cannot spell are skipped and counted.
 _base_ = "./rec_words.py"
 
