@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from traceback import walk_tb
 
 from mms_ocr.apis.worker_errors import lost_worker, original_message
 from mms_ocr.compat import MissingOperatorError
@@ -58,6 +59,17 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
         if traceback or "registry" not in message:
             raise
         return _report(name, message)
+    except TypeError as error:
+        if traceback or not _is_unknown_setting(error):
+            raise
+        return _report(name, f"the config has a setting that its type does not know: {error}")
+
+
+def _is_unknown_setting(error: TypeError) -> bool:
+    """Whether a constructor refused an argument while MMEngine built what a config describes."""
+    building = {"build_from_cfg", "build_dataloader"}
+    called = {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
+    return "__init__() got an unexpected keyword" in str(error) and not building.isdisjoint(called)
 
 
 def _report(name: str, message: str) -> int:

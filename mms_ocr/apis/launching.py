@@ -59,11 +59,15 @@ def read_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: There is no such config.
+        ImportError: A module that the config imports is not here.
         ValueError: ``--data`` is given and the config reads no files.
     """
     if not Path(args.config).is_file():
         raise FileNotFoundError(f"no config file {args.config}; those that ship stand in configs/")
-    cfg = Config.fromfile(args.config)
+    try:
+        cfg = Config.fromfile(args.config)
+    except ImportError as error:
+        raise ImportError(f"{args.config} cannot be used here: {_first_cause(error)}") from error
     cfg.launcher = args.launcher
     if args.data:
         set_data(cfg, args.data)
@@ -75,6 +79,13 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = str(Path("work_dirs", Path(args.config).stem))
     fit_to_machine(cfg)
     return cfg
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """What an error began with: MMEngine tells its search path in place of the missing module."""
+    while earlier := error.__cause__ or error.__context__:
+        error = earlier
+    return error
 
 
 def set_data(cfg: Config, paths: Sequence[str]) -> None:
