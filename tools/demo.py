@@ -15,9 +15,11 @@ CONFIG = "configs/mms/pretrain_vit_s.py"
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work-dir", default="work_dirs/demo")
-    parser.add_argument("--iterations", type=int, default=80)
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument(
+        "--work-dir", default="work_dirs/demo", help="folder of everything (work_dirs/demo)"
+    )
+    parser.add_argument("--iterations", type=int, default=80, help="length of the pretraining (80)")
+    parser.add_argument("--batch-size", type=int, default=32, help="images a step (32)")
     return parser.parse_args()
 
 

@@ -52,7 +52,11 @@ def _overview_parser() -> argparse.ArgumentParser:
         "--traceback", action="store_true", help="show where in the code an error arose"
     )
     parser.add_argument(
-        "command", nargs="?", choices=commands.names(), metavar="COMMAND", help="one of these:"
+        "command",
+        nargs="?",
+        choices=commands.names(),
+        metavar="COMMAND",
+        help="one of the list below",
     )
     return parser
 

@@ -28,9 +28,17 @@ def parse_args():
     parser.add_argument("--num", type=int, default=8, help="images to draw (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=2, help="masks per strategy and image")
     parser.add_argument("--ratios", type=float, nargs="*", help="draw these mask ratios instead")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    parser.add_argument("--traceback", action="store_true")
+    parser.add_argument("--seed", type=int, default=0, help="of the masks (0)")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="change any setting of the config",
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
     return parser.parse_args()
 
 

@@ -27,15 +27,29 @@ def parse_args():
     parser.add_argument("config", help="segmentation or super-resolution config")
     parser.add_argument("checkpoint", help="checkpoint of a run of that config")
     parser.add_argument("--data", nargs="+", metavar="PATH", help="other words, with their truth")
-    parser.add_argument("--out", default="comparison.png", help="picture to write")
+    parser.add_argument(
+        "--out", default="comparison.png", help="picture to write (default: %(default)s)"
+    )
     parser.add_argument("--num", type=int, default=16, help="images to draw (default: %(default)s)")
     parser.add_argument(
         "--panel", type=int, nargs=2, default=(64, 256), metavar=("HEIGHT", "WIDTH"),
         help="size at which each picture is drawn (64 256)"
     )  # fmt: skip
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    parser.add_argument("--traceback", action="store_true")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="such as cpu or cuda:0 (a GPU where there is one)",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="change any setting of the config",
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
     return parser.parse_args()
 
 

@@ -18,12 +18,27 @@ from mms_ocr.masking import BlockwiseMask, RandomPatchMask, SpanMask
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("annotations", help="JSON lines with filename and char_boxes")
-    parser.add_argument("--ratios", type=float, nargs="+", default=[0.5, 0.6, 0.75, 0.8, 0.9])
-    parser.add_argument("--size", type=int, nargs=2, default=[32, 128], metavar=("H", "W"))
-    parser.add_argument("--patch-size", type=int, default=4)
+    parser.add_argument(
+        "--ratios",
+        type=float,
+        nargs="+",
+        default=[0.5, 0.6, 0.75, 0.8, 0.9],
+        help="mask ratios (0.5 0.6 0.75 0.8 0.9)",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        nargs=2,
+        default=[32, 128],
+        metavar=("H", "W"),
+        help="pixels that images are resized to (32 128)",
+    )
+    parser.add_argument("--patch-size", type=int, default=4, help="pixels of a patch's side (4)")
     parser.add_argument("--draws", type=int, default=8, help="masks per image and strategy")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--traceback", action="store_true")
+    parser.add_argument("--seed", type=int, default=0, help="of the masks (0)")
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
     return parser.parse_args()
 
 

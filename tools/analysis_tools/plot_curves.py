@@ -16,8 +16,12 @@ import matplotlib.pyplot as plt
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work_dirs", nargs="+", help="work folders of runs")
-    parser.add_argument("--out", default="curves.png", help="picture to write")
-    parser.add_argument("--traceback", action="store_true")
+    parser.add_argument(
+        "--out", default="curves.png", help="picture to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
     return parser.parse_args()
 
 

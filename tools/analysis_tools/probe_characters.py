@@ -31,8 +31,14 @@ def parse_args():
     )
     parser.add_argument("--random", action="store_true", help="also an untrained encoder")
     parser.add_argument("--layers", type=int, nargs="+", default=[11], help="layers probed")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--traceback", action="store_true")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="such as cpu or cuda:0 (a GPU where there is one)",
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
     return parser.parse_args()
 
 

@@ -26,12 +26,26 @@ def parse_args():
     parser.add_argument(
         "images", nargs="*", help="word images or folders (default: the config's validation set)"
     )
-    parser.add_argument("--out", default="reconstructions.png", help="picture to write")
+    parser.add_argument(
+        "--out", default="reconstructions.png", help="picture to write (default: %(default)s)"
+    )
     parser.add_argument("--num", type=int, default=8, help="images to draw (default: %(default)s)")
     parser.add_argument("--scale", type=int, default=2, help="enlargement (default: %(default)s)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--cfg-options", nargs="+", action=DictAction, metavar="KEY=VALUE")
-    parser.add_argument("--traceback", action="store_true")
+    parser.add_argument(
+        "--device",
+        default="cuda" if torch.cuda.is_available() else "cpu",
+        help="such as cpu or cuda:0 (a GPU where there is one)",
+    )
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=DictAction,
+        metavar="KEY=VALUE",
+        help="change any setting of the config",
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
+    )
     return parser.parse_args()
 
 

@@ -21,8 +21,16 @@ PARTS = ("train", "val", "benchmark")
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="the unpacked folder, with train_annos in it")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--difficulties", nargs="+", choices=DIFFICULTIES, default=DIFFICULTIES)
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what of it (all)"
+    )
+    parser.add_argument(
+        "--difficulties",
+        nargs="+",
+        choices=DIFFICULTIES,
+        default=DIFFICULTIES,
+        help="what of the training set (all)",
+    )
     parser.add_argument(
         "labels_options", nargs=argparse.REMAINDER, metavar="-- OPTIONS",
         help="after --: options of `mms-ocr labels`, such as -- --skip-images"

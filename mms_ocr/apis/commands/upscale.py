@@ -13,7 +13,7 @@ HELP = "make word images twice as large and sharp"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_word_options(
-        parser, "super-resolution", "folder to write to", needs_out=True, by_width=True
+        parser, "super-resolution model", "folder to write to", needs_out=True, by_width=True
     )
     parser.add_argument(
         "--size",
