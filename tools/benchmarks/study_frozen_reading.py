@@ -1,9 +1,9 @@
 r"""How well words can be read off encoders that are not trained any further.
 
-The maps of all words are made once, with each encoder frozen. Then a CTC reader learns on those of
-the training words: `linear` is `mms_ocr.CTCDecoder`, one linear layer on every column; `lstm` is
-MMOCR's `CRNNDecoder`, two bidirectional LSTM layers on the mean of the rows. No augmentation, the
-last weights, word accuracy of letters and digits, any case. Little enough for a processor.
+The maps of all words are made once, with each encoder frozen. Then a small CTC reader learns on
+those of the training words: the rows of a column become one vector, a linear layer and one convolution over
+five columns follow. No augmentation, the last weights, word accuracy of letters and digits, any
+case. Little enough for a processor.
 
     OMP_NUM_THREADS=1 python tools/benchmarks/study_frozen_reading.py \
         --train iiit5k/train.jsonl icdar2015/train.jsonl --test iiit5k/test.jsonl \
@@ -11,37 +11,40 @@ last weights, word accuracy of letters and digits, any case. Little enough for a
 """
 
 import argparse
+import logging
+import string
 import time
+from itertools import groupby
 from pathlib import Path
 
 import torch
 from machine import describe_machine
-from mmengine.structures import LabelData
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-import mms_ocr.registry  # noqa: F401  (before MMOCR, which it lets import)
+import mms_ocr.registry  # noqa: F401
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.transforms import ResizeWordImage
 from mms_ocr.evaluation.benchmark_table import markdown_table
 from mms_ocr.registry import MODELS
 
-from mmocr.structures import TextRecogDataSample  # isort: skip
+ALPHABET = string.digits + string.ascii_lowercase
 
-ROOT = Path(__file__).resolve().parents[2]
-READERS = {
-    "linear": dict(
-        type="mms_ocr.CTCDecoder",
-        pooling="attention",
-        module_loss=dict(type="mmocr.CTCModuleLoss", letter_case="lower"),
-        postprocessor=dict(type="mmocr.CTCPostProcessor"),
-    ),
-    "lstm": dict(
-        type="mmocr.CRNNDecoder",
-        rnn_flag=True,
-        module_loss=dict(type="mmocr.CTCModuleLoss", letter_case="lower"),
-        postprocessor=dict(type="mmocr.CTCPostProcessor"),
-    ),
-}
+
+class Reader(nn.Module):
+    """Log-probabilities of the blank and the characters in every column of a map."""
+
+    def __init__(self, channels: int, rows: int, width: int = 256) -> None:
+        super().__init__()
+        self.columns = nn.Linear(channels * rows, width)
+        self.neighbours = nn.Conv1d(width, width, 5, padding=2)
+        self.classes = nn.Linear(width, 1 + len(ALPHABET))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """From ``(N, C, H, W)`` to ``(N, W, classes)``."""
+        hidden = functional.gelu(self.columns(maps.flatten(1, 2).transpose(1, 2)))
+        hidden = functional.gelu(self.neighbours(hidden.transpose(1, 2))).transpose(1, 2)
+        return self.classes(hidden).float().log_softmax(dim=-1)
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,8 +55,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--test", nargs="+", required=True, help="labelled words")
     parser.add_argument("--encoders", nargs="+", required=True, help="none, or NAME=CHECKPOINT")
     parser.add_argument("--arch", default="tiny")
-    parser.add_argument("--readers", nargs="+", choices=READERS, default=list(READERS))
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--words", type=int, help="only the first so many of each set")
@@ -69,7 +71,7 @@ def read_words(paths: list[str], count: int | None) -> tuple[Tensor, list[str]]:
     images, labels = [], []
     for index in range(len(words)):
         word = words[index]
-        label = "".join(c for c in word["text"].lower() if c.isascii() and c.isalnum())
+        label = "".join(c for c in word["text"].lower() if c in ALPHABET)
         if not label or len(label) > 16:
             continue
         image = torch.from_numpy(resize(dict(img=word["img"]))["img"])
@@ -89,64 +91,54 @@ def make_maps(encoder: torch.nn.Module, images: Tensor, device: str) -> Tensor:
     return torch.cat(maps)
 
 
-def samples_of(labels: list[str]) -> list[TextRecogDataSample]:
-    samples = []
-    for label in labels:
-        sample = TextRecogDataSample()
-        sample.gt_text = LabelData(item=label)
-        sample.set_metainfo(dict(valid_ratio=1.0))
-        samples.append(sample)
-    return samples
-
-
-def read_with(name: str, train: tuple, test: tuple, args: argparse.Namespace, device: str) -> float:
-    """Train a reader on maps and labels; the share of test words that it reads."""
+def train_reader(maps: Tensor, labels: list[str], args: argparse.Namespace, device: str) -> Reader:
+    """A reader of these maps and labels."""
     torch.manual_seed(args.seed)
-    maps, labels = train
-    dictionary = dict(
-        type="mmocr.Dictionary",
-        dict_file=str(ROOT / "configs/dicts/printable_ascii.txt"),
-        with_padding=True,
-        with_unknown=True,
-    )
-    reader = MODELS.build(dict(READERS[name], in_channels=maps.shape[1], dictionary=dictionary))
-    reader.to(device)
-
-    def shown(values: Tensor) -> Tensor:
-        values = values.to(device).float()
-        return values.mean(dim=2, keepdim=True) if name == "lstm" else values
-
+    reader = Reader(*maps.shape[1:3]).to(device).train()
     steps = args.epochs * (len(maps) // args.batch_size)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=args.lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, args.lr, steps, pct_start=0.1)
-    for step in range(steps):
-        if step % (len(maps) // args.batch_size) == 0:
-            order = torch.randperm(len(maps))
-        place = step % (len(maps) // args.batch_size) * args.batch_size
-        chosen = order[place : place + args.batch_size]
-        reader.train()
-        samples = samples_of([labels[index] for index in chosen.tolist()])
-        losses = reader.loss(shown(maps[chosen]), None, samples)
-        loss = sum(losses.values())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(reader.parameters(), 5.0)
-        optimizer.step()
-        schedule.step()
-    reader.eval()
+    codes = [torch.tensor([1 + ALPHABET.index(c) for c in label]) for label in labels]
+    columns = torch.full((args.batch_size,), maps.shape[3])
+    for _ in range(args.epochs):
+        for chosen in torch.randperm(len(maps)).split(args.batch_size):
+            if len(chosen) < args.batch_size:
+                continue
+            targets = [codes[index] for index in chosen.tolist()]
+            lengths = torch.tensor([len(target) for target in targets])
+            with torch.autocast(device, torch.bfloat16):
+                logs = reader(maps[chosen].to(device).float())
+            loss = functional.ctc_loss(
+                logs.transpose(0, 1), torch.cat(targets), columns, lengths, zero_infinity=True
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(reader.parameters(), 5.0)
+            optimizer.step()
+            schedule.step()
+    return reader.eval()
+
+
+@torch.no_grad()
+def share_read(reader: Reader, maps: Tensor, labels: list[str], device: str) -> float:
+    """Share of the words whose most probable path spells the label."""
     right = 0
-    for start in range(0, len(test[0]), 256):
-        part = slice(start, start + 256)
-        with torch.no_grad():
-            found = reader.predict(shown(test[0][part]), None, samples_of(test[1][part]))
-        read = ["".join(c for c in one.pred_text.item.lower() if c.isalnum()) for one in found]
-        right += sum(a == b for a, b in zip(read, test[1][part]))
-    return right / len(test[0])
+    for part, truth in zip(maps.split(256), batched(labels, 256)):
+        paths = reader(part.to(device).float()).argmax(dim=-1).tolist()
+        for path, label in zip(paths, truth):
+            merged = [code for code, _ in groupby(path) if code]
+            right += "".join(ALPHABET[code - 1] for code in merged) == label
+    return right / len(maps)
+
+
+def batched(values: list[str], size: int) -> list[list[str]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
 
 
 def main() -> None:
     args = parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    logging.disable(logging.INFO)  # a line for every weight
     train, test = read_words(args.train, args.words), read_words(args.test, args.words)
     rows = []
     for entry in args.encoders:
@@ -169,18 +161,17 @@ def main() -> None:
                 kept.parent.mkdir(parents=True, exist_ok=True)
                 torch.save(maps, kept)
         print(f"{name}: maps after {time.time() - start:.0f} s", flush=True)
-        row = [name]
-        for reader in args.readers:
-            share = read_with(reader, (maps[0], train[1]), (maps[1], test[1]), args, device)
-            row.append(f"{100 * share:.1f}")
-            print(f"{name}, {reader}: {row[-1]} after {time.time() - start:.0f} s", flush=True)
-        rows.append(row)
+        reader = train_reader(maps[0], train[1], args, device)
+        share = share_read(reader, maps[1], test[1], device)
+        rows.append([name, f"{100 * share:.1f}"])
+        print(f"{name}: {rows[-1][1]} after {time.time() - start:.0f} s", flush=True)
+
     print(f"\n{describe_machine(device)}")
     print(
         f"{len(train[1]):,} training words, {len(test[1]):,} test words, {args.epochs} passes, "
         f"batches of {args.batch_size}, learning rate {args.lr:g}, seed {args.seed}\n"
     )
-    print(markdown_table([["frozen encoder", *(f"{one}, %" for one in args.readers)], *rows]))
+    print(markdown_table([["frozen encoder", "test words read, %"], *rows]))
 
 
 if __name__ == "__main__":
