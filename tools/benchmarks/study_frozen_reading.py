@@ -1,9 +1,9 @@
 r"""How well words can be read off encoders that are not trained any further.
 
 The maps of all words are made once, with each encoder frozen. Then a small CTC reader learns on
-those of the training words: the rows of a column become one vector, a linear layer and one convolution over
-five columns follow. No augmentation, the last weights, word accuracy of letters and digits, any
-case. Little enough for a processor.
+those of the training words: the rows of a column become one vector, a linear layer and one
+convolution over five columns follow. No augmentation, the last weights, word accuracy of letters
+and digits, any case. Little enough for a processor.
 
     OMP_NUM_THREADS=1 python tools/benchmarks/study_frozen_reading.py \
         --train iiit5k/train.jsonl icdar2015/train.jsonl --test iiit5k/test.jsonl \
