@@ -104,7 +104,9 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
     width = len(bias) if isinstance(bias, Tensor) and bias.dim() else 0
     if width in task.by_width:
         return find_config(task.by_width[width], task.folder)
-    of_what = f"was trained with {name!r}, which does not ship" if name else "does not say"
+    of_what = "does not say"
+    if name:
+        of_what = f"was trained with {name!r}, none of the {task.noun} configs that ship"
     raise ValueError(
         f"the config of {weights} is needed (the checkpoint {of_what}): give the file that the "
         f"{task.noun} was trained with, or the name of a config that ships"

@@ -139,7 +139,9 @@ def test_nothing_in_a_checkpoint_is_run(reading, tiny_recognizer, tmp_path, caps
     # A config stored as text is Python: it is not run either, only the run's name is used.
     meta = dict(cfg="print('a checkpoint was run')", experiment_name="x_20260101_000000")
     torch.save(dict(state_dict=state, meta=meta), path)
-    with pytest.raises(ValueError, match="trained with 'x', which does not ship"):
+    with pytest.raises(
+        ValueError, match="trained with 'x', none of the recognizer configs that ship"
+    ):
         reading.WordReader(None, path)
     assert reading.WordReader(config, path, "cpu").device.type == "cpu"
     assert "was run" not in capsys.readouterr().out
