@@ -23,6 +23,8 @@ from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
 __all__ = ["add_shared_options", "build_runner", "leave_together", "read_config"]
 
+# What running the user's config, and merging it with those that it inherits from, may raise.
+_CONFIG_ERRORS = (AttributeError, KeyError, NameError, SyntaxError, TypeError)
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
@@ -60,7 +62,7 @@ def read_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: There is no such config.
         ImportError: A module that the config imports is not here.
-        ValueError: ``--data`` is given and the config reads no files.
+        ValueError: The config is wrong, or reads no files where ``--data`` is given.
     """
     if not Path(args.config).is_file():
         raise FileNotFoundError(f"no config file {args.config}; those that ship stand in configs/")
@@ -68,6 +70,9 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg = Config.fromfile(args.config)
     except ImportError as error:
         raise ImportError(f"{args.config} cannot be used here: {_first_cause(error)}") from error
+    except _CONFIG_ERRORS as error:
+        told = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ValueError(f"{args.config} cannot be read: {told}") from error
     cfg.launcher = args.launcher
     if args.data:
         set_data(cfg, args.data)

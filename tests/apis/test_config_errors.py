@@ -37,3 +37,25 @@ def test_a_config_that_needs_a_missing_module_names_it(tmp_path):
     assert (
         str(raised.value) == f"{config} cannot be used here: No module named 'not_installed_here'"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '_base_ = "base.py"\nmodel = dict(arch=dict(embed_dims=32))\n',
+            "You may set `_delete_=True`",
+        ),
+        ('_base_ = ["base.py", "other.py"]\n', "Duplicate key"),
+        ("model = dict(\n", "line 1"),
+        ("model = nix\n", "'nix' is not defined"),
+    ],
+)
+def test_what_is_wrong_in_a_config_is_told_with_its_name(tmp_path, text, said):
+    (tmp_path / "base.py").write_text('model = dict(arch="tiny")\n')
+    (tmp_path / "other.py").write_text("model = dict(depth=1)\n")
+    config = tmp_path / "mine.py"
+    config.write_text(text)
+    with pytest.raises(ValueError, match=said) as raised:
+        read_config(argparse.Namespace(config=str(config)))
+    assert str(raised.value).startswith(f"{config} cannot be read: ")
