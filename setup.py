@@ -82,7 +82,6 @@ setup(
     entry_points={"console_scripts": ["mms-ocr = mms_ocr.apis.cli:main"]},
     cmdclass={"build_py": BuildWithMim},
     classifiers=[
-        "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3",
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
