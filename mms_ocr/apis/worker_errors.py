@@ -40,6 +40,9 @@ def lost_worker(error: RuntimeError) -> str | None:
     found = _LOST.search(str(error))
     if found is None:
         return None
+    if not found["signal"]:
+        # While the loader waits for a batch, torch tells the signal in the cause alone.
+        found = _LOST.search(str(error.__cause__)) or found
     # Not at the top: most commands read no data.
     from mms_ocr.datasets.sources import SourceChangedError, check_sources
 

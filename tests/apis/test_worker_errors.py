@@ -178,6 +178,15 @@ def test_workers_that_are_lost(number, message, capsys):
     assert line.startswith(f"a process that reads data was lost {message}")
 
 
+def test_the_signal_is_told_where_torch_has_it_in_the_cause_alone(capsys):
+    def command() -> None:
+        cause = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+        raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly") from cause
+
+    assert run_command("train.py", command, traceback=False) == 2
+    assert "was lost (Killed): the machine most likely ran out of memory" in capsys.readouterr().err
+
+
 def test_other_errors_are_left_as_they_are():
     def command() -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
