@@ -41,7 +41,7 @@ def words(request):
     try:
         folder = request.getfixturevalue("shared_data") / "iiit5k"
     except pytest.skip.Exception:
-        dataset = dict(type="mms_ocr.RenderedWordDataset", num_samples=NUM_WORDS, max_length=8)
+        dataset = dict(type="mms_ocr.RenderedWordDataset", num_samples=NUM_WORDS, max_length=10)
         return DATASETS.build(dict(dataset, pipeline=PIPELINE))
     path = folder / "train.jsonl"
     texts = [json.loads(line)["text"] for line in path.read_text().splitlines()]
