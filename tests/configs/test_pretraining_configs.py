@@ -137,7 +137,7 @@ def test_the_contrastive_ablation_adds_the_term():
 def test_the_schedule_is_mae_recs(name):
     cfg = load(name)
     assert cfg.optim_wrapper.optimizer == ConfigDict(
-        type="AdamW", fused=True, lr=1.5e-4, betas=(0.9, 0.95), weight_decay=0.05
+        type="AdamW", lr=1.5e-4, betas=(0.9, 0.95), weight_decay=0.05
     )
     assert cfg.auto_scale_lr == ConfigDict(enable=True, base_batch_size=256)
     warm_up, cosine = cfg.param_scheduler

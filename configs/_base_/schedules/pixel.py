@@ -7,7 +7,7 @@ optim_wrapper = dict(
     type="mms_ocr.Bf16OptimWrapper",
     # Parameters of the same settings in one group: MMEngine makes one group of each.
     constructor="mms_ocr.LayerDecayOptimWrapperConstructor",
-    optimizer=dict(type="AdamW", fused=True, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
     paramwise_cfg=dict(
         norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys={"cls_token": dict(decay_mult=0.0)}

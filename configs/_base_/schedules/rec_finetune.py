@@ -7,7 +7,7 @@ max_iters = 40_000
 optim_wrapper = dict(
     type="mms_ocr.Bf16OptimWrapper",
     constructor="mms_ocr.LayerDecayOptimWrapperConstructor",
-    optimizer=dict(type="AdamW", fused=True, lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
+    optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),
     paramwise_cfg=dict(
         layer_decay_rate=0.75,
