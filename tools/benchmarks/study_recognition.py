@@ -47,6 +47,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--heads", nargs="+", choices=("ar", "ctc"), default=["ar", "ctc"])
     parser.add_argument("--arch", choices=("t", "s", "b"), default="t")
     parser.add_argument("--extra", help="further labelled words, half of every batch")
+    parser.add_argument(
+        "--no-augmentation", action="store_true", help="words as they are: for a few passes only"
+    )
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lr", type=float, default=5e-4)
@@ -69,6 +72,8 @@ def study_config(head: str, encoder: str, args: argparse.Namespace) -> Config:
     cfg = Config.fromfile(ROOT / f"configs/recognition/mms_vit_{args.arch}_{head}_words{suffix}.py")
     paths = [str(Path(path).resolve()) for path in args.train]
     words = cfg.train_dataloader.dataset
+    if args.no_augmentation:
+        words.pipeline = cfg.val_dataloader.dataset.pipeline
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.path = paths[0] if args.overfit else paths
         loader.num_workers = args.workers if loader is cfg.train_dataloader else 1
@@ -194,7 +199,8 @@ def main() -> None:
         extra = f", half of the words from {Path(args.extra).name}" if args.extra else ""
         print(
             f"{args.iterations:,} steps of {args.batch_size} words{extra}, learning rate "
-            f"{args.lr:g}, seed {args.seed}\n"
+            f"{args.lr:g}, seed {args.seed}"
+            f"{', no augmentation' if args.no_augmentation else ''}\n"
         )
         sets = [HELD_OUT, *(named(entry)[0] for entry in args.test)]
         columns = [f"{name}: {words}, %" for name in sets for words in PROTOCOLS.values()]
