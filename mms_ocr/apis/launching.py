@@ -146,12 +146,6 @@ def build_runner(cfg: Config) -> Runner:
         options = compiled if isinstance(compiled, Mapping) else {}
         hook = {"type": "mms_ocr.CompileHook", **options}
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
-    wrapper = (cfg.get("optim_wrapper") or {}).get("type")
-    if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
-        raise ValueError(
-            "AmpOptimWrapper (fp16) needs a GPU, and none is to be seen here; "
-            "mms_ocr.Bf16OptimWrapper, the default, works without"
-        )
     if cfg.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
         join_processes(cfg.launcher, (cfg.get("env_cfg") or {}).get("dist_cfg", {}).get("timeout"))
         # MMEngine would hand the wrapper a GPU's number.

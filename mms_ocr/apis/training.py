@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 
+import torch
 from mmengine.config import Config
 
 from mms_ocr.apis.errors import run_command
@@ -70,6 +71,20 @@ def count_accumulation(cfg: Config) -> None:
         scaling["base_batch_size"] = scaling["base_batch_size"] / batches
 
 
+def check_precision(cfg: Config) -> None:
+    """Make sure that the optimiser's wrapper works here.
+
+    Raises:
+        ValueError: It needs a GPU, and there is none.
+    """
+    wrapper = (cfg.get("optim_wrapper") or {}).get("type")
+    if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
+        raise ValueError(
+            "AmpOptimWrapper needs a GPU, and none is to be seen here; without one, "
+            "mms_ocr.Bf16OptimWrapper, the default, and mms_ocr.Fp16OptimWrapper work"
+        )
+
+
 def train(args: argparse.Namespace) -> int:
     """Train as the options say.
 
@@ -89,6 +104,7 @@ def train(args: argparse.Namespace) -> int:
     # Once more: what the command line sets is not scaled with the length of the run.
     cfg.merge_from_dict(args.cfg_options or {})
     count_accumulation(cfg)
+    check_precision(cfg)
     if args.resume == "auto":
         cfg.resume, cfg.load_from = True, None
     elif args.resume:

@@ -12,7 +12,7 @@ from mms_ocr.engine.hooks import (
 )
 from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from mms_ocr.engine.loops import ResumableTrainLoop
-from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper
+from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper, Fp16OptimWrapper
 from mms_ocr.engine.schedule import set_iterations
 from mms_ocr.engine.sharding import ShardedOptimizer
 
@@ -22,6 +22,7 @@ __all__ = [
     "ComparisonHook",
     "CompileHook",
     "ExactResumeHook",
+    "Fp16OptimWrapper",
     "LayerDecayOptimWrapperConstructor",
     "ReconstructionHook",
     "ResumableTrainLoop",

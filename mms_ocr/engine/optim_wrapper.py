@@ -1,20 +1,20 @@
-"""bf16 training on every device."""
+"""bf16 and fp16 training on every device."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from mmengine.logging import print_log
-from mmengine.optim import OptimWrapper
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch import nn
 
 from mms_ocr.registry import OPTIM_WRAPPERS
 
-__all__ = ["Bf16OptimWrapper", "computes_bf16"]
+__all__ = ["Bf16OptimWrapper", "Fp16OptimWrapper", "computes_bf16"]
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -47,6 +47,59 @@ class Bf16OptimWrapper(OptimWrapper):
             torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.enabled),
         ):
             yield
+
+
+@OPTIM_WRAPPERS.register_module()
+class Fp16OptimWrapper(AmpOptimWrapper):
+    """Runs forward passes under fp16 autocast and scales losses, on CPU as well as on GPU.
+
+    What MMEngine's ``AmpOptimWrapper`` does with ``dtype="float16"``, and checkpoints of either go
+    on with the other; it refuses to run without a GPU, which is where fp16 can be tried and tested.
+    fp16 holds no small gradients: losses are multiplied by a scale, and gradients divided by it
+    before they are clipped and used. Where they overflow, the step is left out, the scale halved.
+
+    Args:
+        loss_scale: ``'dynamic'``; arguments of torch's ``GradScaler`` (``init_scale``,
+            ``growth_interval``, …); or a scale that stays.
+        **kwargs: Arguments of MMEngine's ``OptimWrapper``.
+
+    Raises:
+        ValueError: ``loss_scale`` is something else.
+    """
+
+    def __init__(
+        self, loss_scale: str | float | Mapping[str, Any] = "dynamic", **kwargs: Any
+    ) -> None:
+        OptimWrapper.__init__(self, **kwargs)  # that of AmpOptimWrapper asks for a GPU
+        fixed = isinstance(loss_scale, (int, float)) and not isinstance(loss_scale, bool)
+        if fixed:
+            settings: dict[str, Any] = {"init_scale": float(loss_scale)}  # type: ignore[arg-type]
+        elif loss_scale == "dynamic":
+            settings = {}
+        elif isinstance(loss_scale, Mapping):
+            settings = dict(loss_scale)
+        else:
+            raise ValueError(
+                f"loss_scale must be 'dynamic', a number or arguments of GradScaler, "
+                f"got {loss_scale!r}"
+            )
+        self._scale_update_param = settings["init_scale"] if fixed else None
+        self.cast_dtype = torch.float16
+        self.loss_scaler = torch.amp.GradScaler(_device_type(self.optimizer), **settings)
+
+    @contextlib.contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Context of one forward pass."""
+        with (
+            OptimWrapper.optim_context(self, model),
+            torch.autocast(_device_type(self.optimizer), dtype=torch.float16),
+        ):
+            yield
+
+
+def _device_type(optimizer: torch.optim.Optimizer) -> str:
+    """Of the parameters."""
+    return next(value for group in optimizer.param_groups for value in group["params"]).device.type
 
 
 def computes_bf16(device_type: str) -> bool:

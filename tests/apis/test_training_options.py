@@ -7,12 +7,36 @@ import pytest
 import torch
 from distributed import in_processes, train, write_config, write_words
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 from mms_ocr.apis import training
+from mms_ocr.registry import HOOKS
 
 SETTINGS = "lr=1e-3, weight_decay=0.05, fused=True"
 ADAMW = f"type='AdamW', {SETTINGS}"
 ZERO = f"type='mms_ocr.ShardedOptimizer', optimizer_type='AdamW', {SETTINGS}"
+
+
+SPOILT = """
+custom_hooks = [dict(type="mms_ocr.WriteSteps"), dict(type="mms_ocr.SpoilLoss")]
+"""
+
+
+@HOOKS.register_module()
+class SpoilLoss(Hook):
+    """Lets the loss of the second process be infinite in the last but one iteration."""
+
+    def before_train(self, runner):
+        model = runner.model.module
+        loss = model.loss
+
+        def spoilt(*args, **kwargs):
+            losses = loss(*args, **kwargs)
+            if runner.rank == 1 and runner.iter == runner.max_iters - 2:
+                losses["loss_pixel"] = losses["loss_pixel"] + float("inf")
+            return losses
+
+        model.loss = spoilt
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +89,46 @@ def test_bf16_trains_nearly_the_same(tmp_path, words, plain):
     np.testing.assert_allclose(losses, plain[0], rtol=0.02)
 
 
+def fp16(path, data, scale="init_scale=2.0**26, growth_interval=3", **settings):
+    """The config of a tiny run in fp16, whose loss scale is first too high, and then grows."""
+    config = write_config(path, data, wrapper=f"loss_scale=dict({scale})", **settings)
+    config.write_text(config.read_text().replace('"OptimWrapper"', '"mms_ocr.Fp16OptimWrapper"'))
+    return config
+
+
+def test_fp16_trains_nearly_the_same(tmp_path, words, plain):
+    losses, end = train(1, fp16(tmp_path / "c.py", words, "init_scale=1024.0"), tmp_path / "w")
+    assert losses != plain[0]
+    assert "overflowed_steps" not in end["message_hub"]["runtime_info"]
+    np.testing.assert_allclose(losses, plain[0], rtol=0.01)
+
+
+def test_fp16_resumes_exactly(tmp_path, words):
+    config = fp16(tmp_path / "c.py", words, iterations=16, batch_size=4, optimizer=ADAMW)
+    _, whole = train(1, config, tmp_path / "whole")
+    overflows = whole["message_hub"]["runtime_info"]["overflowed_steps"]
+    assert 0 < overflows < 10
+    assert "skipped_steps" not in whole["message_hub"]["runtime_info"]
+    saving = ["--cfg-options", "default_hooks.checkpoint.interval=5"]
+    train(1, config, tmp_path / "part", *saving, "train_cfg.max_iters=10")
+    _, resumed = train(1, config, tmp_path / "part", "--resume", *saving)
+    scaler = whole["optimizer"]["loss_scaler"]
+    assert scaler["scale"] > 2.0 ** (26 - overflows)  # it has grown
+    assert resumed["optimizer"]["loss_scaler"] == scaler
+    assert resumed["message_hub"]["runtime_info"]["overflowed_steps"] == overflows
+    assert_same_weights(whole["state_dict"], resumed["state_dict"], 0, 0)
+
+
+def test_fp16_over_two_processes(tmp_path, words):
+    config = fp16(tmp_path / "c.py", words, iterations=12, batch_size=4, optimizer=ADAMW)
+    config.write_text(config.read_text() + SPOILT)
+    _, end = train(2, config, tmp_path / "w")
+    info = end["message_hub"]["runtime_info"]
+    # The infinite loss of the second process is a fault, and overflows are none.
+    assert info["skipped_steps"] == 1
+    assert 0 < info["overflowed_steps"] < 10
+
+
 def test_sharded_optimiser_states_and_their_resume(tmp_path, words):
     ends = {}
     for name, optimizer in dict(whole=ADAMW, sharded=ZERO).items():
@@ -97,13 +161,14 @@ def test_the_rate_is_scaled_by_the_images_of_a_step():
     assert cfg.auto_scale_lr.base_batch_size == 256
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="fp16 works with a GPU")
-def test_fp16_without_a_gpu_is_one_line(tmp_path, words, capfd):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it works with a GPU")
+def test_mmengines_wrapper_without_a_gpu_is_one_line(tmp_path, words, capfd):
     config = write_config(tmp_path / "c.py", words)
     arguments = [str(config), "--work-dir", str(tmp_path / "w"), "--cfg-options"]
     assert training.main([*arguments, "optim_wrapper.type=AmpOptimWrapper"]) == 2
     (line,) = [x for x in capfd.readouterr().err.splitlines() if x.startswith("train.py: ")]
     assert "needs a GPU" in line
+    assert "mms_ocr.Fp16OptimWrapper work" in line
 
 
 def test_a_process_that_cannot_reach_the_first_says_so(tmp_path, words, capfd, monkeypatch):

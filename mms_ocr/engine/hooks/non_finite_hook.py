@@ -17,6 +17,8 @@ from mms_ocr.registry import HOOKS
 
 __all__ = ["SkipNonFiniteHook", "all_finite", "with_spoilt_gradient"]
 
+_LEAST_SCALE = 1.0  # gradients that overflow at this one are at fault themselves
+
 
 @HOOKS.register_module()
 class SkipNonFiniteHook(Hook):
@@ -24,6 +26,9 @@ class SkipNonFiniteHook(Hook):
 
     Weights and the optimiser's state stay as they were. The log tells each; their number is
     ``skipped_steps`` in the message hub, and so in the checkpoints.
+
+    Gradients that overflow for the loss scale of fp16 are no fault: such steps are counted by
+    themselves (``overflowed_steps``), as long as the scale falls and is not below 1.
 
     Args:
         max_in_row: So many skipped steps in a row end the run; at least 1.
@@ -37,7 +42,9 @@ class SkipNonFiniteHook(Hook):
         self.max_in_row = max_in_row
         self.skipped = 0
         self.in_row = 0
+        self.overflowed = 0
         self._alike = True
+        self._finite_losses: Tensor | None = None  # those of this cycle of accumulation
         self._reached_step = False
         self._skipped_now = False
         self._updated_now = False
@@ -47,6 +54,7 @@ class SkipNonFiniteHook(Hook):
         info = runner.message_hub.runtime_info
         self.skipped = int(info.get("skipped_steps", 0))
         self.in_row = int(info.get("skipped_steps_in_row", 0))
+        self.overflowed = int(info.get("overflowed_steps", 0))
         # Gradients averaged over the ranks are the same on all of them; parts of them are not.
         self._alike = dist.get_world_size() == 1 or isinstance(
             runner.model, DistributedDataParallel
@@ -69,11 +77,23 @@ class SkipNonFiniteHook(Hook):
             NonFiniteError: Too many steps in a row were skipped.
         """
         skipped, updated = self._skipped_now, self._updated_now
+        finite_losses = self._finite_losses
         self._skipped_now = self._updated_now = False
+        if updated:
+            self._finite_losses = None
         if not skipped:
             if self.in_row and updated:
                 self.in_row = 0
                 runner.message_hub.update_info("skipped_steps_in_row", 0)
+            return
+        scale = _falling_scale(runner.optim_wrapper)
+        if scale is not None and _on_all_ranks(finite_losses):
+            self.overflowed += 1
+            runner.message_hub.update_info("overflowed_steps", self.overflowed)
+            runner.logger.info(
+                f"step {runner.iter + 1} was left out, as its gradients overflow in fp16: the loss "
+                f"scale is now {scale:g}; {self.overflowed} such steps in all"
+            )
             return
         self.skipped += 1
         self.in_row += 1
@@ -102,6 +122,9 @@ class SkipNonFiniteHook(Hook):
 
         def update_params(loss: Tensor, *args: Any, **kwargs: Any) -> None:
             self._reached_step = False
+            finite = loss.detach().isfinite().all()
+            before = self._finite_losses
+            self._finite_losses = finite if before is None else finite & before
             update(with_spoilt_gradient(loss), *args, **kwargs)
             if wrapper.should_update():
                 self._updated_now = True
@@ -121,13 +144,31 @@ class SkipNonFiniteHook(Hook):
         finite = all_finite(gradients)
         if not self._alike:
             device = gradients[0].device if gradients else torch.device("cpu")
-            flag = torch.tensor(float(finite), device=device)
-            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MIN)
-            finite = bool(flag)
+            finite = _on_all_ranks(torch.tensor(finite, device=device))
         if not finite:
             self._skipped_now = True
             # An optimiser passes over parameters without a gradient.
             optimizer.zero_grad(set_to_none=True)
+
+
+def _falling_scale(wrappers: Any) -> float | None:
+    """The loss scale of fp16, if it follows the gradients and has room to fall."""
+    for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
+        scaler = getattr(wrapper, "loss_scaler", None)
+        if scaler is not None and getattr(wrapper, "_scale_update_param", None) is None:
+            scale = float(scaler.get_scale())
+            return scale if scale >= _LEAST_SCALE else None
+    return None
+
+
+def _on_all_ranks(flag: Tensor | None) -> bool:
+    """Whether a flag is set on every rank; called on all of them."""
+    if flag is None:
+        return True
+    flag = flag.float()
+    if dist.get_world_size() > 1:
+        torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MIN)
+    return bool(flag)
 
 
 def all_finite(tensors: list[Tensor]) -> bool:
