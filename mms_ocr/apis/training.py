@@ -119,6 +119,8 @@ def train(args: argparse.Namespace) -> int:
             # They outlive the signal that Python ends them with at exit (start_worker).
             for loop in (runner._train_loop, runner._val_loop):
                 end_workers(getattr(loop, "dataloader", None))
+                # Workers that are not persistent hang on the endless iterator over the loader.
+                end_workers(getattr(loop, "dataloader_iterator", None))
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
     if stopped:
         leave_together()

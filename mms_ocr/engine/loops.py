@@ -132,7 +132,7 @@ def seeded_loader(dataloader: dict, seed: int) -> dict:
 
 
 def end_workers(dataloader: Any) -> None:
-    """End the worker processes that a loader keeps for its next pass, if it has any."""
+    """End the worker processes that a loader, or an endless iterator over one, keeps, if any."""
     iterator = getattr(dataloader, "_iterator", None)
     if iterator is not None and hasattr(iterator, "_shutdown_workers"):
         iterator._shutdown_workers()

@@ -1,6 +1,7 @@
 """Segmentation configs build, differ in what their names say, and run from the command line."""
 
 import json
+import multiprocessing
 
 import cv2
 import numpy as np
@@ -173,6 +174,15 @@ def test_words_of_ones_own(own_words, tmp_path):
     options += ["--data", str(own_words), "--cfg-options", *SMALL]
     assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 0
     assert scores(tmp_path / "run")
+
+
+def test_no_worker_outlives_a_run(own_words, tmp_path):
+    """One that does keeps Python from ending for as long as it disregards signals."""
+    options = ["--work-dir", str(tmp_path / "run"), "--iterations", "1", "--data", str(own_words)]
+    options += ["--cfg-options", *SMALL, "train_dataloader.num_workers=1"]
+    before = multiprocessing.active_children()
+    assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 0
+    assert multiprocessing.active_children() == before
 
 
 def test_data_that_are_missing_are_said_in_a_line(tmp_path, capsys):
