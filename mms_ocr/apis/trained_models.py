@@ -107,9 +107,11 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
     of_what = "does not say"
     if name:
         of_what = f"was trained with {name!r}, none of the {task.noun} configs that ship"
+    beside = Path(weights).parent / f"{Path(name).name}.py"  # where a run stores its config
+    example = f", such as {beside}" if beside.is_file() else ""
     raise ValueError(
         f"the config of {weights} is needed (the checkpoint {of_what}): give the file that the "
-        f"{task.noun} was trained with, or the name of a config that ships"
+        f"{task.noun} was trained with{example}, or the name of a config that ships"
     )
 
 
@@ -129,5 +131,9 @@ def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> 
     """
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
         model = MODELS.build(cfg.model)
-    load_model(model, os.fspath(weights))
+    try:
+        load_model(model, os.fspath(weights))
+    except ValueError as error:
+        # The config may have been found by what the checkpoint tells.
+        raise ValueError(f"{error} (config: {cfg.filename or 'as given'})") from error
     return model.to(device).eval()

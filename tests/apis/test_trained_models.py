@@ -12,6 +12,7 @@ from mms_ocr.apis.trained_models import (
     build_trained,
     load_config,
 )
+from mms_ocr.registry import MODELS
 
 
 def checkpoint(tmp_path, run, width):
@@ -57,8 +58,60 @@ def test_a_given_config_is_copied_and_has_to_be_of_the_task():
             load_config(cfg, "none.pth", task)
 
 
-def test_weights_of_another_task(tmp_path):
-    weights = checkpoint(tmp_path, "mms_vit_t_ar_words", 192)
-    cfg = load_config(None, weights, SEGMENTATION)
-    with pytest.raises(ValueError, match=r"w\.pth does not fit TextSegmentor"):
-        build_trained(cfg, weights, "cpu")
+def test_the_config_beside_a_checkpoint_is_named(tmp_path):
+    weights = checkpoint(tmp_path, "mine", 24)
+    (tmp_path / "mine.py").write_text("")
+    with pytest.raises(
+        ValueError, match=rf"trained with, such as {tmp_path}/mine\.py, or the name"
+    ):
+        load_config(None, weights, SEGMENTATION)
+
+
+def small(kind, **settings):
+    """Config of a small model of images."""
+    arch = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)
+    model = dict(
+        type=f"mms_ocr.{kind}",
+        backbone=dict(type="mms_ocr.TextViT", arch=dict(arch, **settings), img_size=(8, 16)),
+        decoder=dict(type="mms_ocr.PixelDecoder", decoder_embed_dim=24, decoder_depth=1),
+    )
+    return Config(dict(model=model))
+
+
+def saved(tmp_path, weights):
+    torch.save(dict(state_dict=weights), tmp_path / "w.pth")
+    return tmp_path / "w.pth"
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        ("TextSegmentor", "a super-resolution model"),
+        ("TextSuperResolver", "a segmentor"),
+        ("TextSegmentor", "an encoder alone"),
+        ("TextSuperResolver", "a recognizer"),
+        ("TextSegmentor", "a pretraining run"),
+    ],
+)
+def test_weights_of_another_task_are_called_what_they_are(tmp_path, kind, other):
+    kinds = {"a super-resolution model": "TextSuperResolver", "a segmentor": "TextSegmentor"}
+    weights = MODELS.build(small(kinds.get(other, "TextSegmentor")).model).state_dict()
+    if other not in kinds:
+        weights = {key: value for key, value in weights.items() if key.startswith("backbone.")}
+        further = {
+            "a recognizer": "decoder.classifier.bias",
+            "a pretraining run": "neck.mask_token",
+        }
+        weights |= {further[other]: torch.zeros(3)} if other in further else {}
+    with pytest.raises(
+        ValueError,
+        match=rf"w\.pth does not fit {kind}: .*; it holds the weights of {other} \(config",
+    ) as caught:
+        build_trained(small(kind), saved(tmp_path, weights), "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_weights_of_another_size(tmp_path):
+    weights = MODELS.build(small("TextSegmentor", embed_dims=32).model).state_dict()
+    with pytest.raises(ValueError, match="; its encoder is 32 wide, and that of the config 24"):
+        build_trained(small("TextSegmentor"), saved(tmp_path, weights), "cpu")

@@ -12,6 +12,7 @@ from mms_ocr.models.weights.wording import listed
 
 __all__ = ["load_model", "load_strictly"]
 
+_PATCHES = "backbone.patch_embed.projection.weight"
 # What names the classes of MMOCR's decoders and of ours.
 CLASSIFIERS = ("decoder.classifier.", "decoder.trg_word_emb.", "decoder.cls.", "decoder.decoder.")
 
@@ -44,7 +45,7 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
         raise ValueError(
             f"{path} does not fit {type(module).__name__}: of {len(own)} weights, "
             + ", ".join(faults)
-            + _hint(unknown, misshapen)
+            + _hint(own, state_dict, unknown, misshapen)
         )
     before = {key: value.clone() for key, value in own.items()}
     try:
@@ -55,15 +56,44 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
         raise ValueError(f"{path} does not fit {type(module).__name__}: {error}") from error
 
 
-def _hint(unknown: Sequence[str], misshapen: Sequence[str]) -> str:
+def _hint(
+    own: Mapping[str, Tensor],
+    given: Mapping[str, Tensor],
+    unknown: Sequence[str],
+    misshapen: Sequence[str],
+) -> str:
     """What is most likely wrong, where the keys tell."""
     if any(f".{key}".endswith(f".{TIMM_PATCHES}") for key in unknown):
         return (
             "; the encoder has the names of another library, which "
             "tools/model_converters/convert_weights.py converts"
         )
+    wanted, found = _task_of(own), _task_of(given)
+    if found and found != wanted:
+        return f"; it holds the weights of {found}"
     if any(fault.startswith(CLASSIFIERS) for fault in misshapen):
         return "; the dictionary of the decoder is not that of the checkpoint"
+    if any(fault.startswith(f"{_PATCHES} ") for fault in misshapen):
+        widths = len(given[_PATCHES]), len(own[_PATCHES])
+        if widths[0] != widths[1]:
+            return f"; its encoder is {widths[0]} wide, and that of the config {widths[1]}"
+    return ""
+
+
+def _task_of(weights: Mapping[str, Tensor]) -> str:
+    """What the weights of a model are for, as far as their names tell; ``''`` where they do not."""
+    if any(key.endswith(".mask_token") for key in weights):
+        return "a pretraining run"
+    if any(key.startswith(CLASSIFIERS) for key in weights):
+        return "a recognizer"
+    pixels = weights.get("decoder.pred.bias")
+    if pixels is not None and _PATCHES in weights:
+        patch_size = weights[_PATCHES].shape[-1]
+        # Three values a pixel at the resolution of the encoder, or one at any.
+        is_colour = len(pixels) == 3 * patch_size**2
+        return "a super-resolution model" if is_colour else "a segmentor"
+    if _PATCHES in weights and not any(key.startswith("decoder.") for key in weights):
+        return "an encoder alone"
     return ""
 
 
