@@ -65,8 +65,10 @@ class RestoredWordAccuracy(BaseMetric):
     Results are ``LR/<protocol>``, ``SR/<protocol>`` and ``HR/<protocol>``, with the protocols of
     MMOCR's ``WordMetric``: ``word_acc`` (exact), ``word_acc_ignore_case`` and
     ``word_acc_ignore_case_symbol`` (letters and digits only, ignoring case, as IIIT5K and TextZoom
-    are compared); and the same for each subset, under ``<subset>/``. LR is the input enlarged by
-    bicubic interpolation. All images are rounded to 8 bits before they are read.
+    are compared). ``gained/<protocol>`` is the share of words that are read in SR and were not in
+    LR, and ``lost/<protocol>`` the reverse. The same stands for each subset, under ``<subset>/``.
+    LR is the input enlarged by bicubic interpolation, which is what a recognizer does with a small
+    image. All images are rounded to 8 bits before they are read.
 
     Args:
         recognizer: ``dict(config=..., weights=...)``: paths of the recognizer's config and
@@ -134,8 +136,23 @@ class RestoredWordAccuracy(BaseMetric):
 
 
 def _shares(results: Sequence[_Judged]) -> dict[str, float]:
-    names = [f"{kind}/{protocol}" for kind in _FIELDS for protocol in PROTOCOLS]
-    return {name: sum(one.right[name] for one in results) / len(results) for name in names}
+    shares: dict[str, float] = {}
+    for protocol in PROTOCOLS:
+        low, restored, high = (
+            [one.right[f"{kind}/{protocol}"] for one in results] for kind in _FIELDS
+        )
+        shares |= {
+            f"LR/{protocol}": _mean(low),
+            f"SR/{protocol}": _mean(restored),
+            f"HR/{protocol}": _mean(high),
+            f"gained/{protocol}": _mean([now and not then for then, now in zip(low, restored)]),
+            f"lost/{protocol}": _mean([then and not now for then, now in zip(low, restored)]),
+        }
+    return shares
+
+
+def _mean(verdicts: Sequence[bool]) -> float:
+    return sum(verdicts) / len(verdicts)
 
 
 def _load(config: str, weights: str) -> BaseModel:

@@ -75,8 +75,22 @@ def test_accuracy_of_all_three_by_every_protocol(metric):
         "LR/word_acc_ignore_case_symbol": 1 / 4,
         "SR/word_acc_ignore_case_symbol": 3 / 4,
         "HR/word_acc_ignore_case_symbol": 4 / 4,
+        # Where SR has the word and LR has not, and the reverse.
+        "gained/word_acc": 0 / 4,
+        "lost/word_acc": 0 / 4,
+        "gained/word_acc_ignore_case": 1 / 4,
+        "lost/word_acc_ignore_case": 0 / 4,
+        "gained/word_acc_ignore_case_symbol": 2 / 4,
+        "lost/word_acc_ignore_case_symbol": 0 / 4,
     }
     assert metrics == pytest.approx(expected)
+
+
+def test_words_that_are_read_no_more(metric):
+    metric.process(None, [sample("grey", 64, 0, 64), sample("dark", 255, 0, 0)])
+    metrics = metric.evaluate(2)
+    assert metrics["LR/word_acc_ignore_case"] == metrics["SR/word_acc_ignore_case"] == 0.5
+    assert metrics["gained/word_acc_ignore_case"] == metrics["lost/word_acc_ignore_case"] == 0.5
 
 
 def test_subsets_stand_beside_the_whole(metric):

@@ -1,0 +1,68 @@
+"""What super-resolution gave, as a table: enlarged, restored and true images of every set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mms_ocr.evaluation.benchmark_scores import PROTOCOLS
+from mms_ocr.evaluation.benchmark_table import markdown_table
+
+__all__ = ["restored_notes", "restored_table"]
+
+_QUALITY = {"PSNR": "{:.2f}", "PSNR_batch": "{:.2f}", "SSIM": "{:.4f}", "SSIM_batch": "{:.4f}"}
+_ALL = "all"
+#: Protocol that stands in the table; that of TextZoom and IIIT5K.
+PROTOCOL = "word_acc_ignore_case_symbol"
+
+
+def restored_table(metrics: Mapping[str, float]) -> str:
+    """A Markdown table of what a test of super-resolution measured.
+
+    Args:
+        metrics: Results of ``PSNR`` and ``SSIM``, those of the enlarged input under ``bicubic/``,
+            and of ``RestoredWordAccuracy``, if it was asked for; those of subsets, if there are
+            some, under their names.
+
+    Returns:
+        The table: of every subset, and of all, a row for the enlarged and for the restored image;
+        where words were read, a column for them and a row for the true image. Empty where there is
+        no PSNR.
+    """
+    if "PSNR" not in metrics:
+        return ""
+    subsets = [name.removesuffix("/PSNR") for name in metrics if name.endswith("/PSNR")]
+    subsets = [name for name in subsets if name.split("/")[0] != "bicubic"]
+    is_read = f"SR/{PROTOCOL}" in metrics
+    rows = [["words", "image", "PSNR, dB", "PSNR_batch, dB", "SSIM", "SSIM_batch"]]
+    rows[0] += ["read, %"] if is_read else []
+    for title, within in [*((name, f"{name}/") for name in subsets), (_ALL, "")]:
+        for image, kind, outer in (("bicubic", "LR", "bicubic/"), ("restored", "SR", "")):
+            cells = [
+                _cell(metrics, f"{outer}{within}{name}", form) for name, form in _QUALITY.items()
+            ]
+            rows.append([title, f"{image} ({kind})", *cells])
+            if is_read:
+                rows[-1].append(_percent(metrics[f"{within}{kind}/{PROTOCOL}"]))
+        if is_read:
+            share = _percent(metrics[f"{within}HR/{PROTOCOL}"])
+            rows.append([title, "true (HR)", *[""] * len(_QUALITY), share])
+    return markdown_table(rows)
+
+
+def restored_notes(metrics: Mapping[str, float]) -> list[str]:
+    """What a reader of the table has to know, a line each."""
+    if f"SR/{PROTOCOL}" not in metrics:
+        return []
+    gained, lost = (_percent(metrics[f"{kind}/{PROTOCOL}"]) for kind in ("gained", "lost"))
+    return [
+        f"Read: {PROTOCOLS[PROTOCOL]}. Of all words, {gained} % are read in the restored image "
+        f"and not in the bicubic one, and {lost} % the other way round."
+    ]
+
+
+def _cell(metrics: Mapping[str, float], name: str, form: str) -> str:
+    return form.format(metrics[name]) if name in metrics else ""
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

@@ -1,0 +1,89 @@
+"""``tools/test.py --recognizer``: words read in small, restored and true images, in one table."""
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mms_ocr.apis import testing
+from mms_ocr.apis.reading import WordReader
+from mms_ocr.registry import MODELS
+
+CONFIG = """_base_ = ["{base}"]
+model = dict(
+    backbone=dict(
+        arch=dict(_delete_=True, embed_dims=24, num_layers=1, num_heads=3, feedforward_channels=48)
+    ),
+    decoder=dict(decoder_embed_dim=24, decoder_depth=1),
+)
+loader = dict(batch_size=4, num_workers=0, persistent_workers=False)
+train_dataloader = loader
+val_dataloader = loader
+test_dataloader = dict(loader, dataset=dict(holdout=None))
+"""
+
+
+@pytest.fixture
+def resolver(tmp_path, repository):
+    """Config and checkpoint of a model that gives the bicubic image."""
+    base = repository / "configs" / "super_resolution" / "mms_vit_t_words.py"
+    config = tmp_path / "tiny.py"
+    config.write_text(CONFIG.format(base=base))
+    model = MODELS.build(Config.fromfile(config).model)
+    model.init_weights()
+    torch.save({"state_dict": model.state_dict()}, tmp_path / "tiny.pth")
+    return str(config), str(tmp_path / "tiny.pth")
+
+
+def run(capsys, tmp_path, *arguments):
+    status = testing.main([*arguments, "--work-dir", str(tmp_path / "work")])
+    captured = capsys.readouterr()
+    told = [line for line in captured.err.splitlines() if line.startswith("test.py: ")]
+    return status, captured.out.splitlines(), told
+
+
+def test_words_are_read_and_tabled(
+    resolver, tiny_recognizer, word_images, label_words, tmp_path, capsys
+):
+    paths = word_images(6)
+    read = [reading.text for reading in WordReader(*tiny_recognizer, device="cpu")(paths)]
+    labels = label_words(paths, read, "labels")
+    status, lines, _ = run(
+        capsys, tmp_path, *resolver, "--data", labels, "--recognizer", *tiny_recognizer
+    )
+    assert status == 0
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:1] == "|"]
+    head, _, low, restored, high = table
+    assert head[:3] == ["words", "image", "PSNR, dB"]
+    assert [row[1] for row in (low, restored, high)] == [
+        "bicubic (LR)",
+        "restored (SR)",
+        "true (HR)",
+    ]
+    assert high[-1] == "100.0"  # labelled by what is read there
+    # The decoder's last layer is zero: what it restores is the bicubic image.
+    assert low[2:] == restored[2:]
+    assert 0 < float(low[2]) < 40
+    (note,) = [line for line in lines if line.startswith("Read: letters and digits only")]
+    assert "0.0 % are read in the restored image and not in the bicubic one, and 0.0 %" in note
+
+
+def test_what_cannot_be_read_is_one_line(
+    resolver, tiny_recognizer, word_images, tmp_path, capsys, repository
+):
+    word_images(3)
+    data = ["--data", str(tmp_path / "images")]
+    segmentor = str(repository / "configs" / "segmentation" / "mms_vit_t_pairs.py")
+    cases = [
+        ([*resolver, *data, "--recognizer", *tiny_recognizer], "no labels"),
+        ([*resolver, *data, "--recognizer", "no_such", "r.pth"], "no config 'no_such'"),
+        ([*resolver, *data, "--recognizer", tiny_recognizer[0], "r.pth"], "no labels"),
+        (
+            [segmentor, resolver[1], *data, "--recognizer", *tiny_recognizer],
+            "--recognizer reads what super-resolution restored, and the model of",
+        ),
+    ]
+    for arguments, message in cases:
+        status, _, told = run(capsys, tmp_path, *arguments)
+        assert status == 2
+        assert len(told) == 1
+        assert message in told[0]
