@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
@@ -24,7 +25,10 @@ from mms_ocr.apis.launching import (
     read_config,
     set_data,
 )
+from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.trained_models import RECOGNITION, SUPER_RESOLUTION
 from mms_ocr.engine.loops import end_workers
+from mms_ocr.evaluation.restored_table import restored_notes, restored_table
 from mms_ocr.models.weights import load_model
 
 __all__ = ["main"]
@@ -38,6 +42,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add_shared_options(parser)
     parser.add_argument("checkpoint", help="checkpoint to evaluate")
     add_benchmark_options(parser)
+    group = parser.add_argument_group("word accuracy, for super-resolution")
+    group.add_argument(
+        "--recognizer",
+        nargs=2,
+        metavar=("CONFIG", "WEIGHTS"),
+        help="what this recognizer reads in the enlarged, restored and true images; needs labels",
+    )
     return parser.parse_args(argv)
 
 
@@ -61,6 +72,8 @@ def test(args: argparse.Namespace) -> None:
         set_benchmark(cfg, args)
     elif args.data:
         set_data(cfg, args.data)
+    if args.recognizer:
+        read_restored(cfg, *args.recognizer)
     # Once more, for what was put in place since.
     cfg.merge_from_dict(args.cfg_options or {})
     fit_to_machine(cfg)
@@ -69,12 +82,42 @@ def test(args: argparse.Namespace) -> None:
     runner = build_runner(cfg)
     load_model(runner.model, args.checkpoint)
     try:
-        runner.test()
+        metrics = runner.test()
     finally:
         # They outlive the signal that Python ends them with at exit (start_worker).
         end_workers(getattr(runner._test_loop, "dataloader", None))
     if counts_sets and is_main_process():
         print(_report(runner, args))
+    elif is_main_process() and (table := restored_table(metrics)):
+        print("\n".join([table, *restored_notes(metrics)]))
+
+
+def read_restored(cfg: Config, config: str, weights: str) -> None:
+    """Let a test of super-resolution measure what a recognizer reads, too.
+
+    Args:
+        cfg: What is tested; changed.
+        config: Of the recognizer: a file, or the name of one that ships.
+        weights: Its checkpoint.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: What is tested is no super-resolution.
+    """
+    kind = (cfg.get("model") or {}).get("type")
+    if kind != SUPER_RESOLUTION.model:
+        raise ValueError(
+            f"--recognizer reads what super-resolution restored, and the model of {cfg.filename} "
+            f"is {kind}"
+        )
+    dataset = cfg.test_dataloader.dataset
+    if dataset.type != "mms_ocr.RenderedWordDataset":  # whose words have labels always
+        dataset.labelled = True
+    recognizer = dict(config=str(find_config(config, RECOGNITION.folder)), weights=weights)
+    given = cfg.get("test_evaluator") or []
+    metrics = list(given) if isinstance(given, Sequence) else [given]
+    reading = dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer)
+    cfg.test_evaluator = [*metrics, reading]
 
 
 def _report(runner: Runner, args: argparse.Namespace) -> str:
