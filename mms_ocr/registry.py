@@ -21,11 +21,13 @@ __all__ = [
     "LOOPS",
     "METRICS",
     "MODELS",
+    "MODEL_WRAPPERS",
     "OPTIMIZERS",
     "OPTIM_WRAPPERS",
     "OPTIM_WRAPPER_CONSTRUCTORS",
     "PARAM_SCHEDULERS",
     "RUNNERS",
+    "STRATEGIES",
     "TASK_UTILS",
     "TRANSFORMS",
     "VISUALIZERS",
@@ -103,9 +105,11 @@ HOOKS = _child(root.HOOKS, "mms_ocr.engine")
 LOOPS = _child(root.LOOPS, "mms_ocr.engine")
 RUNNERS = _child(root.RUNNERS, "mms_ocr.engine")
 LOG_PROCESSORS = _child(root.LOG_PROCESSORS, "mms_ocr.engine")
+MODEL_WRAPPERS = _child(root.MODEL_WRAPPERS, "mms_ocr.engine")
 OPTIMIZERS = _child(root.OPTIMIZERS, "mms_ocr.engine")
 OPTIM_WRAPPERS = _child(root.OPTIM_WRAPPERS, "mms_ocr.engine")
 OPTIM_WRAPPER_CONSTRUCTORS = _child(root.OPTIM_WRAPPER_CONSTRUCTORS, "mms_ocr.engine")
 PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, "mms_ocr.engine")
+STRATEGIES = _child(root.STRATEGIES, "mms_ocr.engine")
 
 VISUALIZERS = _child(root.VISUALIZERS, "mms_ocr.visualization")

@@ -19,6 +19,7 @@ from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
+from mms_ocr.engine.fully_sharded import build_sharded_runner
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
 __all__ = ["add_shared_options", "build_runner", "leave_together", "read_config"]
@@ -134,8 +135,9 @@ def build_runner(cfg: Config) -> Runner:
     """The runner of a config; processes without a GPU are joined here.
 
     ``compile`` of the config compiles the layers of the model, see
-    :class:`~mms_ocr.engine.CompileHook`. Where it is to resume and no checkpoint is named, the
-    newest whole one is found. Checkpoints are read without running anything in them.
+    :class:`~mms_ocr.engine.CompileHook`; ``strategy`` parts it among processes, see
+    :class:`~mms_ocr.engine.FullyShardedStrategy`. Where it is to resume and no checkpoint is
+    named, the newest whole one is found. Checkpoints are read without running anything in them.
 
     Raises:
         ValueError: A setting cannot be used on this machine.
@@ -155,7 +157,7 @@ def build_runner(cfg: Config) -> Runner:
             **(cfg.get("model_wrapper_cfg") or {}),
             "device_ids": None,
         }
-    runner = Runner.from_cfg(cfg)
+    runner = build_sharded_runner(cfg) if cfg.get("strategy") else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
     if not dist.is_main_process():
         for hook in runner.hooks:

@@ -79,6 +79,7 @@ def test(args: argparse.Namespace) -> None:
     fit_to_machine(cfg)
     if not os.path.isfile(args.checkpoint):
         raise FileNotFoundError(f"no checkpoint {args.checkpoint}")
+    cfg.pop("strategy", None)  # of training, whose checkpoints hold whole models
     runner = build_runner(cfg)
     load_model(runner.model, args.checkpoint)
     try:

@@ -1,5 +1,6 @@
 """What runs a training: loops, hooks, optimiser wrappers, schedules."""
 
+from mms_ocr.engine.fully_sharded import FullyShardedStrategy
 from mms_ocr.engine.hooks import (
     AtomicCheckpointHook,
     ComparisonHook,
@@ -23,6 +24,7 @@ __all__ = [
     "CompileHook",
     "ExactResumeHook",
     "Fp16OptimWrapper",
+    "FullyShardedStrategy",
     "LayerDecayOptimWrapperConstructor",
     "ReconstructionHook",
     "ResumableTrainLoop",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from mms_ocr.engine.loops import ResumableTrainLoop, find_sampler
 from mms_ocr.engine.resuming import check_parts, find_resume_point
@@ -88,12 +88,7 @@ class ExactResumeHook(Hook):
             raise ValueError(
                 f"{path} holds no schedule, and this run has one: it cannot be resumed from"
             )
-        model = runner.model
-        if isinstance(model, DistributedDataParallel):
-            model = model.module
-        # A model of which each rank holds a part is checked by what puts it together.
-        if not is_model_wrapper(model):
-            _check_fit(model, checkpoint["state_dict"], path)
+        _check_fit(_shapes(runner), checkpoint["state_dict"], path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
             print_log(
@@ -134,15 +129,22 @@ class ExactResumeHook(Hook):
             self._before_validation = None
 
 
-def _check_fit(model: nn.Module, state_dict: dict, path: str | None) -> None:
-    own = model.state_dict()
-    given = {key.removeprefix("module."): value for key, value in state_dict.items()}
+def _shapes(runner: Runner) -> Mapping[str, torch.Size]:
+    """Names and shapes of the model's weights, also where each rank holds a part of them."""
+    if hasattr(runner, "strategy"):
+        return runner.strategy.shapes
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def _check_fit(own: Mapping[str, torch.Size], state_dict: dict, path: str | None) -> None:
+    given = {key.removeprefix("module."): value.shape for key, value in state_dict.items()}
     faults = [f"lacks {key}" for key in own if key not in given]
     faults += [f"has {key}, unknown to it" for key in given if key not in own]
     faults += [
-        f"has {key} of {tuple(given[key].shape)} in place of {tuple(own[key].shape)}"
+        f"has {key} of {tuple(given[key])} in place of {tuple(own[key])}"
         for key in own
-        if key in given and given[key].shape != own[key].shape
+        if key in given and given[key] != own[key]
     ]
     if faults:
         more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""

@@ -143,7 +143,8 @@ class SkipNonFiniteHook(Hook):
         ]
         finite = all_finite(gradients)
         if not self._alike:
-            device = gradients[0].device if gradients else torch.device("cpu")
+            # A rank may have no part of any gradient.
+            device = optimizer.param_groups[0]["params"][0].device
             finite = _on_all_ranks(torch.tensor(finite, device=device))
         if not finite:
             self._skipped_now = True
