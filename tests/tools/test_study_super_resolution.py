@@ -74,5 +74,5 @@ def test_wrong_arguments_are_one_line(study, capsys, monkeypatch, tmp_path):
     arguments = ["study", "--words", "words.jsonl", "--work-dir", str(tmp_path), *recognizer]
     monkeypatch.setattr(sys, "argv", arguments)
     pytest.importorskip("mmocr")
-    with pytest.raises(SystemExit, match=r"study_super_resolution: no config gone\.py"):
+    with pytest.raises(SystemExit, match=r"study_super_resolution: no config 'gone\.py'"):
         study.main()

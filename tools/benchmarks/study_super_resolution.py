@@ -33,6 +33,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 import mms_ocr.registry  # noqa: F401
+from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.evaluation import PSNR, SSIM
 from mms_ocr.evaluation.image_quality import psnr, squared_error
 from mms_ocr.models.weights import load_model
@@ -226,7 +227,7 @@ def study(args: argparse.Namespace) -> None:
     reader = None
     if args.recognizer:
         config, weights = args.recognizer
-        recognizer = dict(config=config, weights=weights)
+        recognizer = dict(config=str(find_config(config, "recognition")), weights=weights)
         reader = METRICS.build(dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer))
     restored, rendered, seconds, read = {}, {}, {}, {}
     for name, encoder in variants.items():
