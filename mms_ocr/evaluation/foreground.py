@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 from numpy.typing import NDArray
 
 from mms_ocr.registry import METRICS
@@ -108,8 +111,19 @@ class ForegroundMetric(BaseMetric):
             self.results.append(count_foreground(*masks))
 
     def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
-        """Scores of all images."""
-        return foreground_scores(results)
+        """Scores of all images; the log tells why some of them are nan."""
+        scores = foreground_scores(results)
+        for score, reason in (
+            ("recall", "none of them has text, by the true masks"),
+            ("precision", "in none of them anything was taken for text"),
+        ):
+            if math.isnan(scores[f"{score}_dataset"]):
+                print_log(
+                    f"{score} of {len(results):,} images cannot be computed (nan): {reason}",
+                    logger="current",
+                    level=logging.WARNING,
+                )
+        return scores
 
 
 def _array(data: Any) -> NDArray:

@@ -176,6 +176,20 @@ def test_words_of_ones_own(own_words, tmp_path):
     assert scores(tmp_path / "run")
 
 
+def test_a_score_that_is_nan_is_never_the_best(own_words, tmp_path, capsys):
+    for path in (own_words / "mask").iterdir():
+        cv2.imwrite(str(path), np.zeros((24, 70), np.uint8))
+    options = ["--work-dir", str(tmp_path / "run"), "--iterations", "2", "--data", str(own_words)]
+    changes = ["model.threshold=0.9999", "train_cfg.val_interval=1"]
+    options += ["--cfg-options", *SMALL, *changes]
+    assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 0
+    assert not list((tmp_path / "run").glob("best_*"))
+    for line in scores(tmp_path / "run"):
+        assert np.isnan(line["foreground/iou_dataset"])
+        assert line["foreground/clean_without_text"] == 1
+    assert "none of them has text, by the true masks" in capsys.readouterr().out
+
+
 def test_no_worker_outlives_a_run(own_words, tmp_path):
     """One that does keeps Python from ending for as long as it disregards signals."""
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "1", "--data", str(own_words)]

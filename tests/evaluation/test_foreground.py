@@ -128,6 +128,26 @@ def test_batches_add_up(to_data):
     assert evaluator.evaluate(len(pairs)) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("prediction", "truth", "lines"),
+    [
+        (0, 1, ["precision of 2 images cannot be computed (nan): in none of them anything was"]),
+        (1, 0, ["recall of 2 images cannot be computed (nan): none of them has text, by the"]),
+        (0, 0, ["recall of 2 images", "precision of 2 images"]),
+        (1, 1, []),
+    ],
+)
+def test_the_log_tells_why_a_score_is_nan(prediction, truth, lines, capsys):
+    masks = [(np.full((2, 3), prediction), np.full((2, 3), truth))] * 2
+    metric = ForegroundMetric()
+    metric.process(None, [sample.to_dict() for sample in samples(masks, np.asarray)])
+    scores = metric.evaluate(2)
+    told = [line for line in capsys.readouterr().out.splitlines() if "cannot be computed" in line]
+    assert len(told) == len(lines)
+    assert all(expected in line for expected, line in zip(lines, told))
+    assert math.isnan(scores["foreground/iou_dataset"]) == (not prediction and not truth)
+
+
 def test_processes_may_share_images_in_any_way():
     """What processes exchange are counts of images, so that order and parts do not matter."""
     pairs = masks()
