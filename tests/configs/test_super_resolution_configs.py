@@ -87,7 +87,7 @@ def test_a_config_says_what_its_name_says(name):
     if "textzoom" in name:
         assert cfg.test_dataloader.dataset.subsets == ["easy", "medium", "hard"]
         assert not set(cfg.test_dataloader.dataset.path) & set(train.path)
-    else:
+    elif "words" not in name:
         assert cfg.test_dataloader == cfg.val_dataloader
 
 
@@ -144,6 +144,13 @@ def test_a_run_leaves_numbers_a_checkpoint_and_pictures(run):
     (picture,) = run.glob("*/pictures/*.png")
     assert cv2.imread(str(picture)) is not None
     assert all(0 < line["loss_pixel"] < 0.1 for line in logged(run) if "loss_pixel" in line)
+
+
+def test_all_words_that_are_held_out_are_tested():
+    cfg = Config.fromfile(CONFIGS / "mms_vit_t_words.py")
+    val, test = cfg.val_dataloader.dataset.to_dict(), cfg.test_dataloader.dataset.to_dict()
+    assert val.pop("indices") == 2048
+    assert val == test
 
 
 def test_testing_gives_the_numbers_of_the_validation(run, tiny, pictures, tmp_path):

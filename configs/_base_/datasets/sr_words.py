@@ -1,7 +1,8 @@
 # Sharp word images of your own, degraded: folders, LMDBs or JSON lines. Set the paths on the command
 # line:
 #   python tools/train.py configs/super_resolution/mms_vit_s_words.py --data PATH [PATH ...]
-# A fixed tenth of the words is held out for validation, each degraded in the same way always.
+# A fixed tenth of the words is held out, each degraded in the same way always: validation takes the
+# first 2,048 of them, and tools/test.py all.
 _base_ = "./sr_rendered.py"
 
 data_path = "data/words"
@@ -28,4 +29,12 @@ val_dataloader = dict(
     )
 )
 
-test_dataloader = val_dataloader
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.WordImageDataset",
+        path=data_path,
+        holdout=dict(share=share, part="val"),
+        pipeline=_base_.val_pipeline,
+    )
+)
