@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import logging
 import os
-import signal
-import socket
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,10 +15,11 @@ from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
+from mms_ocr.apis.joining import join_processes
 from mms_ocr.engine.fully_sharded import build_sharded_runner
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
-__all__ = ["add_shared_options", "build_runner", "leave_together", "read_config"]
+__all__ = ["add_shared_options", "build_runner", "read_config"]
 
 # What running the user's config, and merging it with those that it inherits from, may raise.
 _CONFIG_ERRORS = (AttributeError, KeyError, NameError, SyntaxError, TypeError)
@@ -115,9 +112,7 @@ def set_data(cfg: Config, paths: Sequence[str]) -> None:
 
 def fit_to_machine(cfg: Config) -> None:
     """No more loader workers than cores, which outlive a signal to stop; gloo without a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", 1)))
-    most = max(1, (cores or 1) // processes)
+    most = cores_of_process(cfg.get("launcher", "none"))
     for part in ("train_dataloader", "val_dataloader", "test_dataloader"):
         loader = cfg.get(part)
         if loader and loader.get("num_workers", 0) > most:
@@ -131,8 +126,18 @@ def fit_to_machine(cfg: Config) -> None:
         env.setdefault("dist_cfg", {})["backend"] = "gloo"
 
 
+def cores_of_process(launcher: str) -> int:
+    """How many cores this process of a job has for itself, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if launcher == "slurm" and "SLURM_CPUS_PER_TASK" in os.environ:
+        # Where slurm binds tasks to cores, those it sees are its own already.
+        return max(1, min(cores or 1, int(os.environ["SLURM_CPUS_PER_TASK"])))
+    processes = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", 1))
+    return max(1, (cores or 1) // int(processes)) if launcher != "none" else max(1, cores or 1)
+
+
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config; processes without a GPU are joined here.
+    """The runner of a config, whose processes are joined here.
 
     ``compile`` of the config compiles the layers of the model, see
     :class:`~mms_ocr.engine.CompileHook`; ``strategy`` parts it among processes, see
@@ -148,15 +153,17 @@ def build_runner(cfg: Config) -> Runner:
         options = compiled if isinstance(compiled, Mapping) else {}
         hook = {"type": "mms_ocr.CompileHook", **options}
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
-    if cfg.launcher in ("pytorch", "slurm") and not torch.cuda.is_available():
-        join_processes(cfg.launcher, (cfg.get("env_cfg") or {}).get("dist_cfg", {}).get("timeout"))
-        # MMEngine would hand the wrapper a GPU's number.
-        cfg.model_wrapper_cfg = {
-            "type": "MMDistributedDataParallel",
-            "broadcast_buffers": False,
-            **(cfg.get("model_wrapper_cfg") or {}),
-            "device_ids": None,
-        }
+    if cfg.launcher in ("pytorch", "slurm"):
+        joining = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
+        join_processes(cfg.launcher, joining.get("backend", "nccl"), joining.get("timeout"))
+        if not torch.cuda.is_available():
+            # MMEngine would hand the wrapper a GPU's number.
+            cfg.model_wrapper_cfg = {
+                "type": "MMDistributedDataParallel",
+                "broadcast_buffers": False,
+                **(cfg.get("model_wrapper_cfg") or {}),
+                "device_ids": None,
+            }
     runner = build_sharded_runner(cfg) if cfg.get("strategy") else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
     if not dist.is_main_process():
@@ -170,68 +177,6 @@ def build_runner(cfg: Config) -> Runner:
 
 def _write_nothing(runner: Runner, metrics: dict[str, float] | None = None) -> None:
     """In place of writing the results of a test."""
-
-
-def join_processes(launcher: str, timeout: float | None = None) -> None:
-    """Join the processes of a job by gloo; MMEngine's own way asks for a GPU.
-
-    Args:
-        launcher: ``'pytorch'`` (torchrun) or ``'slurm'``.
-        timeout: Seconds after which a process that waits for another gives up.
-
-    Raises:
-        ValueError: The environment variables of the launcher are missing.
-    """
-    if launcher == "slurm":
-        needed = {
-            "RANK": "SLURM_PROCID",
-            "WORLD_SIZE": "SLURM_NTASKS",
-            "LOCAL_RANK": "SLURM_LOCALID",
-        }
-        missing = [name for name in needed.values() if name not in os.environ]
-        if missing:
-            raise ValueError(
-                f"--launcher slurm needs {', '.join(missing)}, which srun sets; start the job with "
-                "tools/slurm_train.sh"
-            )
-        os.environ.update({name: os.environ[source] for name, source in needed.items()})
-        if "MASTER_ADDR" not in os.environ:
-            nodes = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
-            hosts = subprocess.run(nodes, check=True, capture_output=True, text=True).stdout
-            os.environ["MASTER_ADDR"] = hosts.split()[0]
-        os.environ.setdefault("MASTER_PORT", "29500")
-    missing = [
-        name
-        for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-        if name not in os.environ
-    ]
-    if missing:
-        raise ValueError(
-            f"--launcher {launcher} needs the variables {', '.join(missing)}; start the job with "
-            "tools/dist_train.sh"
-        )
-    address = os.environ["MASTER_ADDR"]
-    try:
-        socket.getaddrinfo(address, None)
-    except OSError:
-        # Otherwise the processes would try to reach it for as long as they wait for one another.
-        raise ValueError(
-            f"no machine is known by the name {address!r}, the first of the job; set MASTER_ADDR "
-            "to its address in the network"
-        )
-    wait = None if timeout is None else datetime.timedelta(seconds=timeout)
-    torch.distributed.init_process_group("gloo", timeout=wait)
-
-
-def leave_together() -> None:
-    """Let all processes of a job that was stopped end with the same status.
-
-    A launcher takes the first process that ends with another status than 0 for a failure, and ends
-    the others by a signal: none ends before all are done, and none heeds it from then on.
-    """
-    if dist.get_world_size() > 1:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        dist.barrier()
 
 
 def _is_of_interest(record: logging.LogRecord) -> bool:

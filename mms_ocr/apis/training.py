@@ -11,10 +11,10 @@ import torch
 from mmengine.config import Config
 
 from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.joining import leave_together
 from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
-    leave_together,
     read_config,
 )
 from mms_ocr.engine import StopOnSignalHook, set_iterations

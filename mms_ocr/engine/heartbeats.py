@@ -18,8 +18,20 @@ __all__ = ["Report", "Reports", "current_place", "is_running", "told"]
 
 # A process that stands here waits for others: collectives, the backward pass of a wrapped model
 # which holds some, and wherever the host waits for a GPU that waits for others.
-_WAITING_FILES = ("torch/distributed/", "torch/autograd/", "torch/nn/parallel/distributed.py")
-_WAITING_PLACES = ("_get_valid_value", "all_finite", "_agreed", "synchronize")
+_WAITING_FILES = (
+    "torch/distributed/",
+    "torch/autograd/",
+    "torch/nn/parallel/distributed.py",
+    "torch/amp/grad_scaler.py",
+)
+_WAITING_PLACES = (
+    "_get_valid_value",
+    "all_finite",
+    "_on_all_ranks",
+    "_clip_grad",
+    "_agreed",
+    "synchronize",
+)
 _ANSWER = timedelta(seconds=10)
 
 

@@ -124,7 +124,8 @@ def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str
     """Fetch a checkpoint once per machine, and read it as one on the disk."""
     folder = Path(kwargs.get("model_dir") or Path(torch.hub.get_dir(), "checkpoints"))
     path = folder / Path(urlparse(url).path).name
-    if dist.get_local_rank() == 0 and not path.is_file():
+    # MMEngine knows a process's number on its machine only after init_local_group.
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0 and not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), progress=False)
     dist.barrier()

@@ -1,10 +1,10 @@
 """What pretraining costs: images per second of a device, and what must be read to feed it.
 
 Trains encoders of three sizes with batches of several sizes, as `configs/mms/pretrain_vit_*.py`
-do (preprocessing, masks, forward, backward, AdamW), and reads an LMDB of word images by the
-pipeline of training on one core. Prints both as Markdown tables, and from them the cost of
-pretraining on 10 million, 100 million and a billion images. It does what its time allows, the
-largest encoder first.
+do (preprocessing, masks, forward, backward, the look at the gradients, AdamW), and reads an LMDB of
+word images by the pipeline of training on one core. Prints both as Markdown tables, and from them
+the cost of pretraining on 10 million, 100 million and a billion images (pretraining_cost.py). It
+does what its time allows, the largest encoder first.
 
     python tools/benchmarks/bench_scaling.py --device cuda
 """
@@ -24,15 +24,17 @@ import numpy as np
 import torch
 from machine import describe_machine, synchronise
 from mmengine.config import Config
+from pretraining_cost import Speeds, cost_table
 from torch.utils.data import DataLoader
 
 import mms_ocr.registry  # noqa: F401
+from mms_ocr.apis.devices import usable_device
 from mms_ocr.datasets import EndlessSampler, WordImageDataset, collate_words
+from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
 from mms_ocr.registry import MODELS, TRANSFORMS
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHS = {"t": "tiny", "s": "small", "b": "base"}
-IMAGES = {"10M images": 10e6, "100M images": 100e6, "1B images": 1e9}
 
 
 class Speed(NamedTuple):
@@ -53,8 +55,7 @@ class Speed(NamedTuple):
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    cuda = torch.cuda.is_available()
-    parser.add_argument("--device", default="cuda" if cuda else "cpu")
+    parser.add_argument("--device", help="such as cuda or cuda:1 (default: a GPU if there is one)")
     parser.add_argument("--archs", nargs="+", choices=ARCHS, default=["b", "s", "t"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, help="default: fit the device")
     parser.add_argument("--fp32", action="store_true", help="in place of bf16")
@@ -63,6 +64,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=20, help="of the cost table")
     parser.add_argument("--data", help="LMDB to read (default: made here, of noise)")
     args = parser.parse_args()
+    try:
+        args.device = usable_device(args.device)
+    except ValueError as error:
+        parser.error(str(error))
     on_gpu = args.device.startswith("cuda")
     args.batch_sizes = args.batch_sizes or ([256, 1024] if on_gpu else [8])
     return args
@@ -85,7 +90,8 @@ def time_steps(
 ) -> tuple[float, float]:
     """Images per second and GiB at the most, of training steps that take so many seconds."""
     kind = device.split(":")[0]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    parameters = [value for value in model.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
     images = torch.randint(0, 256, (batch_size, 3, 32, 128), dtype=torch.uint8)
     if kind == "cuda":
         images = images.pin_memory()
@@ -96,8 +102,10 @@ def time_steps(
         with torch.autocast(kind, torch.bfloat16, enabled=bf16):
             losses = model(**data, mode="loss")
         optimizer.zero_grad()
-        model.parse_losses(losses)[0].backward()
-        optimizer.step()
+        with_spoilt_gradient(model.parse_losses(losses)[0]).backward()
+        # As SkipNonFiniteHook does, which waits for the device in every step.
+        if all_finite([value.grad for value in parameters if value.grad is not None]):
+            optimizer.step()
 
     step()  # what is set up once
     synchronise(device)
@@ -105,7 +113,7 @@ def time_steps(
     until = time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < until:
         start = time.perf_counter()
-        for _ in range(10 if kind == "cuda" else 1):  # no waiting for the device in between
+        for _ in range(10 if kind == "cuda" else 1):
             step()
         synchronise(device)
         times.append((time.perf_counter() - start) / (10 if kind == "cuda" else 1))
@@ -129,6 +137,7 @@ def measure_steps(args: argparse.Namespace, seconds: float) -> list[Speed]:
                 speed = time_steps(model, batch_size, args.device, not args.fp32, each)
             except torch.cuda.OutOfMemoryError:
                 print(f"ViT-{arch.upper()} with {batch_size} images: out of memory")
+                torch.cuda.empty_cache()
                 continue
             speeds.append(Speed(arch, batch_size, *speed))
         del model
@@ -183,7 +192,6 @@ def main() -> None:
     args = parse_args()
     torch.manual_seed(0)
     cv2.setNumThreads(0)
-    torch.backends.cuda.matmul.allow_tf32 = True
     precision = "float32" if args.fp32 else "bf16"
     reading_seconds = min(8.0, args.seconds / 8)
     with tempfile.TemporaryDirectory() as folder:
@@ -202,16 +210,11 @@ def main() -> None:
         )
     source = args.data or "noise, 24 to 64 pixels high"
     print(f"\nOne core reads {rate:,.0f} images/s of {size:,.0f} bytes each ({source}).\n")
-    heads = " | ".join(IMAGES)
-    print(f"| device hours of {args.epochs} epochs | {heads} |")
-    print("| --- |" + " ---: |" * len(IMAGES))
     for arch in args.archs:
         best = max((speed.images for speed in speeds if speed.arch == arch), default=None)
         if best:
-            hours = [f"{count * args.epochs / best / 3600:,.0f}" for count in IMAGES.values()]
-            print(f"| ViT-{arch.upper()}, {rounded(best)} images/s | {' | '.join(hours)} |")
-    gigabytes = [f"{count * size / 1e9:,.0f} GB" for count in IMAGES.values()]
-    print(f"| storage | {' | '.join(gigabytes)} |")
+            print(f"ViT-{arch.upper()} at {rounded(best)} images/s on each of any devices:\n")
+            print(cost_table(Speeds(best, rate, size), args.epochs) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from machine import describe_machine, synchronise
 from mmengine.config import Config
 
 import mms_ocr.registry  # noqa: F401
+from mms_ocr.apis.devices import usable_device
 from mms_ocr.engine import StopOnSignalHook, WatchdogHook
 from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
 from mms_ocr.randomness import seed_everything, take_random_states
@@ -64,8 +65,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", help="such as cuda or cuda:1 (default: a GPU if there is one)")
     args = parser.parse_args()
+    try:
+        args.device = usable_device(args.device)
+    except ValueError as error:
+        parser.error(str(error))
     model = MODELS.build(Config.fromfile(CONFIG).model).to(args.device)
     optimizer = torch.optim.AdamW(model.parameters())
     images = torch.randint(0, 256, (args.batch_size, 3, 32, 128), dtype=torch.uint8)

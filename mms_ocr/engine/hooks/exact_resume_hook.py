@@ -32,7 +32,7 @@ class ExactResumeHook(Hook):
     the model, is refused rather than loaded in parts.
 
     A run that goes on with another number of processes keeps its place in the data, and its
-    generators start anew.
+    generators start anew. So do a GPU's where the run was on the CPU before. The log says so.
     """
 
     priority = "VERY_HIGH"
@@ -109,12 +109,20 @@ class ExactResumeHook(Hook):
         if self._resumed is None:
             return
         states, self._resumed = self._resumed["random"], None
-        if len(states) == dist.get_world_size():
-            put_random_states(states[dist.get_rank()])
-        else:
+        if len(states) != dist.get_world_size():
             print_log(
                 f"the checkpoint is of {len(states)} processes, and these are "
                 f"{dist.get_world_size()}: their random generators start anew",
+                "current",
+            )
+            return
+        state = states[dist.get_rank()]
+        put_random_states(state)
+        if ("cuda" in state) != torch.cuda.is_available():
+            kinds = ("a GPU", "the CPU") if "cuda" in state else ("the CPU", "a GPU")
+            print_log(
+                f"the checkpoint is of a run on {kinds[0]}, and this one is on {kinds[1]}: what is "
+                "drawn there differs from here on",
                 "current",
             )
 

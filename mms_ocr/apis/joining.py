@@ -1,0 +1,105 @@
+"""How the processes of a job find one another, and leave together."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import signal
+import socket
+import subprocess
+
+import torch
+from mmengine import dist
+
+__all__ = ["join_processes", "leave_together"]
+
+_BY_SLURM = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
+
+
+def join_processes(launcher: str, backend: str = "nccl", timeout: float | None = None) -> None:
+    """Take a GPU, where there are any, and join the processes of a job.
+
+    MMEngine's own way asks for a GPU, and for the one of the process's number on its machine also
+    where the cluster shows each process no GPU but its own.
+
+    Args:
+        launcher: ``'pytorch'`` (torchrun) or ``'slurm'``.
+        backend: Of torch.distributed: ``'nccl'``, or ``'gloo'`` without GPUs.
+        timeout: Seconds after which a process that waits for another gives up.
+
+    Raises:
+        ValueError: The environment variables of the launcher are missing, the first machine is not
+            known, or there are fewer GPUs than processes.
+    """
+    if launcher == "slurm":
+        _take_over_from_slurm()
+    needed = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+    missing = [name for name in needed if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f"--launcher {launcher} needs the variables {', '.join(missing)}; start the job with "
+            "tools/dist_train.sh"
+        )
+    address = os.environ["MASTER_ADDR"]
+    try:
+        socket.getaddrinfo(address, None)
+    except OSError:
+        # Otherwise the processes would try to reach it for as long as they wait for one another.
+        raise ValueError(
+            f"no machine is known by the name {address!r}, the first of the job; set MASTER_ADDR "
+            "to its address in the network"
+        )
+    if torch.cuda.is_available():
+        number = gpu_of_process(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count())
+        torch.cuda.set_device(number)
+        # MMEngine takes it for the number of the GPU.
+        os.environ["LOCAL_RANK"] = str(number)
+    wait = None if timeout is None else datetime.timedelta(seconds=timeout)
+    torch.distributed.init_process_group(backend, timeout=wait)
+
+
+def gpu_of_process(local_rank: int, gpus: int) -> int:
+    """The number of the GPU that a process takes, of those that it sees.
+
+    Args:
+        local_rank: Number of the process on its machine.
+        gpus: How many GPUs the process sees: those of the machine, or its own one.
+
+    Raises:
+        ValueError: There are fewer GPUs than processes.
+    """
+    if gpus == 1:
+        # Its own; where it is not, NCCL says that two processes have the same.
+        return 0
+    if local_rank >= gpus:
+        raise ValueError(
+            f"process {local_rank} of this machine (from 0) finds no GPU for itself: there are "
+            f"{gpus}; start as many processes as GPUs"
+        )
+    return local_rank
+
+
+def _take_over_from_slurm() -> None:
+    missing = [name for name in _BY_SLURM.values() if name not in os.environ]
+    if missing:
+        raise ValueError(
+            f"--launcher slurm needs {', '.join(missing)}, which srun sets; start the job with "
+            "tools/slurm_train.sh"
+        )
+    os.environ.update({name: os.environ[source] for name, source in _BY_SLURM.items()})
+    if "MASTER_ADDR" not in os.environ:
+        nodes = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
+        hosts = subprocess.run(nodes, check=True, capture_output=True, text=True).stdout
+        os.environ["MASTER_ADDR"] = hosts.split()[0]
+    os.environ.setdefault("MASTER_PORT", "29500")
+
+
+def leave_together() -> None:
+    """Let all processes of a job that was stopped end with the same status.
+
+    A launcher takes the first process that ends with another status than 0 for a failure, and ends
+    the others by a signal: none ends before all are done, and none heeds it from then on.
+    """
+    if dist.get_world_size() > 1:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        dist.barrier()

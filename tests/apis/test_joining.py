@@ -1,0 +1,110 @@
+"""Joining the processes of a job, with and without GPUs; GPUs are stand-ins here."""
+
+import datetime
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mms_ocr.apis import joining, launching
+
+SLURM = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_NODELIST": "n[1-2]"}
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """A process of a job: gives a function that joins, and what it asked torch for."""
+    asked = {}
+    for name in list(os.environ):
+        if name.startswith(("SLURM", "MASTER")) or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+            monkeypatch.delenv(name)
+
+    def start(gpus=0, launcher="slurm", **environment):
+        given = dict(MASTER_ADDR="localhost", MASTER_PORT="1") | environment
+        with monkeypatch.context() as patch:
+            # Also undone: what joining itself puts there.
+            for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", *given):
+                patch.setenv(name, given.get(name, ""))
+            for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+                if name not in given:
+                    patch.delenv(name)
+            patch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+            patch.setattr(torch.cuda, "device_count", lambda: gpus)
+            patch.setattr(torch.cuda, "set_device", lambda number: asked.update(gpu=number))
+            patch.setattr(
+                torch.distributed,
+                "init_process_group",
+                lambda backend, timeout: asked.update(backend=backend, timeout=timeout),
+            )
+            joining.join_processes(launcher, "nccl" if gpus else "gloo", 90)
+            names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+            return {**asked, **{name: os.environ[name] for name in names}}
+
+    return start
+
+
+def test_without_gpus(job):
+    found = job(**SLURM)
+    assert found == {
+        "backend": "gloo",
+        "timeout": datetime.timedelta(seconds=90),
+        "RANK": "5",
+        "WORLD_SIZE": "8",
+        "LOCAL_RANK": "1",
+    }
+
+
+@pytest.mark.parametrize(("gpus", "number"), [(4, 1), (2, 1), (1, 0)])
+def test_the_gpu_of_a_task(job, gpus, number):
+    found = job(gpus, **SLURM)
+    assert (found["backend"], found["gpu"], found["LOCAL_RANK"]) == ("nccl", number, str(number))
+    assert found["RANK"] == "5"
+
+
+def test_the_gpu_of_a_process_of_torchrun(job):
+    ranks = dict(RANK="3", WORLD_SIZE="4", LOCAL_RANK="3")
+    assert job(4, "pytorch", **ranks)["gpu"] == 3
+
+
+def test_more_processes_than_gpus(job):
+    ranks = dict(RANK="3", WORLD_SIZE="4", LOCAL_RANK="3")
+    with pytest.raises(
+        ValueError, match=r"process 3 of this machine .* there are 2; start as many"
+    ):
+        job(2, "pytorch", **ranks)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "told"),
+    [
+        ("slurm", "needs SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, which srun sets"),
+        ("pytorch", "needs the variables RANK, WORLD_SIZE, LOCAL_RANK; start the job with"),
+    ],
+)
+def test_variables_that_are_missing(job, launcher, told):
+    with pytest.raises(ValueError, match=told):
+        job(launcher=launcher)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environment", "workers"),
+    [
+        ("none", {}, 6),
+        ("pytorch", {"LOCAL_WORLD_SIZE": "4"}, 2),
+        ("pytorch", {"LOCAL_WORLD_SIZE": "16"}, 1),
+        # Bound to its cores, or seeing all of the machine's, a task of slurm has as many.
+        ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "5"}, 5),
+        ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "20"}, 6),
+        ("slurm", {"SLURM_NTASKS_PER_NODE": "4"}, 2),
+    ],
+)
+def test_workers_are_as_many_as_the_cores_of_a_process(monkeypatch, launcher, environment, workers):
+    for name in ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    cfg = Config(dict(launcher=launcher, train_dataloader=dict(num_workers=6)))
+    launching.fit_to_machine(cfg)
+    assert cfg.train_dataloader.num_workers == workers

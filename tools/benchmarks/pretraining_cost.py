@@ -1,0 +1,89 @@
+"""What pretraining costs in device hours, cores, reading and storage, from measured speeds.
+
+Prints a Markdown table for 10 million, 100 million and a billion images:
+
+    python tools/benchmarks/pretraining_cost.py --images 5058 --reading 10200 --bytes 7800
+
+bench_scaling.py measures these three, and prints the table for what it measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+
+__all__ = ["SIZES", "Speeds", "cost_table", "sized"]
+
+SIZES = {"10 million": 10_000_000, "100 million": 100_000_000, "1 billion": 1_000_000_000}
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """What was measured of one device and one core.
+
+    Attributes:
+        images: That a device trains on, per second.
+        reading: Images that one core reads, decodes and resizes, per second.
+        size: Bytes of a stored image.
+    """
+
+    images: float
+    reading: float
+    size: float
+
+    def hours(self, images: int, epochs: float) -> float:
+        """Device hours of so many passes over so many images."""
+        return images * epochs / self.images / 3600
+
+    @property
+    def cores(self) -> float:
+        """Cores that read as fast as one device trains."""
+        return self.images / self.reading
+
+    @property
+    def megabytes(self) -> float:
+        """That a disk or a network has to give per second for one device."""
+        return self.images * self.size / 1e6
+
+
+def sized(count: float) -> str:
+    """So many bytes in words, in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 999.5:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+def cost_table(speeds: Speeds, epochs: float) -> str:
+    """Markdown: a row for each size of a data set."""
+    lines = [
+        f"| images, {epochs:g} epochs | device hours | cores to read | MB/s to read | storage |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {name} | {speeds.hours(images, epochs):,.0f} | {speeds.cores:.1f} | "
+        f"{speeds.megabytes:,.0f} | {sized(images * speeds.size)} |"
+        for name, images in SIZES.items()
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    needed = {
+        "--images": "images/s that one device trains on",
+        "--reading": "images/s that one core reads",
+        "--bytes": "bytes of a stored image",
+    }
+    for name, told in needed.items():
+        parser.add_argument(name, type=float, required=True, help=told)
+    parser.add_argument("--epochs", type=float, default=20)
+    args = parser.parse_args()
+    if min(args.images, args.reading, args.bytes, args.epochs) <= 0:
+        parser.error("all figures must be positive")
+    print(cost_table(Speeds(args.images, args.reading, args.bytes), args.epochs))
+
+
+if __name__ == "__main__":
+    main()
