@@ -10,8 +10,9 @@ running its whole sequence again at every step. Four things make it fast:
   costs less until a word has about ``C / (h - 1)`` tokens, 55 of 384 channels and 8 heads, and all
   layers read the same tokens from the cache of the processor.
 - Words that have ended leave the batch, and when all have, decoding stops.
-- For a batch, or once a few words prove long, the weights are packed
-  (:func:`~mms_ocr.models.recognition.step_weights.pack`).
+- Weights are packed, and kept so until they change
+  (:class:`~mms_ocr.models.recognition.step_weights.KeptLayers`); so are the images of a batch whose
+  words prove long (:mod:`mms_ocr.models.recognition.packing`).
 """
 
 from __future__ import annotations
@@ -20,16 +21,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mms_ocr.models.recognition.step_weights import LayerWeights, StepWeights, pack
+from mms_ocr.models.recognition.packing import (
+    PackedImages,
+    attend_packed,
+    can_pack,
+    pack_images,
+)
+from mms_ocr.models.recognition.step_weights import LayerWeights, StepWeights
 
 __all__ = ["decoding_step", "empty_cache", "greedy_decode", "word_confidences"]
 
 # Taking words out copies what is kept of the others. Done once a quarter has ended, all copying
 # together moves each word at most a few times.
 MOST_KEPT = 0.75
-# Packing the weights costs about as much time as it saves in this many steps. The longest word of a
-# batch is seldom shorter, so that a batch packs at once, and a few words once they prove long.
-PACK_AT = 5
+# Packing the images costs about what it saves in four steps, and is lost when words leave the
+# batch: it is done once none has left for so many steps. Fewer images gain nothing by it.
+PACK_AFTER = 8
 BATCH = 8
 
 Cache = tuple[Tensor, ...]
@@ -39,9 +46,9 @@ def decoding_step(
     weights: StepWeights,
     tokens: Tensor,
     position: Tensor,
-    visible: Tensor,
+    visible: Tensor | None,
     cache: Cache,
-    memory: Tensor,
+    memory: Tensor | PackedImages,
     memory_mask: Tensor | None = None,
 ) -> Tensor:
     """Logits of the token that follows each word's newest one.
@@ -53,19 +60,19 @@ def decoding_step(
         weights: The decoder's weights, in evaluation mode.
         tokens: Newest token of every word, int64 ``(N,)``.
         position: Its place in the word, int64 ``(1,)``.
-        visible: Which places may be attended to, bool ``(N, T)``; none after the newest one.
+        visible: Which places may be attended to, bool ``(N, T)``; none after the newest one. None
+            for all.
         cache: For every layer, keys and values of the tokens at all places,
             ``(N, 2, heads, T, d)``. Those of the newest tokens are written into it.
-        memory: Tokens of the image ``(N, L, C)``.
+        memory: Tokens of the image ``(N, L, C)``, or the same packed, which cannot be exported.
         memory_mask: Which of them may be attended to, bool ``(N, L)``; None for all.
 
     Returns:
         Logits ``(N, num_classes)``.
     """
     hidden = weights.embedding(tokens) + weights.positions.index_select(0, position)
-    unseen = _score_mask(visible, hidden.dtype)
+    unseen = None if visible is None else _score_mask(visible, hidden.dtype)[:, None, None]
     outside = None if memory_mask is None else _score_mask(memory_mask, hidden.dtype)
-    memory = memory[:, None]
     for layer, kept in zip(weights.layers, cache):
         hidden = hidden + _attend_to_word(layer, layer.word_norm(hidden), position, kept, unseen)
         hidden = hidden + _attend_to_image(layer, layer.image_norm(hidden), memory, outside)
@@ -75,13 +82,13 @@ def decoding_step(
 
 
 def _score_mask(attended: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores ``(N, heads, queries, places)``: 0, or what hides a place."""
+    """What is added to scores ``(N, places)``: 0, or what hides a place."""
     zeros = torch.zeros_like(attended, dtype=dtype)
-    return zeros.masked_fill(~attended, float("-inf"))[:, None, None, :]
+    return zeros.masked_fill(~attended, float("-inf"))
 
 
 def _attend_to_word(
-    layer: LayerWeights, query: Tensor, position: Tensor, kept: Tensor, unseen: Tensor
+    layer: LayerWeights, query: Tensor, position: Tensor, kept: Tensor, unseen: Tensor | None
 ) -> Tensor:
     qkv = layer.word_qkv(query).unflatten(1, (3, layer.heads, 1, -1))
     kept.index_copy_(3, position, qkv[:, 1:])
@@ -90,15 +97,19 @@ def _attend_to_word(
 
 
 def _attend_to_image(
-    layer: LayerWeights, query: Tensor, memory: Tensor, outside: Tensor | None
+    layer: LayerWeights, query: Tensor, memory: Tensor | PackedImages, outside: Tensor | None
 ) -> Tensor:
     q = layer.image_query(query).unflatten(1, (layer.heads, -1))
-    q = (q.transpose(0, 1) @ layer.to_keys).transpose(0, 1)  # (N, heads, C)
-    # The heads are so many queries to the same keys and values.
-    means = F.scaled_dot_product_attention(
-        q[:, None], memory, memory, attn_mask=outside, scale=layer.key_width**-0.5
-    )
-    values = means[:, 0].transpose(0, 1) @ layer.to_values  # (heads, N, d)
+    q = torch.bmm(q.transpose(0, 1), layer.to_keys)  # (heads, N, C)
+    if isinstance(memory, PackedImages):
+        means = attend_packed(q, memory, outside)
+    else:
+        # The heads are so many queries to the same keys and values.
+        mask = None if outside is None else outside[:, None, None]
+        q, tokens = q.transpose(0, 1)[:, None], memory[:, None]
+        means = F.scaled_dot_product_attention(q, tokens, tokens, attn_mask=mask, scale=1.0)
+        means = means[:, 0].transpose(0, 1)
+    values = torch.bmm(means, layer.to_values)  # (heads, N, d)
     return layer.image_out(values.transpose(0, 1).flatten(1))
 
 
@@ -110,7 +121,6 @@ def empty_cache(weights: StepWeights, memory: Tensor, max_length: int) -> Cache:
     )
 
 
-@torch.no_grad()
 def greedy_decode(
     weights: StepWeights,
     memory: Tensor,
@@ -136,27 +146,53 @@ def greedy_decode(
         Probabilities ``(N, max_length, num_classes)``. After a word's end they are 1 for the end
         token.
     """
-    memory = memory.contiguous()  # as a map, it may lie in memory channel by channel
     num_classes = weights.embedding.num_embeddings
-    result = memory.new_zeros(len(memory), max_length, num_classes)
+    result = memory.new_zeros(len(memory), max_length, num_classes, requires_grad=False)
     if end_idx is not None:
         result[:, :, end_idx] = 1
+    # Fewer things are kept track of than under no_grad. What is returned was made outside.
+    with torch.inference_mode():
+        _write(result, weights, memory, memory_mask, start_idx, end_idx, padding_idx)
+    return result
+
+
+def _write(
+    result: Tensor,
+    weights: StepWeights,
+    memory: Tensor,
+    memory_mask: Tensor | None,
+    start_idx: int,
+    end_idx: int | None,
+    padding_idx: int | None,
+) -> None:
+    """Put the probabilities of every word up to its end into ``result``."""
+    max_length = result.shape[1]
+    memory = memory.contiguous()  # as a map, it may lie in memory channel by channel
+    images: Tensor | PackedImages = memory
     words = torch.arange(len(memory), device=memory.device)  # the word of each row still here
     going = torch.ones_like(words, dtype=torch.bool)
     tokens = torch.full_like(words, start_idx)
     seen = going
     visible = torch.zeros(len(memory), max_length, dtype=torch.bool, device=memory.device)
+    all_visible = memory.device.type == "cpu"  # elsewhere, to ask would cost more than a mask
     cache = empty_cache(weights, memory, max_length)
-    pack_at = 0 if len(memory) >= BATCH else PACK_AT
+    changed_at = 0
     for step in range(max_length if len(memory) else 0):
         position = torch.full((1,), step, device=memory.device)
         # A padding token is attended to by nothing, not even by its own place.
         visible[:, step] = seen
-        if step == pack_at:
-            weights = pack(weights, len(words))
+        all_visible = all_visible and bool(seen.all())
+        if step == changed_at + PACK_AFTER and len(memory) >= BATCH and can_pack(memory):
+            images = pack_images(memory, weights.layers[0].heads)
         filled = tuple(kept[:, :, :, : step + 1] for kept in cache)
         logits = decoding_step(
-            weights, tokens, position, visible[:, : step + 1], filled, memory, memory_mask
+            weights,
+            tokens,
+            position,
+            None if all_visible else visible[:, : step + 1],
+            filled,
+            images,
+            memory_mask,
         )
         probabilities = logits.softmax(dim=-1).to(result.dtype)
         result[words[going], step] = probabilities[going]
@@ -174,7 +210,7 @@ def greedy_decode(
             memory_mask = None if memory_mask is None else memory_mask[going]
             cache = tuple(kept[going] for kept in cache)
             going = going[going]
-    return result
+            images, changed_at = memory, step
 
 
 def word_confidences(probabilities: Tensor, end_idx: int | None) -> Tensor:

@@ -9,22 +9,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["LayerWeights", "Projection", "StepWeights", "layer_weights", "pack"]
+from mms_ocr.models.recognition.packing import can_pack, pack_linear
+
+__all__ = ["KeptLayers", "LayerWeights", "Projection", "StepWeights", "layer_weights", "pack"]
 
 
 class Projection(NamedTuple):
-    """A linear layer; ``packed`` is its weight in the layout of oneDNN, where it is packed."""
+    """A linear layer.
+
+    Attributes:
+        packed: The weight in the layout of oneDNN, where it is packed.
+        activation: What oneDNN does to the output: ``'none'``, or ``'gelu'`` in a packed layer.
+    """
 
     weight: Tensor
     bias: Tensor | None = None
     packed: Tensor | None = None
+    activation: str = "none"
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The layer's output ``(N, D)`` for inputs ``(N, C)``."""
         if self.packed is None:
             return F.linear(inputs, self.weight, self.bias)
         output: Tensor = torch.ops.mkldnn._linear_pointwise(
-            inputs, self.packed, self.bias, "none", [], ""
+            inputs, self.packed, self.bias, self.activation, [], "none"
         )
         return output
 
@@ -35,7 +43,8 @@ class LayerWeights(NamedTuple):
     Attributes:
         heads: Of attention to the word; attention to the image has as many.
         key_width: Channels of the keys and values of a head.
-        to_keys: Of every head, from queries ``(heads, N, d)`` to ``(heads, N, C)``.
+        to_keys: Of every head, from queries ``(heads, N, d)`` to ``(heads, N, C)``, which scales
+            them.
         to_values: Of every head, from means ``(heads, N, C)`` to ``(heads, N, d)``.
     """
 
@@ -78,7 +87,7 @@ def layer_weights(layer: Any) -> LayerWeights:
         word_out=_projection(word.fc),
         image_norm=layer.norm2,
         image_query=_projection(image.linear_q),
-        to_keys=image.linear_k.weight.unflatten(0, (image.n_head, -1)),
+        to_keys=image.linear_k.weight.unflatten(0, (image.n_head, -1)) * image.d_k**-0.5,
         to_values=image.linear_v.weight.unflatten(0, (image.n_head, -1)).transpose(1, 2),
         image_out=_projection(image.fc),
         ffn_norm=layer.norm3,
@@ -92,38 +101,60 @@ def _projection(linear: nn.Linear) -> Projection:
     return Projection(linear.weight, linear.bias)
 
 
-def pack(weights: StepWeights, num_words: int) -> StepWeights:
-    """The same weights in the layout that oneDNN multiplies fastest by a few rows.
+def pack(layers: Sequence[LayerWeights]) -> list[LayerWeights]:
+    """The same layers, with projections as oneDNN multiplies a few rows with them fastest.
 
     A matrix product brings its weights into such a layout on every call, which for a row a word is
-    about half of its time; packing costs as much as a handful of steps save. Only float32 on CPU is
-    packed, and only with a torch that has the operators (those which compiled models call).
-
-    Args:
-        weights: Given back as they are where they cannot be packed.
-        num_words: Rows that they will be multiplied with, about.
+    about half of its time; packing costs as much as a handful of steps save.
     """
-    if not _can_pack(weights):
-        return weights
 
     def packed(value: Any) -> Any:
-        if not isinstance(value, Projection):
-            return value
-        reordered = torch.ops.mkldnn._reorder_linear_weight(value.weight.detach(), num_words)
-        return value._replace(packed=reordered)
+        if isinstance(value, Projection):
+            return value._replace(packed=pack_linear(value.weight))
+        return value.detach().contiguous() if isinstance(value, Tensor) else value
 
-    layers = [LayerWeights(*map(packed, layer)) for layer in weights.layers]
-    return weights._replace(layers=layers)
+    made = []
+    for layer in layers:
+        layer = LayerWeights(*map(packed, layer))
+        if isinstance(layer.activation, nn.GELU) and layer.activation.approximate == "none":
+            ffn_in = layer.ffn_in._replace(activation="gelu")
+            layer = layer._replace(ffn_in=ffn_in, activation=nn.Identity())
+        made.append(layer)
+    return made
 
 
-def _can_pack(weights: StepWeights) -> bool:
-    positions, onednn = weights.positions, torch.backends.mkldnn
-    operators = ("_reorder_linear_weight", "_linear_pointwise")
-    return (
-        positions.device.type == "cpu"
-        and positions.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and onednn.is_available()
-        and bool(onednn.enabled)
-        and all(hasattr(torch.ops.mkldnn, name) for name in operators)
-    )
+class KeptLayers:
+    """The weights of a stack of layers, packed where that is possible and kept until they change.
+
+    A change is told by where the parameters lie, by torch's count of what was written to each, and
+    by their sums, since writing to ``parameter.data`` (as averaging hooks do) is not counted.
+    Copies and pickles start with nothing kept.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def __reduce__(self) -> tuple[type[KeptLayers], tuple[()]]:
+        return KeptLayers, ()
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._told: list[Any] | None = None
+        self._layers: list[LayerWeights] = []
+
+    @torch.no_grad()
+    def of(self, stack: nn.ModuleList) -> list[LayerWeights]:
+        """The weights of a stack of MMOCR's ``TFDecoderLayer``."""
+        parameters = list(stack.parameters())
+        if not parameters or not can_pack(parameters[0]):
+            self.clear()
+            return [layer_weights(layer) for layer in stack]
+        told: list[Any] = [id(module) for module in stack.modules()]
+        for parameter in parameters:
+            counted = 0 if parameter.is_inference() else parameter._version
+            told += [parameter.data_ptr(), counted]
+        told += torch.stack([parameter.sum() for parameter in parameters]).tolist()
+        if told != self._told:
+            self._layers = pack([layer_weights(layer) for layer in stack])
+            self._told = told
+        return self._layers

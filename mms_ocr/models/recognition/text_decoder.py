@@ -17,7 +17,7 @@ from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
 from mms_ocr.models.recognition.process_means import scale_mean
-from mms_ocr.models.recognition.step_weights import StepWeights, layer_weights
+from mms_ocr.models.recognition.step_weights import KeptLayers, StepWeights, layer_weights
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextDecoder", "flatten_map", "valid_tokens"]
@@ -117,6 +117,7 @@ class TextDecoder(NRTRDecoder):
             raise ValueError(f"n_position is {num_positions}, less than max_seq_len {max_seq_len}")
         if module_loss is not None:
             self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
+        self._kept_layers = KeptLayers()
         self.mask_padding = mask_padding
         self.word_confidence = word_confidence
         self.project: nn.Module = nn.Identity()
@@ -206,7 +207,7 @@ class TextDecoder(NRTRDecoder):
         """
         memory, memory_mask = self._memory(feat, out_enc, data_samples)
         return greedy_decode(
-            self.step_weights(),
+            self.step_weights(packed=True),
             memory,
             memory_mask,
             max_length=self.max_seq_len,
@@ -215,11 +216,25 @@ class TextDecoder(NRTRDecoder):
             padding_idx=self.padding_idx,
         )
 
-    def step_weights(self) -> StepWeights:
-        """What :func:`~mms_ocr.models.recognition.decoding.decoding_step` needs of this decoder."""
+    def step_weights(self, packed: bool = False) -> StepWeights:
+        """What :func:`~mms_ocr.models.recognition.decoding.decoding_step` needs of this decoder.
+
+        Args:
+            packed: Whether to pack it, and keep it so, where that is possible. Packed weights are
+                faster, but cannot be traced or exported.
+        """
         positions = self.position_enc.position_table[0]
-        layers = [layer_weights(layer) for layer in self.layer_stack]
+        if packed:
+            layers = self._kept_layers.of(self.layer_stack)
+        else:
+            layers = [layer_weights(layer) for layer in self.layer_stack]
         return StepWeights(self.trg_word_emb, positions, layers, self.layer_norm, self.classifier)
+
+    def train(self, mode: bool = True) -> TextDecoder:
+        """Set training or evaluation mode; training forgets the weights kept for decoding."""
+        if mode:
+            self._kept_layers.clear()
+        return super().train(mode)
 
     def _memory(
         self,
