@@ -160,8 +160,9 @@ def test_a_run_goes_on(run):
 @pytest.fixture
 def own_words(tmp_path):
     for number in range(12):
-        image = np.random.default_rng(number).integers(0, 256, (24, 70, 3), dtype=np.uint8)
-        mask = np.zeros((24, 70), np.uint8)
+        size = (24, 70) if number % 3 else (80, 300)
+        image = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
+        mask = np.zeros(size, np.uint8)
         mask[5:15, 10 : 20 + 3 * number] = 255
         for folder, picture in (("image", image), ("mask", mask)):
             (tmp_path / "words" / folder).mkdir(parents=True, exist_ok=True)
@@ -178,7 +179,7 @@ def test_words_of_ones_own(own_words, tmp_path):
 
 def test_a_score_that_is_nan_is_never_the_best(own_words, tmp_path, capsys):
     for path in (own_words / "mask").iterdir():
-        cv2.imwrite(str(path), np.zeros((24, 70), np.uint8))
+        cv2.imwrite(str(path), np.zeros_like(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)))
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "2", "--data", str(own_words)]
     changes = ["model.threshold=0.9999", "train_cfg.val_interval=1"]
     options += ["--cfg-options", *SMALL, *changes]

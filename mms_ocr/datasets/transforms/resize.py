@@ -49,7 +49,8 @@ def resize_word_image(
         return cv2.resize(image, (width, height), out, interpolation=kernel)
     if shrinking <= 2:
         return cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR)
-    planes = torch.from_numpy(image).permute(2, 0, 1)[None]
+    # Some transforms turn the channels of an image round by a view, which torch does not take.
+    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
     planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True)
     resized = planes[0].permute(1, 2, 0).numpy()
     if out is None:

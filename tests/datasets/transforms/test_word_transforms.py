@@ -55,6 +55,15 @@ def test_no_scale_is_far_from_the_antialiased_filter(shape):
     assert distance.mean() < 2
 
 
+@pytest.mark.parametrize("shape", [(20, 60), (40, 150), (60, 200), (70, 300)])
+def test_views_of_images_are_resized_as_well(shape):
+    """As mmpretrain.ColorJitter gives them: with their channels turned round, and mirrored."""
+    image = smooth(*shape)
+    for view in (image[:, :, ::-1], image[::-1, ::-1]):
+        expected = resize_word_image(view.copy(), (32, 128))
+        np.testing.assert_array_equal(resize_word_image(view, (32, 128)), expected)
+
+
 @pytest.mark.parametrize("shape", [(20, 60), (32, 128), (60, 200), (70, 300)])
 @pytest.mark.parametrize("interpolation", ["nearest", "bicubic"])
 def test_resizing_to_memory_that_is_there(shape, interpolation):
