@@ -30,6 +30,7 @@ __all__ = [
     "STRATEGIES",
     "TASK_UTILS",
     "TRANSFORMS",
+    "VISBACKENDS",
     "VISUALIZERS",
     "WEIGHT_INITIALIZERS",
 ]
@@ -113,3 +114,4 @@ PARAM_SCHEDULERS = _child(root.PARAM_SCHEDULERS, "mms_ocr.engine")
 STRATEGIES = _child(root.STRATEGIES, "mms_ocr.engine")
 
 VISUALIZERS = _child(root.VISUALIZERS, "mms_ocr.visualization")
+VISBACKENDS = _child(root.VISBACKENDS, "mms_ocr.visualization")
