@@ -60,14 +60,14 @@ class Reading:
 class WordReader:
     """Reads words with a recognizer: any of MMOCR's, and those of ``configs/recognition``.
 
-    ``WordReader(config, weights)("word.png").text`` is the shortest way. Nothing in the checkpoint
-    is run: weights are loaded strictly, and the config that MMEngine stores in it is not used.
+    ``WordReader(weights)("word.png").text`` is the shortest way. Nothing in the checkpoint is run:
+    weights are loaded strictly, and the config that MMEngine stores in it is not used.
 
     Args:
-        config: The recognizer's config: a file, the name of one that ships
-            (``'mms_vit_s_ar_words'``), or a Config. None takes the shipped config that the
-            checkpoint says it was trained with.
-        weights: Its checkpoint.
+        weights: The recognizer's checkpoint.
+        config: Its config: a file, the name of one that ships (``'mms_vit_s_ar_words'``), or a
+            Config. None takes the shipped config that the checkpoint says it was trained with, else
+            ``mms_vit_{t,s,b}_{ar,ctc}_words``, whichever has the encoder's width and the decoder.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; by default a GPU where there is one.
         options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
@@ -78,8 +78,8 @@ class WordReader:
 
     def __init__(
         self,
-        config: str | os.PathLike[str] | Config | None,
         weights: str | os.PathLike[str],
+        config: str | os.PathLike[str] | Config | None = None,
         device: str | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
@@ -223,8 +223,8 @@ def inferencer_config(config: str | os.PathLike[str] | Config) -> Config:
 
 
 def mmocr_inferencer(
-    config: str | os.PathLike[str] | Config | None,
     weights: str | os.PathLike[str],
+    config: str | os.PathLike[str] | Config | None = None,
     device: str | None = None,
 ) -> TextRecInferencer:
     """MMOCR's ``TextRecInferencer``, with weights that are loaded strictly and without running any.
@@ -233,8 +233,8 @@ def mmocr_inferencer(
     it carries, and lets weights that do not fit pass with a line in the log.
 
     Args:
-        config: See :class:`WordReader`.
         weights: Checkpoint.
+        config: See :class:`WordReader`.
         device: As torch names it.
     """
     from mmocr.apis import TextRecInferencer

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
@@ -29,6 +30,8 @@ __all__ = [
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
 _BY_WIDTH = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}
+_CHECKPOINTS = (".pth", ".pt", ".ckpt")
+_RECOGNIZERS = {192: "mms_vit_t_{}_words", 384: "mms_vit_s_{}_words", 768: "mms_vit_b_{}_words"}
 
 
 class Task(NamedTuple):
@@ -38,8 +41,8 @@ class Task(NamedTuple):
         folder: Where its configs lie below ``configs/``.
         noun: What a model of it is called.
         model: Type of its models; None for any of MMOCR's.
-        by_width: Shipped configs by the width of the encoder, for checkpoints that name none; empty
-            where the width does not tell the rest of the model.
+        by_width: Shipped configs by the encoder's width, for checkpoints that name none; ``{}``
+            in a name stands for the kind of a recognizer's decoder, ``ar`` or ``ctc``.
     """
 
     folder: str
@@ -48,7 +51,7 @@ class Task(NamedTuple):
     by_width: Mapping[int, str]
 
 
-RECOGNITION = Task("recognition", "recognizer", None, {})
+RECOGNITION = Task("recognition", "recognizer", None, _RECOGNIZERS)
 SEGMENTATION = Task("segmentation", "segmentor", "mms_ocr.TextSegmentor", _BY_WIDTH)
 SUPER_RESOLUTION = Task(
     "super_resolution", "super-resolution", "mms_ocr.TextSuperResolver", _BY_WIDTH
@@ -62,17 +65,19 @@ def load_config(
 
     Args:
         config: A file, the name of a config that ships, or a Config. None takes the shipped config
-            that the checkpoint says it was trained with, else the one of the encoder's width.
+            that the checkpoint says it was trained with, else the one that its weights tell.
         weights: The checkpoint; only read where no config is given.
         task: What the model has to be for.
 
     Raises:
         FileNotFoundError: There is no such config or checkpoint.
         ValueError: The checkpoint does not tell a config that ships, or the config is of another
-            task.
+            task, or no config.
     """
     if config is None:
         config = _told_by_checkpoint(os.fspath(weights), task)
+    elif not isinstance(config, Config) and Path(config).suffix in _CHECKPOINTS:
+        raise ValueError(f"the config {os.fspath(config)} is a checkpoint; weights come first")
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)  # its own copy() shares what is nested
     else:
@@ -100,19 +105,41 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
             return find_config(name, task.folder)
         except FileNotFoundError:
             pass  # a config of the user's own
-    bias = checkpoint["state_dict"].get(_WIDTH_KEY)
-    width = len(bias) if isinstance(bias, Tensor) and bias.dim() else 0
-    if width in task.by_width:
-        return find_config(task.by_width[width], task.folder)
     of_what = "does not say"
     if name:
         of_what = f"was trained with {name!r}, none of the {task.noun} configs that ship"
     beside = Path(weights).parent / f"{Path(name).name}.py"  # where a run stores its config
+    alike = _told_by_weights(checkpoint["state_dict"], task)
+    # A recognizer's own config may prepare images otherwise, which weights do not tell.
+    if alike and not (task is RECOGNITION and beside.is_file()):
+        print_log(
+            f"the config {alike} is taken for {weights}: the checkpoint {of_what}, and its weights "
+            "are of this kind",
+            logger="current",
+        )
+        return find_config(alike, task.folder)
     example = f", such as {beside}" if beside.is_file() else ""
     raise ValueError(
         f"the config of {weights} is needed (the checkpoint {of_what}): give the file that the "
         f"{task.noun} was trained with{example}, or the name of a config that ships"
     )
+
+
+def _told_by_weights(weights: Mapping[str, Any], task: Task) -> str:
+    """Name of the shipped config of the encoder's width and the decoder's kind; '' if none is."""
+    bias = weights.get(_WIDTH_KEY)
+    width = len(bias) if isinstance(bias, Tensor) and bias.dim() else 0
+    name = task.by_width.get(width, "")
+    if "{}" not in name:
+        return name
+    rooms = {key.partition(".")[0] for key in weights}
+    parts = {key.split(".")[1] for key in weights if key.startswith("decoder.")}
+    if rooms <= {"backbone", "decoder", "data_preprocessor"}:
+        if "trg_word_emb" in parts:
+            return name.format("ar")
+        if "classifier" in parts and parts <= {"classifier", "row_score"}:
+            return name.format("ctc")
+    return ""
 
 
 def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> Any:

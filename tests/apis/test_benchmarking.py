@@ -20,7 +20,9 @@ FEW = ["--cfg-options", "test_dataloader.batch_size=2", "test_dataloader.num_wor
 @pytest.fixture
 def labelled(tiny_recognizer, word_images, label_words, tmp_path):
     """Two sets of 5 and 4 words, one of the latter broken, with labels chosen by what is read."""
-    reader = importlib.import_module("mms_ocr.apis.reading").WordReader(*tiny_recognizer, "cpu")
+    reader = importlib.import_module("mms_ocr.apis.reading").WordReader(
+        *tiny_recognizer[::-1], "cpu"
+    )
     paths = word_images(9)
     texts = [one.text for one in reader(paths)]
     assert all(text and text.lower() != text.upper() for text in texts), texts

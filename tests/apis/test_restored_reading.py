@@ -45,7 +45,7 @@ def test_words_are_read_and_tabled(
     resolver, tiny_recognizer, word_images, label_words, tmp_path, capsys
 ):
     paths = word_images(6)
-    read = [reading.text for reading in WordReader(*tiny_recognizer, device="cpu")(paths)]
+    read = [reading.text for reading in WordReader(*tiny_recognizer[::-1], device="cpu")(paths)]
     labels = label_words(paths, read, "labels")
     status, lines, _ = run(
         capsys, tmp_path, *resolver, "--data", labels, "--recognizer", *tiny_recognizer

@@ -47,6 +47,54 @@ def test_the_config_of_a_checkpoint(tmp_path, task, run, width, expected):
         assert cfg.filename == str(find_config(expected, task.folder))
 
 
+def decoder_of(kind):
+    keys = dict(
+        ar=["trg_word_emb.weight", "layer_stack.0.norm1.weight", "classifier.bias"],
+        ctc=["row_score.weight", "classifier.weight", "classifier.bias"],
+        unknown=["rnn.weight", "classifier.bias"],
+    )
+    return {f"decoder.{key}": torch.zeros(1) for key in keys[kind]}
+
+
+@pytest.mark.parametrize(
+    ("width", "kind", "expected"),
+    [
+        (192, "ar", "mms_vit_t_ar_words"),
+        (384, "ctc", "mms_vit_s_ctc_words"),
+        (768, "ar", "mms_vit_b_ar_words"),
+        (192, "unknown", None),
+        (24, "ar", None),
+    ],
+)
+@pytest.mark.parametrize("run", [None, "mine"])
+def test_a_recognizer_is_told_by_its_weights(tmp_path, width, kind, expected, run):
+    state = {"backbone.patch_embed.projection.bias": torch.zeros(width), **decoder_of(kind)}
+    meta = {} if run is None else dict(experiment_name=run)
+    path = tmp_path / "w.pth"
+
+    def found(state):
+        torch.save(dict(state_dict=state, meta=meta), path)
+        return load_config(None, path, RECOGNITION).filename
+
+    if expected is None:
+        with pytest.raises(ValueError, match="is needed"):
+            found(state)
+        return
+    assert found(state) == str(find_config(expected, "recognition"))
+    with pytest.raises(ValueError, match="is needed"):  # SATRN's, NRTR's
+        found({**state, "encoder.norm.weight": torch.zeros(1)})
+    (tmp_path / "mine.py").write_text("")
+    if run:
+        # Its images may be prepared otherwise: its own config lies there.
+        with pytest.raises(ValueError, match=rf"trained with, such as {tmp_path}/mine\.py"):
+            found(state)
+
+
+def test_a_checkpoint_in_the_place_of_the_config(tmp_path):
+    with pytest.raises(ValueError, match=r"config iter_1\.pth is a checkpoint; weights come first"):
+        load_config("iter_1.pth", "mms_vit_t_ar_words", RECOGNITION)
+
+
 def test_a_given_config_is_copied_and_has_to_be_of_the_task():
     cfg = Config(dict(model=dict(type="mms_ocr.TextSegmentor", decoder=dict())))
     found = load_config(cfg, "none.pth", SEGMENTATION)

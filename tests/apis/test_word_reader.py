@@ -20,7 +20,7 @@ def reading(tiny_recognizer):
 
 @pytest.fixture
 def reader(reading, tiny_recognizer):
-    return reading.WordReader(*tiny_recognizer, device="cpu")
+    return reading.WordReader(*tiny_recognizer[::-1], device="cpu")
 
 
 def test_words_and_confidences_are_those_of_the_test_set(
@@ -92,7 +92,7 @@ def test_mmocr_s_inferencer_reads_the_same(reading, reader, tiny_recognizer, wor
 
     paths = word_images(3)
     expected = [one.text for one in reader(paths)]
-    inferencer = reading.mmocr_inferencer(*tiny_recognizer, device="cpu")
+    inferencer = reading.mmocr_inferencer(*tiny_recognizer[::-1], device="cpu")
     found = inferencer([*paths, cv2.imread(paths[0])], batch_size=2, progress_bar=False)
     assert [one["text"] for one in found["predictions"]] == [*expected, expected[0]]
     cfg = reading.inferencer_config(tiny_recognizer[0])
@@ -135,15 +135,15 @@ def test_nothing_in_a_checkpoint_is_run(reading, tiny_recognizer, tmp_path, caps
     path = tmp_path / "w.pth"
     torch.save(dict(state_dict=state, meta=dict(cfg=Bomb())), path)
     with pytest.raises(ValueError, match="was refused: it carries the object"):
-        reading.WordReader(config, path)
+        reading.WordReader(path, config)
     # A config stored as text is Python: it is not run either, only the run's name is used.
     meta = dict(cfg="print('a checkpoint was run')", experiment_name="x_20260101_000000")
     torch.save(dict(state_dict=state, meta=meta), path)
     with pytest.raises(
         ValueError, match="trained with 'x', none of the recognizer configs that ship"
     ):
-        reading.WordReader(None, path)
-    assert reading.WordReader(config, path, "cpu").device.type == "cpu"
+        reading.WordReader(path, None)
+    assert reading.WordReader(path, config, "cpu").device.type == "cpu"
     assert "was run" not in capsys.readouterr().out
 
 
@@ -163,20 +163,20 @@ def test_the_config_is_found_by_the_name_of_the_run(reading, tmp_path, name):
 def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, repository, tmp_path):
     config, weights = tiny_recognizer
     with pytest.raises(FileNotFoundError, match="no config 'nothing': give a file, or one of"):
-        reading.WordReader("nothing", weights)
+        reading.WordReader(weights, "nothing")
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        reading.WordReader(config, tmp_path / "none.pth")
+        reading.WordReader(tmp_path / "none.pth", config)
     with pytest.raises(ValueError, match=r"describes no recognizer: its model is mms_ocr.MMS"):
-        reading.WordReader(repository / "configs" / "mms" / "pretrain_vit_t.py", weights)
+        reading.WordReader(weights, repository / "configs" / "mms" / "pretrain_vit_t.py")
     segmentor = repository / "configs" / "segmentation" / "mms_vit_t_rendered.py"
     with pytest.raises(ValueError, match=r"describes no recognizer: its model is mms_ocr.TextSeg"):
-        reading.WordReader(segmentor, weights)
+        reading.WordReader(weights, segmentor)
     with pytest.raises(ValueError, match="does not fit"):
-        reading.WordReader("mms_vit_t_ar_words", weights, "cpu")
+        reading.WordReader(weights, "mms_vit_t_ar_words", "cpu")
     with pytest.raises(ValueError, match="device"):
-        reading.WordReader(config, weights, "abacus")
+        reading.WordReader(weights, config, "abacus")
     with pytest.raises(ValueError, match="torch finds"):
-        reading.WordReader(config, weights, "cuda:99")
+        reading.WordReader(weights, config, "cuda:99")
 
 
 def test_configs_are_found_by_name(repository):

@@ -83,8 +83,8 @@ def measure(run: Callable[[], list[str]], args: argparse.Namespace) -> tuple[flo
 
 def compare(config: str, paths: list[str], folder: Path, args: argparse.Namespace) -> None:
     weights = args.weights or random_weights(config, folder)
-    reader = WordReader(config, weights, args.device)
-    inferencer = None if args.only_ours else mmocr_inferencer(config, weights, args.device)
+    reader = WordReader(weights, config, args.device)
+    inferencer = None if args.only_ours else mmocr_inferencer(weights, config, args.device)
     for batch in args.batches:
 
         def ours(batch: int = batch) -> list[str]:

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recognizer",
         "write each image with its text below it here",
         needs_out=False,
-        by_width=False,
+        by_width=True,
     )
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument(
@@ -67,7 +67,7 @@ def _build_reader(args: argparse.Namespace) -> WordReader:
         parser = argparse.ArgumentParser(prog="mms-ocr read")
         parser.add_argument("--cfg-options", nargs="+", action=DictAction)
         options = parser.parse_args(["--cfg-options", *args.cfg_options])
-    return WordReader(args.config, args.weights, args.device, options.cfg_options)
+    return WordReader(args.weights, args.config, args.device, options.cfg_options)
 
 
 def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
