@@ -117,7 +117,7 @@ def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:
         map_location: Not looked at: from the CPU, weights and states are copied to their devices,
             and the GPU does not hold them twice.
     """
-    return read_checkpoint(os.path.expanduser(path))
+    return without_program(read_checkpoint(os.path.expanduser(path)))
 
 
 def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
@@ -129,7 +129,15 @@ def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str
         folder.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), progress=False)
     dist.barrier()
-    return read_checkpoint(path)
+    return without_program(read_checkpoint(path))
+
+
+def without_program(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint without the config in its ``meta``, which MMEngine would run to resume."""
+    meta = checkpoint.get("meta")
+    if not isinstance(meta, Mapping) or "config" not in meta:
+        return checkpoint
+    return {**checkpoint, "meta": {key: meta[key] for key in meta if key != "config"}}
 
 
 def use_checked_reading() -> None:

@@ -16,7 +16,7 @@ def faults(request):
 
     yield {"kills": fault_kills, "checkpoints": fault_checkpoints, "processes": fault_processes}
     sys.path.remove(folder)
-    for name in ("checkpoints", "jitter", "kills", "lab", "processes", "runs"):
+    for name in ("checkpoints", "disks", "jitter", "kills", "lab", "processes", "runs", "setups"):
         sys.modules.pop(f"fault_{name}", None)
     sys.modules.pop("machine", None)
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +13,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mms_ocr.engine.resuming import (
     check_parts,
     find_resume_point,
+    load_from_url,
     newest_whole_checkpoint,
     use_checked_reading,
 )
@@ -105,6 +107,23 @@ def test_parts(lost, named):
         check_parts({key: value for key, value in checkpoint.items() if key != lost}, "a.pth")
     with pytest.raises(ValueError, match="number of its iteration"):
         check_parts({**checkpoint, "meta": {}}, "a.pth")
+
+
+def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
+    """MMEngine's Runner hands ``meta["config"]`` to Config.fromstring, which runs it."""
+    schemes, by_url = dict(CheckpointLoader._schemes), mmengine_checkpoint.load_url
+    meta = {"iter": 5, "epoch": 0, "config": "import os; os.mkdir('attacked')", "seed": 1}
+    path = save(tmp_path / "iter_1.pth", meta=meta)
+    try:
+        use_checked_reading()
+        for read in (
+            CheckpointLoader.load_checkpoint(path),
+            load_from_url(Path(path).as_uri(), model_dir=str(tmp_path / "cache")),
+        ):
+            assert read["meta"] == {"iter": 5, "epoch": 0, "seed": 1}
+    finally:
+        CheckpointLoader._schemes = schemes
+        mmengine_checkpoint.load_url = by_url
 
 
 @pytest.mark.parametrize("sealed", [True, False])

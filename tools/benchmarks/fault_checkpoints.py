@@ -142,6 +142,31 @@ def explicit(zygote: Zygote, config: Path, work: Path, weights_only: bool) -> st
     return ""
 
 
+def resumes_without_running(
+    zygote: Zygote, config: Path, folder: Path, good: Path, marker: Path
+) -> dict:
+    """What came of a whole checkpoint with a program for a config, which MMEngine would run."""
+    work = folder / "program"
+    work.mkdir()
+    checkpoint = read_checkpoint(good / NEWEST)
+    program = f"import os\nos.system('touch {marker}')\n"
+    torch.save({**checkpoint, "meta": {**checkpoint["meta"], "config": program}}, work / NEWEST)
+    seal(work / NEWEST)
+    ended = zygote.run(config, "--work-dir", work, "--resume", output=work / "output.txt")
+    faults = [] if ended.status == 0 else [f"status {ended.status}: {ended.output[-1000:]}"]
+    if marker.exists():
+        faults.append("the program was run")
+    elif not faults and not same_weights(work / LAST, good / LAST):
+        faults.append("it ended with other weights")
+    return dict(
+        name="checkpoint whose config is a program",
+        injected=1,
+        survived=int(not faults),
+        faults=faults,
+        lost="nothing: resumed from, and the program not run",
+    )
+
+
 def damage_everything(
     folder: Path, places: int, seed: int, zygote: Zygote, runs: bool = True
 ) -> list[dict]:
@@ -212,6 +237,8 @@ def damage_everything(
         results.append(
             dict(name=name, injected=injected, survived=survived, faults=[f for f in faults if f])
         )
+    if runs:
+        results.append(resumes_without_running(zygote, config, folder, good, marker))
     return results
 
 
@@ -228,7 +255,8 @@ def main() -> int:
     print(describe_machine())
     command = f"python tools/benchmarks/fault_checkpoints.py --places {args.places}"
     for result in results:
-        lost = "; ".join(result["faults"]) or "nothing: named, and the one before it resumed from"
+        lost = result.get("lost", "nothing: named, and the one before it resumed from")
+        lost = "; ".join(result["faults"]) or lost
         print(row(result["name"], result["injected"], result["survived"], lost, command))
     good = all(r["injected"] == r["survived"] and not r["faults"] for r in results)
     return 0 if good else 1

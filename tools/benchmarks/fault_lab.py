@@ -11,6 +11,7 @@ from pathlib import Path
 from fault_runs import Ended, Zygote, same_weights, write_run
 
 LAST = "iter_24.pth"
+AGAIN = 75  # exit status of a run that was asked to stop
 # Code that is run before training, see fault_runs.Zygote.start.
 SLOW = """
 from mms_ocr.engine.loops import ResumableTrainLoop

@@ -10,79 +10,25 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-from fault_lab import SLOW, Lab, children, until
+from fault_disks import fill_disk, fill_tmpfs
+from fault_lab import AGAIN, SLOW, Lab, children, until
 from fault_runs import row
+from fault_setups import (
+    HANG_READING,
+    HANG_TRAINING,
+    LOSS,
+    NO_SPACE,
+    SMALL_FILES,
+    TELL_WEIGHTS,
+)
 from machine import describe_machine
-
-AGAIN = 75
-
-# Code that is run before training, see fault_runs.Zygote.start.
-LOSS = """
-from mmengine.logging import MessageHub
-from mms_ocr.models.pretraining import MMS
-_loss = MMS.loss
-def loss(self, *args, **kwargs):
-    losses = _loss(self, *args, **kwargs)
-    if MessageHub.get_current_instance().get_info("iter") in {iterations}:
-        losses["loss_pixel"] = losses["loss_pixel"] {change}
-    return losses
-MMS.loss = loss
-"""
-TELL_WEIGHTS = """
-import hashlib
-from mms_ocr.engine.loops import ResumableTrainLoop
-_run = ResumableTrainLoop.run
-def run(self):
-    model = _run(self)
-    digest = hashlib.md5()
-    for tensor in model.state_dict().values():
-        digest.update(tensor.numpy().tobytes())
-    print("weights", digest.hexdigest(), flush=True)
-    return model
-ResumableTrainLoop.run = run
-"""
-HANG_TRAINING = """
-import time
-from mmengine.logging import MessageHub
-from mms_ocr.models.pretraining import MMS
-_loss = MMS.loss
-def loss(self, *args, **kwargs):
-    if MessageHub.get_current_instance().get_info("iter") == 7:
-        time.sleep(1000)
-    return _loss(self, *args, **kwargs)
-MMS.loss = loss
-"""
-HANG_READING = """
-import time
-from mms_ocr.engine.loops import ResumableTrainLoop
-_next = ResumableTrainLoop._next_batch
-def next_batch(self):
-    if self._iter == 7:
-        time.sleep(1000)
-    return _next(self)
-ResumableTrainLoop._next_batch = next_batch
-"""
-SMALL_FILES = """
-import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
-"""
-NO_SPACE = """
-import errno, os
-from mms_ocr import sealing
-from mms_ocr.engine.hooks import checkpoint_hook
-def failing(*args, **kwargs):
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-{module}.{name} = failing
-"""
 
 
 def stop_by_signal(lab: Lab, number: int) -> None:
@@ -200,52 +146,6 @@ def give_up(lab: Lab) -> None:
     bad = LOSS.format(iterations="range(5, 99)", change="* float('nan')")
     ended = lab.run(lab.work(), bad, ("default_hooks.non_finite.max_in_row=4",))
     lab.expect(ended, 2, "4 steps in a row", "not finite")
-
-
-def fill_disk(lab: Lab, setup: str, *words: str) -> None:
-    """Checkpoints cannot be written any more."""
-    work = lab.work()
-    lab.begin(work)
-    lab.zygotes[0].signal(signal.SIGTERM)
-    lab.expect(lab.zygotes[0].wait(), AGAIN)
-    before = {path.name: path.read_bytes() for path in work.glob("iter_*.pth")}
-    lab.expect(lab.run(work, setup), 2, "could not be written", "untouched", *words)
-    left = [path.name for path in work.iterdir() if path.name.endswith(".saving")]
-    after = {path.name: path.read_bytes() for path in work.glob("iter_*.pth")}
-    if left or not before.items() <= after.items():
-        raise AssertionError(f"left behind: {left}; there were {list(before)}, are {list(after)}")
-    lab.expect_same_end(work)
-
-
-@contextmanager
-def small_disk(folder: Path, size: int) -> Iterator[Path | None]:
-    """A file system with little space, where this user may mount one."""
-    folder.mkdir()
-    mounted = os.system(f"mount -t tmpfs -o size={size} tmpfs {folder} 2>/dev/null") == 0
-    try:
-        yield folder if mounted else None
-    finally:
-        if mounted:
-            os.system(f"umount {folder}")
-
-
-def fill_tmpfs(lab: Lab) -> None:
-    """The file system of the work folder runs full."""
-    with small_disk(lab.work() / "disk", 1_100_000) as disk:
-        if disk is None:
-            raise PermissionError("no file system can be mounted here")
-        work = disk / "work"
-        work.mkdir()
-        # Space for less than three checkpoints; two are kept, and the third is written first.
-        ended = lab.run(work)
-        lab.expect(ended, 2, "No space left on device")
-        saved = sorted(path.name for path in work.glob("iter_*.pth"))
-        if not saved or list(work.glob(".*.saving")):
-            raise AssertionError(f"left: {sorted(path.name for path in work.iterdir())}")
-        larger = lab.work()
-        for name in saved:
-            shutil.copyfile(work / name, larger / name)
-    lab.expect_same_end(larger)
 
 
 RESUMED = "nothing: one line, and the resumed run ends bit for bit as undisturbed"
