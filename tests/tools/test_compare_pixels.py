@@ -61,6 +61,12 @@ def test_what_cannot_be_drawn(tool, monkeypatch, tmp_path):
     config = config_folder() / f"{CONFIGS[0]}.py"
     with pytest.raises(ValueError, match="--num must be at least 1"):
         drawn(tool, monkeypatch, config, "a.pth", "--num", 0)
+    with pytest.raises(ValueError, match="there is no device 'cuda:99'"):
+        drawn(tool, monkeypatch, config, "a.pth", "--device", "cuda:99")
+    with pytest.raises(FileNotFoundError, match="no config 'nothing'"):
+        drawn(tool, monkeypatch, "nothing", "a.pth")
+    with pytest.raises(ValueError, match=r"which config is 'mms_vit_t_rendered': segmentation/"):
+        drawn(tool, monkeypatch, "mms_vit_t_rendered", "a.pth")
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         drawn(tool, monkeypatch, config, tmp_path / "a.pth")
     with pytest.raises(ValueError, match=r"--data was given, and .* reads no files"):

@@ -9,12 +9,13 @@ import sys
 from pathlib import Path
 
 import cv2
-import torch
 from mmengine.config import Config, DictAction
 from torch.utils.data import DataLoader, Subset
 
+from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.launching import set_data
+from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.comparison_hook import comparison_rows
 from mms_ocr.models.weights import load_model
@@ -24,7 +25,9 @@ from mms_ocr.visualization import comparison_sheet
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="segmentation or super-resolution config")
+    parser.add_argument(
+        "config", help="segmentation or super-resolution config: a file, or the name of one"
+    )
     parser.add_argument("checkpoint", help="checkpoint of a run of that config")
     parser.add_argument("--data", nargs="+", metavar="PATH", help="other words, with their truth")
     parser.add_argument(
@@ -35,11 +38,7 @@ def parse_args():
         "--panel", type=int, nargs=2, default=(64, 256), metavar=("HEIGHT", "WIDTH"),
         help="size at which each picture is drawn (64 256)"
     )  # fmt: skip
-    parser.add_argument(
-        "--device",
-        default="cuda" if torch.cuda.is_available() else "cpu",
-        help="such as cpu or cuda:0 (a GPU where there is one)",
-    )
+    parser.add_argument("--device", help="such as cpu or cuda:0 (a GPU where there is one)")
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -71,12 +70,13 @@ def drawn_fields(cfg: Config) -> dict[str, str]:
 def compare(args: argparse.Namespace) -> None:
     if args.num < 1:
         raise ValueError(f"--num must be at least 1, got {args.num}")
-    cfg = Config.fromfile(args.config)
+    device = usable_device(args.device)
+    cfg = Config.fromfile(find_config(args.config))
     if args.data:
         set_data(cfg, args.data)
     cfg.merge_from_dict(args.cfg_options or {})
     fields = drawn_fields(cfg)
-    model = MODELS.build(cfg.model).to(args.device).eval()
+    model = MODELS.build(cfg.model).to(device).eval()
     load_model(model, args.checkpoint)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     chosen = Subset(dataset, range(min(args.num, len(dataset))))
