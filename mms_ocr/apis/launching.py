@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
 from mms_ocr.apis.joining import join_processes
+from mms_ocr.apis.overrides import merge_options
 from mms_ocr.engine.fully_sharded import build_sharded_runner
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
@@ -60,7 +61,7 @@ def read_config(args: argparse.Namespace) -> Config:
     Raises:
         FileNotFoundError: There is no such config.
         ImportError: A module that the config imports is not here.
-        ValueError: The config is wrong, or reads no files where ``--data`` is given.
+        ValueError: The config or an option is wrong, or ``--data`` is given and it reads no files.
     """
     if not Path(args.config).is_file():
         raise FileNotFoundError(f"no config file {args.config}; those that ship stand in configs/")
@@ -74,8 +75,7 @@ def read_config(args: argparse.Namespace) -> Config:
     cfg.launcher = args.launcher
     if args.data:
         set_data(cfg, args.data)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    merge_options(cfg, args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get("work_dir"):

@@ -23,6 +23,7 @@ from mms_ocr.apis.given_images import (
     given_images,
     is_one_image,
 )
+from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.trained_models import RECOGNITION, build_trained, load_config
 from mms_ocr.evaluation.word_benchmark import text_confidence
 from mms_ocr.models.weights import load_model
@@ -85,7 +86,7 @@ class WordReader:
     ) -> None:
         self.device = torch.device(usable_device(device))
         self.cfg = recognizer_config(config, weights)
-        self.cfg.merge_from_dict(dict(options or {}))
+        merge_options(self.cfg, options)
         with DefaultScope.overwrite_default_scope(self.cfg.get("default_scope", "mms_ocr")):
             self._pipeline = Compose(inference_pipeline(self.cfg))
         self.model: Any = build_trained(self.cfg, weights, str(self.device))
