@@ -81,6 +81,7 @@ MODELS = _child(
     root.MODELS,
     "mms_ocr.models",
     CTCDecoder="mms_ocr.models.recognition",
+    LocatedCTCLoss="mms_ocr.models.recognition",
     TextDecoder="mms_ocr.models.recognition",
 )
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, "mms_ocr.models")

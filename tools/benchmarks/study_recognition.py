@@ -48,6 +48,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--arch", choices=("t", "s", "b"), default="t")
     parser.add_argument("--extra", help="further labelled words, half of every batch")
     parser.add_argument(
+        "--rendered",
+        nargs=2,
+        metavar=("FONTS", "WORDS"),
+        help="half of every batch: words rendered in these fonts, of this list",
+    )
+    parser.add_argument(
         "--no-augmentation", action="store_true", help="words as they are: for a few passes only"
     )
     parser.add_argument("--iterations", type=int, default=3000)
@@ -59,6 +65,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--overfit", action="store_true", help="train on 64 words, and test there")
     parser.add_argument("--work-dir", default="work_dirs/recognition_study")
     args = parser.parse_args(argv)
+    if args.overfit and (args.rendered or args.extra):
+        parser.error("--overfit trains on 64 words alone: leave out --rendered and --extra")
     for entry in (*args.test, *(name for name in args.encoders if name != "none")):
         name, _, path = entry.partition("=")
         if not name or not Path(path).exists():
@@ -77,13 +85,8 @@ def study_config(head: str, encoder: str, args: argparse.Namespace) -> Config:
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.path = paths[0] if args.overfit else paths
         loader.num_workers = args.workers if loader is cfg.train_dataloader else 1
-    if args.extra:
-        extra = dict(
-            type="mms_ocr.WordImageDataset",
-            path=str(Path(args.extra).resolve()),
-            labelled=True,
-            pipeline=words.pipeline,
-        )
+    extra = further_words(args, cfg.val_dataloader.dataset.pipeline, words.pipeline)
+    if extra:
         cfg.train_dataloader.dataset = dict(
             type="mms_ocr.MixedDataset", datasets=[extra, words], weights=[1, 1]
         )
@@ -95,6 +98,24 @@ def study_config(head: str, encoder: str, args: argparse.Namespace) -> Config:
         checkpoint = str(Path(encoder.partition("=")[2]).resolve())
         cfg.model.backbone.init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=checkpoint)
     return cfg
+
+
+def further_words(args: argparse.Namespace, plain: list, augmented: list) -> dict | None:
+    """The data set that makes half of every batch, if one is wanted."""
+    if args.rendered:
+        fonts, words = (str(Path(path).resolve()) for path in args.rendered)
+        return dict(
+            type="mms_ocr.RenderedWordDataset",
+            num_samples=1_000_000,
+            fonts=fonts,
+            words=words,
+            extras=("char_boxes",),
+            pipeline=plain,  # the renderer augments
+        )
+    if args.extra:
+        path = str(Path(args.extra).resolve())
+        return dict(type="mms_ocr.WordImageDataset", path=path, labelled=True, pipeline=augmented)
+    return None
 
 
 def label(head: str, encoder: str, args: argparse.Namespace) -> str:
@@ -197,6 +218,7 @@ def main() -> None:
         first = ["decoder", "encoder", "words read right after each eighth of the run, any case, %"]
     else:
         extra = f", half of the words from {Path(args.extra).name}" if args.extra else ""
+        extra = ", half of the words rendered" if args.rendered else extra
         print(
             f"{args.iterations:,} steps of {args.batch_size} words{extra}, learning rate "
             f"{args.lr:g}, seed {args.seed}"

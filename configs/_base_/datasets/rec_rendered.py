@@ -13,7 +13,11 @@ train_dataloader = dict(
     collate_fn=dict(type="pseudo_collate"),
     sampler=dict(type="mms_ocr.EndlessSampler", shuffle=True),
     dataset=dict(
-        type="mms_ocr.RenderedWordDataset", num_samples=1_000_000, seed=0, pipeline=pipeline
+        type="mms_ocr.RenderedWordDataset",
+        num_samples=1_000_000,
+        seed=0,
+        extras=("char_boxes",),  # CTC learns where the characters stand
+        pipeline=pipeline,
     ),
 )
 

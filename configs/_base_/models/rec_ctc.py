@@ -24,7 +24,7 @@ model = dict(
         pooling="attention",
         word_confidence=True,
         dictionary=dictionary,
-        module_loss=dict(type="mmocr.CTCModuleLoss", letter_case="unchanged"),
+        module_loss=dict(type="mms_ocr.LocatedCTCLoss", letter_case="unchanged"),
         postprocessor=dict(type="mmocr.CTCPostProcessor"),
     ),
 )

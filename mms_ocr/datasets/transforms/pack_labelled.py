@@ -12,7 +12,12 @@ from mmocr.structures import TextRecogDataSample
 
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["PackLabelledWord"]
+__all__ = ["PackLabelledWord", "character_spans"]
+
+
+def character_spans(boxes: np.ndarray, width: int) -> list[tuple[float, float]]:
+    """Left and right ends of boxes ``(n, 4)`` ``[x, y, w, h]``, as shares of an image's width."""
+    return [(float(x) / width, float(x + w) / width) for x, _, w, _ in boxes]
 
 
 @TRANSFORMS.register_module()
@@ -21,7 +26,9 @@ class PackLabelledWord(BaseTransform):
 
     ``inputs`` is a contiguous uint8 tensor ``(3, H, W)`` in the channel order of ``img`` (BGR).
     ``data_samples`` is a TextRecogDataSample with ``gt_text.item`` and, as metainfo, those of
-    ``meta_keys`` that are present and ``valid_ratio``, 1 unless the pipeline set it.
+    ``meta_keys`` that are present and ``valid_ratio``, 1 unless the pipeline set it. Where the
+    boxes of its characters are known (``char_boxes``), so are their left and right ends
+    (``char_spans``), as shares of the width: resizing does not change them.
 
     Args:
         meta_keys: Fields to keep beside the image.
@@ -45,6 +52,8 @@ class PackLabelledWord(BaseTransform):
         planes = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
         sample = TextRecogDataSample(gt_text=LabelData(item=results["text"]))
         metainfo = {key: results[key] for key in self.meta_keys if key in results}
+        if results.get("char_boxes") is not None:
+            metainfo["char_spans"] = character_spans(results["char_boxes"], results["ori_shape"][1])
         sample.set_metainfo({**metainfo, "valid_ratio": results.get("valid_ratio", 1.0)})
         return dict(inputs=torch.from_numpy(planes), data_samples=sample)
 

@@ -116,11 +116,12 @@ class WarpWord(BaseTransform):
         self.prob = prob
 
     def transform(self, results: dict) -> dict:
-        """Warp the image in ``results``; its size stays."""
+        """Warp the image in ``results``; its size stays, and ``char_boxes`` are dropped."""
         if np.random.random() >= self.prob:
             return results
         shape = results.get("ori_shape", results["img"].shape[:2])
         results["img"] = warp_word(results["img"], self.draw_corners(shape[:2]))
+        results.pop("char_boxes", None)  # the characters stand elsewhere now
         return results
 
     def draw_corners(self, shape: tuple[int, int]) -> np.ndarray:

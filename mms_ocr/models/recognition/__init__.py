@@ -1,13 +1,17 @@
 """Reading text: what MMOCR's recognizers lack. Only this room of the models needs MMOCR."""
 
+from mms_ocr.models.recognition.columns import column_targets
 from mms_ocr.models.recognition.ctc import ctc_word_confidences, pool_rows, read_columns
 from mms_ocr.models.recognition.ctc_decoder import CTCDecoder
 from mms_ocr.models.recognition.decoding import decoding_step, greedy_decode, word_confidences
+from mms_ocr.models.recognition.located_ctc_loss import LocatedCTCLoss
 from mms_ocr.models.recognition.text_decoder import TextDecoder
 
 __all__ = [
     "CTCDecoder",
+    "LocatedCTCLoss",
     "TextDecoder",
+    "column_targets",
     "ctc_word_confidences",
     "decoding_step",
     "greedy_decode",
