@@ -132,6 +132,17 @@ def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str
     return without_program(read_checkpoint(path))
 
 
+def refuse(path: str, map_location: Any = None) -> dict[str, Any]:
+    """In place of reading what only MMEngine could read, without a check.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        f"{path} is not read: checkpoints are taken from disks and http(s) addresses only; copy it"
+    )
+
+
 def without_program(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """A checkpoint without the config in its ``meta``, which MMEngine would run to resume."""
     meta = checkpoint.get("meta")
@@ -147,5 +158,7 @@ def use_checked_reading() -> None:
     """
     CheckpointLoader.register_scheme("", load_from_file, force=True)
     CheckpointLoader.register_scheme(("http://", "https://"), load_from_url, force=True)
+    for unchecked in ("pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"):
+        CheckpointLoader.register_scheme(unchecked, refuse, force=True)
     # The schemes of model zoos end in this one.
     mmengine_checkpoint.load_url = load_from_url

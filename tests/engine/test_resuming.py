@@ -121,6 +121,9 @@ def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
             load_from_url(Path(path).as_uri(), model_dir=str(tmp_path / "cache")),
         ):
             assert read["meta"] == {"iter": 5, "epoch": 0, "seed": 1}
+        for path in ("s3://bucket/iter_1.pth", "cluster:s3://iter_1.pth", "pavi://iter_1.pth"):
+            with pytest.raises(ValueError, match=f"^{path} is not read: .*; copy it"):
+                CheckpointLoader.load_checkpoint(path)
     finally:
         CheckpointLoader._schemes = schemes
         mmengine_checkpoint.load_url = by_url
