@@ -100,6 +100,7 @@ def test_with_everything_else_that_makes_runs_faster_or_smaller(tmp_path, words)
     assert_same(*ends)
 
 
+@pytest.mark.slow
 def test_fp16(tmp_path, words):
     ends = []
     for strategy in ("", STRATEGY):
