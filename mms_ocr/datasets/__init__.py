@@ -9,6 +9,7 @@ from mms_ocr.datasets.samplers import EndlessSampler
 from mms_ocr.datasets.seeded import SeededDataset
 from mms_ocr.datasets.sources import open_source
 from mms_ocr.datasets.textseg import TextSegDataset
+from mms_ocr.datasets.textzoom import TextZoomDataset
 from mms_ocr.datasets.word_batches import WordBatch, collate_words, read_batch
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.datasets.word_masks import WordMaskDataset
@@ -22,6 +23,7 @@ __all__ = [
     "RenderedWordDataset",
     "SeededDataset",
     "TextSegDataset",
+    "TextZoomDataset",
     "WordBatch",
     "WordImageDataset",
     "WordMaskDataset",

@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 import cv2
+import lmdb
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import default_collate
 
 from mms_ocr.apis import testing, training
-from mms_ocr.registry import DATASETS, METRICS, MODELS
+from mms_ocr.registry import DATASETS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "super_resolution"
 NAMES = sorted(path.name for path in CONFIGS.glob("*.py"))
@@ -85,8 +85,9 @@ def test_a_config_says_what_its_name_says(name):
         assert (train.holdout.part, val.holdout.part) == ("train", "val")
         assert train.holdout.share == val.holdout.share
     if "textzoom" in name:
-        assert cfg.test_dataloader.dataset.subsets == ["easy", "medium", "hard"]
-        assert not set(cfg.test_dataloader.dataset.path) & set(train.path)
+        assert tuple(train.splits) == tuple(val.splits) == ("train1", "train2")
+        splits = ("test/easy", "test/medium", "test/hard")
+        assert tuple(cfg.test_dataloader.dataset.splits) == splits
     elif "words" not in name:
         assert cfg.test_dataloader == cfg.val_dataloader
 
@@ -176,17 +177,44 @@ def test_pairs_of_your_own_are_one_option(tiny, pictures, tmp_path):
     assert any("PSNR" in line for line in logged(tmp_path))
 
 
-def test_subsets_of_textzoom_are_told_apart(pictures):
-    cfg = Config.fromfile(CONFIGS / "mms_vit_t_textzoom.py")
-    dataset = dict(cfg.test_dataloader.dataset, path=[str(pictures / "pairs")] * 3, labelled=False)
-    data = DATASETS.build(dataset)
-    model = MODELS.build(cfg.model).eval()
-    metrics = [METRICS.build(metric) for metric in cfg.test_evaluator[:1]]
-    chosen = [data[index] for index in (0, 20, 40)]
-    samples = [sample.to_dict() for sample in model.test_step(default_collate(chosen))]
-    metrics[0].process(None, samples)
-    numbers = metrics[0].evaluate(3)
-    assert {f"{subset}/PSNR" for subset in ("easy", "medium", "hard")} < set(numbers)
+@pytest.fixture(scope="module")
+def textzoom(tmp_path_factory):
+    """A folder in the layout of the release, with eight pairs in each of its LMDBs."""
+    root, rng = tmp_path_factory.mktemp("zoom") / "TextZoom", np.random.default_rng(1)
+    for split in ("train1", "train2", "test/easy", "test/medium", "test/hard"):
+        entries = {"num-samples": b"8"}
+        for number in range(1, 9):
+            image = word_picture(rng)
+            small = cv2.resize(image, (45, 12), interpolation=cv2.INTER_AREA)
+            entries[f"image_hr-{number:09d}"] = cv2.imencode(".png", image)[1].tobytes()
+            entries[f"image_lr-{number:09d}"] = cv2.imencode(".png", small)[1].tobytes()
+            entries[f"label-{number:09d}"] = b"word"
+        (root / split).mkdir(parents=True)
+        with (
+            lmdb.open(str(root / split), map_size=1 << 24) as file,
+            file.begin(write=True) as open_,
+        ):
+            for key, value in entries.items():
+                open_.put(key.encode(), value)
+    return root
+
+
+def test_textzoom_from_its_folder_to_a_table(tiny, textzoom, tmp_path, capsys):
+    config, data = tiny("mms_vit_t_textzoom.py"), ["--data", str(textzoom)]
+    folder = ["--work-dir", str(tmp_path)]
+    assert training.main([config, *folder, *data, "--iterations", "1"]) == 0
+    assert any("PSNR" in line for line in logged(tmp_path))
+    capsys.readouterr()
+    assert testing.main([config, str(tmp_path / "iter_1.pth"), *folder, *data]) == 0
+    out = capsys.readouterr().out
+    table = [line.split("|") for line in out.splitlines() if line.startswith("|")]
+    subsets = ["easy", "medium", "hard", "all"]
+    assert [row[1].strip() for row in table[2:]] == [name for name in subsets for _ in range(2)]
+    path = max(tmp_path.glob("*/*.json"), key=lambda path: path.stat().st_mtime)
+    tested = json.loads(path.read_text())
+    each = [tested[f"{subset}/PSNR"] for subset in subsets[:3]]
+    assert tested["PSNR"] == pytest.approx(sum(each) / 3, abs=1e-3)
+    assert f"{tested['easy/PSNR']:.2f}" == table[3][3].strip()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from made_images import encode, word_pixels, write_lmdb
 
-from mms_ocr.datasets import WordPairDataset
+from mms_ocr.datasets import TextZoomDataset, WordPairDataset
 from mms_ocr.datasets.broken import TooManyBrokenError
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.registry import DATASETS
@@ -88,6 +88,33 @@ def test_subsets_and_parts(tmp_path):
     assert min(map(len, parts)) > 0
     with pytest.raises(ValueError, match=r"2 paths need as many subsets, got 1 \(easy\)"):
         WordPairDataset(paths, subsets=["easy"])
+
+
+def test_textzoom_as_released(tmp_path):
+    roots = [tmp_path / name for name in ("one", "two")]
+    for number, root in enumerate(roots):
+        for place, split in enumerate(("train1", "train2", "test/easy", "test/hard")):
+            (root / "test").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "made").mkdir()
+            chosen = [(place + number) % 6]
+            pair = [LARGE[i] for i in chosen], [SMALL[i] for i in chosen]
+            write_pairs("lmdb", tmp_path / "made", *pair).rename(root / split)
+            (tmp_path / "made").rmdir()
+    train = DATASETS.build(dict(type="mms_ocr.TextZoomDataset", path=str(roots[0])))
+    assert [same_pair(train[index], index) for index in range(len(train))] == [True, True]
+    assert "subset" not in train[0]
+    test = TextZoomDataset(roots, splits=("test/easy", "test/hard"), labelled=True)
+    assert [item["subset"] for item in test] == ["easy", "hard", "easy", "hard"]
+    assert [same_pair(item, number) for item, number in zip(test, (2, 3, 3, 4))] == [True] * 4
+    assert test[0]["text"] == "word0"
+    with pytest.raises(FileNotFoundError, match=r"no pairs of images at '.*one/test/medium'"):
+        TextZoomDataset(roots[0], splits=("test/medium",))
+
+
+@pytest.mark.parametrize("splits", [(), ("easy",), ("train1", "test/easy")])
+def test_splits_that_textzoom_has_not(tmp_path, splits):
+    with pytest.raises(ValueError, match="splits of TextZoom are some of train1, train2, test/ea"):
+        TextZoomDataset(tmp_path, splits=splits)
 
 
 def test_a_pipeline_and_a_loader_take_them(tmp_path):

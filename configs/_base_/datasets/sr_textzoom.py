@@ -1,19 +1,40 @@
 # TextZoom (Wang et al., ECCV 2020) as released: two LMDBs to train, and easy, medium and hard ones to
 # test, each measured by itself and all together. A fixed twentieth of the training pairs is held out
-# for validation, so that no checkpoint is chosen by what it is tested on.
+# for validation, so that no checkpoint is chosen by what it is tested on. Another folder than this:
+#   python tools/train.py configs/super_resolution/mms_vit_s_textzoom.py --data FOLDER
 _base_ = "./sr_pairs.py"
 
-train_path = ["data/TextZoom/train1", "data/TextZoom/train2"]
+data_path = "data/TextZoom"
+share = 0.05
 
-train_dataloader = dict(dataset=dict(path=train_path, holdout=dict(share=0.05)))
-val_dataloader = dict(dataset=dict(path=train_path, holdout=dict(share=0.05)))
+train_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.TextZoomDataset",
+        path=data_path,
+        splits=("train1", "train2"),
+        holdout=dict(share=share, part="train"),
+        pipeline=_base_.pipeline,
+    )
+)
+
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.TextZoomDataset",
+        path=data_path,
+        splits=("train1", "train2"),
+        holdout=dict(share=share, part="val"),
+        pipeline=_base_.pipeline,
+    )
+)
 
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
-        type="mms_ocr.WordPairDataset",
-        path=["data/TextZoom/test/easy", "data/TextZoom/test/medium", "data/TextZoom/test/hard"],
-        subsets=["easy", "medium", "hard"],
+        type="mms_ocr.TextZoomDataset",
+        path=data_path,
+        splits=("test/easy", "test/medium", "test/hard"),
         labelled=True,
         pipeline=_base_.pipeline,
     )
