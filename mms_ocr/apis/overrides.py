@@ -81,7 +81,8 @@ def _check(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
         if isinstance(node, Sequence) and not isinstance(node, str):
             if not part.isdigit() or int(part) >= len(node):
                 raise ValueError(
-                    f"{key}: {above} is a list of {len(node)}; name one by its place, from 0"
+                    f"no setting {key}: {above} is a list of {len(node)}; name one by its place, "
+                    "from 0"
                 )
             node = node[int(part)]
         elif isinstance(node, Mapping | Config):
@@ -90,7 +91,9 @@ def _check(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
                 return
             node = node[part]
         else:
-            raise ValueError(f"{key}: {above} is {node!r}, which has no settings of its own")
+            raise ValueError(
+                f"no setting {key}: {above} is {node!r}, which has no settings of its own"
+            )
         above = here
 
 
@@ -112,7 +115,7 @@ def _check_new(node: Any, part: str, above: str, key: str, options: Mapping[str,
     if taken is None:
         for name in get_close_matches(part, map(str, node), n=1, cutoff=_ALIKE):
             print_log(
-                f"--cfg-options {key}: {above} had no {part!r}, which is taken as it is; was "
+                f"setting {key}: {above} had no {part!r}, which is taken as it is; was "
                 f"{above}.{name} meant?",
                 logger="current",
                 level=logging.WARNING,
@@ -130,7 +133,7 @@ def _check_new(node: Any, part: str, above: str, key: str, options: Mapping[str,
         more = ", …" if len(known) > _LISTED else ""
         advice = f"known there: {', '.join(known[:_LISTED])}{more}"
     raise ValueError(
-        f"--cfg-options {key}: {above or 'the config'} has no {part!r}, and {taker} takes none; "
+        f"no setting {key}: {above or 'the config'} has no {part!r}, and {taker} takes none; "
         f"{advice}"
     )
 

@@ -159,7 +159,7 @@ def test_the_tools_say_it_in_a_line(repository, tool):
     )
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1] == (
-        f"{tool}.py: --cfg-options train_dataloader.batchsize: train_dataloader has no 'batchsize',"
+        f"{tool}.py: no setting train_dataloader.batchsize: train_dataloader has no 'batchsize',"
         " and DataLoader takes none; did you mean train_dataloader.batch_size or "
         "train_dataloader.batch_sampler?"
     )
