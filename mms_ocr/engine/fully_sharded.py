@@ -19,7 +19,7 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
-from mms_ocr.engine.hooks.compile_hook import repeated_layers
+from mms_ocr.engine.repeated import repeated_layers
 from mms_ocr.registry import STRATEGIES
 
 __all__ = ["FullyShardedStrategy", "build_sharded_runner"]

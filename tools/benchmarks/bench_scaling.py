@@ -78,7 +78,7 @@ def build_model(arch: str, device: str, compiled: bool) -> torch.nn.Module:
     model = MODELS.build(Config.fromfile(ROOT / f"configs/mms/pretrain_vit_{arch}.py").model)
     model.to(device).train()
     if compiled:
-        from mms_ocr.engine.hooks.compile_hook import repeated_layers
+        from mms_ocr.engine.repeated import repeated_layers
 
         for _, layer in repeated_layers(model):
             layer.compile()

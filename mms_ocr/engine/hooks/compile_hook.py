@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
+from mms_ocr.engine.repeated import repeated_layers
 from mms_ocr.registry import HOOKS
 
-__all__ = ["CompileHook", "repeated_layers"]
+__all__ = ["CompileHook"]
 
 
 @HOOKS.register_module()
@@ -39,13 +38,3 @@ class CompileHook(Hook):
         for layer in layers:
             layer.compile(**self.options)
         runner.logger.info(f"compiling {len(layers)} layers: the first iterations take longer")
-
-
-def repeated_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The members of the model's module lists, with their names; not what lies inside of them."""
-    inside: tuple[str, ...] = ()
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and not name.startswith(inside or ("\0",)):
-            for number, layer in enumerate(module):
-                inside += (f"{name}.{number}.",)
-                yield f"{name}.{number}", layer

@@ -11,7 +11,9 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch.nn.parallel import DistributedDataParallel
 
+from mms_ocr.engine.fully_sharded import FullyShardedStrategy
 from mms_ocr.engine.loops import ResumableTrainLoop, find_sampler
 from mms_ocr.engine.resuming import check_parts, find_resume_point
 from mms_ocr.randomness import put_random_states, take_random_states
@@ -88,7 +90,9 @@ class ExactResumeHook(Hook):
             raise ValueError(
                 f"{path} holds no schedule, and this run has one: it cannot be resumed from"
             )
-        _check_fit(_shapes(runner), checkpoint["state_dict"], path)
+        shapes = _shapes(runner)
+        if shapes is not None:
+            _check_fit(shapes, checkpoint["state_dict"], path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
             print_log(
@@ -137,11 +141,15 @@ class ExactResumeHook(Hook):
             self._before_validation = None
 
 
-def _shapes(runner: Runner) -> Mapping[str, torch.Size]:
-    """Names and shapes of the model's weights, also where each rank holds a part of them."""
-    if hasattr(runner, "strategy"):
+def _shapes(runner: Runner) -> Mapping[str, torch.Size] | None:
+    """Names and shapes of the model's weights, None where ranks hold parts of unknown wholes."""
+    if isinstance(getattr(runner, "strategy", None), FullyShardedStrategy):
         return runner.strategy.shapes
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = runner.model
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
+    if is_model_wrapper(model):
+        return None
     return {name: value.shape for name, value in model.state_dict().items()}
 
 
