@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-sys.path.insert(0, str(TOOLS / "benchmarks"))
+sys.path[:0] = [str(TOOLS / "benchmarks"), str(TOOLS.parent / "tests" / "apis")]
 
 
 def pytest_collection_modifyitems(items):
