@@ -8,7 +8,14 @@ data_path = "data/words_with_masks"
 share = 0.1
 train_pipeline = [
     dict(type="mms_ocr.WarpWordMask", prob=0.5),
-    dict(type="mmpretrain.ColorJitter", brightness=0.5, contrast=0.5, saturation=0.5, hue=0.1),
+    dict(
+        type="mmpretrain.ColorJitter",
+        brightness=0.5,
+        contrast=0.5,
+        saturation=0.5,
+        hue=0.1,
+        backend="cv2",
+    ),
     *_base_.train_pipeline,
 ]
 val_pipeline = _base_.val_pipeline
