@@ -105,6 +105,7 @@ def test_recognizers(recognition):
         },
     )
     for key, said in (
+        ("model.decoder.max_seq_length", r"did you mean model\.decoder\.max_seq_len\?"),
         ("model.encodr", "did you mean model.encoder?"),
         ("model.decoder.module_loss.lettercase", "did you mean .*letter_case?"),
         ("model.decoder.dictionary.with_strat", "did you mean .*with_start"),

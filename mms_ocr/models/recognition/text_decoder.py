@@ -75,8 +75,12 @@ class TextDecoder(NRTRDecoder):
         postprocessor: MMOCR's.
         dictionary: MMOCR's, with a start token.
         max_seq_len: Most tokens of a word, start and end included where it is a label.
-        **kwargs: Further arguments of ``NRTRDecoder``: ``n_layers``, ``d_embedding``, ``n_head``,
-            ``d_k``, ``d_v``, ``d_inner``, ``n_position``, ``dropout``, ``init_cfg``.
+        d_embedding: Width of the characters' embeddings.
+        n_head: Heads of attention.
+        d_k: Width of the keys of a head.
+        d_v: Width of the values of a head.
+        **kwargs: Further arguments of ``NRTRDecoder``: ``n_layers``, ``d_inner``, ``n_position``,
+            ``dropout``, ``init_cfg``.
 
     Raises:
         ValueError: The widths do not fit together, there are fewer positions than tokens, or the
@@ -94,15 +98,27 @@ class TextDecoder(NRTRDecoder):
         postprocessor: dict | None = None,
         dictionary: Any = None,
         max_seq_len: int = 30,
+        d_embedding: int = 512,
+        n_head: int = 8,
+        d_k: int = 64,
+        d_v: int = 64,
         **kwargs: Any,
     ) -> None:
-        _check_widths(d_model, kwargs)
+        if not d_model == d_embedding == n_head * d_k == n_head * d_v:
+            raise ValueError(
+                f"d_model {d_model}, d_embedding {d_embedding}, n_head * d_k = {n_head} * {d_k} "
+                f"and n_head * d_v = {n_head} * {d_v} must be equal"
+            )
         if dictionary is None:
             raise ValueError(
                 "TextDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')"
             )
         super().__init__(
             d_model=d_model,
+            d_embedding=d_embedding,
+            n_head=n_head,
+            d_k=d_k,
+            d_v=d_v,
             # MMOCR's decoders write into the configs that they are given.
             module_loss=None,
             postprocessor=copy.deepcopy(postprocessor),
@@ -279,15 +295,4 @@ class TextDecoder(NRTRDecoder):
             self.dictionary,
             self.module_loss.letter_case,
             lambda text, source: check_length(text, room, source),
-        )
-
-
-def _check_widths(d_model: int, given: dict[str, Any]) -> None:
-    defaults = dict(d_embedding=512, n_head=8, d_k=64, d_v=64)
-    widths = {name: given.get(name, default) for name, default in defaults.items()}
-    heads = widths["n_head"]
-    if not d_model == widths["d_embedding"] == heads * widths["d_k"] == heads * widths["d_v"]:
-        raise ValueError(
-            f"d_model {d_model}, d_embedding {widths['d_embedding']}, n_head * d_k = {heads} * "
-            f"{widths['d_k']} and n_head * d_v = {heads} * {widths['d_v']} must be equal"
         )
