@@ -90,6 +90,8 @@ def _check(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
                 _check_new(node, part, above, key, options)
                 return
             node = node[part]
+        elif options.get(f"{above}._delete_"):
+            return  # a dict in the place of a single value
         else:
             raise ValueError(
                 f"no setting {key}: {above} is {node!r}, which has no settings of its own"
