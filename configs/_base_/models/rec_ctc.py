@@ -21,7 +21,8 @@ model = dict(
     decoder=dict(
         type="mms_ocr.CTCDecoder",
         in_channels=384,
-        pooling="attention",
+        pooling="conv",
+        num_rows=8,
         word_confidence=True,
         dictionary=dictionary,
         module_loss=dict(type="mms_ocr.LocatedCTCLoss", letter_case="unchanged"),

@@ -1,4 +1,4 @@
-"""The CTC head: one linear layer on the columns of a map."""
+"""The CTC head: the columns of a map, and a linear layer on each."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.models.recognition.classes import tell_classes
+from mms_ocr.models.recognition.column_conv import ColumnConv
 from mms_ocr.models.recognition.ctc import ctc_word_confidences, pool_rows, valid_columns
 from mms_ocr.models.recognition.labels import check_labels, check_width
 from mms_ocr.registry import MODELS
 
 __all__ = ["CTCDecoder"]
 
-POOLINGS = ("attention", "mean")
+POOLINGS = ("attention", "conv", "mean")
 
 
 @MODELS.register_module()
@@ -26,14 +27,22 @@ class CTCDecoder(BaseDecoder):
     """Reads every column of a map by itself; MMOCR's CTC loss and postprocessor do the rest.
 
     The rows of a column become one vector, and a linear layer makes the logits of its characters
-    and the blank, which is the dictionary's padding token. With ``pooling='attention'`` each cell
-    is weighted by a linear score of its own: a line that is curved, slanted or off the middle lies
-    in other rows in every column, and the mean mixes it with as much background. The score has no
-    bias and starts at zero, so that training starts from the mean.
+    and the blank, which is the dictionary's padding token. How the rows become one:
+
+    - ``'conv'``: a convolution over all rows and three columns, and another along the columns
+      (:class:`~mms_ocr.models.recognition.column_conv.ColumnConv`). It tells the rows apart.
+    - ``'attention'``: each cell is weighted by a linear score of its own: a line that is curved,
+      slanted or off the middle lies in other rows in every column, and the mean mixes it with as
+      much background. The score has no bias and starts at zero, so that training starts from the
+      mean. With it, the head on a frozen encoder is linear but for these weights.
+    - ``'mean'``: all rows alike.
 
     Args:
         in_channels: Width of the map.
-        pooling: How the rows become one: ``'attention'`` or ``'mean'``.
+        pooling: How the rows become one: ``'attention'``, ``'conv'`` or ``'mean'``.
+        num_rows: Rows of the map; needed by ``'conv'`` alone.
+        channels: Width of the columns that ``'conv'`` makes; None for that of the map.
+        dropout: Of ``'conv'``, after each convolution.
         word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, the probability of
             the word over all ways to spell it in the columns.
         dictionary: MMOCR's, with a padding token.
@@ -44,7 +53,8 @@ class CTCDecoder(BaseDecoder):
         init_cfg: Initialisation, as everywhere in MMEngine.
 
     Raises:
-        ValueError: The pooling is unknown, or the dictionary is missing or has no padding token.
+        ValueError: The pooling is unknown or lacks ``num_rows``, or the dictionary is missing or
+            has no padding token.
     """
 
     def __init__(
@@ -52,6 +62,9 @@ class CTCDecoder(BaseDecoder):
         in_channels: int,
         *,
         pooling: str = "attention",
+        num_rows: int | None = None,
+        channels: int | None = None,
+        dropout: float = 0.1,
         word_confidence: bool = False,
         dictionary: Any = None,
         module_loss: dict | None = None,
@@ -60,7 +73,7 @@ class CTCDecoder(BaseDecoder):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if pooling not in POOLINGS:
-            raise ValueError(f"pooling must be {' or '.join(map(repr, POOLINGS))}, got {pooling!r}")
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
         if dictionary is None:
             raise ValueError("CTCDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')")
         super().__init__(
@@ -79,10 +92,16 @@ class CTCDecoder(BaseDecoder):
         self.in_channels = in_channels
         self.pooling = pooling
         self.word_confidence = word_confidence
+        width = in_channels
         if pooling == "attention":
             self.row_score = nn.Conv2d(in_channels, 1, kernel_size=1, bias=False)
             nn.init.zeros_(self.row_score.weight)
-        self.classifier = nn.Linear(in_channels, self.dictionary.num_classes)
+        elif pooling == "conv":
+            if num_rows is None:
+                raise ValueError("pooling='conv' needs num_rows, the rows of the map: 8 for 32×128")
+            width = channels or in_channels
+            self.columns = ColumnConv(in_channels, num_rows, width, dropout)
+        self.classifier = nn.Linear(width, self.dictionary.num_classes)
         tell_classes(self)
 
     def _loss_config(self, module_loss: dict) -> dict:
@@ -161,6 +180,8 @@ class CTCDecoder(BaseDecoder):
     def _logits(self, feature_map: Tensor) -> Tensor:
         if self.pooling == "attention":
             columns = pool_rows(feature_map, self.row_score(feature_map).squeeze(1))
+        elif self.pooling == "conv":
+            columns = self.columns(feature_map)
         else:
             columns = feature_map.mean(dim=2).transpose(1, 2)
         # In bf16 the sum over all ways to spell a word would round.

@@ -211,7 +211,7 @@ def test_the_sum_is_not_taken_in_bf16(decoder):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (dict(pooling="max"), "pooling must be 'attention' or 'mean', got 'max'"),
+        (dict(pooling="max"), "pooling must be one of attention, conv, mean, got 'max'"),
         (dict(dictionary=None), "needs a dictionary"),
         (dict(with_padding=False), "with_padding=True"),
     ],
@@ -234,3 +234,49 @@ def test_what_it_takes(decoder):
     given = dict(made, module_loss=dict(made["module_loss"]))
     MODELS.build(given)
     assert given == made
+
+
+def test_columns_of_convolutions_are_what_sums_of_products_give(dictionary):
+    decoder = MODELS.build(config(dictionary(), pooling="conv", num_rows=2, channels=5)).eval()
+    feature_map = torch.randn(2, 6, 2, 4)
+    conv = decoder.columns
+    wide = torch.zeros(2, 6, 2, 6)
+    wide[..., 1:5] = feature_map
+    merged = torch.stack(
+        [
+            torch.einsum("nchw,ochw->no", wide[..., i : i + 3], conv.merge.weight) + conv.merge.bias
+            for i in range(4)
+        ],
+        dim=1,
+    )
+    merged = torch.nn.functional.gelu(conv.norm1(merged))
+    padded = torch.zeros(2, 6, 5)
+    padded[:, 1:5] = merged
+    along = torch.stack(
+        [
+            torch.einsum("nwc,ocw->no", padded[:, i : i + 3], conv.along.weight) + conv.along.bias
+            for i in range(4)
+        ],
+        dim=1,
+    )
+    columns = torch.nn.functional.gelu(conv.norm2(along))
+    expected = decoder.classifier(columns).softmax(-1)
+    assert torch.allclose(decoder(feature_map), expected, atol=1e-6)
+
+
+def test_rows_are_told_apart_by_convolutions_and_not_by_their_mean(dictionary):
+    feature_map = torch.randn(1, 6, 2, 4)
+    turned = feature_map.flip(2)
+    mean = MODELS.build(config(dictionary(), pooling="mean")).eval()
+    assert torch.allclose(mean(feature_map), mean(turned), atol=1e-6)
+    conv = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
+    assert (conv(feature_map) - conv(turned)).abs().max() > 1e-3
+
+
+def test_convolutions_need_the_rows_of_the_map(dictionary):
+    lacking = config(dictionary(), pooling="conv")
+    with pytest.raises(ValueError, match="needs num_rows"):
+        MODELS.build(lacking)
+    decoder = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
+    with pytest.raises(ValueError, match="map has 3 rows and CTCDecoder takes 2; set num_rows=3"):
+        decoder(torch.randn(1, 6, 3, 4))
