@@ -46,8 +46,9 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
     except _USER_ERRORS as error:
         if traceback:
             raise
-        return _report(name, original_message(error) or type(error).__name__)
-    except RuntimeError as error:
+        told = lost_worker(error) if isinstance(error, ConnectionError) else None
+        return _report(name, told or original_message(error) or type(error).__name__)
+    except (RuntimeError, EOFError) as error:
         # What ends a training is worded where it arises, see mms_ocr.engine.failures.
         told = str(error) if getattr(error, "for_user", False) else lost_worker(error)
         if traceback or told is None:

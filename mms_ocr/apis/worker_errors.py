@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from traceback import walk_tb
 
 __all__ = ["lost_worker", "original_message"]
 
@@ -27,7 +28,7 @@ def original_message(error: BaseException) -> str:
     return message
 
 
-def lost_worker(error: RuntimeError) -> str | None:
+def lost_worker(error: Exception) -> str | None:
     """What the death of a loader worker is about; None if the error is about something else.
 
     A file that shrinks between the look at it and the read of it kills the worker that reads it
@@ -38,9 +39,9 @@ def lost_worker(error: RuntimeError) -> str | None:
         error: What torch's loader raised.
     """
     found = _LOST.search(str(error))
-    if found is None:
+    if found is None and not _cut_off(error):
         return None
-    if not found["signal"]:
+    if found and not found["signal"]:
         # While the loader waits for a batch, torch tells the signal in the cause alone.
         found = _LOST.search(str(error.__cause__)) or found
     # Not at the top: most commands read no data.
@@ -50,8 +51,14 @@ def lost_worker(error: RuntimeError) -> str | None:
         check_sources()
     except SourceChangedError as changed:
         return str(changed)
-    signal = found["signal"] or "exited unexpectedly"
+    signal = (found and found["signal"]) or "exited unexpectedly"
     return f"a process that reads data was lost ({signal}): {_cause(signal)}"
+
+
+def _cut_off(error: Exception) -> bool:
+    """Whether a worker ended while its batch was fetched: torch does not take it for lost yet."""
+    called = {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
+    return isinstance(error, (ConnectionError, EOFError)) and "_try_get_data" in called
 
 
 def _cause(signal: str) -> str:

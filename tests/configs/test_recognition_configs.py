@@ -166,6 +166,7 @@ def test_probes_freeze_the_encoder():
     changed = difference("mms_vit_s_ctc_words_probe.py", "mms_vit_s_ctc_words.py")
     assert changed == {
         "model.backbone.frozen_stages": 12,
+        "model.decoder.pooling": "attention",
         "optim_wrapper.optimizer.lr": 1e-3,
         "optim_wrapper.optimizer.weight_decay": 0.0,
         "optim_wrapper.paramwise_cfg.layer_decay_rate": 1.0,
