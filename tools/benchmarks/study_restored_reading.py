@@ -1,0 +1,88 @@
+"""Are restored words read better than small ones? By a reader that knows rendered words only.
+
+A super-resolution checkpoint restores the held-out tenth of real words (as `tools/test.py` does),
+and the small convolutional recognizer that `study_rendering.py` left in its --work-dir reads the
+enlarged input (LR), the restored image (SR) and the true one (HR). It has seen neither real words
+nor restored ones. `tools/test.py --recognizer` does the same with a recognizer of this project;
+this script is for machines that cannot train one.
+
+    python tools/benchmarks/study_rendering.py --variants full --test WORDS \
+        --work-dir work_dirs/reader
+    python tools/benchmarks/study_restored_reading.py --words WORDS [WORDS ...] \
+        --checkpoint work_dirs/sr/iter_20000.pth --reader work_dirs/reader/full
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from machine import describe_machine
+from mmengine.config import Config
+from mmengine.structures import BaseDataElement
+from small_recognizer import normalise, read, to_input
+from study_rendering import Scores, difference, load_model
+from study_super_resolution import ROOT, restore
+from torch import Tensor
+
+KINDS = {"LR, enlarged": "bicubic_img", "SR": "pred_img", "HR": "gt_img"}
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--words", nargs="+", required=True, help="real words with labels")
+    parser.add_argument("--checkpoint", required=True, help="of a super-resolution run")
+    parser.add_argument(
+        "--config",
+        default=str(ROOT / "configs/super_resolution/mms_vit_t_words.py"),
+        help="its config (mms_vit_t_words.py)",
+    )
+    parser.add_argument("--reader", required=True, help="folder of a variant of study_rendering.py")
+    return parser.parse_args(arguments)
+
+
+def pixels(image: Tensor) -> np.ndarray:
+    """BGR as it would be stored, uint8 ``(H, W, 3)``, from RGB in [0, 1]."""
+    return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()[:, :, ::-1].copy()
+
+
+def scores(samples: list[BaseDataElement], reader: str) -> dict[str, Scores]:
+    """What is read of the words that have a letter or digit, by kind of image."""
+    model = load_model(Path(reader))
+    samples = [sample for sample in samples if normalise(sample.text)]
+    labels = [normalise(sample.text) for sample in samples]
+    return {
+        kind: Scores.of(
+            read(model, np.stack([to_input(pixels(sample.get(field))) for sample in samples])),
+            labels,
+        )
+        for kind, field in KINDS.items()
+    }
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = Config.fromfile(args.config)
+    cfg.model.backbone.init_cfg = None
+    words = cfg.test_dataloader.dataset
+    words.path = [str(Path(path).resolve()) for path in args.words]
+    words.labelled = True
+    try:
+        found = scores(restore(cfg, Path(args.checkpoint), words), args.reader)
+    except (OSError, ValueError) as error:
+        sys.exit(f"study_restored_reading: {error}")
+    print(describe_machine("cpu"))
+    count = len(found["SR"].correct)
+    print(f"{count:,} held-out words; letters and digits, ignoring case\n")
+    print("| image | words read | character error | 1 - NED |\n| --- | ---: | ---: | ---: |")
+    for kind, one in found.items():
+        print(f"| {kind} | {one.cells()} |")
+    print(f"\nSR over LR: {difference(found['SR'], found['LR, enlarged'])}")
+
+
+if __name__ == "__main__":
+    main()
