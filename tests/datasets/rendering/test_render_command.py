@@ -138,10 +138,13 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, capsys, monkeypatch):
 @pytest.mark.slow
 def test_ctrl_c_ends_all_processes(tmp_path):
     command = [sys.executable, "-m", "mms_ocr.apis.cli", "render", "--count", "20000"]
+    # Shells start what runs in the background with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*command, "--out", str(tmp_path / "w.lmdb"), "--workers", "2"],
         stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
+    signal.signal(signal.SIGINT, before)
     part = tmp_path / "w.lmdb.part"
     deadline = time.monotonic() + 60
     while not (part / "data.mdb").exists() or (part / "data.mdb").stat().st_size < 300_000:
