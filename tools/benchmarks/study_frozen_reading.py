@@ -1,11 +1,10 @@
 r"""What an encoder's maps are worth for reading, when nothing but the head may learn.
 
 The encoder of a CTC recognizer (configs/recognition/mms_vit_*_ctc_words.py) stays as it is. It maps
-every training word once; the head learns from the stored maps, many times faster than with the
-encoder before it: an hour of fine-tuning is minutes here, which a CPU can do. Words of the training
-files, a tenth of which is held out, and as many rendered ones, which know where their characters
-stand, are learnt by turns. The last weights are written as a checkpoint of the config, and
-`tools/test.py` reads the test sets with it.
+every training word once, and the head learns from the stored maps, so that a pass over the words
+costs no encoder and a CPU can do many. Words of the training files, a tenth of which is held out,
+are shuffled with rendered ones, which know where their characters stand. The last weights are
+written as a checkpoint of the config, and `tools/test.py` reads the test sets with it.
 
     python tools/benchmarks/study_frozen_reading.py \
         --train iiit5k/train.jsonl icdar2015/train.jsonl --rendered FONTS WORDS \
@@ -24,6 +23,7 @@ from typing import Any
 import torch
 from machine import describe_machine
 from mmengine.config import Config
+from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
 from study_recognition import HELD_OUT, PROTOCOLS, ROOT, named, test
 from torch import Tensor
@@ -106,8 +106,6 @@ def learn(decoder: Any, words: Words, args: argparse.Namespace) -> None:
 
 def held_out(model: Any, words: Words, cfg: Config) -> dict[str, float]:
     """What the head reads of the words that were held out, by protocol."""
-    from mmengine.evaluator import Evaluator
-
     evaluator = Evaluator(cfg.val_evaluator)
     maps, samples = words
     model.decoder.eval()
