@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config, DictAction
 
 from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.pictures import load_word_images
 from mms_ocr.models.pretraining import MaskedPixelHead
 from mms_ocr.registry import TASK_UTILS
@@ -44,7 +45,7 @@ def parse_args():
 
 def browse(args: argparse.Namespace) -> None:
     cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    merge_options(cfg, args.cfg_options)
     settings = cfg.model.data_preprocessor.mask_generator
     ratios = args.ratios or [settings.ratio]
     images = load_word_images(cfg, args.images, args.num)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.launching import set_data
+from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.comparison_hook import comparison_rows
@@ -74,7 +75,7 @@ def compare(args: argparse.Namespace) -> None:
     cfg = Config.fromfile(find_config(args.config))
     if args.data:
         set_data(cfg, args.data)
-    cfg.merge_from_dict(args.cfg_options or {})
+    merge_options(cfg, args.cfg_options)
     fields = drawn_fields(cfg)
     model = MODELS.build(cfg.model).to(device).eval()
     load_model(model, args.checkpoint)

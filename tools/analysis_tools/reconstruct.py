@@ -13,6 +13,7 @@ import torch
 from mmengine.config import Config, DictAction
 
 from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.pictures import load_word_images
 from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
 from mms_ocr.models.weights import load_model
@@ -51,7 +52,7 @@ def parse_args():
 
 def reconstruct(args: argparse.Namespace) -> None:
     cfg = Config.fromfile(args.config)
-    cfg.merge_from_dict(args.cfg_options or {})
+    merge_options(cfg, args.cfg_options)
     model = MODELS.build(cfg.model).to(args.device).eval()
     load_model(model, args.checkpoint)
     images = load_word_images(cfg, args.images, args.num)
