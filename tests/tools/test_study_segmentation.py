@@ -99,3 +99,17 @@ def test_from_trained_weights_to_tables_and_a_sheet(study, tmp_path, capsys):
     assert "Otsu's threshold" in rows
     sheet = cv2.imread(str(tmp_path / "work" / "real_random.png"))
     assert sheet.shape[1] > 8 * 160
+
+
+def test_changes_that_drop_the_pretrained_encoder_are_refused(study, tmp_path):
+    def written(changes):
+        return study.write_config(
+            "pretrained",
+            study.parse_args(["--pretrained", "a.pth", "--changes", changes]),
+            tmp_path,
+        )
+
+    with pytest.raises(ValueError, match="puts another model in the place of the pretrained one"):
+        written("model = dict(decoder=dict(decoder_embed_dim=96))")
+    assert not (tmp_path / "study.py").exists()
+    assert written('model["decoder"] = dict(decoder_embed_dim=96)').exists()

@@ -72,7 +72,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--pretrained", help="checkpoint of a pretraining run")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--config", default="configs/segmentation/mms_vit_s_rendered.py")
-    parser.add_argument("--changes", default="", help="further lines of the config")
+    parser.add_argument(
+        "--changes", default="", help="further lines of the config, such as model['decoder'] = …"
+    )
     parser.add_argument("--fonts", nargs="+", help="font folders (those of matplotlib)")
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=256)
@@ -114,6 +116,12 @@ def write_config(variant: str, args: argparse.Namespace, folder: Path) -> Path:
     if config.exists() and config.read_text() != text:
         raise ValueError(f"{config} is of another study: give another --work-dir, or remove it")
     config.write_text(text)
+    if init and Config.fromfile(config).model.backbone.get("init_cfg") != init:
+        config.unlink()
+        raise ValueError(
+            "--changes puts another model in the place of the pretrained one; change its parts: "
+            'model["backbone"]["arch"] = …'
+        )
     return config
 
 
