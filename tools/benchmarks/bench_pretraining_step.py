@@ -23,6 +23,7 @@ VARIANTS = {
     "same": "MMS, 32×128, same decoder",
     "cross": "MMS, cross-attention decoder 256/4/8, all removed patches",
     "default": "MMS, default recipe: 256/4/8, half of the removed patches",
+    "torch": "MMS, default recipe with torch's attention in the place of ours",
     "joint": "MMS, default recipe in joint mode: three views an image",
 }
 INIT = [
@@ -89,6 +90,7 @@ def build_mms(variant: str) -> torch.nn.Module:
 
     from mmengine.config import Config
 
+    from mms_ocr.models.backbones import attention
     from mms_ocr.registry import MODELS
 
     root = Path(__file__).resolve().parents[2]
@@ -102,6 +104,8 @@ def build_mms(variant: str) -> torch.nn.Module:
         }
     if variant == "cross":
         model.neck.predict_share = 1.0
+    if variant == "torch":
+        attention.MOST_KEPT = -1
     if variant == "joint":
         model.data_preprocessor.mask_generator.mode = "joint"
     return MODELS.build(model)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import torch
 from machine import describe_machine
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.evaluation.benchmark_table import markdown_table
@@ -55,6 +55,13 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--no-augmentation", action="store_true", help="words as they are: for a few passes only"
+    )
+    parser.add_argument(
+        "--changes",
+        nargs="+",
+        action=DictAction,
+        default={},
+        help="further changes of all variants' configs: KEY=VALUE, as of --cfg-options",
     )
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--batch-size", type=int, default=256)
@@ -97,6 +104,7 @@ def study_config(head: str, encoder: str, args: argparse.Namespace) -> Config:
     if encoder != "none":
         checkpoint = str(Path(encoder.partition("=")[2]).resolve())
         cfg.model.backbone.init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=checkpoint)
+    cfg.merge_from_dict(args.changes)
     return cfg
 
 
@@ -222,7 +230,8 @@ def main() -> None:
         print(
             f"{args.iterations:,} steps of {args.batch_size} words{extra}, learning rate "
             f"{args.lr:g}, seed {args.seed}"
-            f"{', no augmentation' if args.no_augmentation else ''}\n"
+            f"{', no augmentation' if args.no_augmentation else ''}"
+            f"{''.join(f', {key}={value}' for key, value in args.changes.items())}\n"
         )
         sets = [HELD_OUT, *(named(entry)[0] for entry in args.test)]
         columns = [f"{name}: {words}, %" for name in sets for words in PROTOCOLS.values()]

@@ -10,6 +10,7 @@ from mmengine.model import BaseModule, initialize
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
+from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import (
     find_sincos_grid,
     resize_positions,
@@ -143,6 +144,7 @@ class TextViT(VisionTransformer):
         self.checkpoint_grid = checkpoint_grid
         self.pos_embed.requires_grad = False
         self._set_positions()
+        use_attend(self.layers)
         # A hook, since MMEngine collects weights by itself and calls no method of the module.
         self._register_state_dict_hook(_tell_grid)
 

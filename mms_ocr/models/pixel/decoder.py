@@ -6,6 +6,7 @@ from mmengine.model import BaseModule
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
 
+from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.pretraining.patches import unpatchify
 from mms_ocr.registry import MODELS
@@ -83,6 +84,7 @@ class PixelDecoder(BaseModule):
             )
             for _ in range(decoder_depth)
         )
+        use_attend(self.blocks)
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
         self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * out_channels)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mms_ocr.models.backbones.attention import attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
 from mms_ocr.registry import MODELS
@@ -39,7 +39,7 @@ class CrossAttentionBlock(nn.Module):
         """Queries ``(B, M, D)`` after looking at the memory ``(B, N, D)``."""
         query = self._split_heads(self.query(self.norm1(queries)))
         key, value = (self._split_heads(part) for part in self.key_value(memory).chunk(2, dim=-1))
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attend(query, key, value)
         queries = queries + self.proj(attended.transpose(1, 2).flatten(2))
         return queries + self.ffn(self.norm2(queries))
 

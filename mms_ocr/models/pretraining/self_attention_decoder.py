@@ -8,6 +8,7 @@ import torch
 from mmpretrain.models.necks import MAEPretrainDecoder
 from torch import Tensor
 
+from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
 from mms_ocr.registry import MODELS
@@ -54,6 +55,7 @@ class SelfAttentionDecoder(MAEPretrainDecoder):
         )
         self.grid = (grid[0], grid[1])
         self._set_positions()
+        use_attend(self.decoder_blocks)
 
     def _set_positions(self) -> None:
         positions = self.decoder_pos_embed

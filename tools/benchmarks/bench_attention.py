@@ -1,0 +1,82 @@
+"""Attention with its backward pass: ours against torch's, in processor time and by value.
+
+Every size runs with the same tensors in one process, in turns. Deviations are those of the output
+and of the three gradients together, from float64, as a share of its norm.
+
+    OMP_NUM_THREADS=1 taskset -c 1 python tools/benchmarks/bench_attention.py
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+import torch.nn.functional as F
+from machine import describe_machine
+from torch import Tensor
+
+from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.models.backbones.attention import attend
+
+SIZES = {  # heads of 64, tokens
+    "ViT-T, pretraining": (3, 65),
+    "ViT-T, whole image": (3, 257),
+    "ViT-S, pretraining": (6, 65),
+    "ViT-S, whole image": (6, 257),
+}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float16", "float32"))
+    return parser.parse_args()
+
+
+def run(attention, tensors: list[Tensor], grad: Tensor) -> list[Tensor]:
+    """Output and gradients."""
+    leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+    out = attention(*leaves)
+    out.backward(grad.to(out.dtype))
+    return [out.detach(), *(leaf.grad for leaf in leaves)]
+
+
+def seconds(attention, tensors: list[Tensor], grad: Tensor) -> float:
+    start = time.process_time()
+    run(attention, tensors, grad)
+    return time.process_time() - start
+
+
+def deviation(found: list[Tensor], exact: list[Tensor]) -> float:
+    pairs = zip(found, exact)
+    return max(((one.double() - true).norm() / true.norm()).item() for one, true in pairs)
+
+
+def measure(size: str, args: argparse.Namespace) -> list[str]:
+    heads, tokens = SIZES[size]
+    shape = (args.batch_size, tokens, heads, 64)  # as a linear layer leaves them
+    dtype = getattr(torch, args.dtype)
+    *tensors, grad = (torch.randn(shape).to(dtype).transpose(1, 2) for _ in range(4))
+    variants = (F.scaled_dot_product_attention, attend)
+    exact = run(variants[0], [tensor.double() for tensor in tensors], grad)
+    wrong = [deviation(run(one, tensors, grad), exact) for one in variants]
+    times = [[seconds(one, tensors, grad) for one in variants] for _ in range(args.rounds)]
+    torchs, ours = (1000 * statistics.median(column) for column in zip(*times))
+    cells = (f"{torchs:.1f}", f"{ours:.1f}", f"{torchs / ours:.1f}")
+    return [size, str(tokens), *cells, *(f"{one:.1e}" for one in wrong)]
+
+
+def main() -> None:
+    args = parse_args()
+    torch.manual_seed(0)
+    print(f"{describe_machine()}; {args.dtype}, batch of {args.batch_size}, {args.rounds} rounds\n")
+    first = ["layer", "tokens", "torch, ms", "ours, ms", "times faster"]
+    head = [*first, "deviation: torch", "ours"]
+    print(markdown_table([head, *(measure(size, args) for size in SIZES)]))
+
+
+if __name__ == "__main__":
+    main()
