@@ -13,7 +13,19 @@ from mmengine import dist
 
 __all__ = ["join_processes", "leave_together"]
 
-_BY_SLURM = {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"}
+# Which variables of a launcher stand for those of torchrun, and who sets them.
+_STANDING_FOR = {
+    "slurm": {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"},
+    "mpi": {
+        "RANK": "OMPI_COMM_WORLD_RANK",
+        "WORLD_SIZE": "OMPI_COMM_WORLD_SIZE",
+        "LOCAL_RANK": "OMPI_COMM_WORLD_LOCAL_RANK",
+    },
+}
+_STARTED_BY = {
+    "slurm": ("srun", "tools/slurm_train.sh"),
+    "mpi": ("Open MPI", "mpirun -n PROCESSES python tools/train.py CONFIG --launcher mpi"),
+}
 
 
 def join_processes(launcher: str, backend: str = "nccl", timeout: float | None = None) -> None:
@@ -23,7 +35,7 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
     where the cluster shows each process no GPU but its own.
 
     Args:
-        launcher: ``'pytorch'`` (torchrun) or ``'slurm'``.
+        launcher: ``'pytorch'`` (torchrun), ``'slurm'``, or ``'mpi'`` (Open MPI).
         backend: Of torch.distributed: ``'nccl'``, or ``'gloo'`` without GPUs.
         timeout: Seconds after which a process that waits for another gives up.
 
@@ -31,8 +43,9 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
         ValueError: The environment variables of the launcher are missing, the first machine is not
             known, or there are fewer GPUs than processes.
     """
-    if launcher == "slurm":
-        _take_over_from_slurm()
+    if launcher in _STANDING_FOR:
+        _take_over_from(launcher)
+        _find_first_machine(launcher)
     needed = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
     missing = [name for name in needed if name not in os.environ]
     if missing:
@@ -79,15 +92,27 @@ def gpu_of_process(local_rank: int, gpus: int) -> int:
     return local_rank
 
 
-def _take_over_from_slurm() -> None:
-    missing = [name for name in _BY_SLURM.values() if name not in os.environ]
+def _take_over_from(launcher: str) -> None:
+    sources = _STANDING_FOR[launcher]
+    missing = [name for name in sources.values() if name not in os.environ]
     if missing:
+        who, command = _STARTED_BY[launcher]
         raise ValueError(
-            f"--launcher slurm needs {', '.join(missing)}, which srun sets; start the job with "
-            "tools/slurm_train.sh"
+            f"--launcher {launcher} needs {', '.join(missing)}, which {who} sets; start the job "
+            f"with {command}"
         )
-    os.environ.update({name: os.environ[source] for name, source in _BY_SLURM.items()})
-    if "MASTER_ADDR" not in os.environ:
+    os.environ.update({name: os.environ[source] for name, source in sources.items()})
+
+
+def _find_first_machine(launcher: str) -> None:
+    if "MASTER_ADDR" not in os.environ and launcher == "mpi":
+        if os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") != os.environ["WORLD_SIZE"]:
+            raise ValueError(
+                "--launcher mpi over several machines needs the address of the first one; add "
+                "-x MASTER_ADDR=ADDRESS to mpirun"
+            )
+        os.environ["MASTER_ADDR"] = "127.0.0.1"
+    elif "MASTER_ADDR" not in os.environ:
         nodes = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
         hosts = subprocess.run(nodes, check=True, capture_output=True, text=True).stdout
         os.environ["MASTER_ADDR"] = hosts.split()[0]

@@ -24,6 +24,8 @@ __all__ = ["add_shared_options", "build_runner", "read_config"]
 
 # What running the user's config, and merging it with those that it inherits from, may raise.
 _CONFIG_ERRORS = (AttributeError, KeyError, NameError, SyntaxError, TypeError)
+# Where launchers tell how many processes they started on this machine.
+_PROCESSES = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
@@ -132,7 +134,7 @@ def cores_of_process(launcher: str) -> int:
     if launcher == "slurm" and "SLURM_CPUS_PER_TASK" in os.environ:
         # Where slurm binds tasks to cores, those it sees are its own already.
         return max(1, min(cores or 1, int(os.environ["SLURM_CPUS_PER_TASK"])))
-    processes = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", 1))
+    processes = next((os.environ[name] for name in _PROCESSES if name in os.environ), "1")
     return max(1, (cores or 1) // int(processes)) if launcher != "none" else max(1, cores or 1)
 
 
@@ -153,7 +155,7 @@ def build_runner(cfg: Config) -> Runner:
         options = compiled if isinstance(compiled, Mapping) else {}
         hook = {"type": "mms_ocr.CompileHook", **options}
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
-    if cfg.launcher in ("pytorch", "slurm"):
+    if cfg.launcher != "none":
         joining = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
         join_processes(cfg.launcher, joining.get("backend", "nccl"), joining.get("timeout"))
         if not torch.cuda.is_available():

@@ -9,6 +9,12 @@ from mmengine.config import Config
 
 from mms_ocr.apis import joining, launching
 
+MPI = {
+    "OMPI_COMM_WORLD_RANK": "5",
+    "OMPI_COMM_WORLD_SIZE": "8",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+    "OMPI_COMM_WORLD_LOCAL_SIZE": "4",
+}
 SLURM = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_NODELIST": "n[1-2]"}
 
 
@@ -17,16 +23,18 @@ def job(monkeypatch):
     """A process of a job: gives a function that joins, and what it asked torch for."""
     asked = {}
     for name in list(os.environ):
-        if name.startswith(("SLURM", "MASTER")) or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        if name.startswith(("SLURM", "MASTER", "OMPI")) or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
             monkeypatch.delenv(name)
 
     def start(gpus=0, launcher="slurm", **environment):
-        given = dict(MASTER_ADDR="localhost", MASTER_PORT="1") | environment
+        given = {"MASTER_ADDR": "localhost", "MASTER_PORT": "1"} | environment
+        given = {name: value for name, value in given.items() if value is not None}
         with monkeypatch.context() as patch:
             # Also undone: what joining itself puts there.
-            for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", *given):
+            ours = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+            for name in (*ours, *given):
                 patch.setenv(name, given.get(name, ""))
-            for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+            for name in ours:
                 if name not in given:
                     patch.delenv(name)
             patch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
@@ -38,15 +46,18 @@ def job(monkeypatch):
                 lambda backend, timeout: asked.update(backend=backend, timeout=timeout),
             )
             joining.join_processes(launcher, "nccl" if gpus else "gloo", 90)
+            address = os.environ["MASTER_ADDR"]
             names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-            return {**asked, **{name: os.environ[name] for name in names}}
+            return {**asked, **{name: os.environ[name] for name in names}, "address": address}
 
     return start
 
 
-def test_without_gpus(job):
-    found = job(**SLURM)
+@pytest.mark.parametrize(("launcher", "variables"), [("slurm", SLURM), ("mpi", MPI)])
+def test_without_gpus(job, launcher, variables):
+    found = job(launcher=launcher, **variables)
     assert found == {
+        "address": "localhost",
         "backend": "gloo",
         "timeout": datetime.timedelta(seconds=90),
         "RANK": "5",
@@ -78,6 +89,7 @@ def test_more_processes_than_gpus(job):
 @pytest.mark.parametrize(
     ("launcher", "told"),
     [
+        ("mpi", r"needs OMPI_COMM_WORLD_RANK, .* Open MPI sets; start the job with mpirun -n"),
         ("slurm", "needs SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, which srun sets"),
         ("pytorch", "needs the variables RANK, WORLD_SIZE, LOCAL_RANK; start the job with"),
     ],
@@ -87,12 +99,20 @@ def test_variables_that_are_missing(job, launcher, told):
         job(launcher=launcher)
 
 
+def test_open_mpi_on_one_machine_and_on_several(job):
+    alone = MPI | {"OMPI_COMM_WORLD_LOCAL_SIZE": "8", "MASTER_ADDR": None, "MASTER_PORT": None}
+    assert job(launcher="mpi", **alone)["address"] == "127.0.0.1"
+    with pytest.raises(ValueError, match=r"several machines .* add -x MASTER_ADDR=ADDRESS"):
+        job(launcher="mpi", **alone | {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
+
+
 @pytest.mark.parametrize(
     ("launcher", "environment", "workers"),
     [
         ("none", {}, 6),
         ("pytorch", {"LOCAL_WORLD_SIZE": "4"}, 2),
         ("pytorch", {"LOCAL_WORLD_SIZE": "16"}, 1),
+        ("mpi", {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"}, 2),
         # Bound to its cores, or seeing all of the machine's, a task of slurm has as many.
         ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "5"}, 5),
         ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "20"}, 6),
@@ -100,7 +120,7 @@ def test_variables_that_are_missing(job, launcher, told):
     ],
 )
 def test_workers_are_as_many_as_the_cores_of_a_process(monkeypatch, launcher, environment, workers):
-    for name in ("LOCAL_WORLD_SIZE", "SLURM_NTASKS_PER_NODE", "SLURM_CPUS_PER_TASK"):
+    for name in (*launching._PROCESSES, "SLURM_CPUS_PER_TASK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
