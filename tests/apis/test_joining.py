@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mms_ocr.apis import joining, launching
 
+RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
 MPI = {
     "OMPI_COMM_WORLD_RANK": "5",
     "OMPI_COMM_WORLD_SIZE": "8",
@@ -23,7 +24,7 @@ def job(monkeypatch):
     """A process of a job: gives a function that joins, and what it asked torch for."""
     asked = {}
     for name in list(os.environ):
-        if name.startswith(("SLURM", "MASTER", "OMPI")) or name in ("RANK", "LOCAL_RANK", "WORLD_SIZE"):
+        if name.startswith(("SLURM", "MASTER", "OMPI")) or name in RANKS:
             monkeypatch.delenv(name)
 
     def start(gpus=0, launcher="slurm", **environment):
@@ -31,7 +32,7 @@ def job(monkeypatch):
         given = {name: value for name, value in given.items() if value is not None}
         with monkeypatch.context() as patch:
             # Also undone: what joining itself puts there.
-            ours = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+            ours = (*RANKS, "MASTER_ADDR", "MASTER_PORT")
             for name in (*ours, *given):
                 patch.setenv(name, given.get(name, ""))
             for name in ours:
@@ -47,8 +48,7 @@ def job(monkeypatch):
             )
             joining.join_processes(launcher, "nccl" if gpus else "gloo", 90)
             address = os.environ["MASTER_ADDR"]
-            names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-            return {**asked, **{name: os.environ[name] for name in names}, "address": address}
+            return {**asked, **{name: os.environ[name] for name in RANKS}, "address": address}
 
     return start
 

@@ -23,11 +23,11 @@ def attend(
     dropout_p: float = 0.0,
     **kwargs: Any,
 ) -> Tensor:
-    """torch's ``scaled_dot_product_attention``, faster where a CPU trains in half precision.
+    """Scaled dot-product attention, faster where a CPU trains in half precision.
 
     Where a CPU needs gradients in bf16 or fp16, without mask and dropout, this takes plain products
     and keeps the probabilities, as long as they take up to 64 MiB a layer; everywhere else it calls
-    torch's. Compared with torch's by ``tools/benchmarks/bench_attention.py``.
+    torch's ``scaled_dot_product_attention``. ``tools/benchmarks/bench_attention.py`` compares both.
 
     Args:
         query: ``(B, H, M, D)``.
