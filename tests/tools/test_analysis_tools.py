@@ -107,9 +107,9 @@ def test_plot_curves_reads_validation_at_the_iteration_of_its_writing(tool, tmp_
     folder = tmp_path / "run" / "20260101_000000" / "vis_data"
     folder.mkdir(parents=True)
     rows = [
-        {"loss_pixel": 1.0, "iter": 10, "step": 10},
+        {"loss": 1.0, "loss_pixel": 1.0, "iter": 10, "step": 10},
         {"masked_error/mean": 0.9, "step": 0},
-        {"loss_pixel": 0.8, "iter": 20, "step": 20},
+        {"loss": 0.8, "loss_pixel": 0.8, "iter": 20, "step": 20},
         {"masked_error/mean": 0.7, "step": 20},
     ]
     (folder / "scalars.json").write_text("\n".join(json.dumps(row) for row in rows))
@@ -121,6 +121,57 @@ def test_plot_curves_reads_validation_at_the_iteration_of_its_writing(tool, tmp_
     assert cv2.imread(str(out)) is not None
     with pytest.raises(FileNotFoundError, match="is no work folder"):
         module.read_scalars(str(tmp_path / "nothing"))
+
+
+def run_of(tmp_path, *starts):
+    """A work folder with what each start of a run logged."""
+    for number, rows in enumerate(starts):
+        folder = tmp_path / "run" / f"2026010{number + 1}_000000" / "vis_data"
+        folder.mkdir(parents=True)
+        (folder / "scalars.json").write_text("\n".join(json.dumps(row) for row in rows))
+    return str(tmp_path / "run")
+
+
+def test_curves_of_a_resumed_run_are_joined(tool, tmp_path):
+    def logged(*iterations, loss):
+        return [{"loss": loss, "iter": one, "step": one} for one in iterations]
+
+    work_dir = run_of(tmp_path, logged(10, 20, 30, loss=2.0), logged(20, 30, 40, loss=1.0), [])
+    read = tool("analysis_tools/plot_curves.py").read_scalars(work_dir)
+    found = [(row["iteration"], row["loss"]) for row in read]
+    assert found == [(10, 2.0), (20, 1.0), (30, 1.0), (40, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("validated", "title", "curves"),
+    [
+        (
+            {"recog/word_acc": 0.2, "recog/word_acc_ignore_case_symbol": 0.3, "recog/x": 1.0},
+            "share of held-out words read right",
+            {"word_acc": 0.2, "word_acc_ignore_case_symbol": 0.3},
+        ),
+        (
+            {"foreground/iou_dataset": 0.7, "foreground/images": 64.0},
+            "text found, held-out images",
+            {"iou_dataset": 0.7},
+        ),
+        ({"PSNR": 25.0, "SSIM": 0.8}, "PSNR of held-out images, dB", {"PSNR": 25.0}),
+        ({}, "validation", {}),
+    ],
+)
+def test_curves_of_the_other_tasks(tool, tmp_path, validated, title, curves):
+    training = {"loss": 3.0, "loss_ctc": 2.0, "loss_location": 1.0, "iter": 10, "step": 10}
+    work_dir = run_of(tmp_path, [training, {**validated, "step": 10}])
+    module = tool("analysis_tools/plot_curves.py")
+    rows = module.read_scalars(work_dir)
+    parts = {"loss": 3.0, "loss_ctc": 2.0, "loss_location": 1.0}
+    assert module.training_curves(rows, True) == {key: [(10, one)] for key, one in parts.items()}
+    assert module.training_curves(rows, False) == {"loss": [(10, 3.0)]}
+    expected = {key: [(10, value)] for key, value in curves.items()}
+    assert module.validation_curves(rows) == (title, expected)
+    out = tmp_path / "curves.png"
+    module.plot(argparse.Namespace(work_dirs=[work_dir, work_dir], out=str(out)))
+    assert cv2.imread(str(out)) is not None
 
 
 def test_probe_takes_names_and_measures_of_an_architecture(tool):

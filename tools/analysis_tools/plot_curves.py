@@ -1,7 +1,9 @@
-"""Plot the training loss and the validation error per strategy of one or several runs."""
+"""Plot the loss and the validations of one or several runs, of whatever task."""
 
 import argparse
 import json
+import math
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +13,14 @@ from mms_ocr.apis.errors import run_command
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+# The metrics that a run's validation is drawn by, and what they tell.
+VALIDATIONS = {
+    r"masked_error/.+": "masked error, held-out images",
+    r"recog/word_acc(_ignore_case_symbol)?": "share of held-out words read right",
+    r"foreground/(iou|f_score)_dataset": "text found, held-out images",
+    r"PSNR": "PSNR of held-out images, dB",
+}
 
 
 def parse_args():
@@ -26,38 +36,71 @@ def parse_args():
 
 
 def read_scalars(work_dir: str) -> list[dict]:
-    """Logged values of the newest start of a run, each with the iteration of its writing."""
+    """Logged values of a run, each with the iteration of its writing.
+
+    Where it was started several times, every start goes on from the part of the ones before it that
+    it did not do again.
+    """
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     if not files:
         raise FileNotFoundError(f"{work_dir} is no work folder: it has no */vis_data/scalars.json")
-    rows, iteration = [], 0
-    for line in files[-1].read_text().splitlines():
-        row = json.loads(line)
-        # Validation may be logged by epochs, of which such a run has none.
-        iteration = row.get("iter", max(iteration, row.get("step", 0)))
-        rows.append({**row, "iteration": iteration})
+    rows: list[dict] = []
+    for file in files:
+        started, iteration = [], 0
+        for line in file.read_text().splitlines():
+            row = json.loads(line)
+            # Validation may be logged by epochs, of which such a run has none.
+            iteration = row.get("iter", max(iteration, row.get("step", 0)))
+            started.append({**row, "iteration": iteration})
+        first = min((row["iteration"] for row in started), default=math.inf)
+        rows = [row for row in rows if row["iteration"] < first] + started
     return rows
+
+
+def training_curves(rows: list[dict], with_parts: bool) -> dict[str, list[tuple]]:
+    """Points of the loss, and of its parts where it has several and they are wanted."""
+    names = sorted({key for row in rows if "loss" in row for key in row if key.startswith("loss_")})
+    wanted = ["loss", *(names if with_parts and len(names) > 1 else [])]
+    curves = {
+        name: [(row["iteration"], row[name]) for row in rows if name in row] for name in wanted
+    }
+    return {name: points for name, points in curves.items() if points}
+
+
+def validation_curves(rows: list[dict]) -> tuple[str, dict[str, list[tuple]]]:
+    """What was validated, and points of its metrics by their names."""
+    for pattern, title in VALIDATIONS.items():
+        keys = sorted({key for row in rows for key in row if re.fullmatch(pattern, key)})
+        if keys:
+            return title, {
+                key.rpartition("/")[2]: [(row["iteration"], row[key]) for row in rows if key in row]
+                for key in keys
+            }
+    return "validation", {}
 
 
 def plot(args: argparse.Namespace) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
+    titles = []
     for work_dir in args.work_dirs:
         rows = read_scalars(work_dir)
-        name = Path(work_dir).name if len(args.work_dirs) > 1 else ""
-        training = [(row["iteration"], row["loss_pixel"]) for row in rows if "loss_pixel" in row]
-        left.plot(*zip(*training), label=name or "training")
-        errors = sorted({key for row in rows for key in row if key.startswith("masked_error/")})
-        for key in errors:
-            points = [(row["iteration"], row[key]) for row in rows if key in row]
-            label = f"{name} {key.removeprefix('masked_error/')}".strip()
-            right.plot(*zip(*points), marker=".", label=label)
-    left.set(title="loss on removed patches, training", xlabel="iteration")
-    right.set(title="masked error, held-out images", xlabel="iteration")
+        several = len(args.work_dirs) > 1
+        name = Path(work_dir).resolve().name if several else ""
+        for curve, points in training_curves(rows, with_parts=not several).items():
+            left.plot(*zip(*points), label=name or curve)
+        title, curves = validation_curves(rows)
+        titles += [title] if title not in titles else []
+        for key, points in curves.items():
+            right.plot(*zip(*points), marker=".", label=f"{name} {key}".strip())
+    left.set(title="loss, training", xlabel="iteration")
+    right.set(title="; ".join(titles), xlabel="iteration")
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.legend()
+        if axes.lines:
+            axes.legend(fontsize="small")
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.out, dpi=100)
+    plt.close(figure)
     print(f"curves of {len(args.work_dirs)} run(s): {args.out}")
 
 
