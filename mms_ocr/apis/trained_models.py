@@ -137,8 +137,10 @@ def _told_by_weights(weights: Mapping[str, Any], task: Task) -> str:
     if rooms <= {"backbone", "decoder", "data_preprocessor"}:
         if "trg_word_emb" in parts:
             return name.format("ar")
-        if "classifier" in parts and parts <= {"classifier", "row_score"}:
+        if parts == {"classifier", "columns"}:
             return name.format("ctc")
+        if parts == {"classifier", "row_score"}:
+            return name.format("ctc") + "_probe"
     return ""
 
 

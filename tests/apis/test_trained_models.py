@@ -50,7 +50,9 @@ def test_the_config_of_a_checkpoint(tmp_path, task, run, width, expected):
 def decoder_of(kind):
     keys = dict(
         ar=["trg_word_emb.weight", "layer_stack.0.norm1.weight", "classifier.bias"],
-        ctc=["row_score.weight", "classifier.weight", "classifier.bias"],
+        ctc=["columns.merge.weight", "columns.norm1.weight", "classifier.bias"],
+        probe=["row_score.weight", "classifier.weight", "classifier.bias"],
+        mean=["classifier.weight", "classifier.bias"],
         unknown=["rnn.weight", "classifier.bias"],
     )
     return {f"decoder.{key}": torch.zeros(1) for key in keys[kind]}
@@ -61,6 +63,8 @@ def decoder_of(kind):
     [
         (192, "ar", "mms_vit_t_ar_words"),
         (384, "ctc", "mms_vit_s_ctc_words"),
+        (768, "probe", "mms_vit_b_ctc_words_probe"),
+        (192, "mean", None),
         (768, "ar", "mms_vit_b_ar_words"),
         (192, "unknown", None),
         (24, "ar", None),
