@@ -75,11 +75,12 @@ def from_mmpretrain(state_dict: Weights, prefix: str) -> dict[str, Tensor]:
 def from_timm(state_dict: Weights, prefix: str) -> dict[str, Tensor]:
     """Of timm's ``VisionTransformer``; its classification head is left out.
 
-    Source: huggingface/pytorch-image-models, timm/models/vision_transformer.py.
+    Source: huggingface/pytorch-image-models, timm/models/vision_transformer.py. The encoder of a
+    run of MAE without its decoder has the same keys, hence the same doubt about a square.
     """
     weights = _under(state_dict, prefix)
     kept = {key: value for key, value in weights.items() if not key.startswith("head.")}
-    return _with_metadata(_renamed(kept), {})
+    return _with_metadata(_renamed(kept), {"square_positions": True})
 
 
 def from_mae(state_dict: Weights, prefix: str) -> dict[str, Tensor]:
