@@ -91,7 +91,7 @@ def _attend_to_word(
     layer: LayerWeights, query: Tensor, position: Tensor, kept: Tensor, unseen: Tensor | None
 ) -> Tensor:
     qkv = layer.word_qkv(query).unflatten(1, (3, layer.heads, 1, -1))
-    kept.index_copy_(3, position, qkv[:, 1:])
+    kept.index_copy_(3, position, qkv[:, 1:].to(kept.dtype))  # of another type under autocast
     found = F.scaled_dot_product_attention(qkv[:, 0], kept[:, 0], kept[:, 1], attn_mask=unseen)
     return layer.word_out(found.flatten(1))
 
@@ -147,7 +147,9 @@ def greedy_decode(
         token.
     """
     num_classes = weights.embedding.num_embeddings
-    result = memory.new_zeros(len(memory), max_length, num_classes, requires_grad=False)
+    # Half precision holds neither probabilities close to 1 nor their products.
+    dtype = torch.promote_types(memory.dtype, torch.float32)
+    result = memory.new_zeros(len(memory), max_length, num_classes, dtype=dtype)
     if end_idx is not None:
         result[:, :, end_idx] = 1
     # Fewer things are kept track of than under no_grad. What is returned was made outside.
@@ -194,7 +196,7 @@ def _write(
             images,
             memory_mask,
         )
-        probabilities = logits.softmax(dim=-1).to(result.dtype)
+        probabilities = logits.to(result.dtype).softmax(dim=-1)
         result[words[going], step] = probabilities[going]
         tokens = logits.argmax(dim=-1)
         seen = torch.ones_like(going) if padding_idx is None else tokens != padding_idx

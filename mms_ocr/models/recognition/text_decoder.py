@@ -164,7 +164,11 @@ class TextDecoder(NRTRDecoder):
         if data_samples is None or self.module_loss is None:
             raise ValueError("the loss of a TextDecoder needs data_samples, and a module_loss")
         self._check_labels(data_samples)
-        losses = super().loss(feat, out_enc, data_samples)
+        if self.training:
+            losses = super().loss(feat, out_enc, data_samples)
+        else:  # NRTRDecoder's would be that of the words it writes, not of the labels
+            given = self.module_loss.get_targets(data_samples)
+            losses = self.module_loss(self.forward_train(feat, out_enc, given), given)
         criterion = getattr(self.module_loss, "loss_ce", None)
         if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
             targets = torch.stack([sample.gt_text.padded_indexes for sample in data_samples])
@@ -180,7 +184,8 @@ class TextDecoder(NRTRDecoder):
         data_samples: Sequence[TextRecogDataSample] | None = None,
     ) -> Sequence[TextRecogDataSample]:
         """Read a batch: the data samples with ``pred_text``, its ``item`` and ``score``."""
-        probabilities = self(feat, out_enc, data_samples)
+        # Not by calling the module: in training mode, that would be given the labels to go on from.
+        probabilities = self.forward_test(feat, out_enc, data_samples)
         samples = self.postprocessor(probabilities, data_samples)
         if self.word_confidence:
             confidences = word_confidences(probabilities, self.dictionary.end_idx).tolist()

@@ -415,3 +415,46 @@ def test_packed_weights_are_kept_until_they_change(pair, tmp_path):
     assert ours._kept_layers._layers
     ours.train()
     assert not ours._kept_layers._layers
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("num_words", [1, 12])
+def test_half_precision_reads_and_is_sure_in_float32(decoder_config, dtype, num_words):
+    """The encoder's last norm gives float32 also under autocast, linear layers do not."""
+    torch.manual_seed(0)
+    decoder = MODELS.build(decoder_config(word_confidence=True)).eval()
+    with torch.no_grad():
+        decoder.classifier.bias[2] += 3  # no rounding changes what is read
+    tokens, given = torch.randn(num_words, 10, 16), samples(["x"] * num_words)
+    with torch.no_grad():
+        expected = decoder(None, tokens)
+        half = copy.deepcopy(decoder).to(dtype)
+        ways = [(half, tokens.to(dtype), False), (decoder, tokens, True)]
+        for reader, memory, autocast in [*ways, (decoder, tokens.to(dtype), True)]:
+            with torch.autocast("cpu", dtype, enabled=autocast):
+                found = reader(None, memory)
+                read = reader.predict(None, memory, copy.deepcopy(given))
+            assert found.dtype is torch.float32
+            torch.testing.assert_close(found.sum(-1), torch.ones_like(found.sum(-1)))
+            torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
+            confidences = word_confidences(found, decoder.dictionary.end_idx).tolist()
+            assert [one.pred_text.confidence for one in read] == pytest.approx(confidences)
+            assert {one.pred_text.item for one in read} == {"c" * 9}
+
+
+def test_the_loss_is_that_of_the_labels_in_evaluation_mode_too(decoder_config):
+    decoder = MODELS.build(decoder_config(dropout=0.0))
+    tokens = torch.randn(3, 10, 16)
+    expected = decoder.train().loss(None, tokens, samples())
+    torch.testing.assert_close(decoder.eval().loss(None, tokens, samples()), expected)
+
+
+def test_nothing_is_told_of_the_labels_to_what_reads_in_training_mode(pair):
+    _, ours = pair(2.0, dropout=0.0)
+    tokens = torch.randn(3, 10, 16)
+    read = []
+    for training, words in ((False, WORDS), (True, WORDS), (True, ["h", "hhh", "gfe"])):
+        with torch.no_grad():
+            found = ours.train(training).predict(None, tokens, samples(words))
+        read.append([sample.pred_text.item for sample in found])
+    assert read[0] == read[1] == read[2]
