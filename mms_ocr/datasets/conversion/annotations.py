@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, TextIO
 
+from mms_ocr.datasets.sources.jsonl import is_unicode
+
 __all__ = ["Annotation", "read_annotations"]
 
 _CHUNK = 1 << 20  # characters read at a time
@@ -56,7 +58,8 @@ def read_annotations(path: str) -> Iterator[Annotation]:
 
 def _read(file: TextIO, path: str) -> Iterator[Annotation]:
     start = file.read(_CHUNK)
-    first = next((line for line in start.splitlines() if line.strip()), "")
+    # Not by splitlines, here and below: labels may hold characters that it takes for line ends.
+    first = next((line for line in start.split("\n") if line.strip()), "")
     if not first:
         raise ValueError(f"{path} has no lines")
     if not first.lstrip().startswith(("{", "[")):
@@ -81,7 +84,7 @@ def _read_lines(
     file: TextIO, start: str, path: str, parse: Callable[[str], tuple[str, str | None] | str]
 ) -> Iterator[Annotation]:
     rest = start.rpartition("\n")[2]
-    complete = start[: len(start) - len(rest)].splitlines()
+    complete = start.split("\n")[:-1]
     if rest:
         # The line that the first chunk ends in.
         complete.append(rest + file.readline())
@@ -119,7 +122,10 @@ def _cut_quoted(line: str) -> tuple[str, str] | None:
 def _from_text(
     line: str, separate: Callable[[str], tuple[str, str] | None]
 ) -> tuple[str, str | None] | str:
-    return separate(line) or f"no file name and label as in the first line: {_shorten(line)}"
+    found = separate(line)
+    if found is None:
+        return f"no file name and label as in the first line: {_shorten(line)}"
+    return _usable(*found) or found
 
 
 def _from_json_line(line: str) -> tuple[str, str | None] | str:
@@ -146,7 +152,14 @@ def _name_and_text(fields: Any, key: str, holder: Any) -> tuple[str, str | None]
     text = holder.get("text") if isinstance(holder, dict) else None
     if text is not None and not isinstance(text, str):
         return f"'text' is no string: {_shorten(str(fields))}"
-    return name, text
+    return _usable(name, text) or (name, text)
+
+
+def _usable(name: str, text: str | None) -> str | None:
+    """What makes a name or label one that no file can have or hold; None where nothing does."""
+    if is_unicode(name + (text or "")) and "\0" not in name:
+        return None
+    return f"what stands there is no Unicode text: {_shorten(name)}, {_shorten(text or '')}"
 
 
 def _stream_data_list(file: TextIO, start: str, path: str) -> Iterator[Any]:

@@ -81,7 +81,7 @@ def convert_labels(
     counts = [sum(1 for _ in read_annotations(source)) for source in sources]
     plan = dict(
         sources=[os.path.abspath(source) for source in sources],
-        sizes=[os.path.getsize(source) for source in sources],
+        versions=[(os.path.getsize(source), os.stat(source).st_mtime_ns) for source in sources],
         roots=[os.path.abspath(root) for root in roots],
         characters=None if characters is None else sorted(characters),
         drop_outside=drop_outside,
@@ -119,9 +119,13 @@ def convert_labels(
         written = JsonlSource(_part(out), folder)
         written.check_labels()
         if len(written) != report.written:
-            raise OSError(f"{_part(out)} has {len(written):,} lines, not {report.written:,}")
-    os.rename(_part(out), out)
-    os.unlink(_state(out))
+            raise OSError(
+                f"{_part(out)} has {len(written):,} lines, not {report.written:,}: the disk is "
+                f"faulty, or something else wrote to it; remove it and {_state(out)}, and repeat"
+            )
+        # As long as no other process can take what is finished for something to go on with.
+        os.rename(_part(out), out)
+        os.unlink(_state(out))
     return report
 
 
@@ -214,6 +218,10 @@ def _part_of(out: str, plan: dict[str, Any]) -> Iterator[tuple[TextIO, dict[str,
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise BlockingIOError(f"another process is writing {_part(out)}: wait for it")
+        if os.path.exists(out):  # another process has just finished
+            if os.path.isfile(_part(out)) and not os.path.getsize(_part(out)):
+                os.unlink(_part(out))
+            raise FileExistsError(f"{out} exists: remove it or choose another name")
         state: dict[str, Any] = dict(done=0, size=0, report=LabelReport().to_dict())
         if os.path.isfile(_state(out)):
             state = json.loads(Path(_state(out)).read_text(encoding="utf-8"))
@@ -222,6 +230,9 @@ def _part_of(out: str, plan: dict[str, Any]) -> Iterator[tuple[TextIO, dict[str,
                     f"{_part(out)} was begun with other annotation files or options: repeat that "
                     f"command, or remove it and {_state(out)}"
                 )
+            if os.fstat(file.fileno()).st_size < state["size"]:
+                # Removed, or lost with the power: what was noted is not there to go on with.
+                state = dict(done=0, size=0, report=LabelReport().to_dict())
         file.truncate(state["size"])  # what was written after the last note is written again
         file.seek(0, os.SEEK_END)
         yield file, state

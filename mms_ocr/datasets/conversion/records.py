@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -69,11 +70,8 @@ class WordRecords(Records):
     def __init__(self, path: str, data_root: str | None = None) -> None:
         self.path = path
         self._source = open_source(path, data_root)
-        self._labelled = True
-        try:
-            self._source.check_labels()
-        except ValueError:
-            self._labelled = False
+        # Where only some have labels, those without are broken: none is dropped in silence.
+        self._labelled = self._source.has_labels()
         self._masks = self._find_masks()
         self.kinds = ("image",) if self._masks is None else ("image", "mask")
 
@@ -118,11 +116,7 @@ class PairRecords(Records):
         self.path = path
         pairs = open_pairs(path, data_root)
         self._high, self._low = pairs.high, pairs.low
-        self._labelled = True
-        try:
-            self._high.check_labels()
-        except ValueError:
-            self._labelled = False
+        self._labelled = self._high.has_labels()
 
     def __len__(self) -> int:
         return len(self._high)
@@ -158,6 +152,12 @@ class Selection(Records):
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
         return self._records.read(int(self._indices[index]))
+
+    def describe(self) -> dict[str, object]:
+        """See :meth:`Records.describe`."""
+        indices = np.asarray(self._indices, dtype=np.int64)
+        chosen = hashlib.sha256(indices.tobytes()).hexdigest()
+        return dict(self._records.describe(), count=len(self), indices=chosen)
 
 
 def _checked(data: bytes, name: str) -> bytes:

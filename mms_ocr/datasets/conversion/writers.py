@@ -59,13 +59,13 @@ class RecordWriter(ABC):
         self.read = self.written = 0
 
     def __enter__(self) -> RecordWriter:
-        if self.path.exists() or self.path.is_symlink():
-            raise FileExistsError(f"{self.path} exists: remove it or choose another name")
+        self._check_unnamed()
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {str(self.path.parent)!r} to write into")
         self.part.mkdir(exist_ok=True)
         self._lock = lock_folder(self.part, _LOCK)
         try:
+            self._check_unnamed()  # again: another process may have finished just now
             self._compare_plan()
             self._open()
         except BaseException:
@@ -96,9 +96,14 @@ class RecordWriter(ABC):
         with self._disk_errors():
             self._seal()
         self._close()
-        for name in (_PLAN, _LOCK, _PROGRESS):
-            (self.part / name).unlink(missing_ok=True)
+        # The lock goes last: until the set has its name, no other process may go on with it.
         os.rename(self.part, self.path)
+        for name in (_PLAN, _PROGRESS, _LOCK):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _check_unnamed(self) -> None:
+        if self.path.exists() or self.path.is_symlink():
+            raise FileExistsError(f"{self.path} exists: remove it or choose another name")
 
     def _compare_plan(self) -> None:
         there = self.part / _PLAN
@@ -192,6 +197,8 @@ class FolderWriter(RecordWriter):
         size = 0
         if (self.part / _PROGRESS).is_file():
             self.read, self.written, size = json.loads((self.part / _PROGRESS).read_text())
+        if self._lines.seek(0, os.SEEK_END) < size:
+            self.read = self.written = size = 0  # removed, or lost with the power
         self._lines.truncate(size)  # what was written after the last progress is written again
 
     def _append(self, records: Sequence[Record], read: int) -> None:

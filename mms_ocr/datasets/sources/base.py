@@ -118,3 +118,11 @@ class ImageSource(ABC):
         Raises:
             ValueError: It has none.
         """
+
+    def has_labels(self) -> bool:
+        """Whether any image has a label, be it only one; this may take a pass over all of them."""
+        try:
+            self.check_labels()
+        except ValueError:
+            return False
+        return True

@@ -116,6 +116,14 @@ class JsonlSource(ImageSource):
                 "set labelled=False to use its images without them"
             )
 
+    def has_labels(self) -> bool:
+        """See :meth:`ImageSource.has_labels`."""
+        for index in range(self._length):
+            with contextlib.suppress(BrokenImageError):  # told when it is read
+                if self._line(index).text is not None:
+                    return True
+        return False
+
     def _line(self, index: int) -> _Line:
         """Parse one line; every fault of it is a BrokenImageError that names file and line."""
         raw = self._raw_line(index)
@@ -135,7 +143,7 @@ class JsonlSource(ImageSource):
         text = fields.get("text")
         if text is not None and not isinstance(text, str):
             raise BrokenImageError(f"{self._place(index)}: 'text' is no string: {_shorten(raw)}")
-        if not (_is_writable(filename) and "\0" not in filename and _is_writable(text or "")):
+        if not (is_unicode(filename) and "\0" not in filename and is_unicode(text or "")):
             raise BrokenImageError(
                 f"{self._place(index)}: what stands there is no Unicode text: {_shorten(raw)}"
             )
@@ -235,15 +243,16 @@ def _mark_lines(path: str) -> tuple[int, np.ndarray]:
 def _filled(
     starts: np.ndarray, breaks: np.ndarray, content: bytes, content_offset: int
 ) -> np.ndarray:
-    """Which lines hold more than white space; only the short ones are looked at one by one."""
+    """Which lines hold more than white space; only those that begin so are looked at one by one."""
     filled = np.ones(len(breaks), dtype=bool)
-    for line in np.flatnonzero(breaks - starts[:-1] < 16):
+    begins = np.frombuffer(content, np.uint8)[starts[:-1] - content_offset]
+    for line in np.flatnonzero(begins <= ord(" ")):
         start, end = int(starts[line]) - content_offset, int(breaks[line]) - content_offset
         filled[line] = bool(content[start:end].strip())
     return filled
 
 
-def _is_writable(text: str) -> bool:
+def is_unicode(text: str) -> bool:
     """Whether a text has no halves of characters (surrogates), which JSON lets through."""
     try:
         text.encode()

@@ -247,6 +247,16 @@ class LmdbSource(ImageSource):
                 "set labelled=False to use its images without them"
             )
 
+    def has_labels(self) -> bool:
+        """See :meth:`ImageSource.has_labels`."""
+        begins = self.label_key.partition("%")[0].encode()
+        try:
+            with self._opened().environment.begin() as transaction:
+                cursor = transaction.cursor()
+                return cursor.set_range(begins) and cursor.key().startswith(begins)
+        except lmdb.Error as error:
+            raise ValueError(f"LMDB {self.path!r} is corrupt: {_reason(error)}") from error
+
     def _opened(self) -> _OpenFile:
         process = os.getpid()
         if self._handle is None or self._handle_process != process:

@@ -128,6 +128,25 @@ def test_a_selection(make_source, tmp_path):
     assert contents(WordRecords(str(tmp_path / "out.lmdb"))) == [source.read(7), source.read(2)]
 
 
+@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
+def test_labels_are_not_dropped_where_the_first_word_has_none(make_source, tmp_path, kind):
+    path = make_source(kind, IMAGES, LABELS)
+    if kind == "lmdb":
+        with lmdb.open(str(path)) as file, file.begin(write=True) as transaction:
+            transaction.delete(b"label-000000001")
+    else:
+        lines = path.read_text().splitlines(keepends=True)
+        first = json.loads(lines[0])
+        del first["text"]
+        path.write_text("".join([json.dumps(first) + "\n", *lines[1:]]))
+    with pytest.raises(ValueError, match=r"1 of 9 words .* are broken"):
+        convert_records(WordRecords(str(path)), str(tmp_path / "out.lmdb"))
+    result = convert_records(WordRecords(str(path)), str(tmp_path / "out.lmdb"), max_broken=0.2)
+    assert "label-000000001: the key is missing" in result.broken[0] or "no 'text'" in str(result)
+    found = contents(WordRecords(str(tmp_path / "out.lmdb")))
+    assert [record.text for record in found] == LABELS[1:]
+
+
 # --- stops, full disks, other processes ----------------------------------------------------------
 
 
@@ -247,6 +266,56 @@ def test_another_source_is_not_mixed_in(make_source, tmp_path):
         convert_records(Stopping(first, 5), str(tmp_path / "out"))
     with pytest.raises(ValueError, match="begun with another source"):
         convert_records(WordRecords(second), str(tmp_path / "out"))
+
+
+def test_another_selection_of_as_many_is_not_mixed_in(make_source, tmp_path):
+    path = str(make_source("lmdb", IMAGES))
+    with pytest.raises(KeyboardInterrupt):
+        convert_records(Selection(Stopping(path, 2), [1, 2, 3]), str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="begun with another source or other options"):
+        convert_records(Selection(WordRecords(path), [1, 2, 4]), str(tmp_path / "out"))
+    whole = convert_records(
+        Selection(WordRecords(path), np.array([1, 2, 3])), str(tmp_path / "out")
+    )
+    assert whole.written == 3
+
+
+def test_a_folder_whose_lines_were_lost_begins_anew(make_source, tmp_path):
+    path, out = str(make_source("lmdb", IMAGES, LABELS)), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        convert_records(Stopping(path, 5), str(out))
+    (tmp_path / "out.part" / "labels.jsonl").unlink()
+    assert convert_records(WordRecords(path), str(out)).written == 9
+    assert contents(WordRecords(str(out / "labels.jsonl"))) == contents(WordRecords(path))
+
+
+@pytest.mark.parametrize("out", ["out.lmdb", "out"])
+def test_no_process_goes_on_with_what_another_is_finishing(make_source, tmp_path, monkeypatch, out):
+    source, out = WordRecords(str(make_source("lmdb", IMAGES))), tmp_path / out
+    plain_rename, plain_lock = os.rename, writers.lock_folder
+    renamed = []
+
+    def renaming(part, path):
+        with pytest.raises(BlockingIOError):
+            plain_lock(part, "convert.lock")
+        renamed.append(path)
+        plain_rename(part, path)
+
+    monkeypatch.setattr(writers.os, "rename", renaming)
+    convert_records(source, str(out))
+    assert renamed == [out]
+    assert not list(out.glob("*.lock"))
+    other = tmp_path / f"other{out.suffix}"
+
+    def finished_before(part, name):
+        plain_rename(out, other)
+        return plain_lock(part, name)
+
+    monkeypatch.setattr(writers, "lock_folder", finished_before)
+    before = sorted(path.name for path in out.iterdir())
+    with pytest.raises(FileExistsError, match="exists: remove it"):
+        convert_records(source, str(other))
+    assert sorted(path.name for path in other.iterdir()) == before
 
 
 def test_two_processes_do_not_write_the_same_set(make_source, tmp_path):

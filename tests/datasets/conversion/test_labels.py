@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import string
 from pathlib import Path
@@ -109,6 +110,49 @@ def test_text(tmp_path, content, expected):
     path = tmp_path / "gt.txt"
     path.write_text(content, encoding="utf-8")
     assert pairs(path) == expected
+
+
+LINE_ENDS = [
+    ("a.png", "x\u2028y"),
+    ("b.png", "\x85"),
+    ("c.png", "1\x0b2\x0c3\x1c4"),
+    ("d.png", "z"),
+]
+
+
+@pytest.mark.parametrize("chunk", [64, 10**6])
+def test_only_line_feeds_end_lines(tmp_path, monkeypatch, chunk):
+    """And none of the characters that str.splitlines takes for line ends as well."""
+    monkeypatch.setattr(annotations, "_CHUNK", chunk)
+    lines = [json.dumps(dict(filename=n, text=t), ensure_ascii=False) for n, t in LINE_ENDS]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert pairs(tmp_path / "a.jsonl") == LINE_ENDS
+    inside = [("e.png", "x"), *LINE_ENDS[:1], *LINE_ENDS[2:]]
+    (tmp_path / "a.txt").write_text("\n".join(map("\t".join, inside)), encoding="utf-8")
+    assert pairs(tmp_path / "a.txt") == inside
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.txt"])
+def test_what_no_file_can_hold_is_left_out_and_told(root, name):
+    words = [*WORDS, ("images/4.png", "half \ud800"), ("images/\0.png", "x")]
+    entries = [dict(filename=name, text=text) for name, text in words]
+    if name == "a.json":
+        source = Path(mmocr_json(root / name, WORDS))
+        data = [dict(img_path=name, instances=[dict(text=text)]) for name, text in words]
+        source.write_text(json.dumps(dict(data_list=data)))
+    else:
+        source = root / name
+        lines = [json.dumps(entry) for entry in entries]
+        if name == "a.txt":
+            lines = ["\t".join(pair) for pair in words if "half" not in pair[1]]
+        source.write_text("\n".join(lines))
+    report = convert_labels([str(source)], str(root / "b.jsonl"), max_broken=0.5)
+    assert report.written == 4
+    told = [line.partition(": ")[2] for line in report.left_out]
+    assert told[-1] == "what stands there is no Unicode text: 'images/\\x00.png', 'x'"
+    if name != "a.txt":
+        assert told[0] == "what stands there is no Unicode text: 'images/4.png', 'half \\ud800'"
+    assert len(told) == (1 if name == "a.txt" else 2)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +303,50 @@ def test_a_stopped_conversion_goes_on(root, after):
     assert found == whole
     assert out.read_text() == (root / "whole.jsonl").read_text()
     assert sorted(path.name for path in root.glob("out*")) == ["out.jsonl"]
+
+
+def stopped_after(number):
+    def stopping(indices, title, total):
+        for index in indices:
+            if index == number:
+                raise StopError
+            yield index
+
+    return stopping
+
+
+def test_a_conversion_whose_file_was_lost_begins_anew(root):
+    source, out = mmocr_json(root / "a.json", WORDS), root / "out.jsonl"
+    with pytest.raises(StopError):
+        convert_labels([source], str(out), progress=stopped_after(3))
+    Path(f"{out}.part").unlink()
+    assert convert_labels([source], str(out)).written == 4
+    assert [json.loads(line)["text"] for line in out.open()] == [text for _, text in WORDS]
+
+
+def test_labels_mended_meanwhile_are_not_mixed_with_those_before(root):
+    source, out = mmocr_json(root / "a.json", WORDS), root / "out.jsonl"
+    with pytest.raises(StopError):
+        convert_labels([source], str(out), progress=stopped_after(3))
+    mmocr_json(root / "a.json", [(name, text.replace("a", "A")) for name, text in WORDS])
+    os.utime(source, (1, 1))
+    with pytest.raises(ValueError, match="was begun with other annotation files or options"):
+        convert_labels([source], str(out))
+
+
+def test_what_another_process_has_just_finished_is_left_alone(root, monkeypatch):
+    source, out = mmocr_json(root / "a.json", WORDS), root / "out.jsonl"
+    Path(f"{out}.part").write_text("whole\n")
+    plain = labels.fcntl.flock
+
+    def finished_before(file, operation):
+        os.rename(f"{out}.part", out)
+        plain(file, operation)
+
+    monkeypatch.setattr(labels.fcntl, "flock", finished_before)
+    with pytest.raises(FileExistsError, match="exists: remove it"):
+        convert_labels([source], str(out))
+    assert out.read_text() == "whole\n"
 
 
 def test_where_the_images_lie_is_found_or_asked_for(root):

@@ -15,6 +15,7 @@ from mms_ocr.datasets.sources import (
     FolderSource,
     JsonlSource,
     LmdbSource,
+    jsonl,
     open_source,
 )
 from mms_ocr.datasets.sources.names import CompactNames
@@ -100,6 +101,22 @@ def test_an_lmdb_with_other_keys(tmp_path):
     entries = {"image_hr-000000001": IMAGES[0], "num-samples": b"1"}
     source = LmdbSource(str(write_lmdb(tmp_path / "z.lmdb", entries)), image_key="image_hr-%09d")
     assert source.read(0).data == IMAGES[0]
+
+
+@pytest.mark.parametrize("chunk", [7, 40, 1 << 20])
+def test_blank_lines_of_any_length_are_passed_over(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(jsonl, "_CHUNK", chunk)
+    blank = [b"", b" ", b" " * 15, b" " * 16, b"\t" * 40, b"\r"]
+    lines, names = [], []
+    for number in range(70):
+        indent = b" " * 20 if number % 5 == 0 else b""
+        names.append(f"{number}.png")
+        lines.append(indent + json.dumps({"filename": names[-1]}).encode())
+        lines += blank[number % 7 : number % 7 + 1]
+    path = tmp_path / "words.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    source = JsonlSource(str(path))
+    assert [os.path.basename(source.name(index)) for index in range(len(source))] == names
 
 
 def test_a_new_lmdb_of_the_same_name_is_read_anew(make_source, tmp_path):
