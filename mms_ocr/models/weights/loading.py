@@ -45,7 +45,7 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
         raise ValueError(
             f"{path} does not fit {type(module).__name__}: of {len(own)} weights, "
             + ", ".join(faults)
-            + _hint(own, state_dict, unknown, misshapen)
+            + _hint(own, state_dict, missing, unknown)
         )
     before = {key: value.clone() for key, value in own.items()}
     try:
@@ -59,8 +59,8 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
 def _hint(
     own: Mapping[str, Tensor],
     given: Mapping[str, Tensor],
+    missing: Sequence[str],
     unknown: Sequence[str],
-    misshapen: Sequence[str],
 ) -> str:
     """What is most likely wrong, where the keys tell."""
     if any(f".{key}".endswith(f".{TIMM_PATCHES}") for key in unknown):
@@ -71,12 +71,18 @@ def _hint(
     wanted, found = _task_of(own), _task_of(given)
     if found and found != wanted:
         return f"; it holds the weights of {found}"
-    if any(fault.startswith(CLASSIFIERS) for fault in misshapen):
-        return "; the dictionary of the decoder is not that of the checkpoint"
-    if any(fault.startswith(f"{_PATCHES} ") for fault in misshapen):
+    if _PATCHES in own and _PATCHES in given:
         widths = len(given[_PATCHES]), len(own[_PATCHES])
         if widths[0] != widths[1]:
             return f"; its encoder is {widths[0]} wide, and that of the config {widths[1]}"
+    if any(key.startswith("decoder.") for key in [*missing, *unknown]):
+        return "; its decoder is another than that of the config"
+    if any(
+        own[key].shape[:1] != given[key].shape[:1]
+        for key in own
+        if key.startswith(CLASSIFIERS) and key in given
+    ):
+        return "; the dictionary of the decoder is not that of the checkpoint"
     return ""
 
 

@@ -239,6 +239,30 @@ def test_what_is_most_likely_wrong_is_said(own, maerec, dictionary):
         load_model(model, maerec[1])
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(decoder=dict(n_layers=1)), "; its decoder is another than that of the config$"),
+        (
+            dict(decoder=dict(type="mms_ocr.CTCDecoder", in_channels=DIM)),
+            "; its decoder is another than that of the config$",
+        ),
+        (
+            dict(backbone=dict(arch=ARCH | dict(embed_dims=DIM * 2))),
+            f"; its encoder is {DIM} wide, and that of the config {2 * DIM}$",
+        ),
+    ],
+)
+def test_the_dictionary_is_not_blamed_for_another_model(own, dictionary, changes, message):
+    config = recognizer_config(dictionary("abcde"))
+    for part, settings in changes.items():
+        if "type" in settings:
+            config[part] = settings | dict(dictionary=config[part]["dictionary"])
+        config[part] |= settings
+    with pytest.raises(ValueError, match=message):
+        load_model(MODELS.build(config), own[1])
+
+
 def test_an_encoder_alone_is_no_recognizer(tmp_path, dictionary):
     path = str(tmp_path / "timm.pth")
     torch.save(TimmStyle().state_dict(), path)
