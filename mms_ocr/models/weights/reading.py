@@ -77,6 +77,11 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint {path}")
+    if path.endswith(".safetensors"):  # some versions of torch read them, where a package is there
+        raise ValueError(
+            f"{path} is no checkpoint of torch: save what safetensors.torch.load_file gives by "
+            "torch.save, and take that file"
+        )
     try:
         with torch.serialization.safe_globals([*ALLOWED_TYPES, *ALLOWED_FUNCTIONS]):
             checkpoint = torch.load(path, map_location=map_location, weights_only=True)
