@@ -99,17 +99,21 @@ def set_data(cfg: Config, paths: Sequence[str]) -> None:
     Raises:
         ValueError: None does.
     """
-    changed = 0
-    for part in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        dataset = (cfg.get(part) or {}).get("dataset") or {}
-        if "path" in dataset:
-            dataset["path"] = list(paths)
-            changed += 1
-    if not changed:
+    loaders = (cfg.get(f"{part}_dataloader") or {} for part in ("train", "val", "test"))
+    reading = [one for loader in loaders for one in _reading_files(loader.get("dataset") or {})]
+    for dataset in reading:
+        dataset["path"] = list(paths)
+    if not reading:
         raise ValueError(
             f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
             "such as configs/mms/pretrain_vit_s_words.py"
         )
+
+
+def _reading_files(dataset: dict) -> list[dict]:
+    """The data set, or those that it is mixed of, if they read files."""
+    mixed = dataset.get("datasets") or []
+    return [dataset] * ("path" in dataset) + [part for one in mixed for part in _reading_files(one)]
 
 
 def fit_to_machine(cfg: Config) -> None:

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
+from mms_ocr.apis.launching import set_data
 from mms_ocr.registry import DATASETS, MODELS
 
 pytest.importorskip("mmocr")
@@ -68,7 +69,7 @@ def test_all_configs_are_here():
     kinds = [
         f"{decoder}_{data}"
         for decoder in ("ar", "ctc")
-        for data in ("rendered", "words", "union14m")
+        for data in ("rendered", "words", "mixed", "union14m")
     ]
     kinds.append("ctc_words_probe")
     expected = {f"mms_vit_{size}_{kind}.py" for size in "tsb" for kind in kinds}
@@ -95,10 +96,11 @@ def test_it_builds_and_learns_a_step(name, words):
         cfg.model.backbone.frozen_stages = 1
     for part in ("train", "val", "test"):
         dataset = cfg[f"{part}_dataloader"].dataset
-        if "path" in dataset:
-            dataset.path = words
-            if dataset.holdout:
-                dataset.holdout.share = 0.5
+        for one in dataset.get("datasets", [dataset]):
+            if "path" in one:
+                one.path = words
+                if one.holdout:
+                    one.holdout.share = 0.5
     train, val = (DATASETS.build(cfg[f"{part}_dataloader"].dataset) for part in ("train", "val"))
     if "path" in cfg.train_dataloader.dataset:
         assert len(train) + len(val) == (40 if "overfit" in name else 20)
@@ -155,6 +157,24 @@ def test_data_differ_in_the_data_only(data):
         "mms_ocr.PackLabelledWord",
     ]
     assert "mms_ocr.WarpWord" in flat(train.pipeline).values()
+
+
+@pytest.mark.parametrize("size", "tsb")
+@pytest.mark.parametrize("decoder", ["ar", "ctc"])
+def test_mixed_data_are_those_of_words_and_rendered_ones(size, decoder, words):
+    changed = difference(f"mms_vit_{size}_{decoder}_mixed.py", f"mms_vit_{size}_{decoder}_words.py")
+    assert heads(changed) == {"train_dataloader", "rendered"}
+    cfg = load(f"mms_vit_{size}_{decoder}_mixed.py")
+    rendered, own = cfg.train_dataloader.dataset.datasets
+    assert own == load(f"mms_vit_{size}_{decoder}_words.py").train_dataloader.dataset
+    expected = load(f"mms_vit_{size}_{decoder}_rendered.py").train_dataloader.dataset
+    assert rendered == expected
+    set_data(cfg, [words])
+    assert own.path == cfg.val_dataloader.dataset.path == cfg.test_dataloader.dataset.path
+    assert own.path == [words]
+    own.holdout.share = 0.5
+    mixed = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(mixed) == pytest.approx(2_000_000, rel=0.01)
 
 
 def test_averaging_adds_a_hook():
