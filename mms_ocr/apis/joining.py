@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import zlib
 
 import torch
 from mmengine import dist
@@ -114,9 +115,23 @@ def _find_first_machine(launcher: str) -> None:
         os.environ["MASTER_ADDR"] = "127.0.0.1"
     elif "MASTER_ADDR" not in os.environ:
         nodes = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
-        hosts = subprocess.run(nodes, check=True, capture_output=True, text=True).stdout
-        os.environ["MASTER_ADDR"] = hosts.split()[0]
-    os.environ.setdefault("MASTER_PORT", "29500")
+        try:
+            hosts = subprocess.run(nodes, check=True, capture_output=True, text=True).stdout.split()
+            if not hosts:
+                raise OSError("it names no machine")
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ValueError(
+                "--launcher slurm needs the address of the first machine, and scontrol, which "
+                f"tells it, cannot be used here ({error}); set MASTER_ADDR"
+            ) from error
+        os.environ["MASTER_ADDR"] = hosts[0]
+    os.environ.setdefault("MASTER_PORT", str(_port()))
+
+
+def _port() -> int:
+    """As torchrun's; within Open MPI one of the job's own, as several may share a machine."""
+    job = os.environ.get("PMIX_NAMESPACE")  # the same for all processes of one mpirun
+    return 12000 + zlib.crc32(job.encode()) % 20000 if job else 29500
 
 
 def leave_together() -> None:

@@ -106,6 +106,46 @@ def test_open_mpi_on_one_machine_and_on_several(job):
         job(launcher="mpi", **alone | {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
 
 
+def test_two_jobs_of_open_mpi_on_one_machine_have_ports_of_their_own(monkeypatch):
+    ports = []
+    for job in ("prterun-host-71@1", "prterun-host-71@1", "prterun-host-72@1", "2841509889", None):
+        with monkeypatch.context() as patch:
+            for name in ("MASTER_ADDR", "MASTER_PORT", "PMIX_NAMESPACE"):
+                patch.setenv(name, "")  # also undone: what joining itself puts there
+                patch.delenv(name)
+            patch.setenv("WORLD_SIZE", "2")
+            patch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
+            if job:
+                patch.setenv("PMIX_NAMESPACE", job)
+            joining._find_first_machine("mpi")
+            ports.append(int(os.environ["MASTER_PORT"]))
+            patch.setenv("MASTER_PORT", "7")
+            joining._find_first_machine("mpi")
+            assert os.environ["MASTER_PORT"] == "7"
+    assert ports[0] == ports[1]
+    assert len(set(ports)) == 4
+    assert all(12000 <= port < 32000 for port in ports)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (None, "No such file or directory: 'scontrol'"),
+        ("exit 3", "returned non-zero exit status 3"),
+        ("true", "it names no machine"),
+    ],
+)
+def test_slurm_without_scontrol(job, monkeypatch, tmp_path, command, told):
+    if command is not None:
+        (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{command}\n")
+        (tmp_path / "scontrol").chmod(0o755)
+    with pytest.raises(
+        ValueError, match=f"needs the address .*{told}.*; set MASTER_ADDR"
+    ) as caught:
+        job(**SLURM, MASTER_ADDR=None, PATH=str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("launcher", "environment", "workers"),
     [
