@@ -63,7 +63,8 @@ class BenchmarkDataset(WordImageDataset):
 
     Raises:
         FileNotFoundError: A set is missing; all of those that are missing are named.
-        ValueError: There are no sets, one that is chosen is unknown, or one cannot be read.
+        ValueError: There are no sets, one that is chosen is unknown, or one cannot be read; or
+            ``indices`` do not ascend.
     """
 
     def __init__(
@@ -91,6 +92,11 @@ class BenchmarkDataset(WordImageDataset):
         self, sets: Mapping[str, Mapping[str, Any]], paths: Mapping[str, str]
     ) -> list[BenchmarkSet]:
         places = np.arange(self._starts[-1]) if self._chosen is None else self._chosen
+        if (np.diff(places) <= 0).any():
+            raise ValueError(
+                "indices of a benchmark have to ascend, as its sets stand one after the other, and "
+                "none may be there twice"
+            )
         ends = np.searchsorted(places, self._starts)
         return [
             BenchmarkSet(

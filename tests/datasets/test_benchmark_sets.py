@@ -121,6 +121,16 @@ def test_impossible_choices(root, sets, chosen, message):
         BenchmarkDataset(sets, root=str(root), chosen=chosen)
 
 
+def test_chosen_images_are_counted_in_their_own_sets(root):
+    dataset = BenchmarkDataset(SETS, root=str(root), indices=[0, 2, 4, 8])
+    spans = [(one.name, one.start, one.stop) for one in dataset.sets]
+    assert spans == [("a", 0, 2), ("b", 2, 3), ("c", 3, 4)]
+    assert [dataset[index]["text"] for index in range(4)] == list("acei")
+    for indices in ([8, 0, 2], [0, 0, 4]):
+        with pytest.raises(ValueError, match="indices of a benchmark have to ascend"):
+            BenchmarkDataset(SETS, root=str(root), indices=indices)
+
+
 def test_a_set_without_labels_or_readable_images_is_refused(root):
     write_lmdb(root / "U.lmdb", lmdb_entries(images(0, 2)))
     with pytest.raises(ValueError, match="has no labels"):
