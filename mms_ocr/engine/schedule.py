@@ -39,11 +39,12 @@ def set_iterations(cfg: Config, iterations: int) -> None:
     schedulers = cfg.get("param_scheduler") or []
     schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
     for scheduler in schedulers:
-        for key in ("begin", "end", "T_max", "step_size"):
+        for key in ("begin", "end", "T_max", "step_size", "total_steps"):
             if scheduler.get(key):
                 scheduler[key] = scaled(scheduler[key])
-        if scheduler.get("milestones"):
-            scheduler["milestones"] = [scaled(value) for value in scheduler["milestones"]]
+        for key in ("milestones", "periods"):
+            if scheduler.get(key):
+                scheduler[key] = [scaled(value) for value in scheduler[key]]
     if schedulers:
         # A run of one iteration ends where its warm-up does: nothing is left to decay.
         cfg["param_scheduler"] = [

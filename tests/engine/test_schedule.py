@@ -56,8 +56,12 @@ def test_one_scheduler_need_not_stand_in_a_list():
 def test_steps_move_along():
     steps = dict(type="MultiStepLR", by_epoch=False, milestones=[600, 900])
     step = dict(type="StepLR", by_epoch=False, step_size=300)
-    cfg = config(param_scheduler=[steps, step])
+    restarts = dict(type="CosineRestartLR", by_epoch=False, periods=[400, 600], restart_weights=[1])
+    cycle = dict(type="OneCycleLR", by_epoch=False, eta_max=1.0, total_steps=1000)
+    cfg = config(param_scheduler=[steps, step, restarts, cycle])
     set_iterations(cfg, 200)
+    assert cfg.param_scheduler[2].periods == [80, 120]
+    assert cfg.param_scheduler[3].total_steps == 200
     assert cfg.param_scheduler[0].milestones == [120, 180]
     assert cfg.param_scheduler[1].step_size == 60
 
