@@ -70,9 +70,15 @@ def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no annotation file {path}")
     words = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        entry = json.loads(line)
-        if not entry.get("char_boxes"):
+    # Not by splitlines, which takes some characters of labels for line ends.
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
+        if not isinstance(entry, dict) or not entry.get("char_boxes"):
             raise ValueError(f"{path}, line {number}: no char_boxes")
         file = str(Path(path).parent / entry["filename"])
         image = cv2.imread(file, cv2.IMREAD_GRAYSCALE)

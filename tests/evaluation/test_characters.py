@@ -72,10 +72,11 @@ def test_linear_probe_separates_what_can_be_separated_and_nothing_else():
 
 def test_read_characters_finds_images_beside_the_file(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 128, 3), np.uint8))
-    line = {"filename": "a.png", "text": "ab", "char_boxes": [[0, 0, 64, 32], [64, 0, 64, 32]]}
-    (tmp_path / "words.jsonl").write_text(json.dumps(line) + "\n")
+    line = {"filename": "a.png", "text": "a\u2028", "char_boxes": [[0, 0, 64, 32], [64, 0, 64, 32]]}
+    text = json.dumps(line, ensure_ascii=False) + "\n"
+    (tmp_path / "words.jsonl").write_text(text, encoding="utf-8")
     (word,) = read_characters(str(tmp_path / "words.jsonl"), (8, 32))
-    assert word.text == "ab"
+    assert word.text == "a\u2028"
     halves = torch.zeros(2, 8, 32, dtype=torch.bool)
     halves[0, :, :16] = True
     halves[1, :, 16:] = True
@@ -87,10 +88,14 @@ def test_read_characters_finds_images_beside_the_file(tmp_path):
     [
         ({"filename": "a.png", "text": "a"}, "line 1: no char_boxes"),
         ({"filename": "b.png", "text": "a", "char_boxes": [[0, 0, 1, 1]]}, "cannot be read"),
+        ({"filename": "b.png", "text": "a\u2028\x85"}, "line 1: no char_boxes"),
+        ([1], "line 1: no char_boxes"),
+        ("{", r"words\.jsonl, line 1: not JSON"),
     ],
 )
 def test_what_read_characters_cannot_use_is_named(tmp_path, line, message):
-    (tmp_path / "words.jsonl").write_text(json.dumps(line))
+    text = line if line == "{" else json.dumps(line, ensure_ascii=False)
+    (tmp_path / "words.jsonl").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=message):
         read_characters(str(tmp_path / "words.jsonl"), (8, 32))
 
