@@ -68,7 +68,8 @@ class WordReader:
         weights: The recognizer's checkpoint.
         config: Its config: a file, the name of one that ships (``'mms_vit_s_ar_words'``), or a
             Config. None takes the shipped config that the checkpoint says it was trained with, else
-            ``mms_vit_{t,s,b}_{ar,ctc}_words``, whichever has the encoder's width and the decoder.
+            one of ``mms_vit_{t,s,b}_{ar,ctc}_words`` and ``…_ctc_words_probe``, whichever has the
+            encoder's width and the decoder.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; by default a GPU where there is one.
         options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
