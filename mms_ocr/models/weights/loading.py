@@ -71,9 +71,9 @@ def _hint(
     wanted, found = _task_of(own), _task_of(given)
     if found and found != wanted:
         return f"; it holds the weights of {found}"
-    if _PATCHES in own and _PATCHES in given:
-        widths = len(given[_PATCHES]), len(own[_PATCHES])
-        if widths[0] != widths[1]:
+    for patches in (_PATCHES, _PATCHES.removeprefix("backbone.")):  # of a model, of it alone
+        widths = [len(weights[patches]) for weights in (given, own) if patches in weights]
+        if len(set(widths)) == 2:
             return f"; its encoder is {widths[0]} wide, and that of the config {widths[1]}"
     if any(key.startswith("decoder.") for key in [*missing, *unknown]):
         return "; its decoder is another than that of the config"

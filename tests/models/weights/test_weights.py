@@ -317,6 +317,7 @@ def test_another_architecture(tmp_path):
         PretrainedTextViT(path)(wide)
     assert path in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("; its encoder is 24 wide, and that of the config 36")
     assert same(wide, before)
 
 
