@@ -18,6 +18,7 @@ import mms_ocr.registry  # noqa: F401  (makes the scope known before any config 
 from mms_ocr.apis.joining import join_processes
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.engine.fully_sharded import build_sharded_runner
+from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
 __all__ = ["add_shared_options", "build_runner", "read_config"]
@@ -154,6 +155,7 @@ def build_runner(cfg: Config) -> Runner:
         ValueError: A setting cannot be used on this machine.
     """
     use_checked_reading()
+    use_recompute()
     compiled = cfg.pop("compile", None)
     if compiled:
         options = compiled if isinstance(compiled, Mapping) else {}
