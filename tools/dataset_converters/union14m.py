@@ -18,8 +18,11 @@ DIFFICULTIES = ("easy", "medium", "normal", "hard", "challenging")
 PARTS = ("train", "val", "benchmark")
 
 
-def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def parse_args(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="After --, options of `mms-ocr labels` may follow, such as -- --skip-images.",
+    )
     parser.add_argument("root", type=Path, help="the unpacked folder, with train_annos in it")
     parser.add_argument(
         "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what of it (all)"
@@ -31,11 +34,11 @@ def parse_args() -> argparse.Namespace:
         default=DIFFICULTIES,
         help="what of the training set (all)",
     )
-    parser.add_argument(
-        "labels_options", nargs=argparse.REMAINDER, metavar="-- OPTIONS",
-        help="after --: options of `mms-ocr labels`, such as -- --skip-images"
-    )  # fmt: skip
-    return parser.parse_args()
+    # Not argparse.REMAINDER, which takes the options after the folder for some of `labels`.
+    end = argv.index("--") if "--" in argv else len(argv)
+    args = parser.parse_args(argv[:end])
+    args.labels_options = argv[end + 1 :]
+    return args
 
 
 def annotation(folder: Path, name: str) -> Path:
@@ -71,12 +74,11 @@ def jobs(args: argparse.Namespace) -> list[tuple[list[Path], Path, Path]]:
 
 
 def convert(args: argparse.Namespace) -> int:
-    options = [option for option in args.labels_options if option != "--"]
     for files, out, root in jobs(args):
         if out.exists():
             print(f"{out} is there already")
             continue
-        command = ["labels", *map(str, files), "--out", str(out), *options]
+        command = ["labels", *map(str, files), "--out", str(out), *args.labels_options]
         status = mms_ocr([*command, *([] if root is None else ["--data-root", str(root)])])
         if status:
             return status
@@ -84,5 +86,5 @@ def convert(args: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
+    arguments = parse_args(sys.argv[1:])
     sys.exit(run_command("union14m.py", lambda: convert(arguments), traceback=False))

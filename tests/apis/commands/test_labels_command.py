@@ -1,6 +1,7 @@
 """``mms-ocr labels`` and the converter of Union14M as typed."""
 
 import json
+import runpy
 import subprocess
 import sys
 
@@ -64,7 +65,14 @@ def test_union14m(word_images, tmp_path, repository):
         mmocr_json(sets / name / "annotation.json", [(f"{name}/imgs/0.png", name)])
         (sets / name / "imgs").mkdir()
         (sets / name / "imgs" / "0.png").write_bytes((root / names[0]).read_bytes())
-    script = [sys.executable, str(repository / "tools" / "dataset_converters" / "union14m.py")]
+    path = str(repository / "tools" / "dataset_converters" / "union14m.py")
+    part = ["--parts", "train", "--difficulties", "hard", "easy", "--", "--skip-images"]
+    program = runpy.run_path(path)
+    assert program["convert"](program["parse_args"]([str(root), *part])) == 0
+    chosen = WordImageDataset(root / "train.jsonl", labelled=True)
+    assert [chosen[index]["text"] for index in range(len(chosen))] == ["hard", "easy"]
+    (root / "train.jsonl").unlink()
+    script = [sys.executable, path]
     done = subprocess.run([*script, str(root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     train = WordImageDataset(root / "train.jsonl", labelled=True)
