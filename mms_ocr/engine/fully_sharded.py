@@ -13,12 +13,12 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.optim import BaseOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmengine.runner import FlexibleRunner
-from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 from torch import Tensor, nn
 from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
 from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
+from mms_ocr.engine.recomputing import recompute
 from mms_ocr.engine.repeated import repeated_layers
 from mms_ocr.registry import STRATEGIES
 
@@ -92,7 +92,7 @@ class FullyShardedStrategy(FSDPStrategy):
             groups = self._optimizer.optimizer.param_groups
             self._names = [names[id(value)] for group in groups for value in group["params"]]
         if self._checkpointed:
-            turn_on_activation_checkpointing(model, list(_listed(self._checkpointed)))
+            recompute(model, self._checkpointed)
         layers = {id(layer) for _, layer in repeated_layers(model)}
 
         def is_layer(module: nn.Module) -> bool:
@@ -196,10 +196,6 @@ def _policy(is_layer: Any) -> Any:
         return lambda_auto_wrap_policy(module, recurse, nonwrapped_numel, lambda_fn=is_layer)
 
     return policy
-
-
-def _listed(names: Sequence[str] | str) -> Sequence[str]:
-    return [names] if isinstance(names, str) else names
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Attention for training in half precision on CPU, where torch's own is slow."""
+"""Attention for training in bf16 on CPU, where torch's own is slow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 __all__ = ["attend", "use_attend"]
 
-# Half-precision probabilities of one layer, kept for the backward pass: 64 MiB.
+# Probabilities in bf16 of one layer, kept for the backward pass: 64 MiB.
 MOST_KEPT = 2**25
 
 
@@ -23,9 +23,9 @@ def attend(
     dropout_p: float = 0.0,
     **kwargs: Any,
 ) -> Tensor:
-    """Scaled dot-product attention, faster where a CPU trains in half precision.
+    """Scaled dot-product attention, faster where a CPU trains in bf16.
 
-    Where a CPU needs gradients in bf16 or fp16, without mask and dropout, this takes plain products
+    Where a CPU needs gradients in bf16, without mask and dropout, this takes plain products
     and keeps the probabilities, as long as they take up to 64 MiB a layer; everywhere else it calls
     torch's ``scaled_dot_product_attention``. ``tools/benchmarks/bench_attention.py`` compares both.
 
@@ -51,8 +51,7 @@ def attend(
 def _plain_is_faster(query: Tensor, key: Tensor, value: Tensor) -> bool:
     return (
         query.device.type == "cpu"
-        and query.dtype in (torch.bfloat16, torch.float16)
-        and query.dtype == key.dtype == value.dtype
+        and query.dtype == key.dtype == value.dtype == torch.bfloat16
         and torch.is_grad_enabled()
         and any(tensor.requires_grad for tensor in (query, key, value))
         and not torch.compiler.is_compiling()

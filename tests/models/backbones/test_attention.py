@@ -1,4 +1,4 @@
-"""Attention for training in half precision on CPU, against torch's by value."""
+"""Attention for training in bf16 on CPU, against torch's by value."""
 
 import pytest
 import torch
@@ -40,45 +40,33 @@ def torchs(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("autocast", [False, True])
-def test_values_and_gradients_are_those_of_torch(dtype, autocast, torchs):
-    inputs = tensors(dtype)
-    with torch.autocast("cpu", dtype, enabled=autocast):
+def test_values_and_gradients_are_those_of_torch(autocast, torchs):
+    inputs = tensors()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         ours = out_and_gradients(attend, inputs)
     assert not torchs
-    exact = out_and_gradients(
-        F.scaled_dot_product_attention, [tensor.double() for tensor in inputs]
-    )
+    doubles = [tensor.double() for tensor in inputs]
+    exact = out_and_gradients(F.scaled_dot_product_attention, doubles)
     for mine, true in zip(ours, exact):
-        assert mine.dtype is dtype
+        assert mine.dtype is torch.bfloat16
         assert (mine.double() - true).norm() < 0.02 * true.norm()
 
 
-def test_rounding_is_as_small_as_half_precision_allows():
-    """Errors of the types' own size: eight times finer with three more bits."""
-    wrong = {}
-    for dtype in (torch.bfloat16, torch.float16):
-        torch.manual_seed(1)
-        inputs = tensors(dtype)
-        exact = out_and_gradients(
-            F.scaled_dot_product_attention, [tensor.double() for tensor in inputs]
-        )
-        ours = out_and_gradients(attend, inputs)
-        wrong[dtype] = max((a.double() - b).norm() / b.norm() for a, b in zip(ours, exact))
-    assert wrong[torch.float16] < wrong[torch.bfloat16] / 4
+def in_float32():
+    return [tensor.float() for tensor in tensors()]
 
 
-def other_types():
-    query, key, value = tensors()
-    return query.float(), key.float(), value.float()
+def in_half():
+    """Torch's does not round scores to fp16, in which large ones would be infinite."""
+    return [tensor.detach().half().requires_grad_() for tensor in tensors()]
 
 
 def without_gradients():
     return [tensor.detach() for tensor in tensors()]
 
 
-@pytest.mark.parametrize("inputs", [other_types, without_gradients])
+@pytest.mark.parametrize("inputs", [in_float32, in_half, without_gradients])
 def test_torch_attends_where_it_is_not_slow(inputs, torchs):
     given = list(inputs())
     assert torch.equal(attend(*given), F.scaled_dot_product_attention(*given))
