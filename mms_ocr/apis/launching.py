@@ -107,8 +107,16 @@ def set_data(cfg: Config, paths: Sequence[str]) -> None:
     if not reading:
         raise ValueError(
             f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
-            "such as configs/mms/pretrain_vit_s_words.py"
+            f"such as {_like_it_of_files(Path(cfg.filename))}"
         )
+
+
+def _like_it_of_files(config: Path) -> Path:
+    """The config beside one of rendered words that reads files in their place."""
+    stem = config.stem.removesuffix("_rendered")
+    beside = [config.with_name(f"{stem}_{data}.py") for data in ("words", "pairs")]
+    beside.append(Path("configs/mms/pretrain_vit_s_words.py"))
+    return next((one for one in beside if one.is_file()), beside[-1])
 
 
 def _reading_files(dataset: dict) -> list[dict]:

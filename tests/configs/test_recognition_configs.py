@@ -177,6 +177,19 @@ def test_mixed_data_are_those_of_words_and_rendered_ones(size, decoder, words):
     assert len(mixed) == pytest.approx(2_000_000, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("recognition/mms_vit_t_ctc_rendered.py", "recognition/mms_vit_t_ctc_words.py"),
+        ("segmentation/mms_vit_s_rendered.py", "segmentation/mms_vit_s_pairs.py"),
+        ("mms/pretrain_vit_b.py", "mms/pretrain_vit_b_words.py"),
+    ],
+)
+def test_data_for_rendered_words_tell_the_config_to_use(config, told):
+    with pytest.raises(ValueError, match=rf"reads no files; .* such as \S*configs/{told}"):
+        set_data(Config.fromfile(CONFIGS / config), ["words"])
+
+
 def test_averaging_adds_a_hook():
     changed = difference("mms_vit_s_ar_words_ema.py", "mms_vit_s_ar_words.py")
     assert heads(changed) == {"custom_hooks"}
