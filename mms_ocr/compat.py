@@ -13,6 +13,9 @@ mmcv-ops            mmcv has no compiled ``mmcv._ext``         a stand-in whose 
                                                                :class:`MissingOperatorError` if used
 version-ceilings    MMDetection or MMOCR refuse newer releases shows them the newest release that
                     of mmcv or mmdet                           they accept, while they import
+yapf-cache          another process is writing, or was     reads the grammar from a cache of this
+                    ended while it wrote, the cache of     process's own
+                    yapf, which MMEngine's configs need
 no-multimodal       MMPretrain's multimodal models want        lets MMPretrain put in their place
                     what release 5 of transformers took out    what it does without transformers
 =================== ========================================== =====================================
@@ -24,7 +27,9 @@ import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
+import pickle
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -125,7 +130,7 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
                 return
             try:
                 plain_exec(module)
-            except (RuntimeError, AssertionError, TypeError) as error:
+            except _KNOWN_ERRORS as error:
                 repair = _REPAIRS[fullname](error)
                 if repair is None:
                     raise
@@ -239,11 +244,33 @@ def _multimodal_repair(error: Exception) -> contextlib.AbstractContextManager[No
     return leave_out()
 
 
+def _yapf_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
+    # What unpickling half a file ends with.
+    if not isinstance(error, (EOFError, pickle.UnpicklingError)):
+        return None
+
+    @contextlib.contextmanager
+    def cache_of_its_own() -> Iterator[None]:
+        driver: Any = importlib.import_module("yapf_third_party._ylib2to3.pgen2.driver")
+        plain = driver.user_cache_dir
+        with tempfile.TemporaryDirectory() as folder:
+            driver.user_cache_dir = lambda *args, **kwargs: folder
+            try:
+                yield
+            finally:
+                driver.user_cache_dir = plain
+        _report("yapf-cache", f"yapf's cache of its grammar is not whole ({error})")
+
+    return cache_of_its_own()
+
+
+_KNOWN_ERRORS = (RuntimeError, AssertionError, TypeError, EOFError, pickle.UnpicklingError)
 _REPAIRS: dict[str, Callable[[Exception], contextlib.AbstractContextManager[None] | None]] = {
     "torchvision": _torchvision_repair,
     "mmdet": _ceiling_repair,
     "mmocr": _ceiling_repair,
     "mmpretrain.models.multimodal": _multimodal_repair,
+    "yapf": _yapf_repair,
 }
 
 

@@ -405,3 +405,35 @@ def test_mmpretrain_beside_transformers_5(repository, tmp_path):
     assert backbone == "VisionTransformer"
     assert "requires extra multi-modal dependencies" in refused
     assert kept is True
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_cache_of_yapf_that_is_half_written(repository, tmp_path, monkeypatch, share):
+    """As where several processes start for the first time at once."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    code = """
+    import json
+    {first}
+    try:
+        import yapf
+    except Exception as error:
+        print(json.dumps(type(error).__name__))
+    else:
+        formatted = yapf.yapf_api.FormatCode("a = 1\\n")[0]
+        active = [shim.name for shim in mms_ocr.compat.active()] if {acting} else []
+        print(json.dumps([formatted, active]))
+    """
+    plain, ours = (
+        code.format(first=first, acting=bool(first)) for first in ("", "import mms_ocr.compat")
+    )
+    assert json.loads(run_python(plain, repository)) == ["a = 1\n", []]
+    caches = sorted(tmp_path.rglob("*.pickle"))
+    assert len(caches) == 2
+    written = [cache.read_bytes() for cache in caches]
+    assert json.loads(run_python(ours, repository).splitlines()[-1]) == ["a = 1\n", []]
+    for cache, whole in zip(caches, written):
+        cache.write_bytes(whole[: int(share * len(whole))])
+    assert json.loads(run_python(plain, repository)) in ("EOFError", "UnpicklingError")
+    found = run_python(ours, repository)
+    assert json.loads(found.splitlines()[-1]) == ["a = 1\n", ["yapf-cache"]]
+    assert [cache.stat().st_size for cache in caches] == [int(share * len(one)) for one in written]

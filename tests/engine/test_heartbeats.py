@@ -1,11 +1,15 @@
 """Who is said to keep the others waiting."""
 
+import atexit
 import sys
 import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
-from mms_ocr.engine.heartbeats import Report, current_place, is_running, told
+from mms_ocr.engine.heartbeats import Report, Reports, current_place, is_running, told
+from mms_ocr.engine.hooks.watchdog_hook import WatchdogHook
 
 
 def report(step=30, doing="training at iteration 7", place="f (a.py:1)", waiting=True, idle=9.0):
@@ -62,3 +66,30 @@ def test_places():
     assert not waiting
     assert current_place(-1) == ("nowhere", False)
     assert not is_running(sys._getframe(), "train")
+
+
+@pytest.mark.parametrize("end", ["after_run", "exit"])
+def test_the_thread_that_watches_ends_before_python_does(monkeypatch, tmp_path, end):
+    """Ended by Python in the middle of a call of the store, it would abort the process."""
+    at_exit = []
+    monkeypatch.setattr(atexit, "register", at_exit.append)
+    monkeypatch.setattr(atexit, "unregister", at_exit.remove)
+    asked = threading.Event()
+
+    def publish(self, report):
+        asked.set()
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Reports, "publish", publish)
+    hook = WatchdogHook(timeout=1)
+    runner = SimpleNamespace(timestamp="now", log_dir=str(tmp_path))
+    hook.before_run(runner)
+    assert asked.wait(20)
+    (watching,) = (thread for thread in threading.enumerate() if thread.name == "watchdog")
+    (stop,) = at_exit
+    if end == "exit":
+        stop()
+    else:
+        hook.after_run(runner)
+        assert not at_exit
+    assert not watching.is_alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import os
 import sys
@@ -22,6 +23,7 @@ __all__ = ["WatchdogHook"]
 _STATUS = 1
 _BETWEEN = 5.0  # seconds between two reports, where the time-out allows
 _FULL_SPEED = 100  # ranks that may report as often
+_MOST_TO_END = 20.0  # seconds that the watching thread is given to answer and to end
 
 Batch = dict | tuple | list | None
 
@@ -56,6 +58,7 @@ class WatchdogHook(Hook):
         self._beat = 0
         self._watched = 0
         self._over = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def before_run(self, runner: Runner) -> None:
         """Start to watch."""
@@ -64,9 +67,11 @@ class WatchdogHook(Hook):
         self._watched = threading.get_ident()
         self._step, self._doing, self._since = -1, "starting", time.monotonic()
         reports = Reports(runner.timestamp, rank, world_size)
-        threading.Thread(
+        self._thread = threading.Thread(
             target=self._watch, args=(reports, runner.log_dir), name="watchdog", daemon=True
-        ).start()
+        )
+        self._thread.start()
+        atexit.register(self._stop)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Batch = None) -> None:
         """A batch was read."""
@@ -107,7 +112,15 @@ class WatchdogHook(Hook):
 
     def after_run(self, runner: Runner) -> None:
         """Watch no more."""
+        self._stop()
+        atexit.unregister(self._stop)
+
+    def _stop(self) -> None:
+        # Python ends threads at exit where they stand; within the store, in C++, that would abort
+        # the process: "terminate called without an active exception".
         self._over.set()
+        if self._thread is not None:
+            self._thread.join(_MOST_TO_END)
 
     def _at(self, iteration: int, part: int, doing: str) -> None:
         # Not a count of calls: ranks may have different numbers of batches to validate on.
