@@ -21,6 +21,7 @@ VALIDATIONS = {
     r"foreground/(iou|f_score)_dataset": "text found, held-out images",
     r"PSNR": "PSNR of held-out images, dB",
 }
+STYLES = ("-", "--", ":", "-.")
 
 
 def parse_args():
@@ -82,16 +83,18 @@ def validation_curves(rows: list[dict]) -> tuple[str, dict[str, list[tuple]]]:
 def plot(args: argparse.Namespace) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
     titles = []
-    for work_dir in args.work_dirs:
+    for run, work_dir in enumerate(args.work_dirs):
         rows = read_scalars(work_dir)
         several = len(args.work_dirs) > 1
         name = Path(work_dir).resolve().name if several else ""
         for curve, points in training_curves(rows, with_parts=not several).items():
-            left.plot(*zip(*points), label=name or curve)
+            left.plot(*zip(*points), label=name or curve, color=f"C{run}" if several else None)
         title, curves = validation_curves(rows)
         titles += [title] if title not in titles else []
-        for key, points in curves.items():
-            right.plot(*zip(*points), marker=".", label=f"{name} {key}".strip())
+        for number, (key, points) in enumerate(curves.items()):
+            # Colours tell runs apart where there are several, and metrics where there is one.
+            style = dict(color=f"C{run}", linestyle=STYLES[number % len(STYLES)]) if several else {}
+            right.plot(*zip(*points), marker=".", label=f"{name} {key}".strip(), **style)
     left.set(title="loss, training", xlabel="iteration")
     right.set(title="; ".join(titles), xlabel="iteration")
     for axes in (left, right):
