@@ -83,9 +83,10 @@ def test_the_thread_that_watches_ends_before_python_does(monkeypatch, tmp_path, 
     monkeypatch.setattr(Reports, "publish", publish)
     hook = WatchdogHook(timeout=1)
     runner = SimpleNamespace(timestamp="now", log_dir=str(tmp_path))
+    before = set(threading.enumerate())
     hook.before_run(runner)
     assert asked.wait(20)
-    (watching,) = (thread for thread in threading.enumerate() if thread.name == "watchdog")
+    (watching,) = set(threading.enumerate()) - before
     (stop,) = at_exit
     if end == "exit":
         stop()
