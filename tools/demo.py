@@ -42,7 +42,7 @@ def main() -> int:
         f"train_dataloader.batch_size={args.batch_size}",
         "train_dataloader.num_workers=1",
         # A recipe for 20 passes over millions of images would hardly leave its warm-up here.
-        "optim_wrapper.optimizer.lr=1e-3",
+        "optim_wrapper.optimizer.lr=3e-4",
         "auto_scale_lr.enable=False",
         f"train_cfg.val_interval={max(1, args.iterations // 2)}",
         f"default_hooks.checkpoint.interval={args.iterations}",
