@@ -36,7 +36,7 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
     try:
         return int(command() or 0)
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
+        tell(name, "interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
         # As in `… | head`. Nothing more can be written there, and Python's own flush at exit would
@@ -66,6 +66,20 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
         return _report(name, f"the config has a setting that its type does not know: {error}")
 
 
+def tell(name: str, message: str) -> None:
+    """Write one line to standard error, and in one piece: the processes of a job share it.
+
+    ``print`` writes the line and its end apart where standard error is unbuffered
+    (``PYTHONUNBUFFERED``), and the lines of two processes then run into each other.
+
+    Args:
+        name: What the line starts with.
+        message: The rest; its line breaks become spaces.
+    """
+    sys.stderr.write(f"{name}: {' '.join(message.split())}\n")
+    sys.stderr.flush()
+
+
 def _is_unknown_setting(error: TypeError) -> bool:
     """Whether a constructor refused an argument while MMEngine built what a config describes."""
     building = {"build_from_cfg", "build_dataloader"}
@@ -74,5 +88,5 @@ def _is_unknown_setting(error: TypeError) -> bool:
 
 
 def _report(name: str, message: str) -> int:
-    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    tell(name, message)
     return _WRONG_CALL

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from mms_ocr.apis.errors import tell
 
 __all__ = ["BrokenCount", "add_word_options", "check_word_options"]
 
@@ -71,7 +72,7 @@ class BrokenCount:
     def report(self, fault: str) -> None:
         """Tell of one, in a line on standard error."""
         self.broken += 1
-        print(f"{self._command}: {' '.join(fault.split())}", file=sys.stderr)
+        tell(self._command, fault)
 
     def exit_status(self, used: int) -> int:
         """1 where some were broken, after a line that counts them; else 0.
@@ -82,8 +83,5 @@ class BrokenCount:
         if not self.broken:
             return 0
         total = used + self.broken
-        print(
-            f"{self._command}: {self.broken:,} of {total:,} images could not be used",
-            file=sys.stderr,
-        )
+        tell(self._command, f"{self.broken:,} of {total:,} images could not be used")
         return 1

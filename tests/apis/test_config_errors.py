@@ -1,6 +1,7 @@
 """What is wrong in a config is one line."""
 
 import argparse
+from types import SimpleNamespace
 
 import pytest
 
@@ -21,6 +22,18 @@ def test_a_setting_that_a_type_does_not_know_is_told_in_one_line(capsys):
     assert said.count("\n") == 1
     with pytest.raises(TypeError, match="sise"):
         run_command("train.py", build, traceback=True)
+
+
+def test_the_lines_of_processes_that_fail_together_do_not_run_into_each_other(monkeypatch):
+    writes = []
+    stream = SimpleNamespace(write=writes.append, flush=lambda: None)
+    monkeypatch.setattr("sys.stderr", stream)
+
+    def fail():
+        raise ValueError("no such\nfile")
+
+    assert run_command("train.py", fail, traceback=False) == 2
+    assert writes == ["train.py: no such file\n"]
 
 
 def test_a_wrong_call_within_the_program_keeps_its_traceback():

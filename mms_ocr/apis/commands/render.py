@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from mms_ocr.apis.errors import tell
+
 if TYPE_CHECKING:
     from mms_ocr.datasets.rendering import WordRenderer
     from mms_ocr.datasets.rendering.stores import WordStore
@@ -201,7 +203,7 @@ def _write_store(renderer: WordRenderer, args: argparse.Namespace) -> int:
             )
         except KeyboardInterrupt:
             bar.close()
-            print(f"mms-ocr render: interrupted; {_state(store, args)}", file=sys.stderr)
+            tell("mms-ocr render", f"interrupted; {_state(store, args)}")
             return 130
         except OSError as error:
             bar.close()

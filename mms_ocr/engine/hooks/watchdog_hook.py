@@ -186,10 +186,9 @@ class WatchdogHook(Hook):
             time.sleep(3 * between)
         if self._over.is_set():
             return
-        print(
+        sys.stderr.write(
             f"train.py: no progress for {own.idle:.0f} s: {line}{where}; --resume goes on from the "
-            "last checkpoint",
-            file=sys.stderr,
-            flush=True,
+            "last checkpoint\n"
         )
+        sys.stderr.flush()
         os._exit(_STATUS)
