@@ -42,7 +42,9 @@ def find_config(name: str, below: str = "") -> Path:
     shipped = [
         path
         for path in sorted((folder / below).rglob("*.py"))
-        if "_base_" not in path.parts and path.parent.name != "dicts"
+        if "_base_" not in path.parts
+        and path.parent.name != "dicts"
+        and not path.name.startswith("_")  # what its neighbours share
     ]
     found = [path for path in shipped if path.as_posix().endswith(f"/{wanted}")]
     if len(found) > 1:

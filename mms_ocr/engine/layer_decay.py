@@ -13,6 +13,12 @@ from mms_ocr.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 __all__ = ["LayerDecayOptimWrapperConstructor", "layer_scale"]
 
+# What MMEngine's constructor asks its settings for; it overlooks all else in silence.
+_KEYS = {
+    "bias_decay_mult", "bias_lr_mult", "bypass_duplicate", "custom_keys", "dcn_offset_lr_mult",
+    "dwconv_decay_mult", "flat_decay_mult", "norm_decay_mult",
+}  # fmt: skip
+
 
 def layer_scale(model: nn.Module, name: str, decay_rate: float) -> float:
     """What the learning rate of the parameter ``name`` of ``model`` is multiplied with.
@@ -62,6 +68,12 @@ class LayerDecayOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         settings = dict(paramwise_cfg or {})
         self.layer_decay_rate = float(settings.pop("layer_decay_rate", 1.0))
         self.pretrained_only = bool(settings.pop("pretrained_only", False))
+        unknown = settings.keys() - _KEYS
+        if unknown:
+            known = ", ".join(sorted(_KEYS | {"layer_decay_rate", "pretrained_only"}))
+            raise ValueError(
+                f"optim_wrapper.paramwise_cfg has no {', '.join(sorted(unknown))}; it takes {known}"
+            )
         if not 0 < self.layer_decay_rate <= 1:
             raise ValueError(
                 f"layer_decay_rate must lie in (0, 1], got {self.layer_decay_rate}; 1 turns it off"

@@ -67,6 +67,9 @@ ALLOWED_FUNCTIONS: list[Any] = [
 ]
 
 
+_UNREADABLE = "cannot be read as a checkpoint: it is damaged or another kind of file"
+
+
 def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
 
@@ -90,10 +93,10 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # a damaged file may end in nearly any of them
-        raise ValueError(
-            f"{path} cannot be read as a checkpoint: it is damaged or another kind of file "
-            f"({str(error).splitlines()[0] if str(error) else type(error).__name__})"
-        ) from error
+        first = next(iter(str(error).splitlines()), "")
+        # A text file ends in KeyError(101), the number of a letter, which tells nobody anything.
+        reason = f" ({first})" if any(map(str.isalpha, first)) else ""
+        raise ValueError(f"{path} {_UNREADABLE}{reason}") from error
     check_seal(path)  # torch does not look at the checksums of what it reads
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
@@ -110,7 +113,7 @@ def _refusal(error: pickle.UnpicklingError) -> str:
         return (
             f"was refused: it carries the object {named[1]}, and checkpoints may hold weights only"
         )
-    return "cannot be read as a checkpoint: it is damaged or another kind of file"
+    return _UNREADABLE
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:

@@ -138,6 +138,14 @@ def damaged_files():
         yield f"noise{i}", bytes(noise.tolist())
 
 
+@pytest.mark.parametrize("words", ["hello there", "{}", "\n"])
+def test_a_text_file_ends_in_words_alone(tmp_path, words):
+    path = tmp_path / "notes.pth"
+    path.write_text(words)
+    with pytest.raises(ValueError, match=r"damaged or another kind of file( \([A-Za-z]|$)"):
+        read_checkpoint(path)
+
+
 def test_damaged_files(tmp_path):
     path = tmp_path / "damaged.pth"
     for name, content in damaged_files():
