@@ -120,22 +120,23 @@ NO_IMAGES = "the images in '{}' vanished while they were in use"
 
 
 @pytest.mark.parametrize(
-    ("change", "messages"),
+    ("change", "messages", "max_broken"),
     [
-        # It takes one image after the other, and the folder last: a worker may look in between.
-        (shutil.rmtree, (NO_FOLDER, NO_IMAGES)),
-        (lambda path: path.rename(f"{path}-gone"), (NO_FOLDER,)),
-        (delete_images, (NO_IMAGES,)),
+        # Images go one after the other, and the folder last: a worker may look in between, and
+        # then meets as many broken ones as the others take time.
+        (shutil.rmtree, (NO_FOLDER, NO_IMAGES), 1),
+        (lambda path: path.rename(f"{path}-gone"), (NO_FOLDER,), 0.01),
+        (delete_images, (NO_IMAGES,), 1),
     ],
 )
 @pytest.mark.parametrize("kind", ["folder", "jsonl"])
-def test_images_that_vanish_under_workers(folder, kind, change, messages, capsys):
+def test_images_that_vanish_under_workers(folder, kind, change, messages, max_broken, capsys):
     path = folder
     if kind == "jsonl":
         path = folder.parent / "words.jsonl"
         names = sorted(file.name for file in folder.iterdir())
         path.write_text("".join(f'{{"filename": "{name}"}}\n' for name in names))
-    dataset = WordImageDataset(path, PIPELINE, data_root=str(folder))
+    dataset = WordImageDataset(path, PIPELINE, data_root=str(folder), max_broken=max_broken)
     line = told(dataset, lambda: change(folder), capsys)
     assert line.startswith(tuple(message.format(folder) for message in messages))
 
