@@ -3,7 +3,7 @@
 import os
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 # Read once by each native library when it is loaded, hence before the imports below.
@@ -14,9 +14,17 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_VARIABLE = "MMS_OCR_SHARED"
+
+# The same examples in every run, however slow the machine is. For others of your own, and for
+# hypothesis's time limits: pytest --hypothesis-profile=default
+settings.register_profile(
+    "mms_ocr", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("mms_ocr")
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +43,24 @@ def shared_data() -> Path:
             pytest.fail(f"{SHARED_VARIABLE}={named}: no such folder")
         pytest.skip(f"no real word images: set {SHARED_VARIABLE} to their folder")
     return folder
+
+
+@pytest.fixture
+def next_tick(tmp_path_factory) -> Callable[[], None]:
+    """Waits until the file system gives later times than those of all that was done before.
+
+    It takes them from a clock that goes on in ticks, of up to 10 ms before Linux 6.13: within one,
+    a change leaves no trace, and a file may seem older than what was done before it.
+    """
+    probe = tmp_path_factory.mktemp("clock") / "probe"
+
+    def wait() -> None:
+        probe.write_bytes(b"")
+        now = probe.stat().st_mtime_ns
+        while probe.stat().st_mtime_ns == now:
+            probe.write_bytes(b"x")
+
+    return wait
 
 
 @pytest.fixture(autouse=True)

@@ -48,8 +48,9 @@ def test_the_newest_is_the_one_saved_last(tmp_path):
     assert newest_whole_checkpoint(copies) == (str(copies / "iter_2.pth"), [])
 
 
-def test_what_is_passed_over_is_named(tmp_path):
+def test_what_is_passed_over_is_named(tmp_path, next_tick):
     whole = save(tmp_path / "iter_1.pth")
+    next_tick()  # without their seals, the others are as old as the file system says
     torch.save({"state_dict": {}}, tmp_path / "best_acc_iter_2.pth")
     save(tmp_path / "published.pth")
     torn = save(tmp_path / "iter_2.pth")

@@ -39,11 +39,12 @@ def cache(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def tree(tmp_path) -> Path:
+def tree(tmp_path, next_tick) -> Path:
     for name in ("a.png", "b/1.jpg", "b/2.JPG", "b/c/3.png", "d/4.webp", "d/notes.txt", "e/x.txt"):
         file = tmp_path / "tree" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
+    next_tick()  # what is changed from now on gets another time
     return tmp_path / "tree"
 
 
