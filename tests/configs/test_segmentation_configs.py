@@ -195,9 +195,10 @@ def test_no_worker_outlives_a_run(own_words, tmp_path):
     """One that does keeps Python from ending for as long as it disregards signals."""
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "1", "--data", str(own_words)]
     options += ["--cfg-options", *SMALL, "train_dataloader.num_workers=1"]
-    before = multiprocessing.active_children()
+    before = set(multiprocessing.active_children())
     assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 0
-    assert multiprocessing.active_children() == before
+    # Those that other tests have left may end meanwhile.
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_data_that_are_missing_are_said_in_a_line(tmp_path, capsys):

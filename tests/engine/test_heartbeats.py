@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from mms_ocr.engine.heartbeats import Report, Reports, current_place, is_running, told
+from mms_ocr.engine.hooks import watchdog_hook
 from mms_ocr.engine.hooks.watchdog_hook import WatchdogHook
 
 
@@ -81,7 +82,8 @@ def test_the_thread_that_watches_ends_before_python_does(monkeypatch, tmp_path, 
         time.sleep(0.3)
 
     monkeypatch.setattr(Reports, "publish", publish)
-    hook = WatchdogHook(timeout=1)
+    monkeypatch.setattr(watchdog_hook, "_BETWEEN", 0.1)
+    hook = WatchdogHook()  # which has time: out of it, the thread would end by itself
     runner = SimpleNamespace(timestamp="now", log_dir=str(tmp_path))
     before = set(threading.enumerate())
     hook.before_run(runner)
