@@ -25,6 +25,11 @@ _LINES_PER_MARK = 16  # the index keeps the place of every 16th line
 _CHUNK = 1 << 20  # bytes scanned at a time
 _LONGEST_LINE = 1 << 24  # bytes; longer ones are of some other file
 _CHECKED_LINES = 10_000  # parsed when the source is made; the rest when they are read
+# Where the first line is wrong already, the file is most likely of another kind.
+_ADVICE = (
+    '; a line is {"filename": "1.jpg", "text": "You"}, the text where there are labels; '
+    "mms-ocr labels makes such lines of MMOCR's JSON and of text files"
+)
 
 
 class _Line(NamedTuple):
@@ -71,7 +76,8 @@ class JsonlSource(ImageSource):
             try:
                 self._line(index)
             except BrokenImageError as error:
-                raise ValueError(str(error)) from error
+                of_another_kind = index == 0 and field == "filename" and ": not " in str(error)
+                raise ValueError(f"{error}{_ADVICE * of_another_kind}") from error
         self._witnesses = Witnesses(self.data_root, self._some_paths())
 
     def __len__(self) -> int:
@@ -111,8 +117,10 @@ class JsonlSource(ImageSource):
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`; looks at the first line."""
         if self._line(0).text is None:
+            keys = ", ".join(self._parse(0, self._raw_line(0)))
             raise ValueError(
-                f"annotation file {self.path!r} has no labels (no 'text' in its first line): "
+                f"annotation file {self.path!r} has no labels (no 'text' in its first line, which "
+                f"has {keys}): "
                 "set labelled=False to use its images without them"
             )
 

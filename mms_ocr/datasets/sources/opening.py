@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from mms_ocr.datasets.sources.base import ImageSource
-from mms_ocr.datasets.sources.folder import FolderSource
+from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES, FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 
@@ -40,6 +40,10 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
         return FolderSource(path)
     if path.endswith((".lmdb", ".mdb")) or _has_lmdb_magic(path):
         return LmdbSource(path)
+    if path.lower().endswith(IMAGE_SUFFIXES):
+        raise ValueError(
+            f"{path!r} is a single image: give the folder that it lies in, an LMDB or a .jsonl file"
+        )
     return JsonlSource(path, data_root)
 
 

@@ -232,6 +232,33 @@ def test_malformed_lines_are_named(tmp_path, line, message):
     assert f"{path}, line 3" in one_line(error)
 
 
+@pytest.mark.parametrize(
+    "content", ["crops/1.png You\n", '{"data_list": []}\n', '{"image": "1"}\n']
+)
+def test_a_file_of_another_kind_is_told_what_makes_json_lines_of_it(tmp_path, content):
+    path = tmp_path / "words.json"
+    path.write_text(content)
+    with pytest.raises(
+        ValueError, match=r"line 1: not .* mms-ocr labels makes such lines"
+    ) as error:
+        open_source(path)
+    one_line(error)
+
+
+def test_a_single_image_is_no_data_set(tmp_path):
+    path = tmp_path / "1.PNG"
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1\.PNG' is a single image: give the folder"):
+        open_source(path)
+
+
+def test_labels_under_another_key_are_missed_with_the_keys_that_are_there(tmp_path):
+    path = tmp_path / "words.jsonl"
+    path.write_text('{"filename": "1.png", "label": "You"}\n')
+    with pytest.raises(ValueError, match="no 'text' in its first line, which has filename, label"):
+        open_source(path).check_labels()
+
+
 def test_malformed_lines_late_in_a_file_are_broken_images(tmp_path):
     path = tmp_path / "words.jsonl"
     path.write_text('{"filename": "a.png"}\n' * 12_000 + "{\n" + '{"filename": "b.png"}')
