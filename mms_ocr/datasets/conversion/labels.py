@@ -134,20 +134,27 @@ def find_data_root(source: str) -> str:
 
     Raises:
         FileNotFoundError: In none of them there is one of the first images.
-        ValueError: The file cannot be read.
+        ValueError: The file cannot be read, or not even its first entry is one.
     """
-    first = [one for one in islice(read_annotations(source), _TRIED) if one.fault is None]
+    first = list(islice(read_annotations(source), _TRIED))
     folder = os.path.dirname(os.path.abspath(source))
     tried = []
     for _ in range(_LEVELS):
-        if any(os.path.isfile(os.path.join(folder, _plain(one.filename))) for one in first):
+        named = (one.filename for one in first if one.fault is None)
+        if any(os.path.isfile(os.path.join(folder, _plain(name))) for name in named):
             return folder
         tried.append(folder)
         folder = os.path.dirname(folder)
-    name = first[0].filename if first else "any file"
+    if not first:
+        raise ValueError(f"{source} holds no words")
+    if first[0].fault is not None:
+        raise ValueError(
+            f"{first[0].place}: {first[0].fault}; docs/reading.md shows what annotation files may "
+            "look like"
+        )
     raise FileNotFoundError(
-        f"the images of {source} were not found: {name!r} is neither in {tried[0]} nor in the "
-        f"{_LEVELS - 1} folders above it; give --data-root"
+        f"the images of {source} were not found: {first[0].filename!r} is neither in {tried[0]} "
+        f"nor in the {_LEVELS - 1} folders above it; give --data-root"
     )
 
 

@@ -388,3 +388,18 @@ def test_dictionary_files(tmp_path, repository):
         read_characters_file(str(path))
     with pytest.raises(FileNotFoundError, match="no dictionary file"):
         read_characters_file("none.txt")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"image": "1.png", "label": "a"}\n', "line 1: no 'filename': "),
+        ("filename,text\n1.png,a\n", "line 1: no file name and label"),
+        ('{"data_list": []}', "holds no words"),
+    ],
+)
+def test_files_whose_first_entry_is_none_are_not_looked_for_in_folders(tmp_path, content, said):
+    path = tmp_path / "a.txt"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=said):
+        find_data_root(str(path))
