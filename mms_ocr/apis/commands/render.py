@@ -6,6 +6,7 @@ import argparse
 import ast
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mms_ocr.apis.errors import tell
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 HELP = "render words into an LMDB or a folder, or as a picture sheet"
 
 _SHEET_COUNT = 160
+_FILES = (".jsonl", ".json", ".mdb", ".png", ".jpg", ".jpeg", ".pdf")  # names of no folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,6 +106,11 @@ def run(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     if not (args.out or args.sheet):
         raise ValueError("nothing to write: give --out NAME.lmdb, --out FOLDER or --sheet NAME.png")
+    if args.out and Path(args.out).suffix.lower() in _FILES:
+        raise ValueError(
+            f"--out {args.out}: give NAME.lmdb, or a folder, which gets the images and "
+            "labels.jsonl; a picture is written by --sheet"
+        )
     if args.out and args.count is None:
         raise ValueError("give --count, the number of words to render")
     if args.count is not None and args.count < 1:

@@ -76,6 +76,8 @@ def test_a_sheet_beside_other_words(tmp_path):
     ("arguments", "message"),
     [
         ("", "nothing to write: give --out NAME.lmdb"),
+        ("--out a.jsonl --count 1", "--out a.jsonl: give NAME.lmdb, or a folder"),
+        ("--out a.png --count 1", "a picture is written by --sheet"),
         ("--out a.lmdb", "give --count, the number of words"),
         ("--out a.lmdb --count 0", "--count is 0; give at least 1"),
         ("--out a.lmdb --count 1 --workers 0", "--workers is 0; give at least 1"),
