@@ -72,6 +72,12 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg = Config.fromfile(args.config)
     except ImportError as error:
         raise ImportError(f"{args.config} cannot be used here: {_first_cause(error)}") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{args.config} cannot be read: it needs {error.filename or error}, which is not "
+            "there; a config outside of configs/ inherits by _base_ = "
+            "'mms_ocr::mms/pretrain_vit_s.py' and the like, from an mms_ocr that pip has installed"
+        ) from error
     except _CONFIG_ERRORS as error:
         told = error.args[0] if isinstance(error, KeyError) and error.args else error
         raise ValueError(f"{args.config} cannot be read: {told}") from error
@@ -83,6 +89,8 @@ def read_config(args: argparse.Namespace) -> Config:
         cfg.work_dir = args.work_dir
     elif not cfg.get("work_dir"):
         cfg.work_dir = str(Path("work_dirs", Path(args.config).stem))
+    if Path(cfg.work_dir).is_file():
+        raise NotADirectoryError(f"the work folder {cfg.work_dir} is a file; give another")
     fit_to_machine(cfg)
     return cfg
 
@@ -132,6 +140,8 @@ def fit_to_machine(cfg: Config) -> None:
         loader = cfg.get(part)
         if loader and loader.get("num_workers", 0) > most:
             loader["num_workers"] = most
+        if loader and not loader.get("num_workers") and loader.get("persistent_workers"):
+            loader["persistent_workers"] = False  # there are none to keep, and torch refuses it
         if loader:
             loader.setdefault("worker_init_fn", dict(type="mms_ocr.start_worker"))
         if loader and not torch.cuda.is_available():

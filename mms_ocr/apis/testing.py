@@ -74,6 +74,8 @@ def test(args: argparse.Namespace) -> None:
         set_data(cfg, args.data)
     if args.recognizer:
         read_restored(cfg, *args.recognizer)
+    if not cfg.get("test_dataloader"):
+        raise ValueError(f"{args.config} has no test_dataloader: it describes no test")
     # Once more, for what was put in place since.
     cfg.merge_from_dict(args.cfg_options or {})
     fit_to_machine(cfg)

@@ -97,6 +97,9 @@ def train(args: argparse.Namespace) -> int:
         TrainingError: Training cannot go on.
     """
     cfg = read_config(args)
+    for part in ("model", "train_dataloader"):
+        if not cfg.get(part):
+            raise ValueError(f"{args.config} has no {part}: it describes no training")
     if args.epochs is not None:
         set_iterations(cfg, epochs_to_iterations(cfg, args.epochs))
     elif args.iterations is not None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mms_ocr.apis import testing, training
 from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.launching import read_config
 from mms_ocr.registry import TRANSFORMS
@@ -72,3 +73,58 @@ def test_what_is_wrong_in_a_config_is_told_with_its_name(tmp_path, text, said):
     with pytest.raises(ValueError, match=said) as raised:
         read_config(argparse.Namespace(config=str(config)))
     assert str(raised.value).startswith(f"{config} cannot be read: ")
+
+
+@pytest.mark.parametrize("base", ["../_base_/models/rec_vit_t_ctc.py", "none.py"])
+def test_a_config_that_was_copied_without_its_bases(tmp_path, base):
+    config = tmp_path / "copied.py"
+    config.write_text(f'_base_ = ["{base}"]\n')
+    with pytest.raises(FileNotFoundError, match=r"base|none\.py") as raised:
+        read_config(argparse.Namespace(config=str(config)))
+    said = str(raised.value)
+    assert said.startswith(f"{config} cannot be read: it needs ")
+    assert "inherits by _base_ = 'mms_ocr::" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train_dataloader = dict()\n", "has no model: it describes no training"),
+        ('model = dict(type="mms_ocr.MMS")\n', "has no train_dataloader: it describes no training"),
+    ],
+)
+def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, text, said):
+    config = tmp_path / "part.py"
+    config.write_text(text)
+    assert training.main([str(config)]) == 2
+    assert capsys.readouterr().err == f"train.py: {config} {said}\n"
+
+
+def test_a_config_without_test_set_is_one_line(tmp_path, capsys):
+    config = tmp_path / "part.py"
+    config.write_text('model = dict(type="mms_ocr.MMS")\n')
+    assert testing.main([str(config), "none.pth"]) == 2
+    assert capsys.readouterr().err == (
+        f"test.py: {config} has no test_dataloader: it describes no test\n"
+    )
+
+
+def test_a_file_in_the_place_of_the_work_folder_is_one_line(tmp_path, capsys):
+    config = tmp_path / "mine.py"
+    config.write_text("model = dict(type='mms_ocr.MMS')\n")
+    assert training.main([str(config), "--work-dir", str(config)]) == 2
+    assert capsys.readouterr().err == (
+        f"train.py: the work folder {config} is a file; give another\n"
+    )
+
+
+def test_no_workers_are_not_kept(tmp_path):
+    config = tmp_path / "mine.py"
+    loader = "dict(num_workers={}, persistent_workers=True)"
+    config.write_text(
+        f"train_dataloader = {loader.format(0)}\nval_dataloader = {loader.format(1)}\n"
+    )
+    options = dict(launcher="none", data=None, cfg_options=None, work_dir=None)
+    cfg = read_config(argparse.Namespace(config=str(config), **options))
+    assert cfg.train_dataloader.persistent_workers is False
+    assert cfg.val_dataloader.persistent_workers is True
