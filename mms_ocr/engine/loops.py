@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from mmengine.logging import print_log
 from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
@@ -51,6 +52,12 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         """Train."""
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
+        if self._iter >= self._max_iters > 0:
+            print_log(
+                f"nothing is left to train: the checkpoint is of iteration {self._iter:,}, and the "
+                f"run has {self._max_iters:,}",
+                logger="current",
+            )
         if self._iter > 0:
             self._go_on()
         while self._iter < self._max_iters and not self.stop_training:

@@ -13,9 +13,9 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-from mms_ocr.engine import StopOnSignalHook
+from mms_ocr.engine import StopOnSignalHook, loops
 from mms_ocr.engine.failures import CheckpointNotSavedError, DataError
-from mms_ocr.engine.hooks import checkpoint_hook
+from mms_ocr.engine.hooks import checkpoint_hook, exact_resume_hook
 from mms_ocr.engine.loops import seeded_loader
 from mms_ocr.engine.resuming import use_checked_reading
 from mms_ocr.models.weights import read_checkpoint
@@ -309,3 +309,30 @@ def test_seeded_loaders():
 def test_signals_have_names():
     with pytest.raises(ValueError, match="there is no signal SIGNAL here"):
         StopOnSignalHook(["SIGNAL"])
+
+
+def schedule(length):
+    return dict(type="CosineAnnealingLR", T_max=length, end=length, by_epoch=False)
+
+
+def test_a_run_of_another_length_goes_on_by_its_schedule_and_says_so(build, monkeypatch):
+    told = []
+    for module in (exact_resume_hook, loops):
+        monkeypatch.setattr(module, "print_log", lambda message, *args, **kw: told.append(message))
+    build(iterations=4, param_scheduler=schedule(4)).train()
+    build(iterations=6, param_scheduler=schedule(4), resume=True).train()
+    assert told == []
+    longer = build(iterations=8, param_scheduler=schedule(8), resume=True)
+    longer.train()
+    assert len(told) == 1
+    assert "iter_6.pth ends at 4, and that of this config at 8: learning rates go on by" in told[0]
+    assert longer.param_schedulers[0].T_max == 4
+
+
+def test_a_run_that_has_ended_says_so(build, monkeypatch):
+    told = []
+    monkeypatch.setattr(loops, "print_log", lambda message, **kw: told.append(message))
+    build(iterations=4).train()
+    assert told == []
+    assert read_by(build(iterations=3, resume=True)) == []
+    assert told == ["nothing is left to train: the checkpoint is of iteration 4, and the run has 3"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,6 +94,7 @@ class ExactResumeHook(Hook):
         shapes = _shapes(runner)
         if shapes is not None:
             _check_fit(shapes, checkpoint["state_dict"], path)
+        _compare_schedules(runner.param_schedulers, checkpoint.get("param_schedulers"), path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
             print_log(
@@ -167,4 +169,20 @@ def _check_fit(own: Mapping[str, torch.Size], state_dict: dict, path: str | None
         raise ValueError(
             f"{path} does not fit the model of this config: it "
             f"{', '.join(faults[:_MOST_NAMED])}{more}"
+        )
+
+
+def _compare_schedules(own: Any, stored: Any, path: str | None) -> None:
+    """Tell that a run of another length goes on by the schedule that it was begun with."""
+    if not isinstance(own, list) or not isinstance(stored, list):
+        return
+    ends = [getattr(scheduler, "end", None) for scheduler in own]
+    begun = [state.get("end") if isinstance(state, Mapping) else None for state in stored]
+    if None not in [*ends, *begun] and max(ends, default=0) != max(begun, default=0):
+        print_log(
+            f"the schedule of {path} ends at {max(begun):,}, and that of this config at "
+            f"{max(ends):,}: learning rates go on by that of the checkpoint; for one of this "
+            "length start a new run, with load_from=CHECKPOINT",
+            "current",
+            logging.WARNING,
         )
