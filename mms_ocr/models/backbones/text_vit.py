@@ -82,7 +82,7 @@ class TextViT(VisionTransformer):
 
     Raises:
         ValueError: The architecture or output type is unknown, the patch does not divide the image,
-            or ``out_indices`` lie outside the layers.
+            or ``out_indices`` or ``frozen_stages`` lie outside the layers.
     """
 
     init_cfg: dict | list[dict] | None
@@ -123,6 +123,10 @@ class TextViT(VisionTransformer):
         if not self.arch_zoo["small"].keys() <= widths.keys():
             raise ValueError(f"arch needs the keys {', '.join(self.arch_zoo['small'])}, got {arch}")
         depth = widths["num_layers"]
+        if frozen_stages > depth:
+            raise ValueError(
+                f"frozen_stages is {frozen_stages}, and the encoder has {depth} layers"
+            )
         self._single_output = isinstance(out_indices, int)
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         if not indices or not all(-depth <= index < depth for index in indices):

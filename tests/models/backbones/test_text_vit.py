@@ -400,6 +400,12 @@ def test_layer_wise_learning_rates():
     assert rates["backbone.ln1.weight"] == rates["neck.mask_token"] == rates["neck.pred.bias"] == 1
 
 
+def test_more_frozen_stages_than_layers_are_refused():
+    depth = ARCH["num_layers"]
+    with pytest.raises(ValueError, match=f"{depth + 1}, and the encoder has {depth} layers"):
+        TextViT(arch=ARCH, img_size=SMALL, frozen_stages=depth + 1)
+
+
 def test_frozen_stages():
     model = TextViT(arch=ARCH, img_size=SMALL, frozen_stages=2)
     trained = {name.split(".")[0] for name, p in model.named_parameters() if p.requires_grad}
