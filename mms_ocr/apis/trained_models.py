@@ -16,6 +16,7 @@ from torch import Tensor
 
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.models.weights import load_model, read_checkpoint
+from mms_ocr.models.weights.loading import task_of
 from mms_ocr.registry import MODELS
 
 __all__ = [
@@ -105,6 +106,9 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
             return find_config(name, task.folder)
         except FileNotFoundError:
             pass  # a config of the user's own
+    held = task_of(checkpoint["state_dict"])
+    if held and task.noun not in held:
+        raise ValueError(f"{weights} holds the weights of {held}, which is no {task.noun}")
     of_what = "does not say"
     if name:
         of_what = f"was trained with {name!r}, none of the {task.noun} configs that ship"

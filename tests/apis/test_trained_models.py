@@ -167,3 +167,20 @@ def test_weights_of_another_size(tmp_path):
     weights = MODELS.build(small("TextSegmentor", embed_dims=32).model).state_dict()
     with pytest.raises(ValueError, match="; its encoder is 32 wide, and that of the config 24"):
         build_trained(small("TextSegmentor"), saved(tmp_path, weights), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("keys", "task", "said"),
+    [
+        (["neck.mask_token"], RECOGNITION, "a pretraining run, which is no recognizer"),
+        (["neck.mask_token"], SEGMENTATION, "a pretraining run, which is no segmentor"),
+        (["decoder.classifier.weight"], SEGMENTATION, "a recognizer, which is no segmentor"),
+    ],
+)
+def test_the_weights_of_another_task_are_told(tmp_path, keys, task, said):
+    path = checkpoint(tmp_path, "pretrain_vit_t_words", 192)
+    saved = torch.load(path)
+    saved["state_dict"].update({key: torch.zeros(1) for key in keys})
+    torch.save(saved, path)
+    with pytest.raises(ValueError, match=rf"w\.pth holds the weights of {said}$"):
+        load_config(None, path, task)

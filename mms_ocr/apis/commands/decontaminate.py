@@ -100,8 +100,14 @@ def _write_clean(found: Contamination, train: list[ImageSource], args: argparse.
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.conversion import Selection, WordRecords, convert_records
 
-    for place, (source, out) in enumerate(zip(train, args.out)):
+    clean = [found.clean_indices(place, len(source)) for place, source in enumerate(train)]
+    for source, out, kept in zip(train, args.out, clean):
+        if not len(kept):
+            raise ValueError(
+                f"nothing of {source.path} is left for {out}: all of its images stand in the test "
+                "sets; leave it out"
+            )
+    for source, out, kept in zip(train, args.out, clean):
         records = WordRecords(source.path)
-        kept = found.clean_indices(place, len(source))
         result = convert_records(Selection(records, kept), out, progress=progress_bar)
         print(f"{out}: {result.written:,} of {len(source):,} images of {source.path}")

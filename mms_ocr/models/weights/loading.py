@@ -10,7 +10,7 @@ from mms_ocr.models.weights.families import TIMM_PATCHES
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.wording import listed
 
-__all__ = ["load_model", "load_strictly"]
+__all__ = ["load_model", "load_strictly", "task_of"]
 
 _PATCHES = "backbone.patch_embed.projection.weight"
 # What names the classes of MMOCR's decoders and of ours.
@@ -68,7 +68,7 @@ def _hint(
             "; the encoder has the names of another library, which "
             "tools/model_converters/convert_weights.py converts"
         )
-    wanted, found = _task_of(own), _task_of(given)
+    wanted, found = task_of(own), task_of(given)
     if found and found != wanted:
         return f"; it holds the weights of {found}"
     for patches in (_PATCHES, _PATCHES.removeprefix("backbone.")):  # of a model, of it alone
@@ -86,7 +86,7 @@ def _hint(
     return ""
 
 
-def _task_of(weights: Mapping[str, Tensor]) -> str:
+def task_of(weights: Mapping[str, Tensor]) -> str:
     """What the weights of a model are for, as far as their names tell; ``''`` where they do not."""
     if any(key.endswith(".mask_token") for key in weights):
         return "a pretraining run"

@@ -118,3 +118,13 @@ def test_help(capsys):
             main([command, "--help"])
         assert stop.value.code == 0
         assert command in capsys.readouterr().out
+
+
+def test_a_training_set_of_which_nothing_is_left_is_told(test_words, tmp_path, capsys):
+    out = tmp_path / "clean.lmdb"
+    command = ["decontaminate", str(test_words), "--against", str(test_words), "--out", str(out)]
+    assert main(command) == 2
+    assert f"nothing of {test_words} is left for {out}: all of its images" in (
+        capsys.readouterr().err
+    )
+    assert not out.exists()
