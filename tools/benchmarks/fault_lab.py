@@ -12,13 +12,17 @@ from fault_runs import Ended, Zygote, same_weights, write_run
 
 LAST = "iter_24.pth"
 AGAIN = 75  # exit status of a run that was asked to stop
+#: Seconds that a run to injure waits at each step, and within which it is injured, from its first
+#: checkpoint on. At the 20 steps after that it waits four: on a busy machine the injury may come
+#: late, and must not find a run that has ended.
+STEP, MOMENTS = 0.2, 1.5
 # Code that is run before training, see fault_runs.Zygote.start.
-SLOW = """
+SLOW = f"""
 from mms_ocr.engine.loops import ResumableTrainLoop
 import time
 _step = ResumableTrainLoop.run_iter
 def run_iter(self, batch):
-    time.sleep({seconds})
+    time.sleep({STEP})
     _step(self, batch)
 ResumableTrainLoop.run_iter = run_iter
 """
@@ -150,8 +154,8 @@ class Lab:
         if not same_weights(work / LAST, both / LAST):
             raise AssertionError(f"{work} ended with other weights")
 
-    def begin(self, work: Path, seconds: float = 0.05, setup: str = "") -> int:
+    def begin(self, work: Path) -> int:
         """Start a run and wait until it has saved once; returns its process."""
-        pid = self.start(work, SLOW.format(seconds=seconds) + setup)
+        pid = self.start(work, SLOW)
         until(lambda: list(work.glob("iter_*.pth")))
         return pid
