@@ -176,9 +176,9 @@ def _compare_schedules(own: Any, stored: Any, path: str | None) -> None:
     """Tell that a run of another length goes on by the schedule that it was begun with."""
     if not isinstance(own, list) or not isinstance(stored, list):
         return
-    ends = [getattr(scheduler, "end", None) for scheduler in own]
-    begun = [state.get("end") if isinstance(state, Mapping) else None for state in stored]
-    if None not in [*ends, *begun] and max(ends, default=0) != max(begun, default=0):
+    ends = [getattr(scheduler, "end", 0) for scheduler in own]
+    begun = [state.get("end", 0) for state in stored if isinstance(state, Mapping)]
+    if ends and begun and max(ends) != max(begun):
         print_log(
             f"the schedule of {path} ends at {max(begun):,}, and that of this config at "
             f"{max(ends):,}: learning rates go on by that of the checkpoint; for one of this "
