@@ -38,9 +38,10 @@ def tiny_recognizer(tmp_path_factory, repository):
     base = repository / "configs" / "recognition" / "mms_vit_t_ar_words.py"
     config.write_text(CONFIG.format(base=base))
     cfg = Config.fromfile(config)
-    with DefaultScope.overwrite_default_scope("mms_ocr"):
+    with torch.random.fork_rng(), DefaultScope.overwrite_default_scope("mms_ocr"):
+        torch.manual_seed(0)
         model = MODELS.build(cfg.model)
-    model.init_weights()
+        model.init_weights()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -8,8 +8,8 @@ import pytest
 from fault_preemptions import ON_TWO_NODES, TOOLS, is_over, preempted_run, submit, trained
 from fault_runs import same_weights, write_run
 
-ITERATIONS = 300
-OPTIONS = ("--cfg-options", "train_cfg.val_interval=150", "default_hooks.logger.interval=1")
+ITERATIONS = 600
+OPTIONS = ("--cfg-options", "train_cfg.val_interval=300", "default_hooks.logger.interval=1")
 
 
 @pytest.fixture(scope="module")

@@ -5,30 +5,39 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mms_ocr.models.recognition.ctc import pool_rows
+
 __all__ = ["ColumnConv"]
 
 
 class ColumnConv(nn.Module):
-    """A convolution over all rows and three columns, and one along the columns.
+    """Weighted means over the rows, and what convolutions add to them.
 
-    Unlike a mean over the rows, it tells them apart: which strokes stand above which others is what
-    makes a character.
+    The branch is a convolution over all rows and three columns, and one along the columns. Unlike a
+    mean, it tells the rows apart: which strokes stand above which others is what makes a character.
+    It starts at zero and the weights of the mean start alike, so that training starts from plain
+    means, from where CTC leaves its plateau of blanks much sooner than from random convolutions.
 
     Args:
         in_channels: Width of the map.
         num_rows: Rows of the map.
         channels: Width of the columns.
-        dropout: Share of their values that training leaves out, after each convolution.
+        dropout: Share of its values that the branch leaves out in training, after each convolution.
     """
 
     def __init__(self, in_channels: int, num_rows: int, channels: int, dropout: float) -> None:
         super().__init__()
         self.num_rows = num_rows
+        self.row_score = nn.Conv2d(in_channels, 1, kernel_size=1, bias=False)
+        self.skip = nn.Identity() if channels == in_channels else nn.Linear(in_channels, channels)
         self.merge = nn.Conv2d(in_channels, channels, (num_rows, 3), padding=(0, 1))
         self.norm1 = nn.LayerNorm(channels)
         self.along = nn.Conv1d(channels, channels, 3, padding=1)
         self.norm2 = nn.LayerNorm(channels)
+        self.out = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
+        for start in (self.row_score.weight, self.out.weight, self.out.bias):
+            nn.init.zeros_(start)
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """Columns ``(N, W, channels)`` of a map ``(N, C, H, W)``.
@@ -41,7 +50,9 @@ class ColumnConv(nn.Module):
                 f"the map has {feature_map.shape[2]} rows and CTCDecoder takes {self.num_rows}; "
                 f"set num_rows={feature_map.shape[2]} on it"
             )
+        means = pool_rows(feature_map, self.row_score(feature_map).squeeze(1))
         columns = self.merge(feature_map).squeeze(2).transpose(1, 2)
         columns = self.dropout(F.gelu(self.norm1(columns)))
         columns = self.along(columns.transpose(1, 2)).transpose(1, 2)
-        return self.dropout(F.gelu(self.norm2(columns)))
+        columns = self.dropout(F.gelu(self.norm2(columns)))
+        return self.skip(means) + self.out(columns)

@@ -29,7 +29,8 @@ class CTCDecoder(BaseDecoder):
     The rows of a column become one vector, and a linear layer makes the logits of its characters
     and the blank, which is the dictionary's padding token. How the rows become one:
 
-    - ``'conv'``: a convolution over all rows and three columns, and another along the columns
+    - ``'conv'``: the weighted mean of ``'attention'``, and what a convolution over all rows and
+      three columns, and another along the columns, add to it
       (:class:`~mms_ocr.models.recognition.column_conv.ColumnConv`). It tells the rows apart.
     - ``'attention'``: each cell is weighted by a linear score of its own: a line that is curved,
       slanted or off the middle lies in other rows in every column, and the mean mixes it with as

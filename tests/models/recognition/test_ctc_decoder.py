@@ -8,6 +8,7 @@ import torch
 from mmengine.structures import LabelData
 from mmocr.models.common.dictionary import Dictionary
 from mmocr.structures import TextRecogDataSample
+from tiny_models import shake
 
 from mms_ocr.models.recognition import ctc_word_confidences, pool_rows, read_columns
 from mms_ocr.models.recognition.labels import columns_needed
@@ -240,6 +241,7 @@ def test_columns_of_convolutions_are_what_sums_of_products_give(dictionary):
     decoder = MODELS.build(config(dictionary(), pooling="conv", num_rows=2, channels=5)).eval()
     feature_map = torch.randn(2, 6, 2, 4)
     conv = decoder.columns
+    shake(conv)
     wide = torch.zeros(2, 6, 2, 6)
     wide[..., 1:5] = feature_map
     merged = torch.stack(
@@ -259,7 +261,13 @@ def test_columns_of_convolutions_are_what_sums_of_products_give(dictionary):
         ],
         dim=1,
     )
-    columns = torch.nn.functional.gelu(conv.norm2(along))
+    added = conv.out(torch.nn.functional.gelu(conv.norm2(along)))
+    scores = torch.einsum("nchw,c->nhw", feature_map, conv.row_score.weight.flatten())
+    means = torch.zeros(2, 4, 6)
+    for row in range(2):
+        share = scores[:, row].exp() / scores.exp().sum(1)
+        means += (feature_map[:, :, row] * share[:, None]).transpose(1, 2)
+    columns = means @ conv.skip.weight.T + conv.skip.bias + added
     expected = decoder.classifier(columns).softmax(-1)
     assert torch.allclose(decoder(feature_map), expected, atol=1e-6)
 
@@ -270,7 +278,21 @@ def test_rows_are_told_apart_by_convolutions_and_not_by_their_mean(dictionary):
     mean = MODELS.build(config(dictionary(), pooling="mean")).eval()
     assert torch.allclose(mean(feature_map), mean(turned), atol=1e-6)
     conv = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
+    shake(conv.columns)
     assert (conv(feature_map) - conv(turned)).abs().max() > 1e-3
+
+
+def test_convolutions_start_from_the_mean_of_the_rows_and_all_of_them_learn(dictionary):
+    conv = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
+    feature_map = torch.randn(2, 6, 2, 4)
+    mean = feature_map.mean(dim=2).transpose(1, 2)
+    assert torch.allclose(conv(feature_map), conv.classifier(mean).softmax(-1), atol=1e-6)
+    optimizer = torch.optim.SGD(conv.parameters(), lr=0.1)
+    for _ in range(2):  # what zeros are multiplied with has a gradient only after the first step
+        optimizer.zero_grad()
+        conv(feature_map).log()[..., 1].sum().backward()
+        optimizer.step()
+    assert all(value.grad.abs().max() > 0 for value in conv.columns.parameters())
 
 
 def test_convolutions_need_the_rows_of_the_map(dictionary):
