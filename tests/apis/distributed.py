@@ -30,7 +30,7 @@ from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import HOOKS, TASK_UTILS
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 90  # a job that takes longer hangs
+SECONDS = 180  # a job that takes longer hangs
 
 
 def in_processes(count, function, *arguments):

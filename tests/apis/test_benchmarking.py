@@ -101,7 +101,7 @@ def test_two_processes_count_each_image_once(tiny_recognizer, labelled, tmp_path
         )
         for rank in range(2)
     ]
-    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    outputs = [process.communicate(timeout=400)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     check_figures(tmp_path / "run")
     assert [output.count("| all characters, case-sensitive") for output in outputs] == [1, 0]
