@@ -119,6 +119,27 @@ def set_data(cfg: Config, paths: Sequence[str]) -> None:
         )
 
 
+def check_data(cfg: Config, parts: Sequence[str]) -> None:
+    """Refuse a config whose data are not there, such as those that shipped ones name.
+
+    Args:
+        cfg: The config.
+        parts: Of the loaders to look at: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        FileNotFoundError: The path of a data set leads nowhere.
+    """
+    for part in parts:
+        loader = cfg.get(f"{part}_dataloader") or {}
+        for dataset in _reading_files(loader.get("dataset") or {}):
+            path = dataset["path"]
+            if isinstance(path, str) and not os.path.exists(path):
+                raise FileNotFoundError(
+                    f"there is no data at {path!r}, where {cfg.filename} looks for it: give "
+                    "--data PATH …"
+                )
+
+
 def _like_it_of_files(config: Path) -> Path:
     """The config beside one of rendered words that reads files in their place."""
     stem = config.stem.removesuffix("_rendered")

@@ -21,6 +21,7 @@ from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
+    check_data,
     fit_to_machine,
     read_config,
     set_data,
@@ -76,6 +77,8 @@ def test(args: argparse.Namespace) -> None:
         read_restored(cfg, *args.recognizer)
     if not cfg.get("test_dataloader"):
         raise ValueError(f"{args.config} has no test_dataloader: it describes no test")
+    if not counts_sets:
+        check_data(cfg, ("test",))
     # Once more, for what was put in place since.
     cfg.merge_from_dict(args.cfg_options or {})
     fit_to_machine(cfg)

@@ -15,6 +15,7 @@ from mms_ocr.apis.joining import leave_together
 from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
+    check_data,
     read_config,
 )
 from mms_ocr.engine import StopOnSignalHook, set_iterations
@@ -100,6 +101,7 @@ def train(args: argparse.Namespace) -> int:
     for part in ("model", "train_dataloader"):
         if not cfg.get(part):
             raise ValueError(f"{args.config} has no {part}: it describes no training")
+    check_data(cfg, ("train", "val"))
     if args.epochs is not None:
         set_iterations(cfg, epochs_to_iterations(cfg, args.epochs))
     elif args.iterations is not None:

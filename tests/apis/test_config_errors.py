@@ -100,6 +100,18 @@ def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, text, said):
     assert capsys.readouterr().err == f"train.py: {config} {said}\n"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["mms/pretrain_vit_t_words", "recognition/mms_vit_t_ctc_words", "segmentation/mms_vit_t_pairs"],
+)
+def test_data_that_are_not_there_are_named_with_the_option(capsys, repository, tmp_path, name):
+    config = repository / "configs" / f"{name}.py"
+    for main, options in ((training.main, []), (testing.main, ["none.pth"])):
+        assert main([str(config), *options, "--work-dir", str(tmp_path)]) == 2
+        (told,) = capsys.readouterr().err.splitlines()
+        assert f"where {config} looks for it: give --data PATH" in told
+
+
 def test_a_config_without_test_set_is_one_line(tmp_path, capsys):
     config = tmp_path / "part.py"
     config.write_text('model = dict(type="mms_ocr.MMS")\n')
