@@ -163,9 +163,10 @@ def _find_all(
     if missing:
         lines = []
         for name in missing:
-            origin = sets[name].get("origin")
             expected = os.path.join(root, sets[name]["path"])
-            lines.append(f"{name} at {expected}" + (f" ({origin})" if origin else ""))
+            notes = [sets[name].get("origin"), os.path.isdir(expected) and "a folder, no labels"]
+            told = ", ".join(note for note in notes if note)
+            lines.append(f"{name} at {expected}" + (f" ({told})" if told else ""))
         there = (
             f"found: {', '.join(paths)}; --sets NAME … takes these alone"
             if paths

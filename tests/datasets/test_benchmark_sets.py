@@ -83,13 +83,16 @@ def test_missing_sets_are_named_all_at_once(root):
         **SETS,
         "d": dict(path="D", origin="from the moon"),
         "e": dict(path=str(root / "elsewhere")),
+        "f": dict(path="bare"),
     }
+    (root / "bare").mkdir()
     with pytest.raises(FileNotFoundError) as error:
         BenchmarkDataset(sets, root=str(root))
     told = str(error.value)
-    assert "2 of 5 test sets are missing" in told
+    assert "3 of 6 test sets are missing" in told
     assert f"d at {root}/D (from the moon)" in told
-    assert f"e at {root}/elsewhere" in told
+    assert f"e at {root}/elsewhere;" in told
+    assert f"f at {root}/bare (a folder, no labels)" in told
     assert "Found: a, b, c; --sets NAME" in told
     assert len(BenchmarkDataset(sets, root=str(root), chosen="abc")) == 9
 
