@@ -13,16 +13,16 @@ __all__ = ["ColumnConv"]
 class ColumnConv(nn.Module):
     """Weighted means over the rows, and what convolutions add to them.
 
-    The branch is a convolution over all rows and three columns, and one along the columns. Unlike a
-    mean, it tells the rows apart: which strokes stand above which others is what makes a character.
-    It starts at zero and the weights of the mean start alike, so that training starts from plain
-    means, from where CTC leaves its plateau of blanks much sooner than from random convolutions.
+    The convolutions, one over all rows and three columns and one along the columns, tell the rows
+    apart: which strokes stand above which others is what makes a character. The way past them is
+    linear, and by it CTC leaves its plateau of blanks much sooner where nothing tells it where the
+    characters stand. The weights of the means start alike.
 
     Args:
         in_channels: Width of the map.
         num_rows: Rows of the map.
         channels: Width of the columns.
-        dropout: Share of its values that the branch leaves out in training, after each convolution.
+        dropout: Share of their values that training leaves out, after each convolution.
     """
 
     def __init__(self, in_channels: int, num_rows: int, channels: int, dropout: float) -> None:
@@ -36,8 +36,7 @@ class ColumnConv(nn.Module):
         self.norm2 = nn.LayerNorm(channels)
         self.out = nn.Linear(channels, channels)
         self.dropout = nn.Dropout(dropout)
-        for start in (self.row_score.weight, self.out.weight, self.out.bias):
-            nn.init.zeros_(start)
+        nn.init.zeros_(self.row_score.weight)
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """Columns ``(N, W, channels)`` of a map ``(N, C, H, W)``.
