@@ -120,7 +120,9 @@ def set_data(cfg: Config, paths: Sequence[str]) -> None:
 
 
 def check_data(cfg: Config, parts: Sequence[str]) -> None:
-    """Refuse a config whose data are not there, such as those that shipped ones name.
+    """Refuse a config whose word images are not there, such as those that shipped ones name.
+
+    Data sets that come as pairs, or in a form of their own, tell by themselves what they lack.
 
     Args:
         cfg: The config.
@@ -132,8 +134,9 @@ def check_data(cfg: Config, parts: Sequence[str]) -> None:
     for part in parts:
         loader = cfg.get(f"{part}_dataloader") or {}
         for dataset in _reading_files(loader.get("dataset") or {}):
-            path = dataset["path"]
-            if isinstance(path, str) and not os.path.exists(path):
+            path, kind = dataset["path"], str(dataset.get("type"))
+            images = kind.rpartition(".")[2] == "WordImageDataset"
+            if images and isinstance(path, str) and not os.path.exists(path):
                 raise FileNotFoundError(
                     f"there is no data at {path!r}, where {cfg.filename} looks for it: give "
                     "--data PATH …"

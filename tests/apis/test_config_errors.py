@@ -102,7 +102,11 @@ def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, text, said):
 
 @pytest.mark.parametrize(
     "name",
-    ["mms/pretrain_vit_t_words", "recognition/mms_vit_t_ctc_words", "segmentation/mms_vit_t_pairs"],
+    [
+        "mms/pretrain_vit_t_words",
+        "recognition/mms_vit_t_ctc_words",
+        "super_resolution/mms_vit_t_words",
+    ],
 )
 def test_data_that_are_not_there_are_named_with_the_option(capsys, repository, tmp_path, name):
     config = repository / "configs" / f"{name}.py"
