@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 import signal
@@ -192,6 +193,24 @@ def test_a_worker_that_goes_while_its_batch_is_fetched(kind, capsys):
     assert run_command("train.py", Lost()._try_get_data, traceback=False) == 2
     line = capsys.readouterr().err.strip()
     assert line.startswith("train.py: a process that reads data was lost (exited unexpectedly): ")
+
+
+def test_the_signal_of_a_worker_that_goes_while_its_batch_is_fetched(capsys):
+    def lost_worker(number):
+        worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+        worker.start()
+        os.kill(worker.pid, number)
+        return worker
+
+    class Lost:
+        _workers = (lost_worker(signal.SIGTERM), lost_worker(signal.SIGKILL))
+
+        def _try_get_data(self):
+            raise ConnectionResetError("Connection reset by peer")
+
+    assert run_command("train.py", Lost()._try_get_data, traceback=False) == 2
+    line = capsys.readouterr().err.strip()
+    assert line.startswith("train.py: a process that reads data was lost (Killed): the machine")
 
 
 def test_a_connection_that_is_nothing_of_a_loader(capsys):

@@ -147,7 +147,7 @@ def test_a_far_position_of_a_huge_set_is_reached_at_once():
     start = time.process_time()  # what else runs on the machine does not count
     far.set_position(10**13)
     assert len(set(take(far, 1000))) == 1000
-    assert time.process_time() - start < 10  # milliseconds; drawing up to there would take weeks
+    assert time.process_time() - start < 1  # milliseconds; drawing up to there would take weeks
 
 
 # --- within MMEngine -----------------------------------------------------------------------------
