@@ -10,7 +10,7 @@ from traceback import walk_tb
 from mms_ocr.apis.worker_errors import lost_worker, original_message
 from mms_ocr.compat import MissingOperatorError
 
-__all__ = ["run_command"]
+__all__ = ["run_command", "tell"]
 
 # Exit statuses of a shell's world: a wrong call, 128 + SIGINT, 128 + SIGPIPE.
 _WRONG_CALL = 2
