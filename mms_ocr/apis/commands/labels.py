@@ -25,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--data-root", metavar="DIR",
-        help="folder that file names are relative to (the annotation file's, or one above it)"
+        help="folder that file names are relative to; by default the only one with images of "
+        "these names: the annotation file's, one of three above it, or one within or beside it"
     )  # fmt: skip
     parser.add_argument(
         "--dictionary", metavar="FILE",
@@ -50,16 +51,20 @@ def run(args: argparse.Namespace) -> int:
     """Check the labels, and write them where that is asked for."""
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.apis.shipped_configs import config_folder
+    from mms_ocr.datasets.conversion.data_roots import find_data_root
     from mms_ocr.datasets.conversion.label_checks import describe_report, read_characters_file
     from mms_ocr.datasets.conversion.labels import convert_labels
 
     dictionary = args.dictionary or str(config_folder() / "dicts" / "printable_ascii.txt")
     characters = None if dictionary == "none" else read_characters_file(dictionary)
     if args.out:
+        roots = [args.data_root or find_data_root(source) for source in args.sources]
+        for source, root in zip(args.sources, roots):
+            print(f"{source}: file names are relative to {root}", flush=True)
         report = convert_labels(
             args.sources,
             args.out,
-            args.data_root,
+            roots,
             characters=characters,
             drop_outside=args.leave_out_outside,
             check_images=not args.skip_images,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from mms_ocr.datasets.conversion.annotations import Annotation, read_annotations
+from mms_ocr.datasets.conversion.data_roots import find_data_root, plain_name
 from mms_ocr.datasets.conversion.label_checks import LabelReport
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.progress import Progress, silent
@@ -22,17 +23,15 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["convert_labels", "find_data_root"]
+__all__ = ["convert_labels"]
 
 _PAUSE = 2.0  # seconds between two notes of how far it is
-_TRIED = 20
-_LEVELS = 4  # the folder of the annotation file and those above it
 
 
 def convert_labels(
     sources: Sequence[str],
     out: str,
-    data_root: str | None = None,
+    data_root: str | Sequence[str] | None = None,
     *,
     characters: frozenset[str] | None = None,
     drop_outside: bool = False,
@@ -49,8 +48,8 @@ def convert_labels(
     Args:
         sources: Annotation files, see :func:`read_annotations`.
         out: ``NAME.jsonl``, in ``data_root`` or a folder above it.
-        data_root: Folder that file names are relative to; by default found for each annotation
-            file by :func:`find_data_root`.
+        data_root: Folder that file names are relative to, or one for each annotation file; by
+            default found for each by :func:`find_data_root`.
         characters: Of the dictionary; others are counted.
         drop_outside: Whether words with other characters are left out.
         check_images: Whether every image is decoded; else it only has to exist.
@@ -71,7 +70,10 @@ def convert_labels(
     folder = os.path.dirname(os.path.abspath(out))
     if not os.path.isdir(folder):
         raise FileNotFoundError(f"there is no folder {folder!r} to write into")
-    roots = [data_root or find_data_root(source) for source in sources]
+    if data_root is None:
+        roots = [find_data_root(source) for source in sources]
+    else:
+        roots = [data_root] * len(sources) if isinstance(data_root, str) else list(data_root)
     for root in roots:
         if not _is_inside(os.path.abspath(root), folder):
             raise ValueError(
@@ -107,8 +109,10 @@ def convert_labels(
                 noted = time.monotonic()
         _note(out, file, plan, total, report)
         if len(report.left_out) > max_broken * total:
-            # Not gone on with: what was wrong may be mended by then.
+            # Not resumed: what was wrong may be mended by then.
             os.unlink(_state(out))
+            if fcntl is None:
+                file.close()  # Windows deletes and renames no open file
             os.unlink(_part(out))
             raise ValueError(
                 f"{len(report.left_out):,} of {total:,} words cannot be used, more than the "
@@ -116,46 +120,23 @@ def convert_labels(
             )
         if not report.written:
             raise ValueError(f"not one word of {', '.join(sources)} can be used")
-        written = JsonlSource(_part(out), folder)
-        written.check_labels()
-        if len(written) != report.written:
-            raise OSError(
-                f"{_part(out)} has {len(written):,} lines, not {report.written:,}: the disk is "
-                f"faulty, or something else wrote to it; remove it and {_state(out)}, and repeat"
-            )
+        if fcntl is None:
+            file.close()
+        _check_written(out, folder, report.written)
         # As long as no other process can take what is finished for something to go on with.
         os.rename(_part(out), out)
         os.unlink(_state(out))
     return report
 
 
-def find_data_root(source: str) -> str:
-    """The folder that an annotation file's names are relative to: its own, or one above it.
-
-    Raises:
-        FileNotFoundError: In none of them there is one of the first images.
-        ValueError: The file cannot be read, or not even its first entry is one.
-    """
-    first = list(islice(read_annotations(source), _TRIED))
-    folder = os.path.dirname(os.path.abspath(source))
-    tried = []
-    for _ in range(_LEVELS):
-        named = (one.filename for one in first if one.fault is None)
-        if any(os.path.isfile(os.path.join(folder, _plain(name))) for name in named):
-            return folder
-        tried.append(folder)
-        folder = os.path.dirname(folder)
-    if not first:
-        raise ValueError(f"{source} holds no words")
-    if first[0].fault is not None:
-        raise ValueError(
-            f"{first[0].place}: {first[0].fault}; docs/reading.md shows what annotation files may "
-            "look like"
+def _check_written(out: str, folder: str, expected: int) -> None:
+    written = JsonlSource(_part(out), folder)
+    written.check_labels()
+    if len(written) != expected:
+        raise OSError(
+            f"{_part(out)} has {len(written):,} lines, not {expected:,}: the disk is faulty, or "
+            f"something else wrote to it; remove it and {_state(out)}, and repeat"
         )
-    raise FileNotFoundError(
-        f"the images of {source} were not found: {first[0].filename!r} is neither in {tried[0]} "
-        f"nor in the {_LEVELS - 1} folders above it; give --data-root"
-    )
 
 
 def _line(
@@ -169,7 +150,7 @@ def _line(
 ) -> dict[str, str] | None:
     """The line to write for a word; None, and the reason in the report, where it is left out."""
     fault = annotation.fault
-    path = os.path.normpath(os.path.join(os.path.abspath(root), _plain(annotation.filename)))
+    path = os.path.normpath(os.path.join(os.path.abspath(root), plain_name(annotation.filename)))
     if fault is None and not _is_inside(path, os.path.abspath(root)):
         raise ValueError(
             f"{annotation.place}: file name {annotation.filename!r} leads out of {root!r}"
@@ -197,11 +178,6 @@ def _image_fault(path: str, decode: bool) -> str | None:
         reason = error.strerror if isinstance(error, OSError) else error
         return f"{path}: {reason}"
     return None
-
-
-def _plain(filename: str) -> str:
-    """A file name with this system's separators; annotations made on Windows have others."""
-    return filename.replace("\\", "/")
 
 
 def _is_inside(path: str, folder: str) -> bool:

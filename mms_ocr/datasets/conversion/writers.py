@@ -108,7 +108,7 @@ class RecordWriter(ABC):
     def _compare_plan(self) -> None:
         there = self.part / _PLAN
         if there.is_file():
-            if json.loads(there.read_text()) != self._plan:
+            if json.loads(there.read_text("utf-8")) != self._plan:
                 raise ValueError(
                     f"{self.part} was begun with another source or other options: repeat that "
                     "command, or remove it"

@@ -28,7 +28,9 @@ def test_labels_are_checked_or_written(word_images, tmp_path, capsys):
     written, left_out = tmp_path / "images" / "words.jsonl", tmp_path / "left.txt"
     command = ["labels", str(source), "--out", str(written), "--list-left-out", str(left_out)]
     assert main([*command, "--leave-out-outside"]) == 0
-    assert "(2 left out)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{source}: file names are relative to {source.parent}\n" in out
+    assert "(2 left out)" in out
     assert [json.loads(line)["text"] for line in written.read_text().splitlines()] == ["cab"]
     assert left_out.read_text() == ""
     lmdb = str(tmp_path / "words.lmdb")

@@ -13,12 +13,13 @@ from made_images import encode, word_pixels
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.conversion import WordRecords, annotations, convert_records, labels
 from mms_ocr.datasets.conversion.annotations import Annotation, read_annotations
+from mms_ocr.datasets.conversion.data_roots import find_data_root
 from mms_ocr.datasets.conversion.label_checks import (
     LabelReport,
     describe_report,
     read_characters_file,
 )
-from mms_ocr.datasets.conversion.labels import convert_labels, find_data_root
+from mms_ocr.datasets.conversion.labels import convert_labels
 from mms_ocr.datasets.sources import JsonlSource
 
 ASCII = frozenset(string.ascii_letters)
@@ -358,6 +359,70 @@ def test_where_the_images_lie_is_found_or_asked_for(root):
     lost = mmocr_json(root / "b.json", [("nowhere/1.png", "a")])
     with pytest.raises(FileNotFoundError, match="give --data-root"):
         find_data_root(lost)
+
+
+def gt_and_images(root, annotation, *folders, count=2):
+    """A text file that names images, and images of these names in each of the folders."""
+    for number, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for name in range(count):
+            (root / folder / f"word_{name}.png").write_bytes(encode(word_pixels(10 * number)))
+    path = root / annotation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"word_{name}.png\ta\n" for name in range(count)))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "folder"),
+    [
+        ("data/test/gt.txt", "data/test/images"),
+        ("data/test/gt.txt", "data"),
+        ("data/annotations/gt.txt", "data/words"),
+        ("data/gt.txt", "data"),
+    ],
+)
+def test_the_only_folder_with_such_images_is_the_data_root(tmp_path, annotation, folder):
+    assert find_data_root(gt_and_images(tmp_path, annotation, folder)) == str(tmp_path / folder)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "folders"),
+    [
+        ("data/test/gt.txt", ("data", "data/test/images")),
+        ("data/test/gt.txt", ("data", "data/test")),
+        ("data/gt.txt", ("data", "data/images")),
+        ("data/gt.txt", ("data/train", "data/test")),
+        ("a/data/annotations/gt.txt", ("a/data/train", "a/data/test")),
+        ("a/b/gt.txt", ("a", ".")),
+    ],
+)
+def test_images_of_the_same_names_in_two_folders_are_refused(tmp_path, annotation, folders):
+    source = gt_and_images(tmp_path, annotation, *folders)
+    with pytest.raises(ValueError, match="--data-root") as caught:
+        find_data_root(source)
+    assert all(f"in {tmp_path / folder}" in str(caught.value) for folder in map(Path, folders))
+    out = tmp_path / "out.jsonl"
+    chosen = str(tmp_path / folders[1])
+    assert convert_labels([source], str(out), chosen).written == 2
+    assert JsonlSource(str(out)).name(0) == os.path.join(chosen, "word_0.png")
+
+
+def test_images_that_are_parted_between_two_folders_are_refused(tmp_path):
+    """Whichever of the many entries those of the second folder are."""
+    source = gt_and_images(tmp_path, "data/gt.txt", "data", count=200)
+    (tmp_path / "data" / "more").mkdir()
+    for name in range(150, 200):
+        image = f"word_{name}.png"
+        (tmp_path / "data" / image).rename(tmp_path / "data" / "more" / image)
+    with pytest.raises(ValueError, match="data/more"):
+        find_data_root(source)
+
+
+def test_a_link_to_the_images_and_a_neighbor_with_its_own_are_no_second_choice(tmp_path):
+    source = gt_and_images(tmp_path, "data/test/gt.txt", "data/test", "data/train")
+    (tmp_path / "data" / "test" / "images").symlink_to(".")
+    assert find_data_root(source) == str(tmp_path / "data" / "test")
 
 
 def test_places_that_cannot_be_written(root):
