@@ -18,6 +18,8 @@ yapf-cache          another process is writing, or was     reads the grammar fro
                     yapf, which MMEngine's configs need
 no-multimodal       MMPretrain's multimodal models want        lets MMPretrain put in their place
                     what release 5 of transformers took out    what it does without transformers
+no-fork             Python has no ``os.register_at_fork``, as  gives it one that does nothing, for
+                    on Windows                                 libraries that call it unasked
 =================== ========================================== =====================================
 """
 
@@ -27,6 +29,7 @@ import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
+import os
 import pickle
 import sys
 import tempfile
@@ -82,6 +85,9 @@ def active() -> list[ActiveShim]:
 
 def install() -> None:
     """Put the shims in place; calling it again changes nothing."""
+    at_fork = getattr(os, "register_at_fork", None)
+    if getattr(at_fork, "__module__", None) == __package__:
+        _active["no-fork"] = ActiveShim("no-fork", "this system has no fork to register for")
     # By name: those of this module before a reload are of other classes.
     ours = {_RetryFinder.__qualname__, _MissingExtensionFinder.__qualname__}
     others = [finder for finder in sys.meta_path if _finder_name(finder) not in ours]

@@ -128,7 +128,7 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.saving")
     try:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         put_in_place(temporary, path)
     except OSError:
         remove(temporary)
@@ -146,7 +146,10 @@ def remove(path: str | os.PathLike[str]) -> None:
 
 def _flush(path: Path) -> None:
     """Have the disk hold what was written to a file, or which names a folder has."""
-    descriptor = os.open(path, os.O_RDONLY)
+    is_folder = path.is_dir()
+    if is_folder and not hasattr(os, "O_DIRECTORY"):
+        return  # Windows opens no folder
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # Windows flushes no other
     try:
         os.fsync(descriptor)
     finally:
@@ -190,7 +193,7 @@ def _check_folder(path: Path) -> None:
     listing = path / _FILES
     if not listing.is_file():
         raise DamagedCheckpointError(f"{path} is damaged: not all of its files were written")
-    for name in listing.read_text().split():
+    for name in listing.read_text(encoding="utf-8").split():
         if not (path / name).is_file():
             raise DamagedCheckpointError(f"{path} is damaged: it lacks {name}")
         check_seal(path / name)

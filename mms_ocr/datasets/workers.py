@@ -40,5 +40,6 @@ def start_worker(worker_id: int, grace: int = 300) -> None:
         _signalled = True
         signal.alarm(grace)
 
-    signal.signal(signal.SIGTERM, outlive)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):  # Windows sends neither
+        signal.signal(signal.SIGTERM, outlive)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -75,16 +75,20 @@ def write_json(path: Path, content: Any, indent: int | None = None) -> None:
 def lock_folder(folder: Path, name: str) -> int:
     """Lock a folder for this process by a file in it; closing the descriptor gives it free.
 
+    Windows has no such locks, and does not rename a folder in which a file is open: there, the
+    descriptor is of no file in it.
+
     Raises:
         BlockingIOError: Another process has locked it.
     """
+    if fcntl is None:
+        return os.open(os.devnull, os.O_RDONLY)
     lock = os.open(folder / name, os.O_RDWR | os.O_CREAT)
-    if fcntl is not None:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise BlockingIOError(f"another process is writing into {folder}: wait for it")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise BlockingIOError(f"another process is writing into {folder}: wait for it")
     return lock
 
 

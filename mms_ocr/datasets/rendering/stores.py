@@ -164,7 +164,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _flush_folder(folder: Path) -> None:
-    if os.name == "posix":  # the rename itself outlives a power cut
+    if hasattr(os, "O_DIRECTORY"):  # not on Windows; the rename itself outlives a power cut
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

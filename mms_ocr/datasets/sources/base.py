@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ __all__ = [
     "RawImage",
     "SourceChangedError",
     "check_sources",
+    "open_descriptor",
+    "read_at",
 ]
 
 #: How messages of a SourceChangedError end.
@@ -42,6 +45,19 @@ class RawImage(NamedTuple):
     data: bytes
     name: str
     text: str | None
+
+
+def open_descriptor(path: str) -> int:
+    """Open a file to read its bytes; child processes do not inherit the descriptor."""
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows needs the second
+
+
+def read_at(descriptor: int, size: int, start: int) -> bytes:
+    """Read up to ``size`` bytes of a file from byte ``start`` on."""
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size, start)
+    os.lseek(descriptor, start, os.SEEK_SET)  # Windows
+    return os.read(descriptor, size)
 
 
 # All sources of this process, so that the death of a loader worker can be laid to one of them.

@@ -16,6 +16,8 @@ from mms_ocr.datasets.sources.base import (
     ImageSource,
     RawImage,
     SourceChangedError,
+    open_descriptor,
+    read_at,
 )
 from mms_ocr.datasets.sources.folder import Witnesses, read_image_file
 
@@ -171,7 +173,7 @@ class JsonlSource(ImageSource):
         # Not mapped into memory: reading past the end of a file that was cut is no crash here.
         descriptor = self._opened()
         self._compare(os.fstat(descriptor))
-        block = os.pread(descriptor, end - start, start)
+        block = read_at(descriptor, end - start, start)
         if len(block) < end - start:
             raise SourceChangedError(self._changed("shrank"))
         if place == 0:
@@ -181,7 +183,7 @@ class JsonlSource(ImageSource):
     def _opened(self) -> int:
         if self._descriptor < 0:
             try:
-                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                self._descriptor = open_descriptor(self.path)
             except FileNotFoundError:
                 raise SourceChangedError(self._changed("vanished"))
         return self._descriptor

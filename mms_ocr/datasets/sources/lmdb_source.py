@@ -16,6 +16,8 @@ from mms_ocr.datasets.sources.base import (
     ImageSource,
     RawImage,
     SourceChangedError,
+    open_descriptor,
+    read_at,
 )
 
 __all__ = ["LmdbSource"]
@@ -32,7 +34,7 @@ class _OpenFile:
         self.environment = lmdb.open(
             file, subdir=False, readonly=True, lock=False, readahead=False, create=False
         )
-        self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = open_descriptor(file)
         # Counted from pages, not from the file: this is what reading relies on. A page beyond the
         # end of the file would kill the process with a bus error.
         pages = self.environment.info()["last_pgno"] + 1
@@ -90,7 +92,7 @@ class _OpenFile:
 
     def _read_stamp(self) -> bytes:
         page = self.environment.stat()["psize"]
-        return b"".join(os.pread(self._descriptor, _META_SIZE, start) for start in (0, page))
+        return b"".join(read_at(self._descriptor, _META_SIZE, start) for start in (0, page))
 
 
 # LMDB forbids to open a file twice in a process, and to use one opened before a fork: so all
@@ -105,7 +107,8 @@ def _close_after_fork() -> None:
     _open_files.clear()
 
 
-os.register_at_fork(after_in_child=_close_after_fork)
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=_close_after_fork)
 
 
 def _open(file: str) -> _OpenFile:

@@ -23,6 +23,8 @@ __all__ = ["EXIT_AGAIN", "StopOnSignalHook"]
 
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command will go on.
 EXIT_AGAIN = 75
+# Windows has no SIGUSR1.
+_SIGNALS = tuple(name for name in ("SIGTERM", "SIGUSR1") if name in signal.Signals.__members__)
 
 
 @HOOKS.register_module()
@@ -39,13 +41,13 @@ class StopOnSignalHook(Hook):
     did not end.
 
     Args:
-        signals: Names of the signals.
+        signals: Names of the signals; by default SIGTERM and, where it exists, SIGUSR1.
     """
 
     # Before the checkpoint hook, which then saves.
     priority = "LOW"
 
-    def __init__(self, signals: Sequence[str] = ("SIGTERM", "SIGUSR1")) -> None:
+    def __init__(self, signals: Sequence[str] = _SIGNALS) -> None:
         unknown = [name for name in signals if name not in signal.Signals.__members__]
         if unknown:
             raise ValueError(f"there is no signal {unknown[0]} here; signals={list(signals)}")
