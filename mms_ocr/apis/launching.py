@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
 from mms_ocr.apis.joining import join_processes
 from mms_ocr.apis.overrides import merge_options
+from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.engine.fully_sharded import build_sharded_runner
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
@@ -194,8 +195,10 @@ def build_runner(cfg: Config) -> Runner:
     named, the newest whole one is found. Checkpoints are read without running anything in them.
 
     Raises:
-        ValueError: A setting cannot be used on this machine.
+        FileNotFoundError: A dictionary file is missing.
+        ValueError: A setting cannot be used on this machine, or a dictionary file is wrong.
     """
+    check_dictionaries(cfg.get("model"))
     use_checked_reading()
     use_recompute()
     compiled = cfg.pop("compile", None)

@@ -15,6 +15,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
 from mms_ocr.registry import MODELS
@@ -159,9 +160,10 @@ def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> 
         device: One that is there.
 
     Raises:
-        FileNotFoundError: There is no such checkpoint.
-        ValueError: It does not fit the model.
+        FileNotFoundError: There is no such checkpoint, or no such dictionary file.
+        ValueError: It does not fit the model, or a dictionary file is wrong.
     """
+    check_dictionaries(cfg.model)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
         model = MODELS.build(cfg.model)
     try:

@@ -52,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.apis.shipped_configs import config_folder
     from mms_ocr.datasets.conversion.data_roots import find_data_root
-    from mms_ocr.datasets.conversion.label_checks import describe_report, read_characters_file
+    from mms_ocr.datasets.conversion.label_checks import describe_report
     from mms_ocr.datasets.conversion.labels import convert_labels
+    from mms_ocr.dictionaries import read_dictionary
 
     dictionary = args.dictionary or str(config_folder() / "dicts" / "printable_ascii.txt")
-    characters = None if dictionary == "none" else read_characters_file(dictionary)
+    characters = None if dictionary == "none" else frozenset(read_dictionary(dictionary))
     if args.out:
         roots = [args.data_root or find_data_root(source) for source in args.sources]
         for source, root in zip(args.sources, roots):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-__all__ = ["LabelReport", "describe_report", "read_characters_file"]
+__all__ = ["LabelReport", "describe_report"]
 
 _SHOWN = 20
 
@@ -58,25 +57,6 @@ class LabelReport:
     def from_dict(cls, fields: dict[str, Any]) -> LabelReport:
         """The report that :meth:`to_dict` was asked of."""
         return cls(**{**fields, "outside": Counter(fields["outside"])})
-
-
-def read_characters_file(path: str) -> frozenset[str]:
-    """The characters of a dictionary file, one a line, as MMOCR's ``Dictionary`` reads it.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: A line has more than one character, or there are none.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no dictionary file {path}")
-    lines = Path(path).read_text(encoding="utf-8").split("\n")
-    characters = [line.strip("\r") for line in lines]
-    for number, character in enumerate(characters, start=1):
-        if len(character) > 1:
-            raise ValueError(f"{path}, line {number}: one character a line, not {character!r}")
-    if not any(characters):
-        raise ValueError(f"dictionary file {path} has no characters")
-    return frozenset(character for character in characters if character)
 
 
 def describe_report(report: LabelReport, dictionary: str | None) -> Iterable[str]:

@@ -11,6 +11,7 @@ from mmocr.registry import MODELS as MMOCR_MODELS
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
+from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.column_conv import ColumnConv
 from mms_ocr.models.recognition.ctc import ctc_word_confidences, pool_rows, valid_columns
@@ -77,6 +78,7 @@ class CTCDecoder(BaseDecoder):
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
         if dictionary is None:
             raise ValueError("CTCDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')")
+        check_dictionaries(dictionary)
         super().__init__(
             # MMOCR's decoders write into the configs that they are given.
             dictionary=copy.deepcopy(dictionary),

@@ -13,6 +13,7 @@ from mmocr.registry import MODELS as MMOCR_MODELS
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
+from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
@@ -113,6 +114,7 @@ class TextDecoder(NRTRDecoder):
             raise ValueError(
                 "TextDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')"
             )
+        check_dictionaries(dictionary)
         super().__init__(
             d_model=d_model,
             d_embedding=d_embedding,

@@ -14,11 +14,7 @@ from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.conversion import WordRecords, annotations, convert_records, labels
 from mms_ocr.datasets.conversion.annotations import Annotation, read_annotations
 from mms_ocr.datasets.conversion.data_roots import find_data_root
-from mms_ocr.datasets.conversion.label_checks import (
-    LabelReport,
-    describe_report,
-    read_characters_file,
-)
+from mms_ocr.datasets.conversion.label_checks import LabelReport, describe_report
 from mms_ocr.datasets.conversion.labels import convert_labels
 from mms_ocr.datasets.sources import JsonlSource
 
@@ -437,22 +433,6 @@ def test_places_that_cannot_be_written(root):
             convert_labels([source], str(root / out))
     with pytest.raises(FileNotFoundError, match="no annotation file"):
         convert_labels([str(root / "none.json")], str(root / "b.jsonl"))
-
-
-def test_dictionary_files(tmp_path, repository):
-    shipped = read_characters_file(str(repository / "configs" / "dicts" / "printable_ascii.txt"))
-    assert shipped == frozenset(map(chr, range(33, 127)))
-    path = tmp_path / "d.txt"
-    path.write_text("a\n \né\r\n")
-    assert read_characters_file(str(path)) == frozenset("a é")
-    path.write_text("a\nbc\n")
-    with pytest.raises(ValueError, match="line 2: one character a line"):
-        read_characters_file(str(path))
-    path.write_text("\n")
-    with pytest.raises(ValueError, match="has no characters"):
-        read_characters_file(str(path))
-    with pytest.raises(FileNotFoundError, match="no dictionary file"):
-        read_characters_file("none.txt")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,89 @@
+"""Files of the characters that a recognizer knows, one a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["check_dictionaries", "read_dictionary"]
+
+_SPECIAL = ("start", "end", "padding", "unknown")  # MMOCR's tokens
+
+
+def read_dictionary(path: str) -> list[str]:
+    """Read the characters of a dictionary file, as MMOCR's ``Dictionary`` takes it.
+
+    A line has one character, which may be a space, or none.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not UTF-8 or begins with a byte order mark, a line has several
+            characters, a character is there twice, or there are none.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no dictionary file {path}")
+    try:
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
+    if lines[0].startswith("\ufeff"):
+        raise ValueError(
+            f"{path} begins with a byte order mark, which MMOCR takes for a character; save it as "
+            "UTF-8 without one"
+        )
+    places: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if len(line) > 1:
+            codes = " ".join(f"U+{ord(character):04X}" for character in line[:8])
+            raise ValueError(
+                f"{path}, line {number}: one character a line, not {line[:60]!r} ({codes})"
+            )
+        if line in places:
+            raise ValueError(
+                f"{path}: the character {line!r} (U+{ord(line):04X}) is there twice, in line "
+                f"{places[line]} and in line {number}; remove one of them"
+            )
+        if line:
+            places[line] = number
+    if not places:
+        raise ValueError(f"dictionary file {path} has no characters")
+    return list(places)
+
+
+def check_dictionaries(config: Any) -> None:
+    """Read the dictionary files that a config names, at any depth.
+
+    Args:
+        config: Of a model, a decoder or a dictionary, not changed; else nothing is checked.
+
+    Raises:
+        FileNotFoundError: See :func:`read_dictionary`.
+        ValueError: See :func:`read_dictionary`; or two special tokens, or a token and a character,
+            are the same.
+    """
+    for dictionary in _dictionaries(config):
+        known = read_dictionary(dictionary["dict_file"])
+        for name in _SPECIAL:
+            token = dictionary.get(f"{name}_token")
+            if token is None or not dictionary.get(f"with_{name}"):
+                continue
+            if token in known and not (name == "end" and dictionary.get("same_start_end")):
+                raise ValueError(
+                    f"{name}_token={token!r} of the dictionary {dictionary['dict_file']} is one of "
+                    "its characters or other tokens; give another"
+                )
+            known.append(token)
+
+
+def _dictionaries(config: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(config, Mapping):
+        if isinstance(config.get("dict_file"), str):
+            yield config
+        for part in config.values():
+            yield from _dictionaries(part)
+    elif isinstance(config, (list, tuple)):
+        for part in config:
+            yield from _dictionaries(part)
