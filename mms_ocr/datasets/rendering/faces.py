@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from .scripts import needs_shaping
+
 __all__ = ["CAP_HEIGHT", "FontFace", "Glyph"]
 
 CAP_HEIGHT = 44  # pixels of a capital letter in the drawings from which words are warped
@@ -138,7 +140,10 @@ class FontFace:
         return bool(union) and int((resized & other).sum()) / union > 0.85
 
     def can_draw(self, character: str) -> bool:
-        """Whether the face has the character. A space always passes, another blank never does."""
+        """Whether the face has the character, and may draw it alone (:func:`needs_shaping`).
+
+        A space always passes, another blank never does.
+        """
         known = self._drawable.get(character)
         if known is None:
             known = self._drawable[character] = self._check(character)
@@ -147,6 +152,8 @@ class FontFace:
     def _check(self, character: str) -> bool:
         if character == " ":
             return True
+        if needs_shaping(character):
+            return False
         if self._letters_only and character not in _LETTERS_AND_DIGITS:
             return False
         if self._missing is None:

@@ -16,6 +16,7 @@ from .geometry import boxes_of_points
 from .ink import lay_ink
 from .layout import TextLayout, lay_out
 from .placement import draw_geometry, fit
+from .scripts import needs_shaping
 from .settings import RenderSettings
 from .words import TextSource
 
@@ -191,11 +192,21 @@ class WordRenderer:
 
 
 def _check_fonts_have(fonts: FontCollection, source: TextSource) -> None:
-    if fonts.able("".join(source.words)):
+    unset = [word for word in source.words if any(map(needs_shaping, word))]
+    if unset:
+        codes = (f"U+{ord(char):04X}" for char in unset[0] if needs_shaping(char))
+        raise ValueError(
+            f"{source.name}: {len(unset)} of {len(source.words)} words cannot be set character by "
+            "character from left to right: they have marks, invisible characters, or letters of a "
+            f"right-to-left or joined script (first: {unset[0][:60]!r}; characters: "
+            f"{' '.join(list(dict.fromkeys(codes))[:20])}); leave these words out"
+        )
+    if fonts.able("".join(form for word in source.words for form in source.forms(word))):
         return
-    affected = [word for word in source.words if not fonts.able(word)]
+    affected = [word for word in source.words if not any(map(fonts.able, source.forms(word)))]
     if affected:
-        lacking = fonts.lacking(sorted(set("".join(affected)))) or sorted(set(affected[0]))
+        forms = [form for word in affected for form in source.forms(word)]
+        lacking = fonts.lacking(sorted(set("".join(forms)))) or sorted(set(forms[0]))
         raise ValueError(
             f"{source.name}: {len(affected)} of {len(source.words)} words cannot be drawn with any "
             f"of the {len(fonts)} fonts (first: {affected[0][:60]!r}; characters: "

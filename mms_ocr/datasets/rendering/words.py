@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import string
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
+
+from .scripts import needs_shaping
 
 __all__ = ["CASES", "TextSource", "embedded_words", "random_string", "read_words"]
 
@@ -31,7 +34,7 @@ def embedded_words() -> tuple[str, ...]:
 
 
 def read_words(path: str | os.PathLike[str]) -> list[str]:
-    """The non-empty lines of a UTF-8 text file, without surrounding white space.
+    """Read the non-empty lines of a UTF-8 text file, composed, without surrounding white space.
 
     Raises:
         FileNotFoundError: if the file does not exist.
@@ -41,13 +44,19 @@ def read_words(path: str | os.PathLike[str]) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such word file; give a text file with one word a line")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Not by splitlines, which takes more characters for line ends.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})")
-    words = [line.strip() for line in lines if line.strip()]
+    words = [compose(line.strip()) for line in lines if line.strip()]
     if not words:
         raise ValueError(f"{path}: holds no word; give a text file with one word a line")
     return words
+
+
+def compose(text: str) -> str:
+    """Join letters with the marks that follow them, where Unicode has one character for both."""
+    return unicodedata.normalize("NFC", text)
 
 
 def random_string(rng: np.random.Generator, max_length: int = _LONGEST_RANDOM) -> str:
@@ -97,7 +106,7 @@ class TextSource:
 
     Args:
         words: ``None`` for the embedded words, the path of a text file with one word (or line) in
-            each of its lines, or the words themselves.
+            each of its lines, or the words themselves; their marks are composed (NFC).
         random_string_share: share of the texts that are random strings, in [0, 1].
         case: ``'keep'``, ``'lower'``, ``'upper'``, ``'title'``, or ``'mixed'`` for a drawn one.
             ``None`` means ``'mixed'`` for the embedded words and ``'keep'`` for given ones.
@@ -171,13 +180,22 @@ class TextSource:
 
     def _word(self, rng: np.random.Generator, case: str) -> str:
         word = self.words[int(rng.integers(len(self.words)))]
-        changed = change_case(word, case)
-        if len(changed) <= self.max_length:  # some letters become two: a capital ß is SS
-            word = changed
+        word = self._in_case(word, case)
         if self.punctuation and rng.random() < self.punctuation and len(word) < self.max_length:
             mark = _COMMON_PUNCTUATION[int(rng.integers(len(_COMMON_PUNCTUATION)))]
             word = word + mark if rng.random() < 0.75 else mark + word
         return word
+
+    def forms(self, word: str) -> list[str]:
+        """The word in every case in which it may be drawn."""
+        cases = [name for name, _ in _MIXED_CASES] if self.case == "mixed" else [self.case]
+        return [self._in_case(word, case) for case in cases]
+
+    def _in_case(self, word: str, case: str) -> str:
+        changed = compose(change_case(word, case))
+        # Some letters become two: a capital ß is SS, and a small İ an i with a mark.
+        fits = len(changed) <= self.max_length and not any(map(needs_shaping, changed))
+        return changed if fits else word
 
 
 def _draw_case(rng: np.random.Generator) -> str:
@@ -205,7 +223,7 @@ def _collect(
         return embedded_words(), "embedded words"
     if isinstance(words, (str, os.PathLike)):
         return read_words(words), str(words)
-    listed = [word.strip() for word in words]
+    listed = [compose(word.strip()) for word in words]
     if not any(listed):
         raise ValueError("words is an empty list; give at least one word")
     if not all(listed):

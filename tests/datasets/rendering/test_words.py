@@ -105,6 +105,22 @@ def test_word_file(tmp_path):
     assert set(_draws(TextSource(path, 0.0), 60)) == {"first", "two words", "über"}
 
 
+def test_only_line_feeds_end_words_and_marks_are_composed(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("cafe\u0301\r\na\u2028b\nc\x0bd".encode())
+    assert read_words(path) == ["caf\xe9", "a\u2028b", "c\x0bd"]
+    assert TextSource(["n\u0303"], 0.0).words == ["\xf1"]
+
+
+def test_a_case_that_needs_marks_or_room_keeps_the_word():
+    assert TextSource(["\u0130x"], 0.0, case="lower").forms("\u0130x") == ["\u0130x"]
+    assert TextSource(["\u01f0a"], 0.0, case="upper").forms("\u01f0a") == ["\u01f0a"]
+    assert TextSource(["ma\xdf"], 0.0, case="upper", max_length=3).forms("ma\xdf") == ["ma\xdf"]
+    assert TextSource(["ma\xdf"], 0.0, case="mixed").forms("ma\xdf") == [
+        "ma\xdf", "Ma\xdf", "MASS",
+    ]  # fmt: skip
+
+
 def test_wrong_words(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.txt: no such word file"):
         TextSource(tmp_path / "none.txt")
