@@ -19,7 +19,7 @@ from mms_ocr.models.pretraining import (
     SelfAttentionDecoder,
     ViewContrast,
 )
-from mms_ocr.models.weights import PretrainedRecognizer, PretrainedTextViT
+from mms_ocr.models.weights import PretrainedModel, PretrainedRecognizer, PretrainedTextViT
 
 __all__ = [
     "MMS",
@@ -31,6 +31,7 @@ __all__ = [
     "MaskedPixelHead",
     "MaskedTextDataPreprocessor",
     "PixelDecoder",
+    "PretrainedModel",
     "PretrainedRecognizer",
     "PretrainedTextViT",
     "SelfAttentionDecoder",

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseModule, initialize
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from mms_ocr.models.backbones.positions import (
     resize_positions,
     sincos_positions,
 )
+from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextViT", "gather_tokens", "split_mask"]
@@ -57,7 +57,7 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class TextViT(VisionTransformer):
+class TextViT(LoadedLast, VisionTransformer):
     """Vision Transformer for word images (after arXiv 2010.11929), on MMPretrain's.
 
     Parameters are named as in MMPretrain's ``VisionTransformer``, so that its checkpoints and its
@@ -85,7 +85,6 @@ class TextViT(VisionTransformer):
             or ``out_indices`` or ``frozen_stages`` lie outside the layers.
     """
 
-    init_cfg: dict | list[dict] | None
     arch_zoo = {
         "tiny": {"embed_dims": 192, "num_layers": 12, "num_heads": 3, "feedforward_channels": 768},
         "small": {
@@ -157,29 +156,13 @@ class TextViT(VisionTransformer):
         positions = sincos_positions(self.grid, self.embed_dims)
         self.pos_embed.data[0, self.num_extra_tokens :].copy_(positions)
 
-    def init_weights(self) -> None:
-        """Initialise as MAE does: fixed positions, patch embedding as a linear layer.
-
-        Whatever part of ``init_cfg`` names a checkpoint is applied last, so that nothing that it
-        loads is overwritten.
-        """
-        if self.is_init:
-            return
-        configs = self.init_cfg if isinstance(self.init_cfg, list) else [self.init_cfg]
-        configs = [config for config in configs if config]
-        loading = [config for config in configs if "checkpoint" in config]
-        # Past VisionTransformer.init_weights, which would make the positions random.
-        given = self.init_cfg
-        self.init_cfg = [config for config in configs if config not in loading]
-        BaseModule.init_weights(self)
-        self.init_cfg = given
+    def init_own_weights(self) -> None:
+        """Initialize as MAE does: fixed positions, patch embedding as a linear layer."""
         self._set_positions()
         kernel = self.patch_embed.projection.weight.data
         torch.nn.init.xavier_uniform_(kernel.view(len(kernel), -1))
         if self.cls_token is not None:
             torch.nn.init.normal_(self.cls_token, std=0.02)
-        if loading:
-            initialize(self, loading)
 
     def train(self, mode: bool = True) -> TextViT:
         """Set training or evaluation mode; returns the module, as torch does."""

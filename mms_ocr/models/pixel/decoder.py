@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from mmengine.model import BaseModule
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import sincos_positions
+from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.pretraining.patches import unpatchify
 from mms_ocr.registry import MODELS
 
@@ -15,7 +15,7 @@ __all__ = ["PixelDecoder"]
 
 
 @MODELS.register_module()
-class PixelDecoder(BaseModule):
+class PixelDecoder(LoadedLast):
     """A few transformer blocks over the tokens of a map, and a linear layer to pixels.
 
     Depth, width and heads are those of CCD and SSM. Unlike theirs it adds positions: an encoder
@@ -86,7 +86,15 @@ class PixelDecoder(BaseModule):
         )
         use_attend(self.blocks)
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
+        #: Whether initialization sets the last layer to zero.
+        self.starts_at_zero = False
         self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * out_channels)
+
+    def init_own_weights(self) -> None:
+        """Set the last layer to zero, where the output is to start there."""
+        if self.starts_at_zero:
+            nn.init.zeros_(self.pred.weight)
+            nn.init.zeros_(self.pred.bias)
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """An image ``(B, c, rows * p, columns * p)`` from a map ``(B, C, rows, columns)``."""

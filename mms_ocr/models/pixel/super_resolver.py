@@ -10,6 +10,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextSuperResolver", "enlarge"]
@@ -27,7 +28,7 @@ def enlarge(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @MODELS.register_module()
-class TextSuperResolver(BaseModel):
+class TextSuperResolver(LoadedLast, BaseModel):
     """Super-resolution with the encoder of word images and the small pixel decoder.
 
     A small image is enlarged to the size of the encoder by bicubic interpolation, encoded and
@@ -74,21 +75,14 @@ class TextSuperResolver(BaseModel):
             out_channels=3,
         )
         self.decoder = _built(expected | decoder if isinstance(decoder, dict) else decoder)
+        # What is to be added starts as nothing.
+        self.decoder.starts_at_zero = residual
         self.residual = residual
         self.criterion = criterion
         self.gradient_loss = None if gradient_loss is None else _built(gradient_loss)
         rows, columns = self.backbone.grid
         #: Height and width of the enlarged images, in pixels.
         self.size = (rows * self.backbone.patch_size, columns * self.backbone.patch_size)
-
-    def init_weights(self) -> None:
-        """Initialise; with the residual path the last layer starts at zero."""
-        if self.is_init:
-            return
-        super().init_weights()
-        if self.residual:
-            nn.init.zeros_(self.decoder.pred.weight)
-            nn.init.zeros_(self.decoder.pred.bias)
 
     def forward(
         self,

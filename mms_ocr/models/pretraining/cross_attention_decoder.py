@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
+from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.registry import MODELS
 
 __all__ = ["CrossAttentionDecoder"]
@@ -48,7 +48,7 @@ class CrossAttentionBlock(nn.Module):
 
 
 @MODELS.register_module()
-class CrossAttentionDecoder(BaseModule):
+class CrossAttentionDecoder(LoadedLast):
     """Decoder without self-attention, after CrossMAE (arXiv 2401.14391).
 
     Mask tokens do not see one another, so any part of the removed patches can be predicted alone;
@@ -104,9 +104,8 @@ class CrossAttentionDecoder(BaseModule):
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
         self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * 3)
 
-    def init_weights(self) -> None:
-        """Initialise; mask token normal with standard deviation 0.02."""
-        super().init_weights()
+    def init_own_weights(self) -> None:
+        """Initialize the mask token: normal with standard deviation 0.02."""
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, tokens: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:

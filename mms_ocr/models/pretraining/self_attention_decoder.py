@@ -11,13 +11,14 @@ from torch import Tensor
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
+from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.registry import MODELS
 
 __all__ = ["SelfAttentionDecoder"]
 
 
 @MODELS.register_module()
-class SelfAttentionDecoder(MAEPretrainDecoder):
+class SelfAttentionDecoder(LoadedLast, MAEPretrainDecoder):
     """MMPretrain's MAE decoder (arXiv 2111.06377) on a rectangular grid.
 
     Parameters are named as there. The output layer runs for the wanted patches only.
@@ -62,10 +63,8 @@ class SelfAttentionDecoder(MAEPretrainDecoder):
         positions.data.zero_()
         positions.data[0, 1:].copy_(sincos_positions(self.grid, positions.shape[-1]))
 
-    def init_weights(self) -> None:
-        """Initialise as MMPretrain does, with the positions of the true grid."""
-        # MAEPretrainDecoder would copy the positions of a square.
-        super(MAEPretrainDecoder, self).init_weights()
+    def init_own_weights(self) -> None:
+        """Initialize as MMPretrain does, with the positions of the true grid."""
         self._set_positions()
         torch.nn.init.normal_(self.mask_token, std=0.02)
 

@@ -12,6 +12,7 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.dictionaries import check_dictionaries
+from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.column_conv import ColumnConv
 from mms_ocr.models.recognition.ctc import ctc_word_confidences, pool_rows, valid_columns
@@ -24,7 +25,7 @@ POOLINGS = ("attention", "conv", "mean")
 
 
 @MODELS.register_module()
-class CTCDecoder(BaseDecoder):
+class CTCDecoder(LoadedLast, BaseDecoder):
     """Reads every column of a map by itself; MMOCR's CTC loss and postprocessor do the rest.
 
     The rows of a column become one vector, and a linear layer makes the logits of its characters

@@ -14,6 +14,7 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.dictionaries import check_dictionaries
+from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
@@ -52,7 +53,7 @@ def valid_tokens(
 
 
 @MODELS.register_module()
-class TextDecoder(NRTRDecoder):
+class TextDecoder(LoadedLast, NRTRDecoder):
     """Pre-norm Transformer decoder that writes a word token by token.
 
     Parameters, training output and probabilities up to the end of each word are those of MMOCR's

@@ -2,8 +2,12 @@
 
 from mms_ocr.models.weights.checking import EncoderFacts, check_encoder
 from mms_ocr.models.weights.families import FAMILIES, Found, find_encoder, take_encoder, timm_names
-from mms_ocr.models.weights.initializers import PretrainedRecognizer, PretrainedTextViT
-from mms_ocr.models.weights.loading import load_model, load_strictly
+from mms_ocr.models.weights.initializers import (
+    PretrainedModel,
+    PretrainedRecognizer,
+    PretrainedTextViT,
+)
+from mms_ocr.models.weights.loading import fit_weights, load_model, load_strictly
 from mms_ocr.models.weights.reading import read_checkpoint, read_state_dict
 from mms_ocr.models.weights.recognizers import MAEREC_CLASSES, find_recognizer, load_recognizer
 from mms_ocr.models.weights.writing import write_checkpoint
@@ -13,11 +17,13 @@ __all__ = [
     "MAEREC_CLASSES",
     "EncoderFacts",
     "Found",
+    "PretrainedModel",
     "PretrainedRecognizer",
     "PretrainedTextViT",
     "check_encoder",
     "find_encoder",
     "find_recognizer",
+    "fit_weights",
     "load_model",
     "load_recognizer",
     "load_strictly",

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from mms_ocr.models.weights.naming import choose_prefix
 from mms_ocr.models.weights.wording import listed
 
 __all__ = ["FAMILIES", "Found", "find_encoder", "take_encoder", "timm_names"]
 
-# What stands before the keys of a model, and before those of its encoder.
-MODEL_PREFIXES = ("", "module.", "model.")
 OUR_PATCHES = "patch_embed.projection.weight"
 TIMM_PATCHES = "patch_embed.proj.weight"
 # The images of Union14M's MAERec are 32×128 and its patches 4×4.
@@ -127,32 +126,35 @@ def find_encoder(state_dict: Weights, path: str, family: str | None = None) -> F
     """
     if family is not None and family not in FAMILIES:
         raise ValueError(f"unknown family {family!r}; choose from {', '.join(FAMILIES)}")
-    for prefix in [outer + inner for inner in ("backbone.", "") for outer in MODEL_PREFIXES]:
-        own_names = f"{prefix}{OUR_PATCHES}" in state_dict
-        if not own_names and f"{prefix}{TIMM_PATCHES}" not in state_dict:
-            continue
-        told = _told_family(state_dict, prefix, own_names)
-        if family is not None and (family in ("mms", "mmpretrain")) != own_names:
-            raise ValueError(
-                f"{path} holds an encoder of family {told}, and family={family!r} was asked for"
-            )
-        chosen = family or told
-        weights = FAMILIES[chosen](state_dict, prefix)
-        left_out = [key for key in state_dict if not key.startswith(prefix)]
-        if chosen in ("mae", "timm"):
-            # The only ones of which a part is left out under the prefix itself.
-            known = _of_mae_decoder if chosen == "mae" else _of_timm_head
-            left_out += [
-                key
-                for key in state_dict
-                if key.startswith(prefix) and known(key.removeprefix(prefix))
-            ]
-        return Found(chosen, prefix, weights, left_out)
-    raise ValueError(
-        f"{path} holds no encoder of a known family ({', '.join(FAMILIES)}): none of its "
-        f"{len(state_dict)} keys is {OUR_PATCHES} or {TIMM_PATCHES}, with or without 'backbone.' "
-        f"({listed(list(state_dict))})"
-    )
+    prefixes = {
+        key.removesuffix(name): name == OUR_PATCHES
+        for name in (OUR_PATCHES, TIMM_PATCHES)
+        for key in state_dict
+        if f".{key}".endswith(f".{name}")
+    }
+    if not prefixes:
+        raise ValueError(
+            f"{path} holds no encoder of a known family ({', '.join(FAMILIES)}): none of its "
+            f"{len(state_dict)} keys is {OUR_PATCHES} or {TIMM_PATCHES}, with or without a prefix "
+            f"such as 'backbone.' ({listed(list(state_dict))})"
+        )
+    prefix = choose_prefix(list(prefixes), path, "an encoder")
+    own_names = prefixes[prefix]
+    told = _told_family(state_dict, prefix, own_names)
+    if family is not None and (family in ("mms", "mmpretrain")) != own_names:
+        raise ValueError(
+            f"{path} holds an encoder of family {told}, and family={family!r} was asked for"
+        )
+    chosen = family or told
+    weights = FAMILIES[chosen](state_dict, prefix)
+    left_out = [key for key in state_dict if not key.startswith(prefix)]
+    if chosen in ("mae", "timm"):
+        # The only ones of which a part is left out under the prefix itself.
+        known = _of_mae_decoder if chosen == "mae" else _of_timm_head
+        left_out += [
+            key for key in state_dict if key.startswith(prefix) and known(key.removeprefix(prefix))
+        ]
+    return Found(chosen, prefix, weights, left_out)
 
 
 def take_encoder(state_dict: Weights, path: str, family: str | None = None) -> dict[str, Tensor]:

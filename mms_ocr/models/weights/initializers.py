@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import update_init_info
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mms_ocr.models.weights.families import FAMILIES, find_encoder
 from mms_ocr.models.weights.loading import load_strictly
+from mms_ocr.models.weights.naming import find_weights, take_part, without_wrappers
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.recognizers import find_recognizer, load_recognizer
 from mms_ocr.registry import WEIGHT_INITIALIZERS
 
-__all__ = ["PretrainedRecognizer", "PretrainedTextViT"]
+__all__ = ["PretrainedModel", "PretrainedRecognizer", "PretrainedTextViT"]
 
 
 class _FromCheckpoint:
@@ -75,9 +79,50 @@ class PretrainedRecognizer(_FromCheckpoint):
         """
         found = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
         load_recognizer(module, found, f"{self.checkpoint} (family {found.family})")
-        if hasattr(module, "_params_init_info"):  # while MMEngine initialises, for its log
-            update_init_info(module, f"loaded from {self.checkpoint}")
-        # MMEngine initialises the parts after the whole, which would overwrite what was loaded.
-        for part in module.modules():
-            if part is not module and isinstance(part, BaseModule):
-                part.is_init = True
+        _mark_loaded(module, self.checkpoint)
+
+
+@WEIGHT_INITIALIZERS.register_module()
+class PretrainedModel:
+    """Loads a model, or a part of one, strictly; no other ``init_cfg`` in it is applied then.
+
+    The modules of this package load MMEngine's ``Pretrained`` by it.
+
+    Args:
+        checkpoint: A file, or an address as MMEngine takes it. Any prefix may be before the names
+            of the weights.
+        prefix: Part of the checkpoint's model to load, such as ``'backbone.'``; None for all.
+        map_location: Not used; weights are copied to where the module is.
+    """
+
+    def __init__(
+        self, checkpoint: str, prefix: str | None = None, map_location: Any = None
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.prefix = prefix
+
+    def __call__(self, module: nn.Module) -> None:
+        """Load the weights.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: It is no checkpoint, or does not fit.
+        """
+        if "://" in self.checkpoint:
+            fetched = CheckpointLoader.load_checkpoint(self.checkpoint, map_location="cpu")
+            weights = without_wrappers(find_weights(fetched, self.checkpoint)[1], self.checkpoint)
+        else:
+            weights = read_state_dict(self.checkpoint)
+        if self.prefix:
+            weights = take_part(weights, self.prefix, self.checkpoint)
+        load_strictly(module, weights, self.checkpoint)
+        _mark_loaded(module, self.checkpoint)
+
+
+def _mark_loaded(module: nn.Module, checkpoint: str) -> None:
+    """Keep MMEngine, which initializes the parts after the whole, from overwriting them."""
+    if hasattr(module, "_params_init_info"):  # while MMEngine initializes, for its log
+        update_init_info(module, f"loaded from {checkpoint}")
+    for part in module.modules():
+        if part is not module and isinstance(part, BaseModule):
+            part.is_init = True

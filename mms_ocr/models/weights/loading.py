@@ -2,19 +2,77 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import TIMM_PATCHES
+from mms_ocr.models.weights.naming import under_prefix
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.wording import listed
 
-__all__ = ["load_model", "load_strictly", "task_of"]
+__all__ = ["fit_weights", "load_model", "load_strictly", "task_of"]
 
 _PATCHES = "backbone.patch_embed.projection.weight"
 # What names the classes of MMOCR's decoders and of ours.
 CLASSIFIERS = ("decoder.classifier.", "decoder.trg_word_emb.", "decoder.cls.", "decoder.decoder.")
+
+
+def fit_weights(
+    own: Mapping[str, Tensor],
+    state_dict: Mapping[str, Tensor],
+    path: str,
+    kind: str,
+    exclude: Sequence[str] = (),
+) -> Mapping[str, Tensor]:
+    """Weights with the names of a model, every one of them checked.
+
+    Args:
+        own: The model's weights, of which shapes and types matter.
+        state_dict: The weights, whatever is before their names; positions of another grid are
+            resized by the encoder.
+        path: Where they are from, for the message of an error.
+        kind: What the model is, likewise.
+        exclude: Names of weights, or of modules, that the model keeps as they are.
+
+    Raises:
+        ValueError: A key is missing, unknown, of another shape or type, or not finite; all of them
+            are counted, and some of each kind named. Or ``exclude`` names nothing, or everything.
+    """
+    state_dict = under_prefix(state_dict, own, path)
+    if exclude:
+        own, state_dict = _without(own, state_dict, exclude)
+    missing = [key for key in own if key not in state_dict]
+    unknown = [key for key in state_dict if key not in own]
+    common = [key for key in own if key in state_dict]
+    misshapen = [
+        f"{key} {tuple(state_dict[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in common
+        if own[key].shape != state_dict[key].shape and not f".{key}".endswith(".pos_embed")
+    ]
+    mistyped = [
+        f"{key} {state_dict[key].dtype} instead of {own[key].dtype}"
+        for key in common
+        if own[key].is_floating_point() != state_dict[key].is_floating_point()
+    ]
+    broken = [key for key in common if not state_dict[key].isfinite().all()]
+    kinds = {
+        "missing": missing,
+        "unknown": unknown,
+        "of another shape": misshapen,
+        "of another type": mistyped,
+        "not finite (NaN or infinite)": broken,
+    }
+    faults = [f"{len(keys)} {fault} ({listed(keys)})" for fault, keys in kinds.items() if keys]
+    if faults:
+        raise ValueError(
+            f"{path} does not fit {kind}: of {len(own)} weights, "
+            + ", ".join(faults)
+            + _hint(own, state_dict, missing, unknown)
+        )
+    return state_dict
 
 
 def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str) -> None:
@@ -22,38 +80,55 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
 
     Args:
         module: Takes the weights.
-        state_dict: The weights; positions of another grid are resized by the encoder.
+        state_dict: The weights, see :func:`fit_weights`.
         path: Where they are from, for the message of an error.
 
     Raises:
-        ValueError: A key is missing, unknown or of another shape; all of them are counted, and some
-            of each kind named. The module is unchanged then.
+        ValueError: The weights do not fit, see :func:`fit_weights`. The module is unchanged then.
     """
     own = module.state_dict()
-    missing = [key for key in own if key not in state_dict]
-    unknown = [key for key in state_dict if key not in own]
-    misshapen = [
-        f"{key} {tuple(state_dict[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state_dict
-        and own[key].shape != state_dict[key].shape
-        and not f".{key}".endswith(".pos_embed")
-    ]
-    kinds = {"missing": missing, "unknown": unknown, "of another shape": misshapen}
-    faults = [f"{len(keys)} {kind} ({listed(keys)})" for kind, keys in kinds.items() if keys]
-    if faults:
-        raise ValueError(
-            f"{path} does not fit {type(module).__name__}: of {len(own)} weights, "
-            + ", ".join(faults)
-            + _hint(own, state_dict, missing, unknown)
-        )
+    kind = type(module).__name__
+    weights = fit_weights(own, state_dict, path, kind)
     before = {key: value.clone() for key, value in own.items()}
     try:
-        module.load_state_dict(state_dict, strict=True)
+        module.load_state_dict(weights, strict=True)
     except (RuntimeError, ValueError) as error:
         for key, value in before.items():
             own[key].copy_(value)
-        raise ValueError(f"{path} does not fit {type(module).__name__}: {error}") from error
+        raise ValueError(f"{path} does not fit {kind}: {error}") from error
+
+
+def _without(
+    own: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], exclude: Sequence[str]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The weights of a model, and those of a state dict, outside of some parts of the model."""
+
+    def is_excluded(name: str) -> bool:
+        return any(f"{name}.".startswith(f"{part}.") for part in exclude)
+
+    for part in exclude:
+        if not any(f"{key}.".startswith(f"{part}.") for key in [*own, *state_dict]):
+            raise ValueError(
+                f"{part!r} is excluded from loading, and neither the model nor the checkpoint has "
+                f"such a part; they have {listed(sorted({key.split('.')[0] for key in own}))}"
+            )
+    kept = {key: value for key, value in own.items() if not is_excluded(key)}
+    if not kept:
+        raise ValueError(f"everything is excluded from loading: {', '.join(exclude)}")
+    weights: Any = OrderedDict(
+        (key, value) for key, value in state_dict.items() if not is_excluded(key)
+    )
+    # A decoder of which a part is excluded may be of other characters.
+    weights._metadata = {
+        module: {
+            key: value
+            for key, value in told.items()
+            if key != "classes" or not any(part.startswith(f"{module}.") for part in exclude)
+        }
+        for module, told in getattr(state_dict, "_metadata", {}).items()
+        if not is_excluded(module)
+    }
+    return kept, weights
 
 
 def _hint(

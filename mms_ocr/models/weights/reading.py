@@ -15,6 +15,7 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from torch import Tensor
 
+from mms_ocr.models.weights.naming import find_weights, without_wrappers
 from mms_ocr.models.weights.wording import listed
 from mms_ocr.sealing import check_seal
 
@@ -32,8 +33,6 @@ ALLOWED_TYPES: list[Any] = [
     np.dtypes.Int32DType,
     np.dtypes.Int64DType,
 ]
-# Where a checkpoint keeps its weights: MMEngine's, and those of MAE, DeiT and others.
-WEIGHTS_UNDER = ("state_dict", "model")
 REBUILDING: list[Any] = [
     np.asarray([0.0]).__reduce__()[0],  # an array
     np.float64(0).__reduce__()[0],  # a scalar
@@ -73,6 +72,10 @@ _UNREADABLE = "cannot be read as a checkpoint: it is damaged or another kind of 
 def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
 
+    Returns:
+        What it holds, with the weights as ``state_dict``, wherever the file keeps them, and without
+        what wrappers (DDP, EMA, ``torch.compile``) put into their names.
+
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is no checkpoint, is damaged, or holds objects that are not allowed.
@@ -100,11 +103,9 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     check_seal(path)  # torch does not look at the checksums of what it reads
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
-    for name in WEIGHTS_UNDER:
-        if isinstance(checkpoint.get(name), Mapping):
-            others = {key: value for key, value in checkpoint.items() if key != name}
-            return {**others, "state_dict": checkpoint[name]}
-    return {"state_dict": checkpoint}
+    name, weights = find_weights(checkpoint, path)
+    others = {key: checkpoint[key] for key in checkpoint if key != name.partition(".")[0]}
+    return {**(others if name else {}), "state_dict": without_wrappers(weights, path)}
 
 
 def _refusal(error: pickle.UnpicklingError) -> str:
@@ -128,4 +129,6 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     if others or not state_dict:
         what = f"values that are no tensors ({listed(others)})" if others else "no weights"
         raise ValueError(f"{path} holds {what}")
+    if empty := [key for key, value in state_dict.items() if value.is_meta]:
+        raise ValueError(f"{path} holds names without values (meta tensors): {listed(empty)}")
     return state_dict

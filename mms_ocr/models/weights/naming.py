@@ -1,0 +1,172 @@
+"""What trainers and wrappers put around the weights of a model, and before their names."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mmengine.logging import print_log
+from torch import Tensor
+
+from mms_ocr.models.weights.wording import listed
+
+__all__ = ["choose_prefix", "find_weights", "take_part", "under_prefix", "without_wrappers"]
+
+# Parts of a name that wrappers put in: DDP and averages of a model (EMA), torch.compile, FSDP,
+# activation checkpointing.
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+# How often an average was updated: MMEngine's counter, torch's, and others'.
+COUNTERS = {"steps", "n_averaged", "num_updates"}
+# Words of a prefix that name an average.
+AVERAGED_WORDS = {"ema", "averaged", "teacher"}
+# Where a checkpoint keeps its weights: averages of the model, and the model. Of what MMEngine
+# writes, state_dict holds the average.
+AVERAGED = (
+    "state_dict_ema", "model_ema", "model_ema_state_dict", "ema_state_dict", "ema_model",
+    "model_averaged", "ema", "params_ema", "teacher",
+)  # fmt: skip
+PLAIN = (
+    "state_dict", "model", "model_state_dict", "model_state", "net", "network", "params",
+    "weights", "module", "student",
+)  # fmt: skip
+
+
+def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
+    """The weights of a checkpoint.
+
+    Where it holds both a model and its average (EMA, teacher), the average is taken, and a line in
+    the log says so.
+
+    Args:
+        checkpoint: What the file holds.
+        path: The file.
+
+    Returns:
+        The key under which the weights are, ``''`` where the checkpoint itself is a state dict, and
+        the weights.
+    """
+    is_mmengine = "meta" in checkpoint and isinstance(checkpoint.get("state_dict"), Mapping)
+    order = (*PLAIN, *AVERAGED) if is_mmengine else (*AVERAGED, *PLAIN)
+    names = [name for name in order if isinstance(checkpoint.get(name), Mapping)]
+    if not names:
+        return "", checkpoint
+    if len(names) > 1 and not is_mmengine:
+        print_log(f"{path} holds weights as {', '.join(names)}; {names[0]} are taken", "current")
+    inner, weights = find_weights(checkpoint[names[0]], path)
+    return f"{names[0]}.{inner}".rstrip("."), weights
+
+
+def without_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+    """A state dict without the parts of names that wrappers put in.
+
+    Raises:
+        ValueError: Two weights have the same name then.
+    """
+    if not any(WRAPPERS.intersection(key.split(".")) for key in state_dict):
+        return state_dict
+    renamed = _renamed(state_dict, {key: _plain(key) for key in state_dict}, _plain)
+    if len(renamed) < len(state_dict):
+        twice = [key for key in state_dict if _plain(key) != key and _plain(key) in state_dict]
+        raise ValueError(
+            f"{path} holds weights both with and without what a wrapper puts before their names "
+            f"({listed(twice)}); save one of the two by itself"
+        )
+    for counter in COUNTERS & renamed.keys():
+        del renamed[counter]
+    return renamed
+
+
+def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
+    """The prefix to take of those under which a state dict holds the same thing.
+
+    An average of the model (EMA, teacher) comes first, then what has no prefix, then
+    ``backbone.``. Where there are several, a line in the log names them.
+
+    Raises:
+        ValueError: There are several, and it is none of these.
+    """
+    if len(prefixes) == 1:
+        return prefixes[0]
+    named = ", ".join(prefix or "no prefix" for prefix in prefixes)
+    averaged = [
+        prefix for prefix in prefixes if AVERAGED_WORDS.intersection(re.split("[._]", prefix))
+    ]
+    usual = [prefix for prefix in ("", "backbone.") if prefix in prefixes]
+    if len(averaged) != 1 and not usual:
+        raise ValueError(
+            f"{path} holds {what} {len(prefixes)} times, under {named}; save one by itself"
+        )
+    chosen = averaged[0] if len(averaged) == 1 else usual[0]
+    print_log(f"{path} holds {what} under {named}; {chosen or 'no prefix'} is taken", "current")
+    return chosen
+
+
+def under_prefix(
+    state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
+) -> Mapping[str, Tensor]:
+    """A state dict with the names of a model, whatever is before them.
+
+    Args:
+        state_dict: The weights.
+        own: The model's weights by their names.
+        path: Where the weights are from.
+
+    Returns:
+        The weights under the prefix, such as ``model.``, that is before the names of the model;
+        ``state_dict`` itself where some name is there as it is, or none is at all. A line in the
+        log counts what is left out.
+    """
+    if any(key in state_dict for key in own):
+        return state_dict
+    for name in own:
+        prefixes = [key.removesuffix(name) for key in state_dict if key.endswith(f".{name}")]
+        if prefixes:
+            break
+    else:
+        return state_dict
+    prefix = choose_prefix(prefixes, path, "the model")
+    return take_part(state_dict, prefix, path)
+
+
+def take_part(state_dict: Mapping[str, Tensor], prefix: str, path: str) -> Mapping[str, Tensor]:
+    """The weights under a prefix, without it; a line in the log counts those left out.
+
+    Raises:
+        ValueError: There are none.
+    """
+    prefix = prefix.rstrip(".") + "."
+    names = {key: key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)}
+    others = [key for key in state_dict if key not in names]
+    if not names:
+        raise ValueError(f"{path} holds no weights under {prefix} ({listed(others)})")
+    if others:
+        print_log(
+            f"{path}: the weights under {prefix} are taken, and {len(others)} others left out "
+            f"({listed(others)})",
+            "current",
+        )
+
+    def module_name(module: str) -> str | None:
+        inside = f"{module}.".startswith(prefix)
+        return f"{module}.".removeprefix(prefix).removesuffix(".") if inside else None
+
+    return _renamed(state_dict, names, module_name)
+
+
+def _plain(name: str) -> str:
+    return ".".join(part for part in name.split(".") if part not in WRAPPERS)
+
+
+def _renamed(
+    state_dict: Mapping[str, Any],
+    names: Mapping[str, str],
+    module_name: Callable[[str], str | None],
+) -> dict[str, Any]:
+    """A state dict with some keys under new names, and what it tells of its modules, likewise."""
+    renamed: Any = OrderedDict((new, state_dict[old]) for old, new in names.items())
+    metadata = getattr(state_dict, "_metadata", {})
+    modules = {module_name(module): told for module, told in metadata.items()}
+    renamed._metadata = {module: told for module, told in modules.items() if module is not None}
+    return renamed

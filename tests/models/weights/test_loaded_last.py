@@ -1,0 +1,151 @@
+"""What init_cfg loads is what a model has afterwards, bit for bit, for every model here."""
+
+import copy
+
+import pytest
+import torch
+from mmengine.model import PretrainedInit
+from tiny_models import ARCH, CROSS, SELF, mms_config, shake
+
+from mms_ocr.models.loaded_last import LoadedLast, use_strict_loading
+from mms_ocr.registry import MODELS
+
+BACKBONE = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
+PIXELS = dict(
+    type="mms_ocr.PixelDecoder", decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2
+)
+
+
+def recognizer(tmp_path, **decoder):
+    pytest.importorskip("mmocr")
+    path = tmp_path / "characters.txt"
+    path.write_text("\n".join("abc"))
+    tokens = dict(with_padding=True, with_start=True, with_end=True)
+    dictionary = dict(type="mmocr.Dictionary", dict_file=str(path), **tokens)
+    return dict(
+        type="mmocr.EncoderDecoderRecognizer",
+        backbone=BACKBONE,
+        decoder=dict(dictionary=dictionary, **decoder),
+        data_preprocessor=dict(type="mmocr.TextRecogDataPreprocessor"),
+    )
+
+
+def configs(kind, tmp_path):
+    if kind == "segmentor" or kind == "super_resolver":
+        name = dict(segmentor="TextSegmentor", super_resolver="TextSuperResolver")[kind]
+        return dict(type=f"mms_ocr.{name}", backbone=BACKBONE, decoder=PIXELS)
+    if kind == "autoregressive":
+        widths = dict(d_embedding=24, d_model=24, n_head=2, d_k=12, d_v=12, d_inner=24)
+        post = dict(type="mmocr.AttentionPostprocessor")
+        return recognizer(
+            tmp_path, type="mms_ocr.TextDecoder", n_layers=1, postprocessor=post, **widths
+        )
+    if kind == "ctc":
+        conv = dict(pooling="conv", num_rows=4, channels=16)
+        post = dict(type="mmocr.CTCPostProcessor")
+        return recognizer(
+            tmp_path, type="mms_ocr.CTCDecoder", in_channels=24, postprocessor=post, **conv
+        )
+    contrast = dict(type="mms_ocr.ViewContrast", dim=8)
+    return mms_config(neck=CROSS if kind == "cross" else SELF, contrast=contrast, mode="joint")
+
+
+KINDS = ("cross", "self", "segmentor", "super_resolver", "autoregressive", "ctc")
+OTHERS = [
+    dict(type="Constant", layer=["Linear", "Conv2d"], val=0.5),
+    dict(type="TruncNormal", layer="LayerNorm"),
+]
+
+
+def pretrained(path, **more):
+    return dict(type="Pretrained", checkpoint=path, **more)
+
+
+def differing(model, trained, part=""):
+    own, values = model.state_dict(), trained.state_dict()
+    assert own.keys() == values.keys()
+    return [key for key in own if key.startswith(part) and not torch.equal(own[key], values[key])]
+
+
+@pytest.fixture(params=KINDS)
+def task(request, tmp_path):
+    """Config of a model, one that was trained, and its checkpoint."""
+    config = configs(request.param, tmp_path)
+    trained = shake(MODELS.build(copy.deepcopy(config)))
+    path = str(tmp_path / "trained.pth")
+    torch.save({"state_dict": trained.state_dict(), "meta": {}}, path)
+    return config, trained, path
+
+
+@pytest.mark.parametrize("form", ["dict", "first", "last", "class", "named", "twice"])
+def test_a_whole_model(task, form):
+    config, trained, path = task
+    init_cfg = {
+        "first": [pretrained(path), *OTHERS],
+        "last": [*OTHERS, pretrained(path)],
+        "class": dict(type=PretrainedInit, checkpoint=path),
+        "named": dict(type="mms_ocr.PretrainedModel", checkpoint=path),
+    }.get(form, pretrained(path))
+    model = MODELS.build(dict(copy.deepcopy(config), init_cfg=init_cfg))
+    use_strict_loading(model)
+    model.init_weights()
+    if form == "twice":
+        model.init_weights()
+    assert differing(model, trained) == []
+
+
+def test_parts(task):
+    config, trained, path = copy.deepcopy(task[0]), *task[1:]
+    head = "neck" if "neck" in config else "decoder"
+    for part in ("backbone", head):
+        config[part] = dict(config[part], init_cfg=[pretrained(path, prefix=f"{part}."), *OTHERS])
+    model = MODELS.build(config)
+    model.init_weights()
+    assert differing(model, trained, "backbone.") == differing(model, trained, head) == []
+
+
+def test_the_encoder_of_a_whole_model_needs_no_prefix(task):
+    config, trained, path = copy.deepcopy(task[0]), *task[1:]
+    config["backbone"] = dict(config["backbone"], init_cfg=pretrained(path))
+    model = MODELS.build(config)
+    model.init_weights()
+    assert differing(model, trained, "backbone.") == []
+
+
+@pytest.mark.parametrize("where", ["whole", "backbone"])
+def test_weights_that_do_not_fit_are_errors(task, tmp_path, where):
+    config, trained, path = copy.deepcopy(task[0]), *task[1:]
+    weights = trained.state_dict()
+    del weights["backbone.ln1.bias"]
+    weights["backbone.cls_token"] = torch.ones(1, 1, 7)
+    torch.save(weights, path)
+    owner = config if where == "whole" else config["backbone"]
+    owner["init_cfg"] = pretrained(path, **({} if where == "whole" else {"prefix": "backbone"}))
+    model = MODELS.build(config)
+    use_strict_loading(model)
+    with pytest.raises(ValueError, match=r"1 missing .*ln1\.bias.*1 of another shape .*cls_token"):
+        model.init_weights()
+
+
+def test_every_trainable_module_of_ours_in_a_model_loads_last(task):
+    model = MODELS.build(copy.deepcopy(task[0]))
+    for module in model.modules():
+        overrides = "init_weights" in vars(type(module))
+        ours = type(module).__module__.startswith("mms_ocr")
+        assert isinstance(module, LoadedLast) or not (ours and overrides)
+
+
+def test_super_resolution_without_a_checkpoint_starts_as_the_enlarged_image(tmp_path):
+    config = configs("super_resolver", tmp_path)
+    for residual in (True, False):
+        model = MODELS.build(dict(config, residual=residual))
+        model.init_weights()
+        assert (float(model.decoder.pred.weight.detach().abs().sum()) == 0) is residual
+
+
+def test_a_decoder_that_is_handed_over_built_starts_at_zero_as_well(tmp_path):
+    config = configs("super_resolver", tmp_path)
+    decoder = dict(PIXELS, embed_dim=24, out_channels=3, grid=(4, 8))
+    model = MODELS.build(dict(config, decoder=MODELS.build(decoder)))
+    model.init_weights()
+    assert not model.decoder.pred.weight.detach().any()

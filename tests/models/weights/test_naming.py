@@ -1,0 +1,193 @@
+"""Names of weights as trainers and wrappers write them: read alike everywhere."""
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from tiny_models import ARCH, CROSS, mms_config, shake, tiny_mms
+
+from mms_ocr.models import PretrainedModel, PretrainedTextViT, TextViT
+from mms_ocr.models.weights import load_model, read_checkpoint, read_state_dict, timm_names
+from mms_ocr.registry import MODELS
+
+PREFIXES = [
+    "module.",
+    "_orig_mod.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "model.",
+    "net.",
+    "model.module.",
+    "model._orig_mod.",
+    "ema_model.module.",
+    "student.",
+    "teacher.",
+    "_fsdp_wrapped_module.",
+    "lightning.network.",
+]
+CONTAINERS = [
+    "state_dict", "model", "model_state_dict", "net", "network", "params", "weights", "module",
+    "state_dict_ema", "model_ema", "ema_state_dict", "ema", "params_ema", "teacher", "student",
+]  # fmt: skip
+
+
+def named(weights, prefix, inside=""):
+    """Weights under a prefix, with something put in after ``backbone.``, and their metadata."""
+    renamed = OrderedDict(
+        (prefix + key.replace("backbone.", f"backbone.{inside}", 1), value)
+        for key, value in weights.items()
+    )
+    renamed._metadata = {
+        f"{prefix}{name}".rstrip("."): told for name, told in weights._metadata.items()
+    }
+    return renamed
+
+
+def encoder(img_size=(16, 32), **settings):
+    return shake(TextViT(arch=ARCH, img_size=img_size, **settings))
+
+
+def equal(module, weights):
+    own = module.state_dict()
+    return own.keys() == weights.keys() and all(
+        torch.equal(own[key], value) for key, value in weights.items()
+    )
+
+
+def loaders(path, source):
+    """Each way in which a checkpoint gets into a model; (module, what it should have) of each."""
+    model = tiny_mms()
+    load_model(model, path)
+    yield model, source.state_dict()
+    model = MODELS.build(mms_config(init_cfg=dict(type="Pretrained", checkpoint=path)))
+    model.init_weights()
+    yield model, source.state_dict()
+    for init in (PretrainedTextViT, PretrainedModel):
+        backbone = encoder()
+        init(path)(backbone)
+        yield backbone, source.backbone.state_dict()
+
+
+@pytest.mark.parametrize("inside", ["", "_orig_mod.", "module."])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_every_prefix_loads_everywhere(tmp_path, prefix, inside):
+    source, path = tiny_mms(), str(tmp_path / "weights.pth")
+    torch.save({"state_dict": named(source.state_dict(), prefix, inside)}, path)
+    for module, expected in loaders(path, source):
+        assert equal(module, expected)
+
+
+@pytest.mark.parametrize("prefix", ["encoder.", "vit.", "module.encoder.", "model.visual.", ""])
+@pytest.mark.parametrize("names", ["ours", "timm"])
+def test_an_encoder_under_any_name(tmp_path, prefix, names):
+    source, target = encoder(), encoder()
+    weights = source.state_dict() if names == "ours" else timm_names(source.state_dict())
+    torch.save({f"{prefix}{key}": value for key, value in weights.items()}, tmp_path / "e.pth")
+    PretrainedTextViT(str(tmp_path / "e.pth"))(target)
+    assert equal(target, source.state_dict())
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_container_is_opened(tmp_path, container):
+    source, path = tiny_mms(), str(tmp_path / "weights.pth")
+    for content in (
+        {container: source.state_dict(), "epoch": 3},
+        {"state_dict": {container: named(source.state_dict(), "module.")}},
+    ):
+        torch.save(content, path)
+        for module, expected in loaders(path, source):
+            assert equal(module, expected)
+
+
+def averages(weights, plain):
+    """Checkpoints that hold both a model and its average, and which of them is taken."""
+    average = named(weights, "module.") | {"steps": torch.tensor(4)}
+    yield {"meta": {}, "state_dict": weights, "ema_state_dict": named(plain, "module.")}
+    yield {"state_dict": plain, "state_dict_ema": weights}
+    yield {"model": plain, "model_ema": average}
+    yield {"student": plain, "teacher": average}
+    yield {"params": plain, "params_ema": weights}
+    yield {"state_dict": {**named(plain, "student."), **named(weights, "teacher.")}}
+    yield {"state_dict": {**named(plain, "model."), **named(weights, "ema_model.module.")}}
+    yield {"state_dict": {**named(plain, "net."), **named(weights, "net_ema.")}}
+
+
+def test_an_average_is_preferred(tmp_path):
+    source, path = tiny_mms(), str(tmp_path / "weights.pth")
+    for content in averages(source.state_dict(), tiny_mms().state_dict()):
+        torch.save(content, path)
+        for module, expected in loaders(path, source):
+            assert equal(module, expected), content.keys()
+
+
+def test_mmengine_s_and_torch_s_averages_by_themselves(tmp_path):
+    source, path = tiny_mms(), str(tmp_path / "weights.pth")
+    averaged = torch.optim.swa_utils.AveragedModel(source)
+    for content in (averaged.state_dict(), {"ema_state_dict": averaged.state_dict(), "meta": {}}):
+        torch.save(content, path)
+        for module, expected in loaders(path, source):
+            assert equal(module, expected)
+
+
+def test_a_grid_is_told_under_any_prefix(tmp_path):
+    source = encoder()
+    source.pos_embed.data.normal_()
+    model = tiny_mms()
+    model.backbone = source
+    expected = encoder((32, 16))
+    expected.load_state_dict(source.state_dict())
+    for prefix in ("", "module.", "model.", "module.model._orig_mod."):
+        torch.save({"state_dict": named(model.state_dict(), prefix)}, tmp_path / "weights.pth")
+        target = encoder((32, 16))
+        PretrainedTextViT(str(tmp_path / "weights.pth"))(target)
+        assert equal(target, expected.state_dict()), prefix
+
+
+def test_models_that_cannot_be_told_apart_are_named(tmp_path):
+    first, second = tiny_mms().state_dict(), tiny_mms().state_dict()
+    path = str(tmp_path / "weights.pth")
+    torch.save({**named(first, "left."), **named(second, "right.")}, path)
+    for load in (lambda: load_model(tiny_mms(), path), lambda: PretrainedTextViT(path)(encoder())):
+        with pytest.raises(ValueError, match=r"2 times, under left\..*, right\."):
+            load()
+
+
+def test_one_name_with_and_without_a_wrapper(tmp_path):
+    weights = tiny_mms().state_dict()
+    torch.save({**weights, **named(weights, "module.")}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"both with and without .*backbone\."):
+        read_checkpoint(tmp_path / "weights.pth")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions_are_cast(tmp_path, dtype):
+    source, path = tiny_mms(), str(tmp_path / "weights.pth")
+    torch.save({key: value.to(dtype) for key, value in source.state_dict().items()}, path)
+    cast = {key: value.to(dtype).float() for key, value in source.state_dict().items()}
+    model = tiny_mms()
+    load_model(model, path)
+    assert equal(model, cast)
+    assert all(value.dtype == torch.float32 for value in model.state_dict().values())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
+    weights = tiny_mms(neck=CROSS).state_dict()
+    weights["backbone.cls_token"][0, 0, 3] = value
+    torch.save(weights, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"1 not finite .*backbone\.cls_token"):
+        load_model(tiny_mms(), str(tmp_path / "weights.pth"))
+
+
+def test_integers_in_place_of_weights_are_refused(tmp_path):
+    weights = tiny_mms().state_dict()
+    weights["backbone.ln1.bias"] = weights["backbone.ln1.bias"].to(torch.int8)
+    torch.save(weights, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"1 of another type \(backbone\.ln1\.bias torch\.int8"):
+        load_model(tiny_mms(), str(tmp_path / "weights.pth"))
+
+
+def test_names_without_values_are_refused(tmp_path):
+    torch.save({"weight": torch.empty(2, device="meta")}, tmp_path / "weights.pth")
+    with pytest.raises(ValueError, match=r"without values .*weight"):
+        read_state_dict(tmp_path / "weights.pth")
