@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.datasets.sources import BrokenImageError, ImageSource, open_source
+from mms_ocr.datasets.sources import BrokenImageError, ImageSource, is_lmdb, open_source
 from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
 
 __all__ = [
@@ -25,8 +25,6 @@ __all__ = [
 ]
 
 Report = Callable[[str], Any]
-
-_DATA_SETS = (".lmdb", ".mdb", ".jsonl")
 
 
 class GivenImage(NamedTuple):
@@ -87,7 +85,7 @@ def each_image(inputs: Any) -> Iterator[GivenImage | BrokenImage]:
     """All images that were given, in their order, the broken ones among them.
 
     Args:
-        inputs: The path of an image, or of a folder, LMDB (``.lmdb``, ``.mdb``) or file of JSON
+        inputs: The path of an image, or of a folder, LMDB (whatever its name) or file of JSON
             lines (``.jsonl``); a pattern of files such as ``'crops/*.png'``; the bytes of an image
             file; an array, uint8 ``(H, W, 3)`` in BGR or ``(H, W)`` in grey; or an iterable of
             these.
@@ -137,7 +135,7 @@ def check_given(paths: Iterable[str]) -> None:
 
 
 def _is_data_set(path: str) -> bool:
-    return os.path.isdir(path) or path.rstrip("/\\").lower().endswith(_DATA_SETS)
+    return os.path.isdir(path) or path.lower().endswith(".jsonl") or is_lmdb(path)
 
 
 def _is_pattern(path: str) -> bool:
@@ -145,10 +143,14 @@ def _is_pattern(path: str) -> bool:
 
 
 def _matching(pattern: str) -> list[str]:
-    found = sorted(name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
-    if not found:
+    names = sorted(name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
+    if not names:
         raise ValueError(f"no file matches {pattern!r}")
-    return found
+    if "**" not in pattern:
+        return names
+    # Loops of links end only when a path is too long.
+    unique = {os.path.realpath(name): name for name in sorted(names, key=len, reverse=True)}
+    return sorted(unique.values())
 
 
 def _at_path(path: str) -> Iterator[GivenImage | BrokenImage]:

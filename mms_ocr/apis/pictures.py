@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
 from mms_ocr.registry import DATASETS
 
 __all__ = ["load_word_images"]
@@ -36,7 +38,7 @@ def load_word_images(cfg: Config, paths: Sequence[str], count: int) -> Tensor:
     pipeline = Compose(cfg.val_dataloader.dataset.pipeline)
     packed: list[Tensor] = []
     for path in paths:
-        if path.lower().endswith((".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")):
+        if path.lower().endswith(IMAGE_SUFFIXES) and not os.path.isdir(path):
             packed.append(pipeline(_read(path))["inputs"])
         else:
             dataset = WordImageDataset(path, pipeline.transforms)

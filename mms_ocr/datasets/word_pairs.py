@@ -128,7 +128,7 @@ def _is_larger(small: np.ndarray, large: np.ndarray) -> bool:
 
 def _exchanged(source: Any, place: int, small: np.ndarray, large: np.ndarray) -> str:
     return (
-        f"{source.low.name(place)}: {small.shape[1]} x {small.shape[0]} pixels, more than its pair "
+        f"{source.low_name(place)}: {small.shape[1]} x {small.shape[0]} pixels, more than its pair "
         f"of high resolution has, {source.name(place)} ({large.shape[1]} x {large.shape[0]}); are "
         "the two exchanged?"
     )

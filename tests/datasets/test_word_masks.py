@@ -209,7 +209,7 @@ def test_sets_without_masks(tmp_path, make_source):
         open_masked(make_source("lmdb", images))
     with pytest.raises(ValueError, match=r"names no masks: there is no 'mask' in its first line"):
         open_masked(make_source("jsonl", images, name="lines"))
-    with pytest.raises(ValueError, match=r"neither the folders 'image' and 'mask' nor an LMDB"):
+    with pytest.raises(ValueError, match=r"no folders 'image' and 'mask', and is no LMDB"):
         open_masked(make_source("folder", images, name="plain"))
     with pytest.raises(FileNotFoundError, match="there are no images with masks at"):
         open_masked(tmp_path / "nothing")

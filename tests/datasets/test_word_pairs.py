@@ -176,8 +176,8 @@ def test_exchanged_resolutions_are_told_at_once(tmp_path, kind):
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
-        ("hr/part0/2.png", "'part0/2' has no image in 'hr'"),
-        ("lr/part1/5.jpg", "'part1/5' has no image in 'lr'"),
+        ("hr/part0/2.png", "'part0/2' has no pair of the same name in 'hr'"),
+        ("lr/part1/5.jpg", "'part1/5' has no pair of the same name in 'lr'"),
     ],
 )
 def test_a_missing_image_of_a_pair_in_folders_is_named(tmp_path, missing, message):
@@ -201,7 +201,7 @@ def test_a_missing_image_of_a_pair_in_an_lmdb_is_named(tmp_path):
 def test_names_that_occur_twice_are_told(tmp_path):
     folder = write_pairs("folder", tmp_path)
     (folder / "hr/part0/2.jpg").write_bytes(encode(LARGE[0]))
-    with pytest.raises(ValueError, match="the same name but for the suffix"):
+    with pytest.raises(ValueError, match="differ in their suffix only"):
         WordPairDataset(folder)
 
 
@@ -210,7 +210,7 @@ def test_what_holds_no_pairs_is_told(tmp_path):
         WordPairDataset(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="no path was given"):
         WordPairDataset([])
-    with pytest.raises(ValueError, match="neither the folders 'hr' and 'lr' nor an LMDB"):
+    with pytest.raises(ValueError, match="no folders 'hr' and 'lr', and is no LMDB"):
         WordPairDataset(tmp_path)
     (tmp_path / "hr").mkdir()
     with pytest.raises(ValueError, match="a folder 'hr' and none 'lr' beside it"):

@@ -88,18 +88,17 @@ def _check(sources: list[str], characters: frozenset[str] | None) -> LabelReport
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.conversion.annotations import read_annotations
     from mms_ocr.datasets.conversion.label_checks import LabelReport
-    from mms_ocr.datasets.sources import BrokenImageError, LmdbSource, open_source
+    from mms_ocr.datasets.sources import BrokenImageError, FolderSource, is_lmdb, open_source
 
     report = LabelReport()
     for path in sources:
-        is_store = Path(path).is_dir() or path.endswith((".mdb", ".lmdb"))
-        source = open_source(path) if is_store else None
+        source = open_source(path) if Path(path).is_dir() or is_lmdb(path) else None
         if source is None:
             found = ((one.place, one.text, one.fault) for one in read_annotations(path))
             for place, text, fault in found:
                 _look_at(report, place, text, fault, characters)
             continue
-        if not isinstance(source, LmdbSource):
+        if isinstance(source, FolderSource):
             raise ValueError(f"{path} is a folder of images, which has no labels")
         source.check_labels()
         for index in progress_bar(range(len(source)), "checking labels", len(source)):

@@ -6,7 +6,8 @@ from mms_ocr.datasets.conversion.converting import Conversion, convert_records
 from mms_ocr.datasets.conversion.records import PairRecords, Record, Records, Selection, WordRecords
 from mms_ocr.datasets.conversion.textseg import TextSegRecords
 from mms_ocr.datasets.conversion.textseg_writer import MASK_LEVELS, MasksAsTextSeg
-from mms_ocr.datasets.sources import JsonlSource, LmdbSource
+from mms_ocr.datasets.sources import JsonlSource, LmdbSource, is_lmdb
+from mms_ocr.datasets.sources.layouts import is_json_lines, is_textseg, labels_in
 
 __all__ = [
     "LAYOUTS",
@@ -29,16 +30,16 @@ LAYOUTS = ("words", "textzoom", "textseg")
 
 def guess_layout(path: str) -> str:
     """Which of :data:`LAYOUTS` the data at ``path`` have."""
-    if os.path.isfile(os.path.join(path, "split.json")):
+    if is_textseg(path):
         return "textseg"
-    if all(os.path.isdir(os.path.join(path, name)) for name in ("hr", "lr")):
-        return "textzoom"
-    if os.path.isfile(os.path.join(path, "data.mdb")):
+    if is_lmdb(path):
         try:
             LmdbSource(path, image_key="image_hr-%09d")
-        except ValueError:
+        except (ValueError, FileNotFoundError):
             return "words"
         return "textzoom"
-    if os.path.isfile(path) and path.endswith((".jsonl", ".json")):
-        return "textzoom" if JsonlSource(path).has_field("image_hr") else "words"
-    return "words"
+    labels = path if is_json_lines(path) else labels_in(path)
+    if labels is not None and os.path.isfile(labels):
+        return "textzoom" if JsonlSource(labels).has_field("image_hr") else "words"
+    has_pairs = all(os.path.isdir(os.path.join(path, name)) for name in ("hr", "lr"))
+    return "textzoom" if has_pairs else "words"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.datasets.sources import BrokenImageError, LmdbSource, open_source
-from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources import BrokenImageError, JsonlSource, LmdbSource, open_source
+from mms_ocr.datasets.sources.masked import MaskedSource, has_mask_folders, open_masked
 from mms_ocr.datasets.sources.pairs import open_pairs
 
 __all__ = ["PairRecords", "Record", "Records", "Selection", "WordRecords"]
@@ -70,10 +70,13 @@ class WordRecords(Records):
     def __init__(self, path: str, data_root: str | None = None) -> None:
         self.path = path
         self._source = open_source(path, data_root)
+        if self._has_masks():
+            self._source = open_masked(path, data_root)
+            self.kinds = ("image", "mask")
+        else:
+            self.kinds = ("image",)
         # Where only some have labels, those without are broken: none is dropped in silence.
         self._labelled = self._source.has_labels()
-        self._masks = self._find_masks()
-        self.kinds = ("image",) if self._masks is None else ("image", "mask")
 
     def __len__(self) -> int:
         return len(self._source)
@@ -82,18 +85,18 @@ class WordRecords(Records):
         """See :meth:`Records.read`."""
         raw = self._source.read(index, self._labelled)
         images = {"image": _checked(raw.data, raw.name)}
-        if self._masks is not None:
-            mask = self._masks.read(index)
+        if isinstance(self._source, MaskedSource):
+            mask = self._source.read_mask(index)
             images["mask"] = _checked(mask.data, mask.name)
         return Record(images, raw.text)
 
-    def _find_masks(self) -> LmdbSource | JsonlSource | None:
+    def _has_masks(self) -> bool:
         source = self._source
-        if isinstance(source, LmdbSource) and source.has("mask-000000001"):
-            return LmdbSource(self.path, image_key="mask-%09d")
-        if isinstance(source, JsonlSource) and source.has_field("mask"):
-            return JsonlSource(self.path, source.data_root, field="mask")
-        return None
+        if isinstance(source, LmdbSource):
+            return source.has("mask-000000001")
+        if isinstance(source, JsonlSource):
+            return source.has_field("mask")
+        return has_mask_folders(self.path)
 
 
 class PairRecords(Records):
@@ -115,16 +118,16 @@ class PairRecords(Records):
     def __init__(self, path: str, data_root: str | None = None) -> None:
         self.path = path
         pairs = open_pairs(path, data_root)
-        self._high, self._low = pairs.high, pairs.low
-        self._labelled = self._high.has_labels()
+        self._pairs = pairs
+        self._labelled = pairs.high.has_labels()
 
     def __len__(self) -> int:
-        return len(self._high)
+        return len(self._pairs)
 
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
-        high = self._high.read(index, self._labelled)
-        low = self._low.read(index)
+        high = self._pairs.read(index, self._labelled)
+        low = self._pairs.read_low(index)
         images = {
             "image_hr": _checked(high.data, high.name),
             "image_lr": _checked(low.data, low.name),

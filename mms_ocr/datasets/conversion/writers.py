@@ -32,7 +32,20 @@ _PLAN = "convert.json"
 _LOCK = "convert.lock"
 _PROGRESS = "progress.json"
 _PROGRESS_KEY = b"progress"
-_SUFFIXES = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png", b"GIF": ".gif", b"RIF": ".webp"}
+# By how files begin; others are called .img, which readers take as well.
+_SUFFIXES = {
+    b"\xff\xd8\xff": ".jpg",
+    b"\x89PNG": ".png",
+    b"GIF8": ".gif",
+    b"RIFF": ".webp",
+    b"BM": ".bmp",
+    b"II*\0": ".tif",
+    b"MM\0*": ".tif",
+    b"P4": ".pbm",
+    b"P5": ".pgm",
+    b"P6": ".ppm",
+    b"\0\0\0\x0cjP": ".jp2",
+}
 _FILES_PER_FOLDER = 1000
 
 
@@ -207,7 +220,7 @@ class FolderWriter(RecordWriter):
             line = {}
             for kind, data in record.images.items():
                 folder = f"{kind}/{(number - 1) // _FILES_PER_FOLDER:06d}"
-                name = f"{folder}/{number:09d}{_SUFFIXES.get(data[:3], '.img')}"
+                name = f"{folder}/{number:09d}{_suffix_of(data)}"
                 (self.part / folder).mkdir(parents=True, exist_ok=True)
                 (self.part / name).write_bytes(data)
                 line[kind] = name
@@ -238,6 +251,10 @@ class FolderWriter(RecordWriter):
 
     def _close(self) -> None:
         self._lines.close()
+
+
+def _suffix_of(data: bytes) -> str:
+    return next((end for start, end in _SUFFIXES.items() if data.startswith(start)), ".img")
 
 
 def open_writer(path: str, plan: dict[str, Any]) -> RecordWriter:

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import math
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.sources.base import BrokenImageError, warn
+from mms_ocr.datasets.sources.folder import read_image_file
+from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, list_files
 
 from .colours import colour_of_luma
 from .settings import RenderSettings
@@ -21,39 +27,70 @@ from .settings import RenderSettings
 __all__ = ["BackgroundImages", "make_background", "ramp", "smooth_noise"]
 
 Image = NDArray
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+_MAX_PIXELS = 1 << 27  # of a photograph
 
 
 class BackgroundImages:
     """Images of a folder, of which crops become backgrounds; recently used ones stay in memory.
 
+    All of them are decoded once at the start. Broken ones are left out, with a warning, as if they
+    were not there.
+
     Args:
         folder: searched through; holds at least one image.
         keep: how many decoded images stay in memory.
 
+    Attributes:
+        files: paths of the usable images in the folder.
+
     Raises:
         FileNotFoundError: if the folder does not exist.
-        ValueError: if it holds no image.
+        OSError: if a folder in it cannot be read.
+        ValueError: if it holds no image that can be used.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = 64) -> None:
-        self.folder = Path(folder)
-        if not self.folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder of background images")
-        files = (path.relative_to(self.folder) for path in self.folder.rglob("*"))
-        self.files = sorted(f.as_posix() for f in files if f.suffix.lower() in _IMAGE_SUFFIXES)
-        if not self.files:
-            raise ValueError(f"{folder}: no image here or below ({', '.join(_IMAGE_SUFFIXES)})")
+        self.folder = os.fspath(folder)
         self.keep = keep
+        if not os.path.isdir(self.folder):
+            raise FileNotFoundError(f"{folder}: no such folder of background images")
+        names = list(list_files(self.folder))
+        if not names:
+            raise ValueError(f"{folder}: no image here or below ({', '.join(IMAGE_SUFFIXES)})")
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor:
+            faults = list(executor.map(self._fault, names))
+        self.files = [name for name, fault in zip(names, faults) if fault is None]
+        broken = [fault for fault in faults if fault is not None]
+        if not self.files:
+            raise ValueError(f"{folder}: not one of {len(broken):,} images is usable; {broken[0]}")
+        if broken:
+            warn(
+                f"backgrounds of {folder}: left out {len(broken):,} of {len(names):,} images as "
+                f"broken, such as {broken[0]}"
+            )
         self._read = lru_cache(maxsize=keep)(self._read_uncached)
 
-    def __reduce__(self) -> tuple:
-        return type(self), (self.folder, self.keep)
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_read"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._read = lru_cache(maxsize=self.keep)(self._read_uncached)
+
+    def _fault(self, name: str) -> str | None:
+        try:
+            self._read_uncached(name)
+        except BrokenImageError as error:
+            return str(error)
+        return None
 
     def _read_uncached(self, name: str) -> NDArray:
-        image = cv2.imread(str(self.folder / name), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ValueError(f"{self.folder / name}: cannot be read as an image; remove it")
+        path = os.path.join(self.folder, name)
+        data = read_image_file(path, self.folder)
+        try:
+            image = decode_image(data, _MAX_PIXELS)
+        except BrokenImageError as error:
+            raise BrokenImageError(f"{path}: {error}") from error
         longest = max(image.shape[:2])
         if longest > 1024:  # keeps memory bounded; crops are small
             image = cv2.resize(

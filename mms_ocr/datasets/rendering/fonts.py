@@ -11,19 +11,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mms_ocr.datasets.sources.base import warn
+from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, NO_IMAGES, list_files
+
 from .faces import FontFace
 
 __all__ = ["FontCollection", "family_part"]
 
-_SUFFIXES = (".ttf", ".otf", ".ttc")
+_SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
+_NO_FONTS = NO_IMAGES.union(IMAGE_SUFFIXES, ["", ".zip", ".woff", ".woff2", ".svg", ".sfd", ".afm"])
 
 
 class FontCollection:
     """Text fonts from folders, with a weight for each family.
 
     Every family is drawn with the same probability unless ``weights`` says otherwise, however many
-    faces it has. Fonts without letters and digits are left out, see :attr:`skipped`. Of a
-    collection file (``.ttc``) the first face is used.
+    faces it has. Fonts without letters and digits are left out, see :attr:`skipped`, and so are
+    broken ones of a folder, with a warning. Of a collection file (``.ttc``) the first face is used.
 
     Args:
         folders: folders (searched through) or font files; ``'matplotlib'`` stands for the fonts
@@ -36,7 +40,8 @@ class FontCollection:
 
     Raises:
         FileNotFoundError: if a folder or file does not exist.
-        ValueError: if no text font is found, a font cannot be read, or a weight is wrong.
+        ValueError: if no text font is found, a font file that was named cannot be read, or a weight
+            is wrong.
     """
 
     def __init__(
@@ -52,13 +57,15 @@ class FontCollection:
         names = [names] if isinstance(names, (str, os.PathLike)) else list(names)
         self.skipped: list[Path] = []
         self.faces: list[FontFace] = []
+        broken: list[str] = []
         for path, asked_for in _font_files(names).items():
             try:
                 face = FontFace(path)
-            except ValueError:
+            except ValueError as error:
                 if asked_for:
                     raise
                 self.skipped.append(path)  # machines carry bitmap and emoji fonts
+                broken.append(str(error))
                 continue
             if face.is_text_font:
                 self.faces.append(face)
@@ -66,8 +73,14 @@ class FontCollection:
                 self.skipped.append(path)
         where = ", ".join(map(str, names))
         if not self.faces:
-            found = f"{len(self.skipped)} fonts with symbols only" if self.skipped else "no font"
-            raise ValueError(f"{found} in {where}; give a folder with .ttf or .otf text fonts")
+            symbols = len(self.skipped) - len(broken)
+            found = f"{symbols} fonts with symbols only" if symbols else "no font"
+            unreadable = f", {len(broken)} unreadable (such as {broken[0]})" if broken else ""
+            raise ValueError(
+                f"{found}{unreadable} in {where}; give a folder with .ttf or .otf text fonts"
+            )
+        if broken and names != ["system"]:
+            warn(f"fonts of {where}: left out {len(broken)} as broken, such as {broken[0]}")
         if part is not None:
             self.faces = [
                 face for face in self.faces if family_part(face.family, val_share) == part
@@ -129,9 +142,10 @@ def family_part(family: str, val_share: float = 0.2) -> str:
 
 
 def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
-    """The font files, and whether the user named them or a folder that they lie in."""
+    """The font files, and whether the user named the file itself."""
     files: dict[Path, bool] = {}
     for name in names:
+        asked_for = False
         if name == "matplotlib":
             import matplotlib
 
@@ -142,17 +156,18 @@ def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
 
             found = sorted(map(Path, findSystemFonts()))
         else:
-            found = _files_below(Path(name))
-        files.update(dict.fromkeys(found, name != "system"))
+            path = Path(name)
+            found = [path] if path.is_file() else _files_below(path)
+            asked_for = path.is_file()
+        for file in found:
+            files[file] = asked_for or files.get(file, False)
     return files
 
 
 def _files_below(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such font folder or file")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise ValueError(f"{path}: no .ttf, .otf or .ttc file in this folder or below it")
-    return found
+    listing = list_files(str(path), _SUFFIXES, _NO_FONTS)
+    if not len(listing):
+        raise ValueError(f"{path}: no {', '.join(_SUFFIXES)} file in this folder or below it")
+    return [path / name for name in listing]

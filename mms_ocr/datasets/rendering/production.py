@@ -68,7 +68,7 @@ def recipe_of(renderer: WordRenderer, **options: Any) -> dict[str, Any]:
 
 
 def _digest(items: Sequence[Any]) -> str:
-    digest = hashlib.sha256("\n".join(map(str, items)).encode())
+    digest = hashlib.sha256("\n".join(map(str, items)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 

@@ -9,6 +9,7 @@ from mms_ocr.datasets.sources.base import (
 )
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.layouts import is_lmdb
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.opening import open_source
 
@@ -21,5 +22,6 @@ __all__ = [
     "RawImage",
     "SourceChangedError",
     "check_sources",
+    "is_lmdb",
     "open_source",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 from weakref import WeakSet
+
+from mmengine.logging import MMLogger, print_log
 
 __all__ = [
     "PUT_BACK",
@@ -19,10 +22,19 @@ __all__ = [
     "check_sources",
     "open_descriptor",
     "read_at",
+    "warn",
 ]
 
 #: How messages of a SourceChangedError end.
 PUT_BACK = "put it back as it was and run again (a training: with --resume)"
+
+
+def warn(message: str) -> None:
+    """Report what a source leaves out: in the log of a run, else on standard error."""
+    if MMLogger._instance_dict:
+        print_log(message, logger="current", level=logging.WARNING)
+    else:  # a command, which prints its results on standard output
+        logging.getLogger("mms_ocr").warning("warning: %s", message)
 
 
 class BrokenImageError(ValueError):
@@ -48,8 +60,12 @@ class RawImage(NamedTuple):
 
 
 def open_descriptor(path: str) -> int:
-    """Open a file to read its bytes; child processes do not inherit the descriptor."""
-    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))  # Windows needs the second
+    """Open a file to read its bytes; child processes do not inherit the descriptor.
+
+    A pipe does not wait for its writer.
+    """
+    # Windows needs O_BINARY and has no O_NONBLOCK.
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_at(descriptor: int, size: int, start: int) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable
 
 from mms_ocr.datasets.sources.base import (
@@ -11,8 +13,9 @@ from mms_ocr.datasets.sources.base import (
     ImageSource,
     RawImage,
     SourceChangedError,
+    open_descriptor,
 )
-from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, list_images
+from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, list_files
 
 __all__ = ["IMAGE_SUFFIXES", "FolderSource", "Witnesses", "read_image_file"]
 
@@ -20,14 +23,15 @@ __all__ = ["IMAGE_SUFFIXES", "FolderSource", "Witnesses", "read_image_file"]
 class FolderSource(ImageSource):
     """All image files under a folder, at any depth, in sorted order; no labels.
 
-    The tree is listed once, when the source is made; see :func:`list_images`.
+    The tree is listed once, when the source is made; see :func:`list_files`.
 
     Args:
         path: The folder.
 
     Raises:
         FileNotFoundError: There is no such folder.
-        ValueError: No image file lies under it.
+        OSError: A folder in it cannot be read.
+        ValueError: No image file lies under it, or it is half a data set.
     """
 
     kind = "folder of images"
@@ -36,12 +40,15 @@ class FolderSource(ImageSource):
         super().__init__(path)
         if not os.path.isdir(path):
             raise FileNotFoundError(f"there is no folder {path!r}")
-        self._names = list_images(path)
+        self._names = list_files(path)
         if not len(self._names):
+            passed_over = self._names.describe_passed_over()
             raise ValueError(
                 f"folder {path!r} holds no image files (looked at all depths for "
-                f"{', '.join(IMAGE_SUFFIXES)})"
+                f"{', '.join(IMAGE_SUFFIXES)}{'; passed over ' * bool(passed_over)}{passed_over})"
             )
+        #: Annotation files of data sets further down; their labels are not read here.
+        self.nested_labels = self._names.labels
         self._witnesses = Witnesses(path, map(self.name, Witnesses.places(len(self))))
 
     def __len__(self) -> int:
@@ -114,7 +121,12 @@ def read_image_file(path: str, root: str, witnesses: Witnesses | None = None) ->
         SourceChangedError: ``root`` or the source is gone altogether.
     """
     try:
-        with open(path, "rb") as file:
+        descriptor = open_descriptor(path)
+        with open(descriptor, "rb") as file:
+            mode = os.fstat(descriptor).st_mode
+            if not stat.S_ISREG(mode):
+                is_folder = stat.S_ISDIR(mode)
+                raise OSError(errno.EISDIR, "a folder" if is_folder else "a pipe or a device")
             data = file.read()
     except OSError as error:
         (witnesses or Witnesses(root, ())).check()

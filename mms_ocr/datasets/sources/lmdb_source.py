@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,12 +20,13 @@ from mms_ocr.datasets.sources.base import (
     SourceChangedError,
     open_descriptor,
     read_at,
+    warn,
 )
 
 __all__ = ["LmdbSource"]
 
-
 _META_SIZE = 256  # bytes; header and meta data of a meta page take about 150
+_COUNT = re.compile(rb"\s*\+?(\d{1,18})[\s\0]*")
 
 
 class _OpenFile:
@@ -31,6 +34,8 @@ class _OpenFile:
 
     def __init__(self, file: str) -> None:
         self.file = file
+        if not os.path.getsize(file):
+            raise ValueError(f"LMDB {file!r} is empty (0 bytes); copy or build it again")
         self.environment = lmdb.open(
             file, subdir=False, readonly=True, lock=False, readahead=False, create=False
         )
@@ -278,7 +283,7 @@ class LmdbSource(ImageSource):
         except (ValueError, lmdb.Error) as error:
             reason = f"changed while it was in use: {_reason(error)}; {PUT_BACK}"
             raise SourceChangedError(reason) from error
-        if length != str(self._length).encode():
+        if length is None or _parse_count(length) != self._length:
             raise SourceChangedError(
                 f"LMDB {self.path!r} was rewritten while it was in use: 'num-samples' is {length!r}"
                 f", and was {self._length}; {PUT_BACK}"
@@ -307,14 +312,35 @@ class LmdbSource(ImageSource):
                 f"LMDB {self.path!r} has no key 'num-samples': it was not built for text images, "
                 "or not to the end"
             )
-        if not value.isdigit() or int(value) == 0:
+        length = _parse_count(value)
+        if not length:
             raise ValueError(
-                f"LMDB {self.path!r}: 'num-samples' is {value!r}, and not a positive number"
+                f"LMDB {self.path!r}: 'num-samples' is {value[:40]!r}, and not a positive number"
             )
-        length = int(value)
         if not self.has(self.image_key % length):
             raise ValueError(
                 f"LMDB {self.path!r}: 'num-samples' is {length}, but there is no key "
-                f"{self.image_key % length!r}"
+                f"{self.image_key % length!r}{self._describe_keys()}"
             )
+        for number in (0, length + 1):
+            if self.has(self.image_key % number):
+                warn(
+                    f"LMDB {self.path!r}: 'num-samples' is {length}, so images 1 to {length} are "
+                    f"read; {self.image_key % number!r} and any like it are not"
+                )
         return length
+
+    def _describe_keys(self) -> str:
+        """Which keys of images there are, for messages; empty where there are none."""
+        with contextlib.suppress(lmdb.Error), self._opened().environment.begin() as transaction:
+            cursor = transaction.cursor()
+            if cursor.set_range(b"image") and cursor.key().startswith(b"image"):
+                first = cursor.key()[:40].decode("utf-8", "replace")
+                return f"; the first key of an image is {first!r}, and they are numbered from 1"
+        return ""
+
+
+def _parse_count(value: bytes) -> int | None:
+    """The number that ``num-samples`` holds, with zeros or white space around it; None for none."""
+    count = _COUNT.fullmatch(value)
+    return None if count is None else int(count[1])

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from mms_ocr.datasets.sources.base import ImageSource, RawImage
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, is_textseg, labels_in
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
+from mms_ocr.datasets.sources.partners import partner_order
 
-__all__ = ["MaskedSource", "open_masked"]
+__all__ = ["MaskedSource", "has_mask_folders", "open_masked"]
 
 _FOLDERS = (("image", "mask"), ("images", "masks"))
 
@@ -69,12 +71,18 @@ class MaskedSource(ImageSource):
         self.images.check_labels()
 
 
+def has_mask_folders(path: str) -> bool:
+    """Whether a folder has ``image/`` and ``mask/`` in it, or ``images/`` and ``masks/``."""
+    return any(all(os.path.isdir(os.path.join(path, name)) for name in pair) for pair in _FOLDERS)
+
+
 def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> MaskedSource:
     """Open images with masks, whatever layout they have.
 
     Args:
-        path: A folder with ``image/`` and ``mask/`` in it (or ``images/`` and ``masks/``), where
-            the files of a pair have the same path but for its suffix; an LMDB with keys
+        path: A folder with ``labels.jsonl`` at its top that names masks; one with ``image/`` and
+            ``mask/`` in it (or ``images/`` and ``masks/``), where the files of a pair have the same
+            path but for its suffix; an LMDB with keys
             ``image-%09d`` and ``mask-%09d``; or JSON lines with the fields ``filename`` and
             ``mask``. ``mms-ocr render --extras mask`` and ``mms-ocr convert`` write all of them.
         data_root: For JSON lines, the folder that file names are relative to; by default the
@@ -90,9 +98,14 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> M
             f"there are no images with masks at {path!r}: give a folder with image/ and mask/ in "
             "it, an LMDB with mask-… beside image-…, or a .jsonl file"
         )
-    if path.endswith((".jsonl", ".json")):
+    if is_lmdb(path):
+        return _open_lmdb(path)
+    if is_json_lines(path):
         return _open_lines(path, data_root)
-    if os.path.isfile(os.path.join(path, "split.json")):
+    labels = labels_in(path)
+    if labels is not None and JsonlSource(labels, data_root).has_field("mask"):
+        return _open_lines(labels, data_root)
+    if is_textseg(path):
         raise ValueError(
             f"{path!r} is TextSeg as it is released: read it with mms_ocr.TextSegDataset, or "
             "convert it with mms-ocr convert"
@@ -104,11 +117,9 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> M
         if any(found):
             there, missing = names if found[0] else names[::-1]
             raise ValueError(f"{path!r} has a folder {there!r} and none {missing!r} beside it")
-    if os.path.isfile(path) or os.path.isfile(os.path.join(path, "data.mdb")):
-        return _open_lmdb(path)
     raise ValueError(
-        f"folder {path!r} holds no images with masks: neither the folders 'image' and 'mask' nor "
-        "an LMDB (data.mdb)"
+        f"{path!r} holds no images with masks: it has no 'labels.jsonl' with masks, no folders "
+        "'image' and 'mask', and is no LMDB"
     )
 
 
@@ -131,27 +142,4 @@ def _open_lmdb(path: str) -> MaskedSource:
 def _open_folders(path: str, image_folder: str, mask_folder: str) -> MaskedSource:
     images = FolderSource(os.path.join(path, image_folder))
     masks = FolderSource(os.path.join(path, mask_folder))
-    places = _stems(masks)
-    own = _stems(images)
-    for these, others, folder in ((own, places, mask_folder), (places, own, image_folder)):
-        lonely = sorted(set(these) - set(others))
-        if lonely:
-            more = f" and {len(lonely) - 1:,} more" if len(lonely) > 1 else ""
-            raise ValueError(
-                f"{path!r}: {lonely[0]!r}{more} has no pair of the same name in {folder!r}"
-            )
-    return MaskedSource(path, images, masks, [places[stem] for stem in own])
-
-
-def _stems(source: FolderSource) -> dict[str, int]:
-    """Index of every image by its path in the folder, without suffix."""
-    stems: dict[str, int] = {}
-    for index in range(len(source)):
-        stem = os.path.splitext(os.path.relpath(source.name(index), source.path))[0]
-        if stem in stems:
-            raise ValueError(
-                f"{source.name(stems[stem])} and {source.name(index)} differ in their suffix only, "
-                "so that nothing tells which mask is whose"
-            )
-        stems[stem] = index
-    return stems
+    return MaskedSource(path, images, masks, partner_order(images, masks))

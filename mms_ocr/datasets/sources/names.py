@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
 __all__ = ["CompactNames"]
+
+Names = TypeVar("Names", bound="CompactNames")
 
 _BLOCK = 64
 
@@ -43,7 +46,7 @@ class CompactNames:
         self._count = count
 
     @classmethod
-    def of(cls, blob: bytes, starts: np.ndarray) -> CompactNames:
+    def of(cls: type[Names], blob: bytes, starts: np.ndarray) -> Names:
         """The names of which another object had ``blob`` and ``starts``."""
         names = cls(())
         names.blob, names.starts = blob, starts
@@ -59,6 +62,11 @@ class CompactNames:
 
     def __len__(self) -> int:
         return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        for block in range(len(self.starts) - 1):
+            for name in self._block(block):
+                yield name.decode("utf-8", "surrogateescape")
 
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < self._count:

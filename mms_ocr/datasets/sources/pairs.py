@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections.abc import Sequence
 
 from mms_ocr.datasets.sources.base import ImageSource, RawImage
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, labels_in
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
+from mms_ocr.datasets.sources.partners import partner_order
 
 __all__ = ["PairSource", "open_pairs"]
 
@@ -25,22 +26,31 @@ class PairSource(ImageSource):
         path: Where the pairs are, as the user named it.
         high: The large images, with the labels where there are any.
         low: The small ones.
+        order: For every large image, the index of the small one; None where both come in the same
+            order.
 
     Raises:
-        ValueError: They are not equally many.
+        ValueError: Without an order, they are not equally many.
     """
 
     kind = "pairs of images"
 
-    def __init__(self, path: str, high: ImageSource, low: ImageSource) -> None:
+    def __init__(
+        self,
+        path: str,
+        high: ImageSource,
+        low: ImageSource,
+        order: Sequence[int] | None = None,
+    ) -> None:
         super().__init__(path)
-        if len(high) != len(low):
+        if order is None and len(high) != len(low):
             raise ValueError(
                 f"{path!r} has {len(high):,} images of high and {len(low):,} of low resolution; "
                 "every one needs its pair"
             )
         self.high = high
         self.low = low
+        self._order = order
 
     def __len__(self) -> int:
         return len(self.high)
@@ -55,7 +65,14 @@ class PairSource(ImageSource):
 
     def read_low(self, index: int) -> RawImage:
         """The small image; see :meth:`ImageSource.read`."""
-        return self.low.read(index)
+        return self.low.read(self._low_index(index))
+
+    def low_name(self, index: int) -> str:
+        """Where the small image is stored."""
+        return self.low.name(self._low_index(index))
+
+    def _low_index(self, index: int) -> int:
+        return index if self._order is None else self._order[index]
 
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`."""
@@ -72,9 +89,10 @@ def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> Pa
 
     Args:
         path: An LMDB as TextZoom's, with keys ``image_hr-%09d``, ``image_lr-%09d`` and
-            ``label-%09d``; a folder with the folders ``hr`` and ``lr`` in it, where the files of a
-            pair have the same path but for its suffix; or JSON lines with the fields ``image_hr``
-            and ``image_lr``, and ``text`` where there are labels.
+            ``label-%09d``; a folder with ``labels.jsonl`` at its top that names pairs; one with the
+            folders ``hr`` and ``lr`` in it, where the files of a pair have the same path but for
+            its suffix; or JSON lines with the fields ``image_hr`` and ``image_lr``, and ``text``
+            where there are labels.
         data_root: For JSON lines, the folder that file names are relative to; by default the
             annotation file's own.
 
@@ -88,39 +106,31 @@ def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> Pa
             f"there are no pairs of images at {path!r}: give an LMDB with image_hr-… and "
             "image_lr-…, a folder with hr/ and lr/ in it, or a .jsonl file"
         )
-    if path.endswith((".jsonl", ".json")):
-        high = JsonlSource(path, data_root, field="image_hr")
-        return PairSource(path, high, JsonlSource(path, data_root, field="image_lr"))
+    if is_lmdb(path):
+        high_images = LmdbSource(path, image_key="image_hr-%09d")
+        return PairSource(path, high_images, LmdbSource(path, image_key="image_lr-%09d"))
+    if is_json_lines(path):
+        return _open_lines(path, data_root)
+    labels = labels_in(path)
+    if labels is not None and JsonlSource(labels, data_root).has_field("image_hr"):
+        return _open_lines(labels, data_root)
     in_folders = [os.path.isdir(os.path.join(path, part)) for part in (_HIGH, _LOW)]
     if any(in_folders):
         if not all(in_folders):
             there, missing = (_HIGH, _LOW) if in_folders[0] else (_LOW, _HIGH)
             raise ValueError(f"{path!r} has a folder {there!r} and none {missing!r} beside it")
         return _open_folders(path)
-    if os.path.isfile(path) or os.path.isfile(os.path.join(path, "data.mdb")):
-        high_images = LmdbSource(path, image_key="image_hr-%09d")
-        return PairSource(path, high_images, LmdbSource(path, image_key="image_lr-%09d"))
     raise ValueError(
-        f"folder {path!r} holds no pairs: neither the folders 'hr' and 'lr' nor an LMDB (data.mdb)"
+        f"{path!r} holds no pairs: it has no 'labels.jsonl' with pairs, no folders 'hr' and 'lr', "
+        "and is no LMDB"
     )
+
+
+def _open_lines(path: str, data_root: str | None) -> PairSource:
+    high, low = (JsonlSource(path, data_root, field) for field in ("image_hr", "image_lr"))
+    return PairSource(path, high, low)
 
 
 def _open_folders(path: str) -> PairSource:
     high, low = (FolderSource(os.path.join(path, part)) for part in (_HIGH, _LOW))
-    # Both list their folders in the same order, so that pairs stand side by side.
-    if any(one != other for one, other in zip_longest(_stems(high), _stems(low))):
-        large, small = set(_stems(high)), set(_stems(low))
-        for lonely, missing in ((large - small, _LOW), (small - large, _HIGH)):
-            if lonely:
-                raise ValueError(
-                    f"{path!r}: {min(lonely)!r} has no image in {missing!r} ({len(lonely):,} lack "
-                    "it); every image needs its pair of the same name"
-                )
-        raise ValueError(f"{path!r}: some images have the same name but for the suffix")
-    return PairSource(path, high, low)
-
-
-def _stems(source: FolderSource) -> Iterator[str]:
-    """Paths inside the folder, without suffixes, in the order of the source."""
-    for index in range(len(source)):
-        yield os.path.splitext(os.path.relpath(source.name(index), source.path))[0]
+    return PairSource(path, high, low, partner_order(high, low))

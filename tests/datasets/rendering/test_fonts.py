@@ -119,10 +119,10 @@ def test_family_part_is_the_published_hash():
 def test_wrong_folders(tmp_path, make_font):
     with pytest.raises(FileNotFoundError, match="nowhere: no such font folder or file"):
         FontCollection(str(tmp_path / "nowhere"))
-    with pytest.raises(ValueError, match=r"no \.ttf, \.otf or \.ttc file in this folder"):
+    with pytest.raises(ValueError, match=r"no \.ttf, \.otf, .* file in this folder"):
         FontCollection([str(tmp_path)])
     (tmp_path / "broken.ttf").write_bytes(b"no font")
-    with pytest.raises(ValueError, match=r"broken\.ttf: not a font that FreeType can read"):
+    with pytest.raises(ValueError, match=r"no font, 1 unreadable .*broken\.ttf: not a font"):
         FontCollection([str(tmp_path)])
     symbols = make_font("Symbols", "+-")
     with pytest.raises(ValueError, match=r"1 fonts with symbols only in .*give a folder with"):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mms_ocr.datasets.sources import FolderSource, listing
-from mms_ocr.datasets.sources.listing import cache_folder, list_images
+from mms_ocr.datasets.sources.listing import cache_folder, list_files
 from mms_ocr.datasets.sources.names import CompactNames
 
 
@@ -49,15 +49,15 @@ def tree(tmp_path, next_tick) -> Path:
 
 
 def test_it_is_kept_and_taken(tree, cache, monkeypatch):
-    first = all_of(list_images(str(tree)))
+    first = all_of(list_files(str(tree)))
     assert first == walked(tree) == ["a.png", "b/1.jpg", "b/2.JPG", "b/c/3.png", "d/4.webp"]
     assert len(list(cache.iterdir())) == 1
 
     def forbidden(*_):
         raise AssertionError("listed again")
 
-    monkeypatch.setattr(listing, "_walk", forbidden)
-    assert all_of(list_images(str(tree))) == first
+    monkeypatch.setattr(listing, "_Walk", forbidden)
+    assert all_of(list_files(str(tree))) == first
     source = pickle.loads(pickle.dumps(FolderSource(str(tree))))
     assert source.read(3).name == str(tree / "b/c/3.png")
 
@@ -92,17 +92,17 @@ def with_old_time(tree: Path) -> None:
 
 @pytest.mark.parametrize("change", [add, remove, rename, move_folder, new_folder, with_old_time])
 def test_a_change_is_seen(tree, cache, change):
-    before = all_of(list_images(str(tree)))
+    before = all_of(list_files(str(tree)))
     change(tree)
-    after = all_of(list_images(str(tree)))
+    after = all_of(list_files(str(tree)))
     assert after == walked(tree)
     assert after != before
-    assert all_of(list_images(str(tree))) == after
+    assert all_of(list_files(str(tree))) == after
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other", "gone"])
 def test_a_damaged_or_vanished_cache_is_made_again(tree, cache, damage):
-    expected = all_of(list_images(str(tree)))
+    expected = all_of(list_files(str(tree)))
     (file,) = cache.iterdir()
     data = bytearray(file.read_bytes())
     if damage == "cut":
@@ -117,17 +117,17 @@ def test_a_damaged_or_vanished_cache_is_made_again(tree, cache, damage):
         file.write_bytes(b"not a listing")
     else:
         file.unlink()
-    assert all_of(list_images(str(tree))) == expected
-    assert all_of(list_images(str(tree))) == expected
+    assert all_of(list_files(str(tree))) == expected
+    assert all_of(list_files(str(tree))) == expected
     assert len(list(cache.iterdir())) == 1
 
 
 def test_small_trees_and_fresh_ones_are_not_kept(tree, cache, monkeypatch):
     monkeypatch.setattr(listing, "_SETTLED", 2.0)  # the tree has just been made
-    list_images(str(tree))
+    list_files(str(tree))
     monkeypatch.setattr(listing, "_SETTLED", -60.0)
     monkeypatch.setattr(listing, "_FEWEST_KEPT", 6)
-    list_images(str(tree))
+    list_files(str(tree))
     assert not cache.exists()
 
 
@@ -145,13 +145,13 @@ def test_where_it_is_kept(monkeypatch, tmp_path):
 def test_a_cache_that_cannot_be_written_is_told(tree, cache, monkeypatch, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("MMS_OCR_CACHE", str(tmp_path / "file"))
-    assert all_of(list_images(str(tree))) == walked(tree)
+    assert all_of(list_files(str(tree))) == walked(tree)
     logging.getLogger("current")
     said = capsys.readouterr().out
     assert "cannot be kept in" in said
     assert "MMS_OCR_CACHE names another folder" in said
     monkeypatch.setenv("MMS_OCR_CACHE", "")
-    assert all_of(list_images(str(tree))) == walked(tree)
+    assert all_of(list_files(str(tree))) == walked(tree)
     assert "cannot" not in capsys.readouterr().out
 
 
