@@ -86,7 +86,7 @@ def test_a_sheet_beside_other_words(tmp_path):
         ("--out a.lmdb --count 1 --seed -1", "seed is -1; give an integer"),
         ("--out a.lmdb --count 1 --words nowhere.txt", "nowhere.txt: no such word file"),
         ("--out a.lmdb --count 1 --fonts nowhere", "nowhere: no such font folder or file"),
-        ("--out a.lmdb --count 1 --fonts .", "no .ttf, .otf or .ttc file in this folder"),
+        ("--out a.lmdb --count 1 --fonts .", "file in this folder or below it"),
         ("--out a.lmdb --count 1 --font-weights 3", "--font-weights 3: give FAMILY=WEIGHT"),
         ("--out a.lmdb --count 1 --font-weights cmr10=x", "cmr10=x: give FAMILY=WEIGHT"),
         ("--out a.lmdb --count 1 --font-weights cmr10=-1", "give finite weights of at least 0"),
