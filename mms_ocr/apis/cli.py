@@ -12,13 +12,14 @@ from types import ModuleType
 
 import mms_ocr
 from mms_ocr.apis import commands
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import escape_output, run_command
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: this process's) and return its exit status."""
+    escape_output()
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _overview_parser()
     # Only the command that is asked for is imported; the others stay a line in the overview.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +22,16 @@ __all__ = [
     "GivenImage",
     "check_given",
     "each_image",
+    "files_given",
     "given_images",
     "is_one_image",
     "output_stem",
 ]
 
 Report = Callable[[str], Any]
+
+# In no file name on Windows; blanks, for shells; and the names of devices there.
+_RESERVED = re.compile(r'[<>:"/\\|?*\x00- ]|[. ]+$|^(?:con|prn|aux|nul|com\d|lpt\d)(?=$|\.)', re.I)
 
 
 class GivenImage(NamedTuple):
@@ -217,18 +224,35 @@ def _of_array(array: np.ndarray, name: str) -> GivenImage | BrokenImage:
     return GivenImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_grey else array)
 
 
-def output_stem(name: str, taken: set[str]) -> str:
-    """A file name without suffix for what is made of an image; no two are equal, whatever the case.
+def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
+    """A file name without suffix for what is made of an image; no two are equal on any system.
+
+    Names are equal that differ by case or by the way in which accents are composed. Characters that
+    Windows does not allow become ``_``.
 
     Args:
         name: Of the image, see :class:`GivenImage`.
-        taken: Names that were given already, in lower case; this one is added.
+        taken: Names that were given already, as they are compared; this one is added.
+        longest: Most bytes, so that 255 are not exceeded with a suffix; the rest is cut off.
     """
     base = os.path.basename(name.rstrip("/\\"))
     root, suffix = os.path.splitext(base)
-    stem = (root if suffix.lower() in IMAGE_SUFFIXES else base).replace(":", "_").replace(" ", "_")
-    unique, number = stem, 2
-    while unique.lower() in taken:
-        unique, number = f"{stem}_{number}", number + 1
-    taken.add(unique.lower())
-    return unique
+    stem = _RESERVED.sub("_", root if suffix.lower() in IMAGE_SUFFIXES else base)
+    for number in count(1):
+        end = f"_{number}" if number > 1 else ""
+        while len(os.fsencode(stem + end)) > longest:
+            stem = stem[:-1]
+        key = unicodedata.normalize("NFC", (stem + end).casefold())
+        if key not in taken:
+            break
+    taken.add(key)
+    return stem + end
+
+
+def files_given(paths: Iterable[str]) -> list[str]:
+    """The paths, with the files that patterns match in place of those.
+
+    Raises:
+        ValueError: A pattern matches nothing.
+    """
+    return [name for path in paths for name in (_matching(path) if _is_pattern(path) else [path])]

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -19,8 +18,12 @@ from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.given_images import GivenImage, Report, given_images
 from mms_ocr.apis.trained_models import SEGMENTATION, build_trained, load_config
 from mms_ocr.datasets.transforms import resize_word_image
+from mms_ocr.datasets.writing import write_image
 
-__all__ = ["SegmentedWord", "WordSegmenter", "write_parts"]
+__all__ = ["PARTS", "SegmentedWord", "WordSegmenter", "write_parts"]
+
+#: What is written of a word: the names of its files end in these.
+PARTS = ("mask", "cutout", "overlay")
 
 _OVERLAY_COLOUR = (255, 0, 255)  # magenta, which words are seldom written in
 _OVERLAY_STRENGTH = 0.65
@@ -146,19 +149,11 @@ def write_parts(word: SegmentedWord, folder: str, stem: str) -> list[str]:
         Their paths.
 
     Raises:
-        OSError: One of them could not be written.
+        ValueError: One of them is the word's own image.
+        OSError: One of them cannot be written.
     """
-    parts = {
-        "mask": word.mask.astype(np.uint8) * 255,
-        "cutout": word.cutout(),
-        "overlay": word.overlay(),
-    }
-    paths = []
-    for kind, picture in parts.items():
-        path = f"{folder}/{stem}_{kind}.png"
-        if not cv2.imwrite(path, picture):
-            raise OSError(
-                f"{path} could not be written; is the disk full, or the folder read-only?"
-            )
-        paths.append(path)
+    pictures = (word.mask.astype(np.uint8) * 255, word.cutout(), word.overlay())
+    paths = [f"{folder}/{stem}_{part}.png" for part in PARTS]
+    for path, picture in zip(paths, pictures):
+        write_image(path, picture, source=word.name)
     return paths

@@ -17,7 +17,7 @@ from mms_ocr.apis.benchmarking import (
     write_report,
     write_words,
 )
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
@@ -150,5 +150,4 @@ def _report(runner: Runner, args: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit status."""
-    args = parse_args(argv)
-    return run_command("test.py", lambda: test(args), traceback=args.traceback)
+    return run_program("test.py", lambda: parse_args(argv), test)

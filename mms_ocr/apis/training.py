@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from mmengine.config import Config
 
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.joining import leave_together
 from mms_ocr.apis.launching import (
     add_shared_options,
@@ -134,5 +134,4 @@ def train(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; returns the exit status."""
-    args = parse_args(argv)
-    return run_command("train.py", lambda: train(args), traceback=args.traceback)
+    return run_program("train.py", lambda: parse_args(argv), train)

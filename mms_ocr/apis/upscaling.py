@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -17,6 +16,7 @@ from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.given_images import GivenImage, Report, given_images
 from mms_ocr.apis.trained_models import SUPER_RESOLUTION, build_trained, load_config
 from mms_ocr.datasets.transforms import resize_word_image
+from mms_ocr.datasets.writing import write_image
 
 __all__ = ["UpscaledWord", "WordUpscaler", "write_upscaled"]
 
@@ -134,10 +134,10 @@ def write_upscaled(word: UpscaledWord, folder: str, stem: str, size: str = "doub
         The path.
 
     Raises:
-        OSError: It could not be written.
+        ValueError: It is the word's own image.
+        OSError: It cannot be written.
     """
     path = f"{folder}/{stem}.png"
     picture = word.upscaled if size == "double" else word.network_image
-    if not cv2.imwrite(path, picture):
-        raise OSError(f"{path} could not be written; is the disk full, or the folder read-only?")
+    write_image(path, picture, source=word.name)
     return path

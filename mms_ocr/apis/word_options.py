@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Sequence
 
 from mms_ocr.apis.errors import tell
 
@@ -42,20 +42,27 @@ def add_word_options(
     )
 
 
-def check_word_options(args: argparse.Namespace) -> None:
+def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png",)) -> None:
     """Refuse a wrong call before a model is built.
 
+    Args:
+        args: Options of the command line.
+        endings: What the names of the files in ``--out`` end in.
+
     Raises:
-        ValueError: The batch is empty, ``--out`` is a file, a folder or data set holds nothing, or
-            a pattern matches nothing.
+        ValueError: The batch is empty, a folder or data set holds nothing, a pattern matches
+            nothing, or ``--out`` would mix outputs and inputs.
+        OSError: ``--out`` is no folder and cannot be made one.
     """
-    from mms_ocr.apis.given_images import check_given
+    from mms_ocr.apis.given_images import check_given, files_given
+    from mms_ocr.datasets.outputs import check_picture_folder
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size is {args.batch_size}; give at least 1")
-    if args.out and Path(args.out).is_file():
-        raise ValueError(f"--out {args.out} is a file; give a folder to write to")
     check_given(args.images)
+    if args.out:
+        inputs = [*files_given(args.images), args.weights, *([args.config] if args.config else [])]
+        check_picture_folder(args.out, tuple(endings), inputs)
 
 
 class BrokenCount:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mms_ocr.apis.given_images import output_stem
+from mms_ocr.datasets.writing import write_image
 
 __all__ = ["PictureFolder", "draw_reading"]
 
@@ -81,5 +82,5 @@ class PictureFolder:
             Where it stands.
         """
         path = self._folder / f"{output_stem(name, self._taken)}.png"
-        picture.save(path)
+        write_image(path, np.asarray(picture)[:, :, ::-1], source=name)
         return path

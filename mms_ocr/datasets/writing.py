@@ -7,11 +7,14 @@ import errno
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import lmdb
+import numpy as np
 
 try:
     import fcntl
@@ -24,45 +27,106 @@ __all__ = [
     "lock_folder",
     "open_unfinished",
     "put_all",
+    "to_json",
     "write_file",
+    "write_image",
     "write_json",
 ]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSE_TO_FULL = 1 << 24  # bytes
+_DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")
 _FIRST_MAP_SIZE = 1 << 26  # of an LMDB; grown in steps, as on some systems it is the file's size
 
 
 def check_place(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> Path:
-    """The path of a file to be written, if there is a folder for it and its suffix is known.
+    """Return the path of a file to be written, if it can be written there.
 
     Raises:
         ValueError: The suffix is none of ``suffixes``, where there are any.
-        FileNotFoundError: Its folder does not exist.
+        OSError: Its folder does not exist or is read-only, or the path is a folder.
     """
     path = Path(path)
     if suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(f"{path}: its name has to end in {', '.join(suffixes)}")
+    if path.is_dir() or not path.name:
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
+    if not os.access(path.parent if not path.exists() or path.is_file() else path, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
     return path
 
 
 def write_file(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file; only a whole one gets the name, or replaces a file of that name.
 
+    A link is followed. Devices, pipes and ``/dev/stdout`` stay what they are, and are written to.
+
     Raises:
         OSError: It cannot be written.
     """
     path = Path(path)
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(data)
-        os.replace(part, path)
+        if path.exists() and (not path.is_file() or str(path.absolute().parent) in _DEVICES):
+            with open(path, "ab") as stream:
+                stream.write(data)
+            return
+        # A name of its own: with a longer one, a name that just fits would not.
+        real = Path(os.path.realpath(path))
+        part = real.with_name(f".{os.getpid()}.{zlib.crc32(os.fsencode(real.name)):08x}.part")
+        try:
+            part.write_bytes(data)
+            os.replace(part, real)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
         raise OSError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def write_image(
+    path: str | os.PathLike[str],
+    image: np.ndarray,
+    options: Sequence[int] = (),
+    source: str | None = None,
+) -> None:
+    """Write an image file whole, in the format of its suffix.
+
+    Args:
+        path: The file.
+        image: uint8 BGR ``(H, W, 3)``, BGRA ``(H, W, 4)`` or gray ``(H, W)``.
+        options: Of OpenCV's encoder.
+        source: The image that it was made of, which is never overwritten.
+
+    Raises:
+        ValueError: ``path`` is ``source``, or no format of images has its suffix.
+        OSError: It cannot be written.
+    """
+    is_made = source is not None and os.path.exists(source) and os.path.exists(path)
+    if is_made and os.path.samefile(path, str(source)):
+        raise ValueError(f"{os.fspath(path)} is the image itself; give another place to write to")
+    suffix = os.path.splitext(path)[1].lower()
+    try:
+        _, encoded = cv2.imencode(suffix, image, list(options))
+    except cv2.error as error:
+        raise ValueError(f"{path}: cannot be written as an image of suffix {suffix!r}") from error
+    write_file(path, encoded.tobytes())
+
+
+def to_json(content: Any, encoding: str | None = "utf-8") -> str:
+    """Return JSON in one line, with what ``encoding`` cannot hold escaped.
+
+    A file name whose bytes are no text is a string with escaped surrogates, which Python reads back
+    as the same name.
+    """
+    text = json.dumps(content, ensure_ascii=False)
+    try:
+        text.encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(content)
+    return text
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 from pathlib import Path
 
+import cv2
 import lmdb
+import numpy as np
 import pytest
 
 from mms_ocr.datasets import writing
@@ -15,7 +19,9 @@ from mms_ocr.datasets.writing import (
     lock_folder,
     open_unfinished,
     put_all,
+    to_json,
     write_file,
+    write_image,
 )
 
 
@@ -40,6 +46,8 @@ def test_places_are_checked_before_the_work(tmp_path):
     assert check_place(tmp_path / "a.png", (".png",)) == tmp_path / "a.png"
     with pytest.raises(ValueError, match=r"a\.gif: its name has to end in \.png, \.svg"):
         check_place(tmp_path / "a.gif", (".png", ".svg"))
+    with pytest.raises(IsADirectoryError, match="is a folder"):
+        check_place(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder to write a\.png"):
         check_place(tmp_path / "nowhere" / "a.png")
 
@@ -78,3 +86,50 @@ def test_a_folder_is_locked_once(tmp_path):
         lock_folder(tmp_path, "lock")
     writing.os.close(lock)
     writing.os.close(lock_folder(tmp_path, "lock"))
+
+
+def test_a_file_may_have_the_longest_name_and_any_bytes(tmp_path):
+    for name in (b"a" * 255, b"caf\xe9.txt", "é".encode() * 127):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        write_file(path, b"data")
+        assert path.read_bytes() == b"data"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_links_are_followed_and_devices_stay(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    end = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_file(tmp_path / "pipe", b"data")
+    assert os.read(end, 9) == b"data"
+    os.close(end)
+    write_file("/dev/null", b"data")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_images_are_written_by_bytes(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    for pixels in (image, image[:, :, :3], image[:, :, 0]):
+        write_image(path, pixels)
+        encoded = np.frombuffer(path.read_bytes(), np.uint8)
+        np.testing.assert_array_equal(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), pixels)
+    with pytest.raises(ValueError, match="is the image itself"):
+        write_image(path, image, source=f"{tmp_path}/../{tmp_path.name}/{path.name}")
+    assert path.read_bytes() == encoded.tobytes()
+    for name in ("a.txt", "a", "a.pdf"):
+        with pytest.raises(ValueError, match="cannot be written as an image of suffix"):
+            write_image(tmp_path / name, image)
+    with pytest.raises(OSError, match=r"a\.png: cannot be written"):
+        write_image(tmp_path / "nowhere" / "a.png", image)
+
+
+def test_json_keeps_names_and_says_no_more_than_the_encoding(tmp_path):
+    name = os.fsdecode(b"caf\xe9 \xc3\xa9.jpg")
+    assert json.loads(to_json({"image": name})) == {"image": name}
+    assert to_json("é") == '"é"'
+    assert to_json("é", "ascii") == to_json("é", None) == '"\\u00e9"'

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, DictAction
 
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.pictures import load_word_images
 from mms_ocr.models.pretraining import MaskedPixelHead
@@ -67,5 +67,4 @@ def browse(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    options = parse_args()
-    sys.exit(run_command("browse_masks.py", lambda: browse(options), traceback=options.traceback))
+    sys.exit(run_program("browse_masks.py", parse_args, browse))

@@ -13,7 +13,7 @@ from mmengine.config import Config, DictAction
 from torch.utils.data import DataLoader, Subset
 
 from mms_ocr.apis.devices import usable_device
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.launching import set_data
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.shipped_configs import find_config
@@ -92,7 +92,4 @@ def compare(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    options = parse_args()
-    sys.exit(
-        run_command("compare_pixels.py", lambda: compare(options), traceback=options.traceback)
-    )
+    sys.exit(run_program("compare_pixels.py", parse_args, compare))

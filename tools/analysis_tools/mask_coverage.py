@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.evaluation.characters import read_characters
 from mms_ocr.masking import BlockwiseMask, RandomPatchMask, SpanMask
 
@@ -71,5 +71,4 @@ def measure(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    options = parse_args()
-    sys.exit(run_command("mask_coverage.py", lambda: measure(options), traceback=options.traceback))
+    sys.exit(run_program("mask_coverage.py", parse_args, measure))

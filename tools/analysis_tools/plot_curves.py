@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib
 
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -108,5 +108,4 @@ def plot(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    options = parse_args()
-    sys.exit(run_command("plot_curves.py", lambda: plot(options), traceback=options.traceback))
+    sys.exit(run_program("plot_curves.py", parse_args, plot))

@@ -11,7 +11,7 @@ import sys
 import cv2
 import torch
 
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.datasets.holdout import holdout_indices
 from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
 from mms_ocr.models import TextViT
@@ -114,7 +114,4 @@ def probe(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    options = parse_args()
-    sys.exit(
-        run_command("probe_characters.py", lambda: probe(options), traceback=options.traceback)
-    )
+    sys.exit(run_program("probe_characters.py", parse_args, probe))

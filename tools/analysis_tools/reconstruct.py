@@ -12,7 +12,7 @@ import cv2
 import torch
 from mmengine.config import Config, DictAction
 
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.pictures import load_word_images
 from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
@@ -70,7 +70,4 @@ def reconstruct(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    options = parse_args()
-    sys.exit(
-        run_command("reconstruct.py", lambda: reconstruct(options), traceback=options.traceback)
-    )
+    sys.exit(run_program("reconstruct.py", parse_args, reconstruct))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.models.weights import (
     FAMILIES,
     EncoderFacts,
@@ -130,8 +130,7 @@ def describe(found: Found, facts: EncoderFacts, num_keys: int) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
-    return run_command("convert_weights.py", lambda: convert(args), traceback=args.traceback)
+    return run_program("convert_weights.py", lambda: parse_args(argv), convert)
 
 
 if __name__ == "__main__":

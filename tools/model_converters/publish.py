@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.models.weights import (
     find_encoder,
     read_checkpoint,
@@ -64,8 +64,7 @@ def publish(args: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parse_args(argv)
-    return run_command("publish.py", lambda: publish(args), traceback=args.traceback)
+    return run_program("publish.py", lambda: parse_args(argv), publish)
 
 
 if __name__ == "__main__":

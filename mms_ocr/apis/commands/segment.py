@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write three pictures for every image; 1 where some of them could not be used."""
     from mms_ocr.apis.given_images import output_stem
-    from mms_ocr.apis.segmenting import WordSegmenter, write_parts
+    from mms_ocr.apis.segmenting import PARTS, WordSegmenter, write_parts
 
-    check_word_options(args)
+    check_word_options(args, [f"_{part}.png" for part in PARTS])
     segmenter = WordSegmenter(
         args.weights, args.config, args.device, args.batch_size, args.threshold
     )

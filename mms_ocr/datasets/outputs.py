@@ -1,0 +1,202 @@
+"""Outputs that are checked before the work: none is written over an input, or where none can be."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES
+from mms_ocr.datasets.writing import check_place
+
+__all__ = ["check_new_set", "check_outputs", "check_picture_folder", "check_unfinished"]
+
+# Of the files in a folder of inputs, those that are read: images, LMDBs, fonts, annotations.
+_INPUT_NAMES = (*IMAGE_SUFFIXES, ".img", ".mdb", ".ttf", ".otf", ".ttc", ".json", "labels.jsonl")
+
+
+def check_outputs(
+    outputs: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[str | os.PathLike[str]],
+    data_root: str | None = None,
+    suffixes: Sequence[str] = (),
+) -> None:
+    """Refuse, before the work, files that cannot be written or that are inputs.
+
+    Files are compared by what they are, not by name, so that links and other spellings of a path
+    count. Whether an existing output is among the inputs is looked up file by file, which takes a
+    second for some 100,000 of them.
+
+    Args:
+        outputs: The files to write.
+        inputs: What is read: files; folders, for the images and annotations in them; JSON lines,
+            for the files that they name. Paths that do not exist are passed over.
+        data_root: Folder that file names in JSON lines are relative to (their own).
+        suffixes: What the names of the outputs may end in, if not in anything.
+
+    Raises:
+        ValueError: An output is an input or another output, is a picture in a folder of inputs, or
+            has another suffix.
+        OSError: It cannot be written there, see :func:`check_place`.
+    """
+    inputs = list(inputs)
+    folders = _folders(inputs)
+    places: set[str] = set()
+    for output in outputs:
+        path = check_place(output, suffixes)
+        if path.suffix.lower() in IMAGE_SUFFIXES and (around := _folder_around(path, folders)):
+            raise ValueError(
+                f"{path} lies in {around}, whose images are read: the next run would read it as "
+                "one of them; give a place outside"
+            )
+        place = os.path.realpath(path)
+        if place in places and (path.is_file() or not path.exists()):
+            raise ValueError(f"{path} is named for two outputs; give each a name of its own")
+        places.add(place)
+    _refuse_inputs(places, inputs, data_root)
+
+
+def check_picture_folder(
+    folder: str | os.PathLike[str],
+    endings: tuple[str, ...],
+    inputs: Iterable[str | os.PathLike[str]],
+) -> None:
+    """Refuse, before the work, a folder where pictures would be written over inputs.
+
+    Args:
+        folder: The folder; it may not exist yet.
+        endings: What the names of the pictures end in, in lower case.
+        inputs: See :func:`check_outputs`.
+
+    Raises:
+        ValueError: The folder is, or lies in, a folder of inputs; or an input in it has the name of
+            a picture.
+        OSError: The folder cannot be made or written to.
+    """
+    folder, inputs = Path(folder), list(inputs)
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{nearest} is a file; give a folder to write to")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(f"{nearest} is read-only; give another folder to write to")
+    _check_outside(folder, inputs)
+    if folder.is_dir():
+        with os.scandir(folder) as entries:
+            pictures = [one.path for one in entries if one.name.lower().endswith(endings)]
+        _refuse_inputs(pictures, inputs)
+
+
+def check_new_set(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Refuse, before the work, the name of a data set that would be made amid its inputs.
+
+    Args:
+        path: ``NAME.lmdb``, or a folder of images; it is made as ``NAME.part`` and then renamed.
+        inputs: See :func:`check_outputs`.
+
+    Raises:
+        ValueError: A folder of images lies in a folder of inputs, or an input in ``NAME.part``.
+        OSError: There is no folder to make it in, or it is read-only.
+    """
+    path, inputs = Path(path), list(inputs)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: there is no folder to write {path.name} into")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
+    part = _folders([path.with_name(path.name + ".part")])
+    for given in inputs:
+        if around := _folder_around(given, part):
+            raise ValueError(
+                f"{os.fspath(given)} is in {around}, where {path} is kept until it is whole; "
+                "choose another name"
+            )
+    if path.suffix.lower() != ".lmdb":
+        _check_outside(path, inputs)
+
+
+def check_unfinished(folder: Path, plan: str, lock: str) -> None:
+    """Refuse to write into a folder that is there and was not begun by the same command.
+
+    Args:
+        folder: ``NAME.part``.
+        plan: Name of the file that the command begins it with.
+        lock: Name of its lock.
+
+    Raises:
+        FileExistsError: It holds files, and ``plan`` is not among them.
+    """
+    names = {file.name for file in folder.iterdir()}
+    if plan not in names and names - {lock, Path(plan).with_suffix(".new").name}:
+        raise FileExistsError(
+            f"{folder} exists and holds files that are not of this command: rename or remove it"
+        )
+
+
+def _check_outside(folder: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
+    if around := _folder_around(folder, _folders(inputs)):
+        raise ValueError(
+            f"{folder} is in {around}, whose images are read: the next run would read what this "
+            "one writes; give a folder outside"
+        )
+
+
+def _refuse_inputs(
+    outputs: Iterable[str], inputs: Sequence[str | os.PathLike[str]], data_root: str | None = None
+) -> None:
+    written = {_identity(path): path for path in outputs}
+    written.pop(None, None)  # of those that do not exist
+    for path in _input_files(inputs, data_root) if written else ():
+        if (identity := _identity(path)) in written:
+            raise ValueError(
+                f"{written[identity]} is one of the inputs ({path}) and would be overwritten; give "
+                "another place to write to"
+            )
+
+
+def _input_files(inputs: Iterable[str | os.PathLike[str]], data_root: str | None) -> Iterator[str]:
+    """Files that are read; a folder's are its images, LMDB, fonts and annotations."""
+    seen = set()
+    for given in inputs:
+        given = os.fspath(given)
+        yield given
+        for root, folders, names in os.walk(given, followlinks=True):
+            if (identity := _identity(root)) in seen:  # a loop of links
+                folders.clear()
+            seen.add(identity)
+            for name in names:
+                if name.lower().endswith(_INPUT_NAMES):
+                    yield os.path.join(root, name)
+        if given.endswith((".jsonl", ".json")) and os.path.isfile(given):
+            yield from _files_named_in(given, data_root or os.path.dirname(given))
+
+
+def _files_named_in(jsonl: str, root: str) -> Iterator[str]:
+    with open(jsonl, "rb") as file:
+        for line in file:
+            with contextlib.suppress(ValueError, RecursionError):  # reported when it is read
+                fields = json.loads(line)
+                for value in fields.values() if isinstance(fields, dict) else ():
+                    if isinstance(value, str):
+                        yield os.path.join(root, value)
+
+
+def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """What is the same for all names of a file; None where there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: no name that a file can have
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _folders(paths: Iterable[str | os.PathLike[str]]) -> dict[Any, str]:
+    return {_identity(path): os.fspath(path) for path in paths if os.path.isdir(path)}
+
+
+def _folder_around(path: str | os.PathLike[str], folders: dict[Any, str]) -> str | None:
+    """Which of the folders a path is or lies in, whether it exists or not."""
+    real = Path(os.path.realpath(path))
+    around = (folders.get(_identity(place)) for place in (real, *real.parents))
+    return next(filter(None, around), None)
