@@ -19,6 +19,7 @@ from mms_ocr.apis.joining import join_processes
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.engine.fully_sharded import build_sharded_runner
+from mms_ocr.engine.load_from import prepare_loading
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
@@ -225,6 +226,7 @@ def build_runner(cfg: Config) -> Runner:
                 # By MMEngine all processes write the results of a test to one file at one time.
                 hook.after_test_epoch = _write_nothing
     find_resume_point(runner)
+    prepare_loading(runner)
     return runner
 
 

@@ -85,6 +85,7 @@ def test(args: argparse.Namespace) -> None:
     if not os.path.isfile(args.checkpoint):
         raise FileNotFoundError(f"no checkpoint {args.checkpoint}")
     cfg.pop("strategy", None)  # of training, whose checkpoints hold whole models
+    cfg.resume, cfg.load_from = False, None  # where training starts, in place of the checkpoint
     runner = build_runner(cfg)
     load_model(runner.model, args.checkpoint)
     try:

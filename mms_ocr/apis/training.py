@@ -110,12 +110,10 @@ def train(args: argparse.Namespace) -> int:
     cfg.merge_from_dict(args.cfg_options or {})
     count_accumulation(cfg)
     check_precision(cfg)
-    if args.resume == "auto":
-        cfg.resume, cfg.load_from = True, None
-    elif args.resume:
-        if not os.path.isfile(args.resume):
-            raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")
-        cfg.resume, cfg.load_from = True, args.resume
+    if args.resume not in (None, "auto") and not os.path.isfile(args.resume):
+        raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")
+    if args.resume:
+        cfg.resume = args.resume
     with in_one_line():
         runner = build_runner(cfg)
         try:

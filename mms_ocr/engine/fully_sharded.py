@@ -20,6 +20,7 @@ from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
 from mms_ocr.engine.recomputing import recompute
 from mms_ocr.engine.repeated import repeated_layers
+from mms_ocr.models.loaded_last import use_strict_loading
 from mms_ocr.registry import STRATEGIES
 
 __all__ = ["FullyShardedStrategy", "build_sharded_runner"]
@@ -76,16 +77,25 @@ class FullyShardedStrategy(FSDPStrategy):
         self._optimizer: Any = None
         self._names: list[str] = []
         self.shapes: dict[str, torch.Size] = {}
+        self.weights: dict[str, Tensor] = {}
 
     def prepare(self, model: Any, *, optim_wrapper: Any = None, **kwargs: Any) -> Any:
         """Build and part everything."""
         self._optimizer = optim_wrapper
         return super().prepare(model, optim_wrapper=optim_wrapper, **kwargs)
 
+    def _init_model_weights(self, model: nn.Module) -> nn.Module:
+        use_strict_loading(model)
+        return super()._init_model_weights(model)
+
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         # Parted, parameters have one dimension and other names, by which they could be taken for
         # others: the optimiser gets its groups before.
-        self.shapes = {name: value.shape for name, value in model.state_dict().items()}
+        state_dict = model.state_dict()
+        self.weights = {
+            name: torch.empty_like(value, device="meta") for name, value in state_dict.items()
+        }
+        self.shapes = {name: value.shape for name, value in state_dict.items()}
         if isinstance(self._optimizer, dict):
             self._optimizer = build_optim_wrapper(model, self._optimizer)
             names = {id(value): name for name, value in model.named_parameters()}

@@ -79,15 +79,20 @@ def check_parts(checkpoint: Mapping[str, Any], path: str | os.PathLike[str] | No
 
 
 def find_resume_point(runner: Any) -> None:
-    """Where a run is to resume and no checkpoint is named, name the newest whole one to its runner.
+    """Name the checkpoint that a run is to resume from to its runner.
 
-    The first rank looks, for all of them. Where there is no checkpoint at all, the run starts from
+    ``resume`` of its config is a checkpoint, or ``'auto'`` for the newest whole one of the work
+    folder; True means ``load_from`` or, where that is not set, ``'auto'``. The first rank looks,
+    for all of them. Where there is no checkpoint at all, the run starts from ``load_from`` or from
     scratch.
 
     Raises:
         DamagedCheckpointError: There are checkpoints, and none of them is whole.
     """
-    if runner._resume is not True or runner._load_from is not None:
+    resume = runner._resume
+    if isinstance(resume, str) and resume != "auto":
+        runner._resume, runner._load_from = True, resume
+    if not resume or (resume != "auto" and runner._load_from is not None):
         return
     outcome: list[Any] = [None, []]
     if dist.is_main_process():
@@ -97,7 +102,7 @@ def find_resume_point(runner: Any) -> None:
     for fault in faults:
         print_log(f"{fault}; looking for the one before it", "current", logging.WARNING)
     if path is not None:
-        runner._load_from = path
+        runner._resume, runner._load_from = True, path
         print_log(f"resuming from {path}, the newest whole checkpoint", "current")
     elif faults:
         raise DamagedCheckpointError(
@@ -106,7 +111,8 @@ def find_resume_point(runner: Any) -> None:
         )
     else:
         runner._resume = False
-        print_log(f"no checkpoint in {runner.work_dir}: starting from scratch", "current")
+        start = runner._load_from or "scratch"
+        print_log(f"no checkpoint in {runner.work_dir}: starting from {start}", "current")
 
 
 def load_from_file(path: str, map_location: Any = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from mms_ocr.models.weights.initializers import (
     PretrainedTextViT,
 )
 from mms_ocr.models.weights.loading import fit_weights, load_model, load_strictly
-from mms_ocr.models.weights.reading import read_checkpoint, read_state_dict
+from mms_ocr.models.weights.reading import check_values, read_checkpoint, read_state_dict
 from mms_ocr.models.weights.recognizers import MAEREC_CLASSES, find_recognizer, load_recognizer
 from mms_ocr.models.weights.writing import write_checkpoint
 
@@ -21,6 +21,7 @@ __all__ = [
     "PretrainedRecognizer",
     "PretrainedTextViT",
     "check_encoder",
+    "check_values",
     "find_encoder",
     "find_recognizer",
     "fit_weights",

@@ -19,7 +19,7 @@ from mms_ocr.models.weights.naming import find_weights, without_wrappers
 from mms_ocr.models.weights.wording import listed
 from mms_ocr.sealing import check_seal
 
-__all__ = ["read_checkpoint", "read_state_dict"]
+__all__ = ["check_values", "read_checkpoint", "read_state_dict"]
 
 # What is found in checkpoints beside tensors and plain Python values: the history of MMEngine's
 # log, as NumPy arrays, and the options of a run of MAE. Nothing else is ever built from a file.
@@ -125,10 +125,19 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         ValueError: It is no checkpoint of weights.
     """
     state_dict = read_checkpoint(path)["state_dict"]
+    check_values(state_dict, path)
+    return state_dict
+
+
+def check_values(state_dict: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Make sure that a state dict holds weights, and nothing else.
+
+    Raises:
+        ValueError: It does not.
+    """
     others = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
     if others or not state_dict:
         what = f"values that are no tensors ({listed(others)})" if others else "no weights"
         raise ValueError(f"{path} holds {what}")
     if empty := [key for key, value in state_dict.items() if value.is_meta]:
         raise ValueError(f"{path} holds names without values (meta tensors): {listed(empty)}")
-    return state_dict
