@@ -12,7 +12,8 @@ from types import ModuleType
 
 import mms_ocr
 from mms_ocr.apis import commands
-from mms_ocr.apis.errors import escape_output, run_command
+from mms_ocr.apis.errors import run_command
+from mms_ocr.escaping import escape_output
 
 __all__ = ["main"]
 

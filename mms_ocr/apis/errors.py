@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable
 from traceback import walk_tb
 
 from mms_ocr.apis.worker_errors import lost_worker, original_message
 from mms_ocr.compat import MissingOperatorError
+from mms_ocr.escaping import escape_output, printable
 
-__all__ = ["escape_output", "printable", "run_command", "run_program", "tell"]
+__all__ = ["run_command", "run_program", "tell"]
 
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # Exit statuses of a shell's world: a wrong call, 128 + SIGINT, 128 + SIGPIPE.
 _WRONG_CALL = 2
 _INTERRUPTED = 130
@@ -22,16 +21,6 @@ _PIPE_CLOSED = 141
 # What is raised about the user's input or machine, worded for the user. Everything else is a fault
 # of ours and keeps its traceback.
 _USER_ERRORS = (ValueError, OSError, ImportError, MissingOperatorError)
-
-
-def escape_output() -> None:
-    """Let standard output and error escape what they cannot show, in place of an error.
-
-    That is, names of files whose bytes are no text, and letters outside of a narrow encoding.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def run_program(
@@ -104,11 +93,6 @@ def tell(name: str, message: str) -> None:
     line = " ".join(part.strip() for part in message.splitlines())
     sys.stderr.write(f"{name}: {printable(line)}\n")
     sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    r"""Escape what would steer a terminal or break a line, such as ``\n`` and ``\x1b``."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _is_unknown_setting(error: TypeError) -> bool:

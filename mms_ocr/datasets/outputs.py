@@ -23,6 +23,7 @@ def check_outputs(
     inputs: Iterable[str | os.PathLike[str]],
     data_root: str | None = None,
     suffixes: Sequence[str] = (),
+    new: Sequence[str | os.PathLike[str]] = (),
 ) -> None:
     """Refuse, before the work, files that cannot be written or that are inputs.
 
@@ -35,25 +36,23 @@ def check_outputs(
         inputs: What is read: files; folders, for the images and annotations in them; JSON lines,
             for the files that they name. Paths that do not exist are passed over.
         data_root: Folder that file names in JSON lines are relative to (their own).
-        suffixes: What the names of the outputs may end in, if not in anything.
+        suffixes: What the names of the outputs end in, such as those of pictures; without them the
+            outputs are text or weights, which do not get the name of an image.
+        new: What else is written, and checked elsewhere.
 
     Raises:
-        ValueError: An output is an input or another output, is a picture in a folder of inputs, or
-            has another suffix.
+        ValueError: An output is an input or another output, or has another suffix.
         OSError: It cannot be written there, see :func:`check_place`.
     """
     inputs = list(inputs)
-    folders = _folders(inputs)
     places: set[str] = set()
+    others = set(map(os.path.realpath, new))
     for output in outputs:
         path = check_place(output, suffixes)
-        if path.suffix.lower() in IMAGE_SUFFIXES and (around := _folder_around(path, folders)):
-            raise ValueError(
-                f"{path} lies in {around}, whose images are read: the next run would read it as "
-                "one of them; give a place outside"
-            )
+        if not suffixes and path.suffix.lower() in IMAGE_SUFFIXES:
+            raise ValueError(f"{path}: no image is written there; give a name of another suffix")
         place = os.path.realpath(path)
-        if place in places and (path.is_file() or not path.exists()):
+        if place in others | places and (path.is_file() or not path.exists()):
             raise ValueError(f"{path} is named for two outputs; give each a name of its own")
         places.add(place)
     _refuse_inputs(places, inputs, data_root)
@@ -98,12 +97,10 @@ def check_new_set(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLi
 
     Raises:
         ValueError: A folder of images lies in a folder of inputs, or an input in ``NAME.part``.
-        OSError: There is no folder to make it in, or it is read-only.
+        OSError: The folder to make it in is read-only.
     """
     path, inputs = Path(path), list(inputs)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: there is no folder to write {path.name} into")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
     part = _folders([path.with_name(path.name + ".part")])
     for given in inputs:
@@ -125,12 +122,13 @@ def check_unfinished(folder: Path, plan: str, lock: str) -> None:
         lock: Name of its lock.
 
     Raises:
-        FileExistsError: It holds files, and ``plan`` is not among them.
+        ValueError: It holds files, and ``plan`` is not among them.
     """
     names = {file.name for file in folder.iterdir()}
     if plan not in names and names - {lock, Path(plan).with_suffix(".new").name}:
-        raise FileExistsError(
-            f"{folder} exists and holds files that are not of this command: rename or remove it"
+        raise ValueError(
+            f"{folder}: cannot be gone on with, as it holds files of something else; remove it or "
+            "rename it"
         )
 
 

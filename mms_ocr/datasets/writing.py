@@ -8,13 +8,15 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import lmdb
 import numpy as np
+
+from mms_ocr.escaping import printable
 
 try:
     import fcntl
@@ -27,10 +29,10 @@ __all__ = [
     "lock_folder",
     "open_unfinished",
     "put_all",
-    "to_json",
     "write_file",
     "write_image",
     "write_json",
+    "write_lines",
 ]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -86,6 +88,16 @@ def write_file(path: str | os.PathLike[str], data: bytes) -> None:
         raise OSError(f"{path}: cannot be written ({error.strerror})") from error
 
 
+def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Write a list for people, a line each: line breaks and other controls within are escaped.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    text = "".join(f"{printable(line)}\n" for line in lines)
+    write_file(path, text.encode("utf-8", "backslashreplace"))
+
+
 def write_image(
     path: str | os.PathLike[str],
     image: np.ndarray,
@@ -113,20 +125,6 @@ def write_image(
     except cv2.error as error:
         raise ValueError(f"{path}: cannot be written as an image of suffix {suffix!r}") from error
     write_file(path, encoded.tobytes())
-
-
-def to_json(content: Any, encoding: str | None = "utf-8") -> str:
-    """Return JSON in one line, with what ``encoding`` cannot hold escaped.
-
-    A file name whose bytes are no text is a string with escaped surrogates, which Python reads back
-    as the same name.
-    """
-    text = json.dumps(content, ensure_ascii=False)
-    try:
-        text.encode(encoding or "ascii")
-    except UnicodeEncodeError:
-        return json.dumps(content)
-    return text
 
 
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:

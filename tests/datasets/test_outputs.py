@@ -57,7 +57,7 @@ def test_no_name_of_an_input_is_written_to(words, tmp_path, given, inputs):
     place = tmp_path / "place"
     place.mkdir()
     for path in other_names(words / given, place):
-        with pytest.raises(ValueError, match=r"one of the inputs|whose images are read"):
+        with pytest.raises(ValueError, match=r"one of the inputs|no image is written"):
             check_outputs([path], [words / inputs])
     check_outputs([place / "new", place / "link.txt"], [words])
 
@@ -71,23 +71,16 @@ def test_files_of_an_lmdb_labels_and_linked_images_are_inputs(words, tmp_path):
     (words / "linked").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "loop").symlink_to(words, target_is_directory=True)
     for path in (words / "data.mdb", words / "labels.jsonl", elsewhere / "3.png"):
-        with pytest.raises(ValueError, match=r"one of the inputs|whose images are read"):
+        with pytest.raises(ValueError, match=r"one of the inputs|no image is written"):
             check_outputs([path], [words])
 
 
 def test_file_names_are_relative_to_the_data_root(words, tmp_path):
     lines = tmp_path / "lines.jsonl"
     lines.write_text(json.dumps(dict(filename="words/1.png")) + "\n")
-    check_outputs([words / "1.png"], [lines], data_root=str(words))
+    check_outputs([words / "1.png"], [lines], data_root=str(words), suffixes=(".png",))
     with pytest.raises(ValueError, match=r"1\.png is one of the inputs"):
-        check_outputs([words / "1.png"], [lines])
-
-
-def test_a_picture_is_not_put_among_the_images_that_are_read(words, tmp_path):
-    with pytest.raises(ValueError, match=r"new\.png lies in .*words, whose images are read"):
-        check_outputs([words / "in" / "new.png"], [words])
-    check_outputs([words / "in" / "new.txt"], [words])
-    check_outputs([words / "in" / "new.png"], [words / "1.png", tmp_path / "missing"])
+        check_outputs([words / "1.png"], [lines], suffixes=(".png",))
 
 
 def test_one_place_for_two_outputs(tmp_path):
@@ -136,8 +129,6 @@ def test_a_new_set_is_not_made_amid_its_inputs(words, tmp_path):
         check_new_set(words / "copy", [words])
     check_new_set(words / "copy.lmdb", [words])
     check_new_set(tmp_path / "copy", [words])
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
-        check_new_set(tmp_path / "nowhere" / "copy", [words])
     words.rename(tmp_path / "copy.part")
     for given in ("copy.part", "copy.part/words.jsonl", "copy.part/in"):
         with pytest.raises(ValueError, match=r"is in .*copy\.part, where"):
@@ -145,7 +136,7 @@ def test_a_new_set_is_not_made_amid_its_inputs(words, tmp_path):
 
 
 def test_only_what_was_begun_is_written_into(words):
-    with pytest.raises(FileExistsError, match="not of this command"):
+    with pytest.raises(ValueError, match="files of something else; remove it"):
         check_unfinished(words, "plan.json", "lock")
     for name in ("lock", "plan.new", "plan.json"):
         (words.parent / "part").mkdir(exist_ok=True)

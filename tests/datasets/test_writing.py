@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from mms_ocr.datasets.writing import (
     lock_folder,
     open_unfinished,
     put_all,
-    to_json,
     write_file,
     write_image,
 )
@@ -126,10 +124,3 @@ def test_images_are_written_by_bytes(tmp_path):
             write_image(tmp_path / name, image)
     with pytest.raises(OSError, match=r"a\.png: cannot be written"):
         write_image(tmp_path / "nowhere" / "a.png", image)
-
-
-def test_json_keeps_names_and_says_no_more_than_the_encoding(tmp_path):
-    name = os.fsdecode(b"caf\xe9 \xc3\xa9.jpg")
-    assert json.loads(to_json({"image": name})) == {"image": name}
-    assert to_json("é") == '"é"'
-    assert to_json("é", "ascii") == to_json("é", None) == '"\\u00e9"'

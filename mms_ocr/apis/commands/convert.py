@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from mms_ocr.escaping import printable
+
 if TYPE_CHECKING:
     from mms_ocr.datasets.conversion import Records
 
@@ -54,12 +56,14 @@ def run(args: argparse.Namespace) -> int:
     """Convert what was asked for."""
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.conversion import MasksAsTextSeg, convert_records
-    from mms_ocr.datasets.writing import check_place, write_file
+    from mms_ocr.datasets.outputs import check_new_set, check_outputs
+    from mms_ocr.datasets.writing import write_lines
 
     if args.masks and not args.to_textseg:
         raise ValueError("--masks goes with --to-textseg; other layouts keep masks as they are")
+    check_new_set(args.out, [args.source])
     if args.list_broken:
-        check_place(args.list_broken)
+        check_outputs([args.list_broken], [args.source], args.data_root, new=[args.out])
     records = _open(args)
     if args.to_textseg:
         records = MasksAsTextSeg(records, args.masks)
@@ -67,9 +71,10 @@ def run(args: argparse.Namespace) -> int:
     result = convert_records(records, args.out, args.max_broken, progress_bar, args.to_textseg)
     print(f"{args.out}: {result.written:,} words of {args.source}, all read back and equal")
     if result.broken:
-        print(f"left out {len(result.broken):,} broken ones; the last: {result.broken[-1]}")
+        last = printable(result.broken[-1])
+        print(f"left out {len(result.broken):,} broken ones; the last: {last}")
     if args.list_broken:
-        write_file(args.list_broken, "".join(f"{line}\n" for line in result.broken).encode())
+        write_lines(args.list_broken, result.broken)
     return 0
 
 

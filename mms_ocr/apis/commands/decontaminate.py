@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
+import os
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mms_ocr.escaping import printable, to_json
 
 if TYPE_CHECKING:
     from mms_ocr.datasets.inspection import Contamination
@@ -41,16 +42,23 @@ def run(args: argparse.Namespace) -> int:
     """Compare, list and clean; 1 where something was found and not cleaned."""
     if args.out and len(args.out) != len(args.train):
         raise ValueError(f"give one --out for each TRAIN: {len(args.train)}, not {len(args.out)}")
-    for out in args.out or []:
-        if Path(out).exists():
-            raise FileExistsError(f"{out} exists: remove it or choose another name")
     from mms_ocr.apis.progress import progress_bar
+    from mms_ocr.datasets.conversion.writers import open_writer
     from mms_ocr.datasets.inspection import find_contamination
+    from mms_ocr.datasets.outputs import check_new_set, check_outputs
     from mms_ocr.datasets.sources import open_source
-    from mms_ocr.datasets.writing import check_place
 
+    inputs = [*args.train, *args.against]
+    outs = args.out or []
+    for number, out in enumerate(outs):
+        if os.path.lexists(out) or os.path.realpath(out) in map(os.path.realpath, outs[:number]):
+            raise FileExistsError(f"{out} exists: remove it or choose another name")
+        if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
+            raise FileNotFoundError(f"{folder}: no such folder to write {out} into")
+        open_writer(out, {})  # refuses names that no set can have
+        check_new_set(out, inputs)
     if args.list:
-        check_place(args.list)
+        check_outputs([args.list], inputs, new=outs)
     train, test = ([open_source(path) for path in paths] for paths in (args.train, args.against))
     found = find_contamination(train, test, args.max_distance, args.workers, progress_bar)
     _report(found, train, test, args)
@@ -77,7 +85,8 @@ def _report(
         for match in matches
     ]
     for row in rows[:_SHOWN]:
-        print(f"{row['kind']:6} {row['distance']:.3f}  {row['train']}  {row['test']}")
+        line = f"{row['kind']:6} {row['distance']:.3f}  {row['train']}  {row['test']}"
+        print(printable(line))
     if len(rows) > _SHOWN:
         print(f"… and {len(rows) - _SHOWN:,} more" + ("" if args.list else "; --list gives all"))
     kinds = Counter(match.kind for match in matches)
@@ -88,11 +97,12 @@ def _report(
     )
     for what, broken in [("training", found.broken_train), ("test", found.broken_test)]:
         if broken:
-            print(f"{len(broken):,} unreadable {what} images not compared; the last: {broken[-1]}")
+            last = printable(broken[-1])
+            print(f"{len(broken):,} unreadable {what} images not compared; the last: {last}")
     if args.list:
         from mms_ocr.datasets.writing import write_file
 
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+        lines = [to_json(row) + "\n" for row in rows]
         write_file(args.list, "".join(lines).encode())
 
 

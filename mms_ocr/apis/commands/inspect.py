@@ -26,11 +26,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--sample is {args.sample}; give at least 1")
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.inspection import describe_survey, draw_surveys, survey_of
+    from mms_ocr.datasets.outputs import check_outputs
     from mms_ocr.datasets.sources import open_source
-    from mms_ocr.datasets.writing import check_place, write_file
+    from mms_ocr.datasets.writing import write_file
 
     if args.picture:
-        check_place(args.picture, (".png", ".pdf", ".svg"))
+        check_outputs([args.picture], args.paths, args.data_root, (".png", ".pdf", ".svg"))
     sources = [open_source(path, args.data_root) for path in args.paths]
     surveys = []
     for source in sources:

@@ -54,10 +54,15 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.datasets.conversion.data_roots import find_data_root
     from mms_ocr.datasets.conversion.label_checks import describe_report
     from mms_ocr.datasets.conversion.labels import convert_labels
+    from mms_ocr.datasets.outputs import check_outputs
+    from mms_ocr.datasets.writing import write_lines
     from mms_ocr.dictionaries import read_dictionary
 
     dictionary = args.dictionary or str(config_folder() / "dicts" / "printable_ascii.txt")
     characters = None if dictionary == "none" else frozenset(read_dictionary(dictionary))
+    if args.list_left_out:
+        inputs = [*args.sources, dictionary]
+        check_outputs([args.list_left_out], inputs, new=[args.out] if args.out else [])
     if args.out:
         roots = [args.data_root or find_data_root(source) for source in args.sources]
         for source, root in zip(args.sources, roots):
@@ -79,8 +84,7 @@ def run(args: argparse.Namespace) -> int:
     for line in describe_report(report, None if characters is None else dictionary):
         print(line)
     if args.list_left_out:
-        text = "".join(f"{line}\n" for line in report.left_out)
-        Path(args.list_left_out).write_text(text, encoding="utf-8")
+        write_lines(args.list_left_out, report.left_out)
     return 0
 
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mms_ocr.apis.word_options import BrokenCount, add_word_options, check_word_options
+from mms_ocr.escaping import printable, to_json
 
 if TYPE_CHECKING:
     from mms_ocr.apis.reading import Reading, WordReader
 
 HELP = "read the text in word images: text and confidence, a line each"
-
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,12 +83,14 @@ def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
 
 
 def _line(reading: Reading) -> str:
-    """Text, confidence and path between tabs; tabs and line breaks within are escaped."""
+    """Text, confidence and path between tabs; control characters within are escaped."""
     confidence = "-" if reading.confidence is None else f"{reading.confidence:.4f}"
-    text = (reading.text or "").translate(_ESCAPES)
-    return f"{text}\t{confidence}\t{reading.name.translate(_ESCAPES)}"
+    text, name = (
+        printable(part.replace("\\", "\\\\")) for part in (reading.text or "", reading.name)
+    )
+    return f"{text}\t{confidence}\t{name}"
 
 
 def _json(reading: Reading) -> str:
     row = dict(image=reading.name, text=reading.text, confidence=reading.confidence)
-    return json.dumps(row, ensure_ascii=False)
+    return to_json(row, sys.stdout.encoding)

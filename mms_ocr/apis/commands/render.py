@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render what was asked for; 130 where it was interrupted."""
     _check(args)
+    from mms_ocr.datasets.outputs import check_new_set, check_outputs
     from mms_ocr.datasets.rendering import (
         BackgroundImages,
         FontCollection,
@@ -83,10 +84,14 @@ def run(args: argparse.Namespace) -> int:
         TextSource,
         WordRenderer,
     )
-    from mms_ocr.datasets.rendering.sheets import check_sheet_path
+    from mms_ocr.datasets.rendering.sheets import SHEET_SUFFIXES
 
+    inputs = [*(args.fonts or []), args.words, args.backgrounds, args.beside]
+    inputs = [path for path in inputs if path]
     if args.sheet:
-        check_sheet_path(args.sheet)
+        check_outputs([args.sheet], inputs, suffixes=SHEET_SUFFIXES)
+    if args.out:
+        check_new_set(args.out, inputs)
     renderer = WordRenderer(
         FontCollection(
             args.fonts, part=args.font_part, weights=_parse_font_weights(args.font_weights)

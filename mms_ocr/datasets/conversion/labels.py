@@ -17,6 +17,7 @@ from mms_ocr.datasets.conversion.label_checks import LabelReport
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.progress import Progress, silent
 from mms_ocr.datasets.sources import BrokenImageError, JsonlSource
+from mms_ocr.escaping import to_json
 
 try:
     import fcntl
@@ -92,6 +93,7 @@ def convert_labels(
     total = sum(counts)
     with _part_of(out, plan) as (file, state):
         report, done = LabelReport.from_dict(state["report"]), state["done"]
+        _note(out, file, plan, done, report)  # from now on the file is known as begun by this
         entries = chain.from_iterable(
             ((root, one) for one in read_annotations(source))
             for source, root in zip(sources, roots)
@@ -102,7 +104,7 @@ def convert_labels(
             root, annotation = next(rest)
             line = _line(annotation, root, folder, characters, drop_outside, check_images, report)
             if line is not None:
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                file.write(to_json(line) + "\n")
                 report.written += 1
             if time.monotonic() - noted > _PAUSE:
                 _note(out, file, plan, index + 1, report)
@@ -208,7 +210,7 @@ def _part_of(out: str, plan: dict[str, Any]) -> Iterator[tuple[TextIO, dict[str,
         state: dict[str, Any] = dict(done=0, size=0, report=LabelReport().to_dict())
         if os.path.isfile(_state(out)):
             state = json.loads(Path(_state(out)).read_text(encoding="utf-8"))
-            if state["plan"] != json.loads(json.dumps(plan)):
+            if not isinstance(state, dict) or state.get("plan") != json.loads(json.dumps(plan)):
                 raise ValueError(
                     f"{_part(out)} was begun with other annotation files or options: repeat that "
                     f"command, or remove it and {_state(out)}"
@@ -216,6 +218,10 @@ def _part_of(out: str, plan: dict[str, Any]) -> Iterator[tuple[TextIO, dict[str,
             if os.fstat(file.fileno()).st_size < state["size"]:
                 # Removed, or lost with the power: what was noted is not there to go on with.
                 state = dict(done=0, size=0, report=LabelReport().to_dict())
+        elif os.fstat(file.fileno()).st_size:
+            raise FileExistsError(
+                f"{_part(out)} exists and is not of this command: rename or remove it"
+            )
         file.truncate(state["size"])  # what was written after the last note is written again
         file.seek(0, os.SEEK_END)
         yield file, state
@@ -226,5 +232,5 @@ def _note(out: str, file: TextIO, plan: dict[str, Any], done: int, report: Label
     size = os.path.getsize(_part(out))
     state = dict(plan=plan, done=done, size=size, report=report.to_dict())
     fresh = Path(_state(out) + ".new")
-    fresh.write_text(json.dumps(state, ensure_ascii=False), encoding="utf-8")
+    fresh.write_text(json.dumps(state), encoding="utf-8")
     os.replace(fresh, _state(out))

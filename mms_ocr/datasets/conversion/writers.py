@@ -18,6 +18,7 @@ from typing import Any
 import lmdb
 
 from mms_ocr.datasets.conversion.records import Record
+from mms_ocr.datasets.outputs import check_unfinished
 from mms_ocr.datasets.writing import (
     disk_error,
     lock_folder,
@@ -127,6 +128,7 @@ class RecordWriter(ABC):
                     "command, or remove it"
                 )
         else:
+            check_unfinished(self.part, _PLAN, _LOCK)
             with self._disk_errors():
                 write_json(there, self._plan)
 

@@ -13,6 +13,7 @@ import numpy as np
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.inspection.survey import Survey
 from mms_ocr.datasets.sources import ImageSource
+from mms_ocr.escaping import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def describe_survey(survey: Survey) -> str:
     if survey.looked_at < survey.count:
         lines.append(f"  read          {survey.looked_at:,} of them, spread evenly")
     lines.append(f"  broken        {survey.broken:,} ({survey.broken / survey.looked_at:.2%})")
-    lines += [f"                {error}" for error in survey.errors]
+    lines += [f"                {printable(error)}" for error in survey.errors]
     if survey.broken > len(survey.errors):
         lines.append(f"                … and {survey.broken - len(survey.errors):,} more")
     if not good:
@@ -68,7 +69,8 @@ def draw_surveys(surveys: Sequence[Survey], sources: Sequence[ImageSource]) -> F
 
     figure = Figure(figsize=(13, 7 + 1.6 * len(surveys)), layout="constrained")
     grid = figure.add_gridspec(2 + len(surveys), 12, height_ratios=[3, 3, *[1.6] * len(surveys)])
-    names = [survey.path for survey in surveys]
+    # Matplotlib would read dollar signs as mathematics, and draws Unicode only.
+    names = [printable(_unicode(survey.path)).replace("$", r"\$") for survey in surveys]
     panels = [
         (grid[0, 0:4], "height in pixels", [survey.heights for survey in surveys]),
         (grid[0, 4:8], "width in pixels", [survey.widths for survey in surveys]),
@@ -78,13 +80,13 @@ def draw_surveys(surveys: Sequence[Survey], sources: Sequence[ImageSource]) -> F
     for place, title, values in panels:
         _histogram(figure.add_subplot(place), title, values)
     _characters(figure.add_subplot(grid[1, 4:12]), surveys)
-    for number, (survey, source) in enumerate(zip(surveys, sources)):
+    for number, (survey, source, name) in enumerate(zip(surveys, sources, names)):
         axes = figure.add_subplot(grid[2 + number, :])
         axes.imshow(_examples(survey, source)[:, :, ::-1])
         axes.set_axis_off()
         share = survey.broken / survey.looked_at
         axes.set_title(
-            f"{survey.path}: {survey.count:,} images, {share:.2%} broken, "
+            f"{name}: {survey.count:,} images, {share:.2%} broken, "
             f"{survey.duplicates:,} duplicates",
             fontsize="small",
         )
@@ -144,6 +146,10 @@ def _examples(survey: Survey, source: ImageSource) -> np.ndarray:
     return np.vstack(
         [np.hstack(cells[start : start + columns]) for start in range(0, len(cells), columns)]
     )
+
+
+def _unicode(path: str) -> str:
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _percentile_name(value: int) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mms_ocr.datasets.writing import check_place, write_file
+from mms_ocr.datasets.writing import check_place, write_image
 
 from .renderer import RenderedWord
 
-__all__ = ["beside", "check_sheet_path", "parts_sheet", "save_sheet", "word_sheet"]
+__all__ = ["SHEET_SUFFIXES", "beside", "parts_sheet", "save_sheet", "word_sheet"]
+
+SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _GAP = 4
 
@@ -85,16 +86,6 @@ def beside(left: NDArray, right: NDArray) -> NDArray:
     return np.concatenate([left[:height], bar, right[:height]], 1)
 
 
-def check_sheet_path(path: str | os.PathLike[str]) -> Path:
-    """The path of a sheet, if one can be written there.
-
-    Raises:
-        ValueError: if the suffix is neither PNG's nor JPEG's.
-        FileNotFoundError: if its folder does not exist.
-    """
-    return check_place(path, (".png", ".jpg", ".jpeg"))
-
-
 def save_sheet(sheet: NDArray, path: str | os.PathLike[str]) -> None:
     """Write a sheet, PNG or JPEG by the suffix; only a whole one replaces a file of that name.
 
@@ -102,12 +93,9 @@ def save_sheet(sheet: NDArray, path: str | os.PathLike[str]) -> None:
         ValueError: if the suffix is another.
         OSError: if it cannot be written.
     """
-    path = check_sheet_path(path)
-    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if path.suffix.lower() != ".png" else []
-    written, buffer = cv2.imencode(path.suffix.lower(), sheet, options)
-    if not written:
-        raise ValueError(f"{path}: the sheet cannot be encoded")
-    write_file(path, buffer.tobytes())
+    path = check_place(path, SHEET_SUFFIXES)
+    is_png = path.suffix.lower() == ".png"
+    write_image(path, sheet, [] if is_png else [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 def _empty_row(height: int, width: int) -> NDArray:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from mms_ocr.datasets.outputs import check_unfinished
 from mms_ocr.datasets.writing import lock_folder, write_json
 
 __all__ = ["EncodedWord", "WordStore"]
@@ -86,6 +87,7 @@ class WordStore(ABC):
         try:
             there = _read_json(self.part / _RECIPE)
             if there is None:
+                check_unfinished(self.part, _RECIPE, _LOCK)
                 write_json(self.part / _RECIPE, self.recipe, indent=1)
             else:
                 self._compare(there, self.part, "go on with those, or remove it")

@@ -1,0 +1,41 @@
+"""Text to show and to store, whatever is in the names of files."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+__all__ = ["escape_output", "printable", "to_json"]
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def escape_output() -> None:
+    """Let standard output and error escape what they cannot show, in place of an error.
+
+    That is, names of files whose bytes are no text, and letters outside of a narrow encoding.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def printable(text: str) -> str:
+    r"""Escape what would steer a terminal or break a line, such as ``\n`` and ``\x1b``."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def to_json(content: Any, encoding: str | None = "utf-8") -> str:
+    """Return JSON in one line, with what ``encoding`` cannot hold escaped.
+
+    A file name whose bytes are no text is a string with escaped surrogates, which Python reads back
+    as the same name.
+    """
+    text = json.dumps(content, ensure_ascii=False)
+    try:
+        text.encode(encoding or "ascii")
+    except UnicodeEncodeError:
+        return json.dumps(content)
+    return text
