@@ -56,8 +56,8 @@ BUILD_OPERATORS = (
     "--no-cache-dir --no-deps --force-reinstall onedl-mmcv"
 )
 
-# Not a shim, and not listed as one: a name in a list of MMEngine's.
-_CONFIG_MODULE = "mmengine.config.utils"
+# Not a shim, and not listed as one: how MMEngine reads configs of this package.
+_CONFIG_MODULE = "mmengine.config.config"
 
 # Kept when this module is reloaded. torch.library objects undo their definitions when collected.
 _kept_alive: list[Any] = globals().get("_kept_alive", [])
@@ -168,9 +168,22 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
             self._in_progress.discard(fullname)
 
 
-def _admit_config_package(config_utils: ModuleType) -> None:
-    """Let ``_base_ = 'mms_ocr::…'`` be resolved: MMEngine admits only packages of its own list."""
-    config_utils.MODULE2PACKAGE.setdefault("mms_ocr", "mms_ocr")
+def _admit_config_package(config: Any) -> None:
+    """Let ``_base_ = 'mms_ocr::…'`` be resolved, and read as a config beside it would be.
+
+    MMEngine admits only packages of its own list, and writes ``_scope_`` into what it inherits from
+    them, which functions such as ``collate_fn`` do not take. Types here name their scope.
+    """
+    sys.modules["mmengine.config.utils"].MODULE2PACKAGE.setdefault("mms_ocr", "mms_ocr")
+    plain = config.Config._get_cfg_path
+    if plain.__module__ == __name__:
+        return
+
+    def without_scope(cfg_path: str, filename: str) -> tuple[str, str | None]:
+        path, scope = plain(cfg_path, filename)
+        return path, None if scope == "mms_ocr" else scope
+
+    config.Config._get_cfg_path = staticmethod(without_scope)
 
 
 def _forget_submodules(package: str) -> None:

@@ -12,17 +12,28 @@ import zlib
 import torch
 from mmengine import dist
 
-__all__ = ["join_processes", "leave_together"]
+__all__ = ["MPI_LOCAL_SIZES", "join_processes", "leave_together"]
 
-# Which variables of a launcher stand for those of torchrun, and who sets them.
+# Which variables of a launcher stand for those of torchrun; of several MPIs, that which is there.
 _STANDING_FOR = {
-    "slurm": {"RANK": "SLURM_PROCID", "WORLD_SIZE": "SLURM_NTASKS", "LOCAL_RANK": "SLURM_LOCALID"},
-    "mpi": {
-        "RANK": "OMPI_COMM_WORLD_RANK",
-        "WORLD_SIZE": "OMPI_COMM_WORLD_SIZE",
-        "LOCAL_RANK": "OMPI_COMM_WORLD_LOCAL_RANK",
-    },
+    "slurm": [dict(RANK="SLURM_PROCID", WORLD_SIZE="SLURM_NTASKS", LOCAL_RANK="SLURM_LOCALID")],
+    "mpi": [
+        dict(
+            RANK="OMPI_COMM_WORLD_RANK",
+            WORLD_SIZE="OMPI_COMM_WORLD_SIZE",
+            LOCAL_RANK="OMPI_COMM_WORLD_LOCAL_RANK",
+        ),
+        dict(
+            RANK="MV2_COMM_WORLD_RANK",
+            WORLD_SIZE="MV2_COMM_WORLD_SIZE",
+            LOCAL_RANK="MV2_COMM_WORLD_LOCAL_RANK",
+        ),
+        # MPICH and Intel MPI.
+        dict(RANK="PMI_RANK", WORLD_SIZE="PMI_SIZE", LOCAL_RANK="MPI_LOCALRANKID"),
+    ],
 }
+# Where MPIs tell how many processes they started on this machine.
+MPI_LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 _STARTED_BY = {
     "slurm": ("srun", "tools/slurm_train.sh"),
     "mpi": ("Open MPI", "mpirun -n PROCESSES python tools/train.py CONFIG --launcher mpi"),
@@ -36,7 +47,8 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
     where the cluster shows each process no GPU but its own.
 
     Args:
-        launcher: ``'pytorch'`` (torchrun), ``'slurm'``, or ``'mpi'`` (Open MPI).
+        launcher: ``'pytorch'`` (torchrun), ``'slurm'``, or ``'mpi'`` (Open MPI, MVAPICH2, MPICH,
+            Intel MPI).
         backend: Of torch.distributed: ``'nccl'``, or ``'gloo'`` without GPUs.
         timeout: Seconds after which a process that waits for another gives up.
 
@@ -94,7 +106,8 @@ def gpu_of_process(local_rank: int, gpus: int) -> int:
 
 
 def _take_over_from(launcher: str) -> None:
-    sources = _STANDING_FOR[launcher]
+    known = _STANDING_FOR[launcher]
+    sources = next((names for names in known if names["RANK"] in os.environ), known[0])
     missing = [name for name in sources.values() if name not in os.environ]
     if missing:
         who, command = _STARTED_BY[launcher]
@@ -107,7 +120,8 @@ def _take_over_from(launcher: str) -> None:
 
 def _find_first_machine(launcher: str) -> None:
     if "MASTER_ADDR" not in os.environ and launcher == "mpi":
-        if os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") != os.environ["WORLD_SIZE"]:
+        here = next((os.environ[name] for name in MPI_LOCAL_SIZES if name in os.environ), None)
+        if here != os.environ["WORLD_SIZE"]:
             raise ValueError(
                 "--launcher mpi over several machines needs the address of the first one; add "
                 "-x MASTER_ADDR=ADDRESS to mpirun"

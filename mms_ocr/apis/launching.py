@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine import dist
@@ -15,20 +16,32 @@ from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
-from mms_ocr.apis.joining import join_processes
+from mms_ocr.apis.joining import MPI_LOCAL_SIZES, join_processes
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.engine.fully_sharded import build_sharded_runner
 from mms_ocr.engine.load_from import prepare_loading
+from mms_ocr.engine.loops import use_resumable_loop
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
-__all__ = ["add_shared_options", "build_runner", "read_config"]
+__all__ = [
+    "add_shared_options",
+    "build_runner",
+    "check_data",
+    "fit_to_machine",
+    "join_job",
+    "read_config",
+    "set_data",
+]
 
 # What running the user's config, and merging it with those that it inherits from, may raise.
 _CONFIG_ERRORS = (AttributeError, KeyError, NameError, SyntaxError, TypeError)
 # Where launchers tell how many processes they started on this machine.
-_PROCESSES = ("LOCAL_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE")
+_PROCESSES = ("LOCAL_WORLD_SIZE", *MPI_LOCAL_SIZES, "SLURM_NTASKS_PER_NODE")
+_PARTS = ("train", "val", "test")
+# Data sets that make their words by themselves.
+_RENDERED = ("RenderedWordDataset",)
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
@@ -60,13 +73,17 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_config(args: argparse.Namespace) -> Config:
+def read_config(args: argparse.Namespace, parts: Sequence[str] = _PARTS) -> Config:
     """The config of the command line, with the command line's changes.
+
+    Args:
+        args: The options of :func:`add_shared_options`.
+        parts: Of the loaders that are used: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
         FileNotFoundError: There is no such config.
         ImportError: A module that the config imports is not here.
-        ValueError: The config or an option is wrong, or ``--data`` is given and it reads no files.
+        ValueError: The config or an option is wrong, or ``--data`` does not reach its data sets.
     """
     if not Path(args.config).is_file():
         raise FileNotFoundError(f"no config file {args.config}; those that ship stand in configs/")
@@ -85,7 +102,7 @@ def read_config(args: argparse.Namespace) -> Config:
         raise ValueError(f"{args.config} cannot be read: {told}") from error
     cfg.launcher = args.launcher
     if args.data:
-        set_data(cfg, args.data)
+        set_data(cfg, args.data, parts)
     merge_options(cfg, args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
@@ -104,17 +121,31 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def set_data(cfg: Config, paths: Sequence[str]) -> None:
-    """Let every data set of a config that reads files read ``paths``.
+def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = _PARTS) -> None:
+    """Let every data set of a config that reads files read ``paths``, also inside of wrappers.
+
+    Args:
+        cfg: The config; changed.
+        paths: What is read.
+        parts: Of the loaders that are used: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        ValueError: None does.
+        ValueError: No data set reads files, or one of a loader that is used reads others, which
+            have no ``path``.
     """
-    loaders = (cfg.get(f"{part}_dataloader") or {} for part in ("train", "val", "test"))
-    reading = [one for loader in loaders for one in _reading_files(loader.get("dataset") or {})]
-    for dataset in reading:
-        dataset["path"] = list(paths)
-    if not reading:
+    reached = False
+    for part in _PARTS:
+        for place, dataset in _data_sets(cfg, part):
+            kind = _type_name(dataset)
+            if "path" in dataset:
+                dataset["path"] = list(paths)
+                reached = True
+            elif part in parts and kind not in _RENDERED:
+                raise ValueError(
+                    f"--data does not reach {place} of {cfg.filename}: {kind} has no path; write "
+                    "its data into the config, and leave --data out"
+                )
+    if not reached:
         raise ValueError(
             f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
             f"such as {_like_it_of_files(Path(cfg.filename))}"
@@ -134,11 +165,9 @@ def check_data(cfg: Config, parts: Sequence[str]) -> None:
         FileNotFoundError: The path of a data set leads nowhere.
     """
     for part in parts:
-        loader = cfg.get(f"{part}_dataloader") or {}
-        for dataset in _reading_files(loader.get("dataset") or {}):
-            path, kind = dataset["path"], str(dataset.get("type"))
-            images = kind.rpartition(".")[2] == "WordImageDataset"
-            if images and isinstance(path, str) and not os.path.exists(path):
+        for _, dataset in _data_sets(cfg, part):
+            path, kind = dataset.get("path"), _type_name(dataset)
+            if kind == "WordImageDataset" and isinstance(path, str) and not os.path.exists(path):
                 raise FileNotFoundError(
                     f"there is no data at {path!r}, where {cfg.filename} looks for it: give "
                     "--data PATH …"
@@ -153,24 +182,54 @@ def _like_it_of_files(config: Path) -> Path:
     return next((one for one in beside if one.is_file()), beside[-1])
 
 
-def _reading_files(dataset: dict) -> list[dict]:
-    """The data set, or those that it is mixed of, if they read files."""
-    mixed = dataset.get("datasets") or []
-    return [dataset] * ("path" in dataset) + [part for one in mixed for part in _reading_files(one)]
+def _data_sets(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
+    """The data sets of a loader that wrap no others, each after its place in the config."""
+    for name, loader in _loaders(cfg, part):
+        yield from _innermost(f"{name}.dataset", loader.get("dataset"))
+
+
+def _loaders(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
+    """The loader of a part, or all of a list, each after its place in the config."""
+    name = f"{part}_dataloader"
+    given = cfg.get(name) or []
+    if isinstance(given, dict):
+        yield name, given
+    else:
+        yield from ((f"{name}.{number}", loader) for number, loader in enumerate(given))
+
+
+def _innermost(place: str, dataset: Any) -> Iterator[tuple[str, dict]]:
+    if isinstance(dataset, list | tuple):
+        for number, part in enumerate(dataset):
+            yield from _innermost(f"{place}.{number}", part)
+    elif isinstance(dataset, dict):
+        wrapped = [key for key in ("dataset", "datasets") if key in dataset]
+        for key in wrapped:
+            yield from _innermost(f"{place}.{key}", dataset[key])
+        if not wrapped:
+            yield place, dataset
+
+
+def _type_name(dataset: Mapping) -> str:
+    """The name of a type without its scope; a type may be a class."""
+    kind = dataset.get("type")
+    return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
 
 
 def fit_to_machine(cfg: Config) -> None:
     """No more loader workers than cores, which outlive a signal to stop; gloo without a GPU."""
     most = cores_of_process(cfg.get("launcher", "none"))
-    for part in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        loader = cfg.get(part)
-        if loader and loader.get("num_workers", 0) > most:
+    for loader in (loader for part in _PARTS for _, loader in _loaders(cfg, part)):
+        if loader.get("num_workers", 0) > most:
             loader["num_workers"] = most
-        if loader and not loader.get("num_workers") and loader.get("persistent_workers"):
+        if not loader.get("num_workers") and loader.get("persistent_workers"):
             loader["persistent_workers"] = False  # there are none to keep, and torch refuses it
-        if loader:
-            loader.setdefault("worker_init_fn", dict(type="mms_ocr.start_worker"))
-        if loader and not torch.cuda.is_available():
+        loader.setdefault("worker_init_fn", dict(type="mms_ocr.start_worker"))
+        for function in ("collate_fn", "worker_init_fn"):
+            if isinstance(loader.get(function), dict):
+                # MMEngine's mark of a config that was inherited from another package.
+                loader[function].pop("_scope_", None)
+        if not torch.cuda.is_available():
             loader["pin_memory"] = False
     if not torch.cuda.is_available():
         env = cfg.setdefault("env_cfg", {})
@@ -187,13 +246,25 @@ def cores_of_process(launcher: str) -> int:
     return max(1, (cores or 1) // int(processes)) if launcher != "none" else max(1, cores or 1)
 
 
+def join_job(cfg: Config) -> None:
+    """Join the processes of the job that ``cfg.launcher`` started, if it started one.
+
+    Raises:
+        ValueError: The launcher's variables are missing, or there are too few GPUs.
+    """
+    if cfg.launcher != "none" and not dist.is_distributed():
+        joining = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
+        join_processes(cfg.launcher, joining.get("backend", "nccl"), joining.get("timeout"))
+
+
 def build_runner(cfg: Config) -> Runner:
-    """The runner of a config, whose processes are joined here.
+    """The runner of a config, whose processes are joined here if they are not yet.
 
     ``compile`` of the config compiles the layers of the model, see
     :class:`~mms_ocr.engine.CompileHook`; ``strategy`` parts it among processes, see
-    :class:`~mms_ocr.engine.FullyShardedStrategy`. Where it is to resume and no checkpoint is
-    named, the newest whole one is found. Checkpoints are read without running anything in them.
+    :class:`~mms_ocr.engine.FullyShardedStrategy`. MMEngine's training loops give way to those that
+    resume exactly. Where it is to resume and no checkpoint is named, the newest whole one is found.
+    Checkpoints are read without running anything in them.
 
     Raises:
         FileNotFoundError: A dictionary file is missing.
@@ -202,22 +273,22 @@ def build_runner(cfg: Config) -> Runner:
     check_dictionaries(cfg.get("model"))
     use_checked_reading()
     use_recompute()
+    if cfg.get("train_cfg"):
+        use_resumable_loop(cfg.train_cfg)
     compiled = cfg.pop("compile", None)
     if compiled:
         options = compiled if isinstance(compiled, Mapping) else {}
         hook = {"type": "mms_ocr.CompileHook", **options}
         cfg.custom_hooks = [*(cfg.get("custom_hooks") or []), hook]
-    if cfg.launcher != "none":
-        joining = dict((cfg.get("env_cfg") or {}).get("dist_cfg") or {})
-        join_processes(cfg.launcher, joining.get("backend", "nccl"), joining.get("timeout"))
-        if not torch.cuda.is_available():
-            # MMEngine would hand the wrapper a GPU's number.
-            cfg.model_wrapper_cfg = {
-                "type": "MMDistributedDataParallel",
-                "broadcast_buffers": False,
-                **(cfg.get("model_wrapper_cfg") or {}),
-                "device_ids": None,
-            }
+    join_job(cfg)
+    if cfg.launcher != "none" and not torch.cuda.is_available():
+        # MMEngine would hand the wrapper a GPU's number.
+        cfg.model_wrapper_cfg = {
+            "type": "MMDistributedDataParallel",
+            "broadcast_buffers": False,
+            **(cfg.get("model_wrapper_cfg") or {}),
+            "device_ids": None,
+        }
     runner = build_sharded_runner(cfg) if cfg.get("strategy") else Runner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
     if not dist.is_main_process():

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 
 import torch
+from mmengine import dist
 from mmengine.config import Config
 
 from mms_ocr.apis.errors import run_program
@@ -16,9 +17,10 @@ from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
     check_data,
+    join_job,
     read_config,
 )
-from mms_ocr.engine import StopOnSignalHook, set_iterations
+from mms_ocr.engine import StopOnSignalHook, set_epochs, set_iterations
 from mms_ocr.engine.failures import in_one_line
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
 from mms_ocr.engine.loops import end_workers
@@ -47,20 +49,31 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def epochs_to_iterations(cfg: Config, epochs: float) -> int:
-    """Iterations of so many passes over the training set, over all processes.
+def set_length(cfg: Config, iterations: int | None, epochs: float | None) -> None:
+    """Change the length of a run, in iterations or in passes over the training set.
+
+    Passes are of all processes of the job together, which has to be joined before.
 
     Raises:
-        ValueError: The number of passes is not positive.
+        ValueError: The length is not positive, or is not what the config counts.
     """
-    if epochs <= 0:
+    if epochs is not None and not 0 < epochs < math.inf:
         raise ValueError(f"--epochs must be positive, got {epochs}")
+    if epochs is not None and "max_epochs" in (cfg.get("train_cfg") or {}):
+        set_epochs(cfg, epochs)
+    elif epochs is not None:
+        set_iterations(cfg, epochs_to_iterations(cfg, epochs))
+    elif iterations is not None:
+        set_iterations(cfg, iterations)
+
+
+def epochs_to_iterations(cfg: Config, epochs: float) -> int:
+    """Iterations of so many passes over the training set, over all processes."""
     loader = cfg.train_dataloader
+    if loader.get("num_batch_per_epoch"):
+        return max(1, math.ceil(epochs * loader.num_batch_per_epoch))
     images = len(DATASETS.build(loader.dataset))
-    processes = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", 1)))
-    if cfg.launcher == "none":
-        processes = 1
-    return max(1, math.ceil(epochs * images / (loader.batch_size * processes)))
+    return max(1, math.ceil(epochs * images / (loader.batch_size * dist.get_world_size())))
 
 
 def count_accumulation(cfg: Config) -> None:
@@ -97,24 +110,22 @@ def train(args: argparse.Namespace) -> int:
         ValueError: A setting cannot be used.
         TrainingError: Training cannot go on.
     """
-    cfg = read_config(args)
+    cfg = read_config(args, ("train", "val"))
     for part in ("model", "train_dataloader"):
         if not cfg.get(part):
             raise ValueError(f"{args.config} has no {part}: it describes no training")
     check_data(cfg, ("train", "val"))
-    if args.epochs is not None:
-        set_iterations(cfg, epochs_to_iterations(cfg, args.epochs))
-    elif args.iterations is not None:
-        set_iterations(cfg, args.iterations)
-    # Once more: what the command line sets is not scaled with the length of the run.
-    cfg.merge_from_dict(args.cfg_options or {})
-    count_accumulation(cfg)
     check_precision(cfg)
     if args.resume not in (None, "auto") and not os.path.isfile(args.resume):
         raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")
-    if args.resume:
-        cfg.resume = args.resume
     with in_one_line():
+        join_job(cfg)
+        set_length(cfg, args.iterations, args.epochs)
+        # Once more: what the command line sets is not scaled with the length of the run.
+        cfg.merge_from_dict(args.cfg_options or {})
+        if args.resume:
+            cfg.resume = args.resume
+        count_accumulation(cfg)
         runner = build_runner(cfg)
         try:
             runner.train()

@@ -12,9 +12,9 @@ from mms_ocr.engine.hooks import (
     WatchdogHook,
 )
 from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
-from mms_ocr.engine.loops import ResumableTrainLoop
+from mms_ocr.engine.loops import ResumableEpochLoop, ResumableTrainLoop
 from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper, Fp16OptimWrapper
-from mms_ocr.engine.schedule import set_iterations
+from mms_ocr.engine.schedule import set_epochs, set_iterations
 from mms_ocr.engine.sharding import ShardedOptimizer
 
 __all__ = [
@@ -27,10 +27,12 @@ __all__ = [
     "FullyShardedStrategy",
     "LayerDecayOptimWrapperConstructor",
     "ReconstructionHook",
+    "ResumableEpochLoop",
     "ResumableTrainLoop",
     "ShardedOptimizer",
     "SkipNonFiniteHook",
     "StopOnSignalHook",
     "WatchdogHook",
+    "set_epochs",
     "set_iterations",
 ]

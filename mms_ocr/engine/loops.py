@@ -1,86 +1,64 @@
-"""Training that goes on exactly where it was."""
+"""Training that resumes exactly where it was."""
 
 from __future__ import annotations
 
 import copy
 from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.logging import print_log
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
 
 from mms_ocr.engine.failures import ValidationStopped, in_one_line
+from mms_ocr.engine.schedule import check_counting, fit_warm_ups
 from mms_ocr.registry import LOOPS
 
-__all__ = ["ResumableTrainLoop", "end_workers", "find_sampler", "seeded_loader"]
+__all__ = [
+    "ResumableEpochLoop",
+    "ResumableTrainLoop",
+    "end_workers",
+    "find_sampler",
+    "seeded_loader",
+    "use_resumable_loop",
+]
 
 
-@LOOPS.register_module()
-class ResumableTrainLoop(IterBasedTrainLoop):
-    """MMEngine's loop of iterations, whose resumed run does what the one that stopped would have.
+class _Resumable:
+    """What both loops do to resume exactly.
 
-    The sampler is put at its position without a batch being read, random transforms draw what they
-    would have drawn (:class:`~mms_ocr.datasets.SeededDataset`), and a validation that was due and
-    did not end is run first. What cannot be read ends the run in one line.
-
-    Args:
-        runner: The runner.
-        dataloader: Loader or its config. A config with an EndlessSampler is made exact.
-        max_iters: Length of the run.
-        **kwargs: Arguments of MMEngine's loop: ``val_begin``, ``val_interval``, ….
+    Attributes:
+        resumed_sampler: State of the sampler in the checkpoint that the run resumes from.
+        resumed_in_epoch: Samples of all ranks that the epoch had trained on at that checkpoint.
+        validated_at: The iteration after which the last validation ended.
     """
 
-    def __init__(
-        self, runner: Any, dataloader: DataLoader | dict, max_iters: int, **kwargs: Any
-    ) -> None:
-        if isinstance(dataloader, dict):
-            dataloader = seeded_loader(dataloader, runner.seed)
-        super().__init__(runner, dataloader, max_iters, **kwargs)
-        # What a checkpoint said of the run that it was saved in; see ExactResumeHook.
+    runner: Any
+    dataloader: DataLoader
+    dataloader_iterator: Any
+    stop_training: bool
+    _iter: int
+
+    def _prepare(self, by_epoch: bool) -> None:
         self.resumed_sampler: dict[str, Any] | None = None
+        self.resumed_in_epoch: int | None = None
         self.validated_at: int | None = None
         # From which iteration and sample on each rank draws a batch of this size at a time.
         self._placed_at = (0, 0)
+        length = len(self.dataloader)
+        max_iters: int = self._max_iters  # type: ignore[attr-defined]
+        fit_warm_ups(self.runner.param_schedulers, length)
+        check_counting(self.runner, max_iters, length, by_epoch)
 
     def drawn_by(self, iteration: int) -> int:
         """Samples that each rank has trained on before an iteration."""
         since, drawn = self._placed_at
         return drawn + (iteration - since) * (_batch_size(self.dataloader) or 0)
 
-    def run(self) -> Any:
-        """Train."""
-        self.runner.call_hook("before_train")
-        self.runner.call_hook("before_train_epoch")
-        if self._iter >= self._max_iters > 0:
-            print_log(
-                f"nothing is left to train: the checkpoint is of iteration {self._iter:,}, and the "
-                f"run has {self._max_iters:,}",
-                logger="current",
-            )
-        if self._iter > 0:
-            self._go_on()
-        while self._iter < self._max_iters and not self.stop_training:
-            self.runner.model.train()
-            self.run_iter(self._next_batch())
-            self._decide_current_val_interval()
-            if not self.stop_training:
-                self._validate_if_due()
-        self.runner.call_hook("after_train_epoch")
-        self.runner.call_hook("after_train")
-        return self.runner.model
-
-    def _go_on(self) -> None:
-        if not self._place_sampler():
-            # A sampler that cannot be placed is drawn from, as MMEngine does.
-            skip = getattr(self.dataloader_iterator, "skip_iter", None)
-            if skip is not None:
-                skip(self._iter)
-            else:
-                for _ in range(self._iter):
-                    next(self.dataloader_iterator)
-        if self.validated_at != self._iter:
-            self._validate_if_due()
+    def in_epoch(self, iteration: int) -> int:
+        """Samples of the epoch that all ranks have trained on before an iteration."""
+        return 0
 
     def _place_sampler(self) -> bool:
         sampler = find_sampler(self.dataloader)
@@ -97,24 +75,210 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         return True
 
+    def _skip(self, iterations: int) -> None:
+        """Draw batches from a sampler that cannot be placed, as MMEngine does."""
+        skip = getattr(self.dataloader_iterator, "skip_iter", None)
+        if skip is not None:
+            skip(iterations)
+        else:
+            for _ in range(iterations):
+                next(self.dataloader_iterator)
+
     def _next_batch(self) -> Any:
         with in_one_line(reading=self._iter):
             return next(self.dataloader_iterator)
 
-    def _validate_if_due(self) -> None:
-        due = (
-            self.runner.val_loop is not None
-            and self._iter >= self.val_begin
-            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
-        )
-        if not due:
-            return
+    def _report_if_done(self, done: int, length: int, unit: str) -> None:
+        if done >= length > 0:
+            print_log(
+                f"nothing is left to train: the checkpoint is of {unit} {done:,}, and the run has "
+                f"{length:,}",
+                logger="current",
+            )
+
+    def _validate(self) -> None:
         try:
             self.runner.val_loop.run()
         except ValidationStopped:
             self.stop_training = True
         else:
             self.validated_at = self._iter
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(_Resumable, IterBasedTrainLoop):
+    """MMEngine's loop of iterations, whose resumed run does what the one that stopped would have.
+
+    The sampler is put at its position without a batch being read, random transforms draw what they
+    would have drawn (:class:`~mms_ocr.datasets.SeededDataset`), and a validation that was due and
+    did not end is run first. What cannot be read ends the run in one line.
+
+    Args:
+        runner: The runner.
+        dataloader: Loader or its config. A config with an EndlessSampler is made exact.
+        max_iters: Length of the run.
+        **kwargs: Arguments of MMEngine's loop: ``val_begin``, ``val_interval``, ….
+
+    Raises:
+        ValueError: A scheduler or the checkpoint hook counts epochs.
+    """
+
+    def __init__(
+        self, runner: Any, dataloader: DataLoader | dict, max_iters: int, **kwargs: Any
+    ) -> None:
+        if isinstance(dataloader, dict):
+            dataloader = seeded_loader(dataloader, runner.seed)
+        super().__init__(runner, dataloader, max_iters, **kwargs)
+        self._prepare(by_epoch=False)
+
+    def run(self) -> Any:
+        """Train."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        self._report_if_done(self._iter, self._max_iters, "iteration")
+        if self._iter > 0:
+            self._resume()
+        while self._iter < self._max_iters and not self.stop_training:
+            self.runner.model.train()
+            self.run_iter(self._next_batch())
+            self._decide_current_val_interval()
+            if not self.stop_training:
+                self._validate_if_due()
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def _resume(self) -> None:
+        if not self._place_sampler():
+            self._skip(self._iter)
+        if self.validated_at != self._iter:
+            self._validate_if_due()
+
+    def _validate_if_due(self) -> None:
+        if (
+            self.runner.val_loop is not None
+            and self._iter >= self.val_begin
+            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
+        ):
+            self._validate()
+
+
+@LOOPS.register_module()
+class ResumableEpochLoop(_Resumable, EpochBasedTrainLoop):
+    """MMEngine's loop of epochs, which can stop and resume within an epoch.
+
+    An epoch has as many batches as the loader says, also with an endless sampler. A run that is
+    stopped ends after the iteration; resumed, it trains on the rest of that epoch. With an
+    EndlessSampler it does exactly what the run that stopped would have; with another sampler, the
+    batches before are read and thrown away, and random transforms draw anew.
+
+    Args:
+        runner: The runner.
+        dataloader: Loader or its config. A config with an EndlessSampler is made exact.
+        max_epochs: Length of the run.
+        **kwargs: Arguments of MMEngine's loop: ``val_begin``, ``val_interval``, ….
+    """
+
+    def __init__(
+        self, runner: Any, dataloader: DataLoader | dict, max_epochs: int, **kwargs: Any
+    ) -> None:
+        if isinstance(dataloader, dict):
+            dataloader = seeded_loader(dataloader, runner.seed)
+        super().__init__(runner, dataloader, max_epochs, **kwargs)
+        self._prepare(by_epoch=True)
+        self._epoch_began = 0  # at which iteration
+        sampler = find_sampler(self.dataloader)
+        self._endless = isinstance(sampler, InfiniteSampler) or hasattr(sampler, "set_position")
+        self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+
+    def in_epoch(self, iteration: int) -> int:
+        """Samples of the epoch that all ranks have trained on before an iteration."""
+        return (iteration - self._epoch_began) * self._samples_of_step()
+
+    def run(self) -> Any:
+        """Train."""
+        self.runner.call_hook("before_train")
+        self._report_if_done(self._epoch, self._max_epochs, "epoch")
+        if self._iter > 0:
+            self._resume()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            if not self.stop_training:
+                self._decide_current_val_interval()
+                self._validate_if_due()
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train on the epoch, or on what a resumed run has left of it."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        first = self._iter - self._epoch_began
+        if not self._endless:
+            self.dataloader_iterator = iter(self.dataloader)
+            for _ in range(first):
+                self._next_batch()
+        for index in range(first, len(self.dataloader)):
+            self.run_iter(index, self._next_batch())
+            if self.stop_training:
+                return
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+        self._epoch_began = self._iter
+
+    def _resume(self) -> None:
+        length = len(self.dataloader)
+        if self.resumed_in_epoch is not None:
+            done = self.resumed_in_epoch // self._samples_of_step()
+        else:
+            done = max(0, self._iter - self._epoch * length)
+        self._epoch_began = self._iter - min(done, length)
+        if not self._place_sampler() and self._endless:
+            self._skip(self._iter)
+        if done == 0 and self.validated_at != self._iter:
+            self._validate_if_due()
+
+    def _samples_of_step(self) -> int:
+        return (_batch_size(self.dataloader) or 1) * self.runner.world_size
+
+    def _validate_if_due(self) -> None:
+        if (
+            self.runner.val_loop is not None
+            and self._epoch >= self.val_begin
+            and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
+        ):
+            self._validate()
+
+
+def use_resumable_loop(train_cfg: dict) -> None:
+    """Put the resumable loops in the place of MMEngine's in a config; others stay.
+
+    Args:
+        train_cfg: Config of a loop; changed in place.
+
+    Raises:
+        ValueError: It has settings of both loops, left from a config that it inherits from.
+    """
+    lengths = [key for key in ("max_iters", "max_epochs") if key in train_cfg]
+    if len(lengths) > 1 or ("type" in train_cfg and "by_epoch" in train_cfg):
+        keys = ", ".join(f"{key}={value!r}" for key, value in train_cfg.items())
+        raise ValueError(
+            f"train_cfg has settings of two loops ({keys}); add _delete_=True to it in your "
+            "config, which drops those of the config that it inherits from"
+        )
+    kind = train_cfg.get("type")
+    if kind is None and "by_epoch" in train_cfg:
+        kind = "EpochBasedTrainLoop" if train_cfg.pop("by_epoch") else "IterBasedTrainLoop"
+    name = getattr(kind, "__name__", str(kind)).removeprefix("mmengine.")
+    loops = {
+        "EpochBasedTrainLoop": ("ResumableEpochLoop", "max_epochs"),
+        "IterBasedTrainLoop": ("ResumableTrainLoop", "max_iters"),
+    }
+    if name in loops:
+        resumable, length = loops[name]
+        if length not in train_cfg:
+            raise ValueError(f"train_cfg of {name} needs {length}, the length of the run")
+        train_cfg["type"] = f"mms_ocr.{resumable}"
 
 
 def seeded_loader(dataloader: dict, seed: int) -> dict:
@@ -140,7 +304,7 @@ def seeded_loader(dataloader: dict, seed: int) -> dict:
 
 def end_workers(dataloader: Any) -> None:
     """End the worker processes that a loader, or an endless iterator over one, keeps, if any."""
-    iterator = getattr(dataloader, "_iterator", None)
+    iterator = getattr(dataloader, "_iterator", dataloader)
     if iterator is not None and hasattr(iterator, "_shutdown_workers"):
         iterator._shutdown_workers()
 

@@ -1,12 +1,18 @@
-"""Stretching and shrinking the schedule of a config."""
+"""Schedules of runs of any length."""
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
-__all__ = ["set_iterations"]
+__all__ = ["check_counting", "fit_warm_ups", "set_epochs", "set_iterations"]
+
+_LENGTHS = ("end", "T_max", "step_size", "total_steps")
 
 
 def set_iterations(cfg: Config, iterations: int) -> None:
@@ -21,38 +27,164 @@ def set_iterations(cfg: Config, iterations: int) -> None:
     Raises:
         ValueError: The config does not count iterations, or the length is less than 1.
     """
-    train_cfg = cfg.get("train_cfg") or {}
-    if "max_iters" not in train_cfg:
+    if "max_iters" not in (cfg.get("train_cfg") or {}):
         raise ValueError(
-            "the length of a run can be changed only where train_cfg counts iterations (max_iters)"
+            "the length of a run in iterations can be changed only where train_cfg counts "
+            "iterations (max_iters); use --epochs where it counts epochs (max_epochs)"
         )
     if iterations < 1:
         raise ValueError(f"a run needs at least 1 iteration, got {iterations}")
-    ratio = iterations / train_cfg["max_iters"]
+    _set_length(cfg, "max_iters", iterations)
+    hooks = cfg.get("default_hooks") or {}
+    if (logger := hooks.get("logger")) and logger.get("interval"):
+        logger["interval"] = max(1, min(logger["interval"], iterations // 10))
+
+
+def set_epochs(cfg: Config, epochs: float) -> None:
+    """Change the length of an epoch-based run, and its schedule with it.
+
+    Args:
+        cfg: A config with ``train_cfg.max_epochs``; changed in place.
+        epochs: New length, a whole number of at least 1.
+
+    Raises:
+        ValueError: The length is not a whole number of at least 1.
+    """
+    if epochs < 1 or epochs != int(epochs):
+        raise ValueError(
+            f"--epochs must be a whole number of at least 1 where train_cfg counts epochs, got "
+            f"{epochs:g}"
+        )
+    _set_length(cfg, "max_epochs", int(epochs))
+
+
+def _set_length(cfg: Config, unit: str, length: int) -> None:
+    """Set ``train_cfg.max_iters`` or ``max_epochs``, and scale all that is measured by it."""
+    train_cfg = cfg.train_cfg
+    ratio = length / train_cfg[unit]
 
     def scaled(value: int) -> int:
         return max(1, round(value * ratio))
 
-    train_cfg["max_iters"] = iterations
-    if "val_interval" in train_cfg:
-        train_cfg["val_interval"] = min(scaled(train_cfg["val_interval"]), iterations)
-    schedulers = cfg.get("param_scheduler") or []
-    schedulers = [schedulers] if isinstance(schedulers, dict) else schedulers
-    for scheduler in schedulers:
-        for key in ("begin", "end", "T_max", "step_size", "total_steps"):
-            if scheduler.get(key):
-                scheduler[key] = scaled(scheduler[key])
-        for key in ("milestones", "periods"):
-            if scheduler.get(key):
-                scheduler[key] = [scaled(value) for value in scheduler[key]]
-    if schedulers:
-        # A run of one iteration ends where its warm-up does: nothing is left to decay.
-        cfg["param_scheduler"] = [
-            s for s in schedulers if (s.get("begin") or 0) < (s.get("end") or math.inf)
+    def within(settings: Any, *keys: str) -> None:
+        for key in keys:
+            if isinstance(settings.get(key), int) and settings[key] > 0:
+                settings[key] = min(scaled(settings[key]), length)
+
+    train_cfg[unit] = length
+    within(train_cfg, "val_interval", "val_begin")
+    if train_cfg.get("dynamic_intervals"):
+        train_cfg["dynamic_intervals"] = [
+            (scaled(begin) if begin else begin, min(scaled(interval), length))
+            for begin, interval in train_cfg["dynamic_intervals"]
         ]
-    hooks = cfg.get("default_hooks") or {}
-    checkpoint, logger = hooks.get("checkpoint"), hooks.get("logger")
-    if checkpoint and checkpoint.get("interval", -1) > 0:
-        checkpoint["interval"] = min(scaled(checkpoint["interval"]), iterations)
-    if logger and logger.get("interval"):
-        logger["interval"] = max(1, min(logger["interval"], iterations // 10))
+    for scheduler in _schedulers(cfg.get("param_scheduler")):
+        _scale_scheduler(scheduler, scaled)
+    if cfg.get("param_scheduler"):
+        # A run of one iteration ends where its warm-up does: nothing is left to decay.
+        cfg["param_scheduler"] = _without_empty(cfg["param_scheduler"])
+    fit_warm_ups(cfg.get("param_scheduler"))
+    by_epoch = unit == "max_epochs"
+    named = dict(cfg.get("default_hooks") or {})
+    for name, hook in [*named.items(), *(("", hook) for hook in cfg.get("custom_hooks") or [])]:
+        kind = str((hook or {}).get("type", ""))
+        if hook and (name == "checkpoint" or "CheckpointHook" in kind):
+            if hook.get("by_epoch", by_epoch) == by_epoch:
+                within(hook, "interval", "save_begin")
+        elif "EMAHook" in kind:
+            within(hook, "begin_epoch" if by_epoch else "begin_iter")
+
+
+def _scale_scheduler(scheduler: Any, scaled: Callable[[int], int]) -> None:
+    span = (scheduler.get("end") or 0) - (scheduler.get("begin") or 0)
+    whole = scheduler.get("T_max") == span  # half a cosine over its whole span
+    for key in ("begin", *_LENGTHS):
+        if scheduler.get(key):
+            scheduler[key] = scaled(scheduler[key])
+    for key in ("milestones", "periods"):
+        if scheduler.get(key):
+            scheduler[key] = [scaled(value) for value in scheduler[key]]
+    if whole:
+        scheduler["T_max"] = max(1, scheduler["end"] - (scheduler.get("begin") or 0))
+
+
+def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
+    """Let a warm-up that is too short to rise begin at its end.
+
+    MMEngine's ``LinearLR`` and ``ConstantLR`` reach their end in the last but one step of their
+    span; over a span of one step they never leave their start, and the run keeps that rate.
+
+    Args:
+        schedulers: Configs of schedulers, as ``param_scheduler``; changed in place.
+        epoch_length: Iterations of an epoch, for those that are converted from epochs.
+    """
+    for scheduler in _schedulers(schedulers):
+        kind = getattr(scheduler.get("type"), "__name__", str(scheduler.get("type")))
+        steps = (scheduler.get("end") or math.inf) - (scheduler.get("begin") or 0)
+        if scheduler.get("convert_to_iter_based"):
+            steps *= epoch_length
+        if steps < 2 and "Linear" in kind:
+            scheduler["start_factor"] = scheduler.get("end_factor", 1.0)
+        elif steps < 2 and "Constant" in kind:
+            scheduler["factor"] = 1.0
+
+
+def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: bool) -> None:
+    """Make sure that schedules and hooks count what the training loop counts.
+
+    A scheduler or a checkpoint hook that waits for the end of an epoch waits for ever in a loop of
+    iterations, which has none before its end.
+
+    Args:
+        runner: A runner whose schedulers are not built yet.
+        max_iters: Iterations of the run.
+        epoch_length: Iterations of an epoch.
+        by_epoch: Whether the loop has epochs.
+
+    Raises:
+        ValueError: One of them counts epochs, and the loop counts iterations.
+    """
+    for scheduler in _schedulers(runner.param_schedulers):
+        counts_epochs = scheduler.get("by_epoch", True)
+        converted = scheduler.get("convert_to_iter_based", False)
+        kind = scheduler.get("type")
+        if counts_epochs and not converted and not by_epoch:
+            raise ValueError(
+                f"param_scheduler {kind} counts epochs (by_epoch=True is its default), and "
+                "train_cfg counts iterations: it would never step; add by_epoch=False to it"
+            )
+        last = (scheduler.get("end") or 0) * (epoch_length if counts_epochs else 1)
+        if "start_factor" in scheduler and last > max_iters:
+            print_log(
+                f"the warm-up of param_scheduler {kind} ends at iteration {last:,}, after the run "
+                f"of {max_iters:,}: its rate is not reached; change the length of a run and its "
+                "schedule together with --iterations or --epochs",
+                logger="current",
+                level=logging.WARNING,
+            )
+    for hook in () if by_epoch else runner.hooks:
+        if getattr(hook, "by_epoch", False) and getattr(hook, "interval", 0) > 0:
+            raise ValueError(
+                f"{type(hook).__name__} counts epochs (by_epoch=True is its default), and "
+                "train_cfg counts iterations: it would wait for the end of the run; add "
+                "by_epoch=False to it in default_hooks or custom_hooks"
+            )
+
+
+def _schedulers(settings: Any) -> Iterator[Any]:
+    """The configs of schedulers: one, several, or some for each optimizer."""
+    if isinstance(settings, dict) and "type" in settings:
+        yield settings
+    elif isinstance(settings, dict | list | tuple):
+        for part in settings.values() if isinstance(settings, dict) else settings:
+            yield from _schedulers(part)
+
+
+def _without_empty(settings: Any) -> Any:
+    if isinstance(settings, dict) and "type" not in settings:
+        return {name: _without_empty(part) for name, part in settings.items()}
+    return [
+        scheduler
+        for scheduler in _schedulers(settings)
+        if (scheduler.get("begin") or 0) < (scheduler.get("end") or math.inf)
+    ]

@@ -18,6 +18,7 @@ from mms_ocr.sealing import put_in_place, remove, seal, write_whole
 __all__ = ["AtomicCheckpointHook"]
 
 _UNFINISHED = ".{}.saving"
+_WITHIN_EPOCH = "ckpt_within_epoch"
 
 
 @HOOKS.register_module()
@@ -76,8 +77,23 @@ class AtomicCheckpointHook(CheckpointHook):
         self._put_off = not between_updates(runner)
         if not self._put_off:
             runner.logger.info(f"Saving checkpoint at {runner.iter + 1} iterations")
-            self._save_checkpoint(runner)
+            if self.by_epoch:
+                self._save_within_epoch(runner)
+            else:
+                self._save_checkpoint(runner)
             self.wanted = False
+
+    def _save_within_epoch(self, runner: Runner) -> None:
+        """Save before the end of an epoch; the next checkpoint takes the place of this one."""
+        meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
+        name = f"iter_{meta['iter']}.pth"
+        self.last_ckpt = str(Path(self.out_dir, name))
+        runner.message_hub.update_info(_WITHIN_EPOCH, name)
+        self._write(
+            runner, name, pointer=True, save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=False, **self.args,
+        )  # fmt: skip
+        self.saved_iteration = meta["iter"]
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         hub = runner.message_hub
@@ -101,6 +117,8 @@ class AtomicCheckpointHook(CheckpointHook):
         while 0 < self.max_keep_ckpts < len(self._kept):
             self._delete(Path(self.out_dir, self.filename_tmpl.format(self._kept.pop(0))))
         hub.update_info("keep_ckpt_ids", list(self._kept))
+        if within := hub.runtime_info.pop(_WITHIN_EPOCH, None):
+            self._delete(Path(self.out_dir, within))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:

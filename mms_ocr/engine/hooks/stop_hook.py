@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from mmengine import dist
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mms_ocr.engine.failures import ValidationStopped
 from mms_ocr.engine.heartbeats import is_running
 from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook
+from mms_ocr.engine.loops import ResumableEpochLoop
 from mms_ocr.registry import HOOKS
 
 __all__ = ["EXIT_AGAIN", "StopOnSignalHook"]
@@ -60,7 +61,19 @@ class StopOnSignalHook(Hook):
         self._flag = torch.zeros(1, dtype=torch.int32)
 
     def before_train(self, runner: Runner) -> None:
-        """Listen."""
+        """Listen.
+
+        Raises:
+            ValueError: The loop does not stop before the end of an epoch.
+        """
+        loop = runner.train_loop
+        if isinstance(loop, EpochBasedTrainLoop) and not isinstance(loop, ResumableEpochLoop):
+            raise ValueError(
+                f"{type(loop).__name__} goes on to the end of an epoch after a signal, and never "
+                "ends one of an endless sampler; set train_cfg=dict(type='mms_ocr."
+                f"ResumableEpochLoop', max_epochs={loop.max_epochs}), or take StopOnSignalHook out "
+                "of default_hooks"
+            )
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in self.signals}
         if dist.get_world_size() > 1:
