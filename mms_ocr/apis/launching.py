@@ -60,7 +60,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--cfg-options",
-        nargs="+",
+        nargs="*",
         action=DictAction,
         metavar="KEY=VALUE",
         help="change any setting of the config, such as train_dataloader.batch_size=64",
