@@ -7,131 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.evaluator import BaseMetric, Evaluator
-from mmengine.model import BaseModel
-from mmengine.runner import Runner
-from torch import nn
-from torch.utils.data import Dataset
+from small_runs import Numbers, Score, names, read_by
 
 from mms_ocr.engine import StopOnSignalHook, loops
 from mms_ocr.engine.failures import CheckpointNotSavedError, DataError
 from mms_ocr.engine.hooks import checkpoint_hook, exact_resume_hook
 from mms_ocr.engine.loops import seeded_loader
-from mms_ocr.engine.resuming import use_checked_reading
 from mms_ocr.models.weights import read_checkpoint
-
-
-class Numbers(Dataset):
-    """Ten numbers; which of them were read is noted."""
-
-    metainfo = {}
-
-    def __init__(self, broken=()):
-        self.read = []
-        self.broken = broken
-
-    def __len__(self):
-        return 10
-
-    def __getitem__(self, index):
-        self.read.append(index)
-        if index in self.broken:
-            raise RuntimeError("too many images\nare broken")
-        return {"inputs": torch.full((1,), float(index))}
-
-
-class Line(BaseModel):
-    """A line with noise on it."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(1, 1)
-
-    def forward(self, inputs, mode="tensor"):
-        inputs = torch.stack(inputs)
-        if mode == "predict":
-            return [{"pred": value} for value in self.layer(inputs)]
-        return {"loss": (self.layer(inputs) + torch.rand_like(inputs)).square().mean()}
-
-
-class Score(BaseMetric):
-    """A score that a list says."""
-
-    scores = ()
-
-    def process(self, data_batch, data_samples):
-        self.results.append(torch.rand(()))  # draws, as some metrics do
-
-    def compute_metrics(self, results):
-        return {"score": self.scores.pop(0)}
-
-
-@pytest.fixture
-def build(tmp_path, monkeypatch):
-    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, True))
-    monkeypatch.setattr("mmengine.runner.runner.collect_env", dict)
-    built = []
-
-    def make(
-        folder="run", dataset=None, iterations=6, counts=1, batch_size=2, scores=(), **settings
-    ):
-        torch.manual_seed(0)
-        hook = dict(type="mms_ocr.AtomicCheckpointHook", by_epoch=False, interval=1)
-        loader = dict(
-            dataset=dataset or Numbers(),
-            sampler=dict(type="mms_ocr.EndlessSampler"),
-            batch_size=batch_size,
-            num_workers=0,
-        )
-        validation = {}
-        if scores:
-            metric = Score()
-            metric.scores = list(scores)
-            validation = dict(
-                val_dataloader=dict(
-                    loader, dataset=Numbers(), sampler=dict(type="DefaultSampler", shuffle=False)
-                ),
-                val_cfg=dict(type="ValLoop"),
-                val_evaluator=Evaluator([metric]),
-            )
-        runner = Runner(
-            model=Line(),
-            work_dir=str(tmp_path / folder),
-            experiment_name=f"run{len(built)}",
-            train_dataloader=loader,
-            train_cfg=dict(type="mms_ocr.ResumableTrainLoop", max_iters=iterations, val_interval=2),
-            optim_wrapper=dict(
-                type="OptimWrapper",
-                optimizer=dict(type="Adam", lr=0.1),
-                accumulative_counts=counts,
-            ),
-            default_hooks=dict(
-                checkpoint=hook | settings.pop("checkpoint", {}),
-                exact_resume=dict(type="mms_ocr.ExactResumeHook"),
-                stop=dict(type="mms_ocr.StopOnSignalHook"),
-                logger=None,
-            ),
-            default_scope="mms_ocr",
-            log_level="ERROR",
-            randomness=dict(seed=3),
-            **validation,
-            **settings,
-        )
-        built.append(runner)
-        return runner
-
-    use_checked_reading()
-    return make
-
-
-def names(folder):
-    return sorted(path.name for path in Path(folder).glob("*.pth"))
-
-
-def read_by(runner):
-    """The samples that a run reads, in order."""
-    runner.train()
-    return runner.train_dataloader.dataset.read
 
 
 def test_there_is_always_a_whole_checkpoint(build, tmp_path, monkeypatch):

@@ -1,9 +1,13 @@
 """Longer and shorter runs keep the shape of their schedule."""
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.optim import LinearLR, OptimWrapper
+from mmengine.registry import PARAM_SCHEDULERS
 
-from mms_ocr.engine import set_iterations
+from mms_ocr.engine import set_epochs, set_iterations
+from mms_ocr.engine.schedule import fit_warm_ups
 
 
 def config(**changes):
@@ -85,3 +89,93 @@ def test_runs_that_do_not_count_iterations(settings):
 def test_no_iterations(iterations):
     with pytest.raises(ValueError, match="at least 1 iteration"):
         set_iterations(config(), iterations)
+
+
+SCHEDULES = ("pretrain", "pixel", "rec_finetune")
+
+
+def rates(cfg, iterations):
+    """The learning rate of every iteration."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer = OptimWrapper(torch.optim.SGD([weight], lr=1.0))
+    schedulers = [
+        PARAM_SCHEDULERS.build(dict(scheduler), default_args=dict(optimizer=optimizer))
+        for scheduler in cfg.param_scheduler
+    ]
+    seen = []
+    for _ in range(iterations):
+        seen += optimizer.get_lr()["lr"]
+        optimizer.optimizer.step()
+        for scheduler in schedulers:
+            scheduler.step()
+    return seen
+
+
+@pytest.mark.parametrize("iterations", [*range(1, 31), 100])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_runs_of_any_length_reach_their_rate(repository, name, iterations):
+    cfg = Config.fromfile(repository / f"configs/_base_/schedules/{name}.py")
+    set_iterations(cfg, iterations)
+    seen = rates(cfg, iterations)
+    top = seen.index(max(seen))
+    assert seen[top] == pytest.approx(1.0)
+    assert top <= max(2, iterations // 5)
+    # Down to the end, and never up again.
+    assert seen[top:] == sorted(seen[top:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    "warm_up",
+    [
+        dict(type="LinearLR", start_factor=0.01, end=1),
+        dict(type="ConstantLR", factor=0.01, end=1),
+        dict(type="mmengine.LinearLR", start_factor=0.01, begin=3, end=4),
+        dict(type=LinearLR, start_factor=0.01, end=1),
+    ],
+)
+def test_a_warm_up_too_short_to_rise_is_at_its_end(warm_up):
+    cfg = Config(dict(param_scheduler=[dict(warm_up, by_epoch=False)]))
+    fit_warm_ups(cfg.param_scheduler)
+    assert rates(cfg, 6) == pytest.approx([1.0] * 6)
+
+
+def test_schedules_of_several_optimizers():
+    one, other = ([dict(type="LinearLR", by_epoch=False, begin=0, end=end)] for end in (100, 500))
+    cfg = config(param_scheduler=dict(one=one, other=other))
+    set_iterations(cfg, 200)
+    assert cfg.param_scheduler.one[0].end == 20
+    assert cfg.param_scheduler.other[0].end == 100
+
+
+def test_what_begins_late_and_changes_on_the_way_moves_along():
+    cfg = config(
+        train_cfg=dict(
+            max_iters=1000, val_begin=500, val_interval=200, dynamic_intervals=[(0, 200), (800, 50)]
+        ),
+        custom_hooks=[dict(type="EMAHook", begin_iter=400)],
+    )
+    cfg.default_hooks.checkpoint.save_begin = 600
+    set_iterations(cfg, 10)
+    assert (cfg.train_cfg.val_begin, cfg.train_cfg.val_interval) == (5, 2)
+    assert cfg.train_cfg.dynamic_intervals == [(0, 2), (8, 1)]
+    assert cfg.custom_hooks[0].begin_iter == 4
+    assert cfg.default_hooks.checkpoint.save_begin == 6
+
+
+def test_epochs_are_set_where_they_are_counted():
+    cfg = config(
+        train_cfg=dict(by_epoch=True, max_epochs=20, val_interval=5),
+        param_scheduler=[
+            dict(type="LinearLR", begin=0, end=2),
+            dict(type="CosineAnnealingLR", T_max=18, begin=2, end=20),
+        ],
+        custom_hooks=[dict(type="EMAHook", begin_epoch=10)],
+    )
+    cfg.default_hooks.checkpoint = dict(type="CheckpointHook", interval=5, by_epoch=True)
+    set_epochs(cfg, 40)
+    assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (40, 10)
+    assert [s.end for s in cfg.param_scheduler] == [4, 40]
+    assert cfg.default_hooks.checkpoint.interval == 10
+    assert cfg.custom_hooks[0].begin_epoch == 20
+    with pytest.raises(ValueError, match=r"whole number .* got 1\.5"):
+        set_epochs(cfg, 1.5)
