@@ -16,6 +16,16 @@ MPI = {
     "OMPI_COMM_WORLD_LOCAL_RANK": "1",
     "OMPI_COMM_WORLD_LOCAL_SIZE": "4",
 }
+# MVAPICH2; MPICH and Intel MPI.
+OTHER_MPIS = (
+    {
+        "MV2_COMM_WORLD_RANK": "5",
+        "MV2_COMM_WORLD_SIZE": "8",
+        "MV2_COMM_WORLD_LOCAL_RANK": "1",
+        "MV2_COMM_WORLD_LOCAL_SIZE": "4",
+    },
+    {"PMI_RANK": "5", "PMI_SIZE": "8", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "4"},
+)
 SLURM = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_NODELIST": "n[1-2]"}
 
 
@@ -24,7 +34,7 @@ def job(monkeypatch):
     """A process of a job: gives a function that joins, and what it asked torch for."""
     asked = {}
     for name in list(os.environ):
-        if name.startswith(("SLURM", "MASTER", "OMPI")) or name in RANKS:
+        if name.startswith(("SLURM", "MASTER", "OMPI", "MV2", "PMI", "MPI_")) or name in RANKS:
             monkeypatch.delenv(name)
 
     def start(gpus=0, launcher="slurm", **environment):
@@ -53,7 +63,10 @@ def job(monkeypatch):
     return start
 
 
-@pytest.mark.parametrize(("launcher", "variables"), [("slurm", SLURM), ("mpi", MPI)])
+@pytest.mark.parametrize(
+    ("launcher", "variables"),
+    [("slurm", SLURM), ("mpi", MPI), *(("mpi", variables) for variables in OTHER_MPIS)],
+)
 def test_without_gpus(job, launcher, variables):
     found = job(launcher=launcher, **variables)
     assert found == {
@@ -106,6 +119,15 @@ def test_open_mpi_on_one_machine_and_on_several(job):
         job(launcher="mpi", **alone | {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
 
 
+@pytest.mark.parametrize("variables", OTHER_MPIS)
+def test_other_mpis_on_one_machine_and_on_several(job, variables):
+    nowhere = variables | {"MASTER_ADDR": None, "MASTER_PORT": None}
+    with pytest.raises(ValueError, match="several machines"):
+        job(launcher="mpi", **nowhere)
+    local_size = list(variables)[-1]
+    assert job(launcher="mpi", **nowhere | {local_size: "8"})["address"] == "127.0.0.1"
+
+
 def test_two_jobs_of_open_mpi_on_one_machine_have_ports_of_their_own(monkeypatch):
     ports = []
     for job in ("prterun-host-71@1", "prterun-host-71@1", "prterun-host-72@1", "2841509889", None):
@@ -153,6 +175,7 @@ def test_slurm_without_scontrol(job, monkeypatch, tmp_path, command, told):
         ("pytorch", {"LOCAL_WORLD_SIZE": "4"}, 2),
         ("pytorch", {"LOCAL_WORLD_SIZE": "16"}, 1),
         ("mpi", {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"}, 2),
+        ("mpi", {"MPI_LOCALNRANKS": "4"}, 2),
         # Bound to its cores, or seeing all of the machine's, a task of slurm has as many.
         ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "5"}, 5),
         ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "20"}, 6),

@@ -1,6 +1,7 @@
 """What makes training larger or faster computes the same: by value, in tiny runs."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -195,3 +196,28 @@ def test_masks_differ_between_processes(tmp_path, words):
     # No two images of a step have the same mask, on whichever rank, and steps differ.
     every = [tuple(mask) for step in first + second for mask in step]
     assert len(set(every)) == len(every) == 16
+
+
+def train_under_mpi(options):
+    """Train as a process of an MPI, which has its own names for what torchrun tells."""
+    names = dict(RANK="PMI_RANK", WORLD_SIZE="PMI_SIZE", LOCAL_RANK="MPI_LOCALRANKID")
+    os.environ.update({theirs: os.environ.pop(ours) for ours, theirs in names.items()})
+    del os.environ["LOCAL_WORLD_SIZE"]
+    os.environ["MPI_LOCALNRANKS"] = os.environ["PMI_SIZE"]
+    return training.main([*options, "--launcher", "mpi"])
+
+
+def test_epochs_count_the_images_of_all_processes(tmp_path, words):
+    config = write_config(tmp_path / "c.py", words, batch_size=4)
+    options = [str(config), "--work-dir", str(tmp_path / "w"), "--epochs", "2"]
+    assert in_processes(2, train_under_mpi, options) == [0, 0]
+    # 24 images twice, in two batches of 4 at a time.
+    assert (tmp_path / "w/last_checkpoint").read_text().endswith("iter_6.pth")
+
+
+@pytest.mark.parametrize("epochs", ["0", "-1", "nan", "inf"])
+def test_epochs_that_are_no_length(tmp_path, words, capfd, epochs):
+    config = write_config(tmp_path / "c.py", words)
+    options = [str(config), "--work-dir", str(tmp_path / "w"), f"--epochs={epochs}"]
+    assert training.main(options) == 2
+    assert f"got {float(epochs)}" in capfd.readouterr().err

@@ -1,0 +1,94 @@
+"""``--data`` reaches every data set that reads files, however it is wrapped, or says where not."""
+
+import pytest
+from mmengine.config import Config
+from mmengine.dataset import RepeatDataset
+
+from mms_ocr.apis.launching import check_data, fit_to_machine, set_data
+
+WORDS = dict(type="mms_ocr.WordImageDataset", path="old", labelled=True)
+PAIRS = dict(type="mms_ocr.WordPairDataset", path="old")
+RENDERED = dict(type="mms_ocr.RenderedWordDataset", num_samples=5)
+OTHER = dict(type="mmocr.OCRDataset", ann_file="a.json", data_root="old")
+
+
+def repeated(dataset):
+    return dict(type="RepeatDataset", times=3, dataset=dataset)
+
+
+def joined(*datasets):
+    return dict(type="ConcatDataset", datasets=list(datasets))
+
+
+def config(train, val=WORDS, **loaders):
+    parts = dict(train_dataloader=dict(dataset=train), val_dataloader=dict(dataset=val))
+    return Config(dict(parts, **loaders))
+
+
+def paths(settings):
+    """All values of ``path`` below a part of a config."""
+    if isinstance(settings, dict):
+        own = [settings["path"]] if "path" in settings else []
+        return own + [path for value in settings.values() for path in paths(value)]
+    if isinstance(settings, list | tuple):
+        return [path for value in settings for path in paths(value)]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "count"),
+    [
+        (WORDS, 1),
+        (repeated(WORDS), 1),
+        (dict(type=RepeatDataset, times=2, dataset=WORDS), 1),
+        (dict(type="ClassBalancedDataset", oversample_thr=0.1, dataset=PAIRS), 1),
+        (dict(type="mms_ocr.SeededDataset", seed=1, dataset=WORDS), 1),
+        (joined(WORDS, PAIRS), 2),
+        (dict(type="mmocr.ConcatDataset", datasets=[WORDS, WORDS], pipeline=[]), 2),
+        (dict(type="mms_ocr.MixedDataset", datasets=[RENDERED, WORDS], weights=[1, 1]), 1),
+        (joined(repeated(joined(WORDS, repeated(WORDS))), WORDS), 3),
+        (dict(type="ConcatDataset", datasets=(WORDS, WORDS)), 2),
+    ],
+)
+def test_every_wrapper_is_reached(dataset, count):
+    cfg = config(dataset)
+    set_data(cfg, ["new"])
+    assert paths(cfg.train_dataloader.to_dict()) == [["new"]] * count
+    assert paths(cfg.val_dataloader.to_dict()) == [["new"]]
+
+
+def test_every_loader_of_a_list_is_reached():
+    loaders = [dict(dataset=WORDS, num_workers=0, persistent_workers=True), dict(dataset=PAIRS)]
+    cfg = config(RENDERED, val_dataloader=loaders, launcher="none")
+    set_data(cfg, ["new"])
+    assert paths(cfg.to_dict()) == [["new"], ["new"]]
+    fit_to_machine(cfg)
+    assert not cfg.val_dataloader[0].persistent_workers
+    with pytest.raises(FileNotFoundError, match="no data at 'old'"):
+        check_data(config(RENDERED, val_dataloader=loaders), ("val",))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "place"),
+    [
+        (OTHER, r"train_dataloader\.dataset"),
+        (joined(WORDS, OTHER), r"train_dataloader\.dataset\.datasets\.1"),
+        (repeated(OTHER), r"train_dataloader\.dataset\.dataset"),
+    ],
+)
+def test_what_is_not_reached_is_named(dataset, place):
+    with pytest.raises(ValueError, match=rf"does not reach {place} of .*: OCRDataset has no path"):
+        set_data(config(dataset), ["new"])
+
+
+def test_a_loader_that_is_not_used_may_read_others():
+    cfg = config(repeated(WORDS), test_dataloader=dict(dataset=OTHER))
+    set_data(cfg, ["new"], parts=("train", "val"))
+    assert paths(cfg.train_dataloader.to_dict()) == [["new"]]
+    with pytest.raises(ValueError, match=r"does not reach test_dataloader\.dataset"):
+        set_data(cfg, ["new"], parts=("test",))
+
+
+def test_data_that_are_missing_are_found_within_wrappers():
+    with pytest.raises(FileNotFoundError, match="no data at 'old'"):
+        check_data(config(joined(RENDERED, repeated(WORDS))), ("train",))
