@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from typing import Any
 
-__all__ = ["escape_output", "printable", "to_json"]
+__all__ = ["escape_output", "file_name", "is_unicode", "printable", "to_json"]
 
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -39,3 +40,24 @@ def to_json(content: Any, encoding: str | None = "utf-8") -> str:
     except UnicodeEncodeError:
         return json.dumps(content)
     return text
+
+
+def file_name(text: str) -> str | None:
+    """Return the file name that a string of JSON is, see :func:`to_json`; None if it can be none.
+
+    Names of files are bytes; those of JSON are in UTF-8, also where the system's are not.
+    """
+    try:
+        name = os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    except UnicodeError:  # halves of characters that stand for no byte
+        return None
+    return None if "\0" in name else name
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text has no halves of characters (surrogates), which JSON lets through."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

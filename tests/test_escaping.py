@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from mms_ocr.escaping import escape_output, printable, to_json
+from mms_ocr.escaping import escape_output, file_name, is_unicode, printable, to_json
 
 
 def test_json_keeps_names_and_says_no_more_than_the_encoding():
@@ -41,3 +41,15 @@ def test_output_without_an_encoding_is_left_alone(monkeypatch):
 def test_controls_do_not_reach_the_terminal():
     assert printable("a\tb\n\x1b[31mc\x9b\u2028\x7f") == r"a\tb\n\x1b[31mc\x9b\u2028\x7f"
     assert printable("C:\\né ‍ن\u200cم") == "C:\\né ‍ن\u200cم"
+
+
+def test_names_in_json_are_those_of_files():
+    for data in (b"caf\xe9.png", b"caf\xc3\xa9.png"):
+        name = os.fsdecode(data)
+        stored = file_name(json.loads(to_json(name)))
+        assert stored == name
+        assert os.fsencode(stored) == data
+    assert file_name("half \ud800") is None
+    assert file_name("null \0") is None
+    assert is_unicode("é")
+    assert not is_unicode(os.fsdecode(b"caf\xe9"))

@@ -11,6 +11,7 @@ from typing import Any
 
 from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES
 from mms_ocr.datasets.writing import check_place
+from mms_ocr.escaping import file_name
 
 __all__ = ["check_new_set", "check_outputs", "check_picture_folder", "check_unfinished"]
 
@@ -127,7 +128,7 @@ def check_unfinished(folder: Path, plan: str, lock: str) -> None:
     names = {file.name for file in folder.iterdir()}
     if plan not in names and names - {lock, Path(plan).with_suffix(".new").name}:
         raise ValueError(
-            f"{folder}: cannot be gone on with, as it holds files of something else; remove it or "
+            f"{folder}: cannot be gone on with (it holds files of something else); remove it or "
             "rename it"
         )
 
@@ -176,8 +177,8 @@ def _files_named_in(jsonl: str, root: str) -> Iterator[str]:
             with contextlib.suppress(ValueError, RecursionError):  # reported when it is read
                 fields = json.loads(line)
                 for value in fields.values() if isinstance(fields, dict) else ():
-                    if isinstance(value, str):
-                        yield os.path.join(root, value)
+                    if isinstance(value, str) and (name := file_name(value)):
+                        yield os.path.join(root, name)
 
 
 def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:

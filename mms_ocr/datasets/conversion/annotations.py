@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple, TextIO
 
-from mms_ocr.datasets.sources.jsonl import is_unicode
+from mms_ocr.escaping import file_name, is_unicode
 
 __all__ = ["Annotation", "read_annotations"]
 
@@ -125,7 +125,7 @@ def _from_text(
     found = separate(line)
     if found is None:
         return f"no file name and label as in the first line: {_shorten(line)}"
-    return _usable(*found) or found
+    return _checked(*found)
 
 
 def _from_json_line(line: str) -> tuple[str, str | None] | str:
@@ -152,14 +152,15 @@ def _name_and_text(fields: Any, key: str, holder: Any) -> tuple[str, str | None]
     text = holder.get("text") if isinstance(holder, dict) else None
     if text is not None and not isinstance(text, str):
         return f"'text' is no string: {_shorten(str(fields))}"
-    return _usable(name, text) or (name, text)
+    return _checked(name, text)
 
 
-def _usable(name: str, text: str | None) -> str | None:
-    """What makes a name or label one that no file can have or hold; None where nothing does."""
-    if is_unicode(name + (text or "")) and "\0" not in name:
-        return None
-    return f"what stands there is no Unicode text: {_shorten(name)}, {_shorten(text or '')}"
+def _checked(name: str, text: str | None) -> tuple[str, str | None] | str:
+    """Name and label, or what makes them such that no file can have or hold them."""
+    path = file_name(name)
+    if path is None or not is_unicode(text or ""):
+        return f"what stands there is no Unicode text: {_shorten(name)}, {_shorten(text or '')}"
+    return path, text
 
 
 def _stream_data_list(file: TextIO, start: str, path: str) -> Iterator[Any]:

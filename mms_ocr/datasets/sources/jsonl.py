@@ -20,6 +20,7 @@ from mms_ocr.datasets.sources.base import (
     read_at,
 )
 from mms_ocr.datasets.sources.folder import Witnesses, read_image_file
+from mms_ocr.escaping import file_name, is_unicode
 
 __all__ = ["JsonlSource"]
 
@@ -153,11 +154,12 @@ class JsonlSource(ImageSource):
         text = fields.get("text")
         if text is not None and not isinstance(text, str):
             raise BrokenImageError(f"{self._place(index)}: 'text' is no string: {_shorten(raw)}")
-        if not (is_unicode(filename) and "\0" not in filename and is_unicode(text or "")):
+        path = file_name(filename)
+        if path is None or not is_unicode(text or ""):
             raise BrokenImageError(
                 f"{self._place(index)}: what stands there is no Unicode text: {_shorten(raw)}"
             )
-        return _Line(filename, text)
+        return _Line(path, text)
 
     def _parse(self, index: int, raw: bytes) -> Any:
         try:
@@ -260,15 +262,6 @@ def _filled(
         start, end = int(starts[line]) - content_offset, int(breaks[line]) - content_offset
         filled[line] = bool(content[start:end].strip())
     return filled
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a text has no halves of characters (surrogates), which JSON lets through."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _shorten(raw: bytes) -> str:

@@ -308,3 +308,16 @@ def test_compact_names(count):
     assert [compact[index] for index in range(len(compact))] == names
     with pytest.raises(IndexError):
         compact[count]
+
+
+def test_file_names_of_json_lines_may_be_bytes_and_labels_may_not(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    (tmp_path / name).write_bytes(b"data")
+    lines = [dict(filename=name, text="é"), dict(filename=name, text="caf\udce9")]
+    path = tmp_path / "words.jsonl"
+    path.write_text(json.dumps(lines[0]) + "\n")
+    raw = JsonlSource(str(path)).read(0, labelled=True)
+    assert (raw.data, raw.name, raw.text) == (b"data", str(tmp_path / name), "é")
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ValueError, match="line 2: what stands there is no Unicode text"):
+        JsonlSource(str(path))
