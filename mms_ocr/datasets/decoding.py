@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 import zlib
+from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+import simplejpeg
 
 from mms_ocr.datasets.sources.base import BrokenImageError
+from mms_ocr.datasets.stored_images import (
+    alpha_of,
+    apply_orientation,
+    exif_orientation,
+    gray_levels,
+    open_upright,
+    wrong_size,
+)
 
-__all__ = ["MAX_PIXELS", "decode_image"]
+__all__ = ["MAX_PIXELS", "SPECIAL_CHUNKS", "check_png", "decode_image", "decode_oriented"]
 
 #: Images with more pixels than this are refused unread: 2^24 = 16,384 x 1,024.
 MAX_PIXELS = 1 << 24
 
+JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
+_APP0, _APP1, _SCAN, _JPEG_END = 0xE0, 0xE1, 0xDA, b"\xff\xd9"
+#: Chunks that change what a PNG shows; OpenCV does not take all of them into account.
+SPECIAL_CHUNKS = frozenset([b"tRNS", b"eXIf", b"acTL"])
+_AS_8_BITS = "store 8-bit levels with 8 bits"
+_WHITE, _BLACK, _GRAY = 255, 0, 128
+_NEAR = 64  # levels from a ground within which a pixel is hard to see on it
 
 
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an image of any common format.
 
-    Colours in other spaces (CMYK, palettes, greyscale) become BGR, 16-bit values are scaled to 8
-    bits, transparent parts are laid on white, and EXIF orientation is applied. The size is read
-    from the header, so that an image of too many pixels is refused before it takes any memory.
+    Colors in other spaces (CMYK, palettes, grayscale) become BGR, 16-bit values are scaled to 8
+    bits, and EXIF orientation is applied. Transparent parts are laid on white, unless more than a
+    tenth of what is visible is almost white (within 64 levels); then on black, under the same
+    condition; and otherwise on middle gray. The size is read from the header, so that an image of
+    too many pixels is refused before it takes any memory. Of several frames or pages the first
+    is taken.
 
     Args:
         data: The bytes of the image file.
@@ -37,49 +52,129 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
         uint8 array ``(H, W, 3)`` in BGR order.
 
     Raises:
-        BrokenImageError: The bytes are no image, are truncated, or hold too many pixels.
+        BrokenImageError: The bytes are no image, are truncated or damaged, hold too many pixels,
+            or pixels whose brightness is unknown, or nothing but transparent ones.
     """
-    if data[:8] == _PNG_START:
-        _check_png(data, max_pixels)
-        plain = _plain_png_size(data)
-    else:
-        plain = _plain_jpeg_size(data) if data[:2] == _JPEG_START else None
-    if plain is None:
+    return decode_oriented(data, max_pixels)[0]
+
+
+def decode_oriented(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, int]:
+    """Decode an image as :func:`decode_image` does, and give the orientation that was applied.
+
+    Returns:
+        The image, and its EXIF orientation: 1 for an image stored upright, to 8.
+    """
+    if data[:2] == JPEG_START:
+        return _decode_jpeg(data, max_pixels)
+    if data[:8] == PNG_START and _is_plain(data, check_png(data, max_pixels)):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        if image is not None:
+            return image, 1
+    return _decode_with_pillow(data, max_pixels)
+
+
+class _Frame(NamedTuple):
+    """What the header of a JPEG says."""
+
+    bits: int
+    height: int
+    width: int
+    components: int
+    exif: bytes | None
+
+
+def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
+    frame = _read_frame(data)
+    if frame is None:
         return _decode_with_pillow(data, max_pixels)
-    height, width = plain
-    if not 0 < height * width <= max_pixels:
-        raise _wrong_size(height, width, max_pixels)
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        return _decode_with_pillow(data, max_pixels)  # says what is wrong with it
-    return image
+    if not 0 < frame.height * frame.width <= max_pixels:
+        raise wrong_size(frame.height, frame.width, max_pixels)
+    if frame.bits != 8 or frame.components not in (1, 3, 4):
+        return _decode_with_pillow(data, max_pixels)
+    image = _decode_strictly(data, "BGR" if frame.components < 4 else "CMYK")
+    if image is None or frame.components == 4:
+        return _decode_with_pillow(data, max_pixels)
+    if frame.exif is None:
+        return image, 1
+    orientation = exif_orientation(frame.exif)
+    return apply_orientation(image, orientation), orientation
 
 
-def _plain_jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a complete 8-bit grey or RGB JPEG; None for other JPEGs."""
-    place = 2
-    end = len(data) - 10
+def _read_frame(data: bytes) -> _Frame | None:
+    """Read the header of a JPEG; None where it does not look like one."""
+    place, end, exif = 2, len(data) - 10, None
     while place < end and data[place] == 0xFF:
         marker = data[place + 1]
         if marker in _JPEG_FRAMES:
-            # OpenCV fills the missing part of a cut file with grey, and says so only on stderr.
-            is_whole = data.endswith(_JPEG_END) or data.rfind(_JPEG_END, place) >= 0
-            if not (is_whole and data[place + 4] == 8 and data[place + 9] in (1, 3)):
-                return None
-            return (
+            return _Frame(
+                data[place + 4],
                 data[place + 5] << 8 | data[place + 6],
                 data[place + 7] << 8 | data[place + 8],
+                data[place + 9],
+                exif,
             )
-        place += 1 if marker == 0xFF else 2 + (data[place + 2] << 8 | data[place + 3])
+        following = place + (1 if marker == 0xFF else 2 + (data[place + 2] << 8 | data[place + 3]))
+        if marker == _APP1 and exif is None and data[place + 4 : place + 10] == b"Exif\0\0":
+            exif = data[place + 4 : following]
+        place = following
     return None
 
 
-def _check_png(data: bytes, max_pixels: int) -> None:
-    """Make sure that all parts of a PNG are there and as written; decoders show half an image."""
+def _decode_strictly(data: bytes, colorspace: str) -> np.ndarray | None:
+    """Decode a JPEG of which libjpeg has nothing to complain; None for unusual subsampling.
+
+    Raises:
+        BrokenImageError: It is damaged.
+    """
+    try:
+        return simplejpeg.decode_jpeg(data, colorspace)
+    except ValueError as error:
+        message = str(error)
+    if "subsampling" in message:
+        return None
+    try:
+        return simplejpeg.decode_jpeg(_without_harmless_faults(data), colorspace)
+    except ValueError as error:
+        raise BrokenImageError(f"a damaged JPEG: {error}") from error
+
+
+def _without_harmless_faults(data: bytes) -> bytes:
+    """Mend what libjpeg complains of and no pixel depends on.
+
+    These are JFIF revisions it does not know, spectral ranges in the scan of a sequential file
+    (some telephones leave them 0), and zeros between the pixels and the end mark. Where zeros have
+    taken the place of pixels, the pixels are missing without them, and libjpeg says so.
+    """
+    mended = bytearray(data)
+    place, is_sequential = 2, False
+    while place < len(data) - 14 and data[place] == 0xFF:
+        marker, length = data[place + 1], data[place + 2] << 8 | data[place + 3]
+        if marker == _APP0 and data[place + 4 : place + 9] == b"JFIF\0":
+            mended[place + 9] = 1
+        elif marker in _JPEG_FRAMES:
+            is_sequential = marker in (0xC0, 0xC1)
+        elif marker == _SCAN:
+            if is_sequential:
+                mended[place + length - 1 : place + length + 2] = b"\x00\x3f\x00"
+            break
+        place += 1 if marker == 0xFF else 2 + length
+    end = mended.rfind(_JPEG_END)
+    return bytes(mended[:end].rstrip(b"\0") + _JPEG_END) if end > 0 else bytes(mended)
+
+
+def check_png(data: bytes, max_pixels: int) -> set[bytes]:
+    """Make sure that all parts of a PNG are there and as written; decoders show half an image.
+
+    Returns:
+        The kinds of its chunks.
+
+    Raises:
+        BrokenImageError: It is truncated or damaged, or holds too many pixels.
+    """
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
     if height * width > max_pixels:
-        raise _wrong_size(height, width, max_pixels)
-    place, kind = 8, b""
+        raise wrong_size(height, width, max_pixels)
+    place, kind, kinds = 8, b"", set()
     while kind != b"IEND":
         kind = data[place + 4 : place + 8]
         end = place + 8 + int.from_bytes(data[place : place + 4], "big")
@@ -88,63 +183,63 @@ def _check_png(data: bytes, max_pixels: int) -> None:
         if zlib.crc32(data[place + 4 : end]) != int.from_bytes(data[end : end + 4], "big"):
             raise BrokenImageError(f"a damaged PNG: the checksum of a part ({kind!r}) is wrong")
         place = end + 4
+        kinds.add(kind)
+    return kinds
 
 
-def _plain_png_size(data: bytes) -> tuple[int, int] | None:
-    """Height and width of a complete 8-bit grey or RGB PNG; None for any other PNG."""
-    if data[12:16] != b"IHDR" or data[-8:-4] != b"IEND":
-        return None
-    bits, colour = data[24], data[25]
-    first_pixels = data.find(b"IDAT")
-    is_plain = bits == 8 and colour in (0, 2) and data.find(b"tRNS", 0, first_pixels) < 0
-    if not is_plain:
-        return None
-    return int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big")
+def _is_plain(data: bytes, chunks: set[bytes]) -> bool:
+    """Whether a PNG is 8-bit gray or RGB, as it is stored."""
+    bits, color = data[24], data[25]
+    if data[12:16] != b"IHDR" or bits != 8 or color not in (0, 2) or chunks & SPECIAL_CHUNKS:
+        return False
+    return data[16:20] != bytes(4) and data[20:24] != bytes(4)
 
 
-def _wrong_size(height: int, width: int, max_pixels: int) -> BrokenImageError:
-    if height < 1 or width < 1:
-        return BrokenImageError(f"an image of {width} x {height} pixels")
-    return BrokenImageError(
-        f"{width} x {height} pixels, more than max_pixels={max_pixels:,} allows"
-    )
-
-
-def _decode_with_pillow(data: bytes, max_pixels: int) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of large images; the limit here is max_pixels.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-        if not 0 < image.height * image.width <= max_pixels:
-            raise _wrong_size(image.height, image.width, max_pixels)
-        rgb = _to_rgb(ImageOps.exif_transpose(image))
-    except BrokenImageError:
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        reason = str(error).replace("\n", " ") or type(error).__name__
-        if isinstance(error, Image.UnidentifiedImageError):
-            reason = "not an image of a known format"
-        raise BrokenImageError(reason) from error
-    return np.ascontiguousarray(rgb[:, :, ::-1])
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    """8-bit RGB of a Pillow image; transparent parts on white."""
-    if image.mode.startswith("I"):
-        return _grey_to_rgb(np.asarray(image))
+def _decode_with_pillow(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
+    stored = open_upright(data, max_pixels)
+    image = stored.image
     if image.mode == "F":
         raise BrokenImageError("pixels are floating-point numbers of unknown range")
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.asarray(image.convert("RGB"))
+    levels = gray_levels(stored)
+    if levels is not None:
+        rgb = np.repeat(_to_8_bits(levels, stored.bits, stored.is_signed)[:, :, None], 3, axis=2)
+    else:
+        try:
+            # By RGBA, as Pillow takes palettes and transparent colors apart in one step.
+            has_alpha = "A" in image.mode or "transparency" in image.info
+            rgb = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))[:, :, :3]
+        except ValueError as error:
+            raise BrokenImageError(f"colors cannot be read: {error}") from error
+        if stored.bits == 16 and not rgb.any():
+            raise BrokenImageError(f"no level of a 16-bit image is above 255; {_AS_8_BITS}")
+    alpha = alpha_of(stored, levels)
+    if alpha is not None:
+        rgb = _lay_on_ground(rgb, alpha)
+    return np.ascontiguousarray(rgb[:, :, ::-1]), stored.orientation
 
 
-def _grey_to_rgb(values: np.ndarray) -> np.ndarray:
-    """16-bit grey levels to 8-bit RGB: 65,535 becomes 255."""
-    if values.min() < 0 or values.max() > 65535:
-        raise BrokenImageError("grey levels beyond 16 bits")
-    levels = np.rint(values / 257).astype(np.uint8)
-    return np.repeat(levels[:, :, None], 3, axis=2)
+def _to_8_bits(levels: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
+    """Scale gray levels; signed ones from their full range where some are negative."""
+    highest = (1 << bits) - 1
+    if is_signed:
+        if levels.min() < 0:
+            levels = levels + (1 << bits - 1)
+        else:
+            highest >>= 1
+    span = int(levels.max() - levels.min())
+    if bits == 16 and 0 < span < 256:
+        raise BrokenImageError(f"the levels of a 16-bit image span {span} of 65,535; {_AS_8_BITS}")
+    return np.rint(levels * (255 / highest)).astype(np.uint8)
+
+
+def _lay_on_ground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Lay an image with transparency on a ground; see :func:`decode_image`."""
+    if not alpha.any():
+        raise BrokenImageError("every pixel is transparent: there is nothing to see")
+    luminance = rgb @ np.array([0.299, 0.587, 0.114])
+    visible = int(alpha.sum())
+    for ground in (_WHITE, _BLACK, _GRAY):
+        if 10 * int(alpha[np.abs(luminance - ground) < _NEAR].sum()) <= visible:
+            break
+    opacity = alpha[:, :, None] / 255
+    return np.rint(rgb * opacity + ground * (1 - opacity)).astype(np.uint8)

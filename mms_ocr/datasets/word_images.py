@@ -212,6 +212,10 @@ class WordImageDataset(Dataset):
             image = decode_image(raw.data, self.max_pixels)
         except BrokenImageError as error:
             raise BrokenImageError(f"{raw.name}: {error}") from error
+        return self.as_results(index, raw, image)
+
+    def as_results(self, index: int, raw: RawImage, image: np.ndarray) -> dict[str, Any]:
+        """Build what the pipeline is given of a decoded image."""
         shape = image.shape[:2]
         results = {
             "img": image,

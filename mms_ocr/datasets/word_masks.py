@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mms_ocr.datasets.decoding import MAX_PIXELS, decode_image
+from mms_ocr.datasets.decoding import MAX_PIXELS
+from mms_ocr.datasets.label_maps import decode_masked
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource, RawImage
 from mms_ocr.datasets.sources.masked import open_masked
 from mms_ocr.datasets.word_images import WordImageDataset
@@ -19,46 +20,45 @@ __all__ = ["WordMaskDataset", "mask_labels"]
 BACKGROUND, TEXT, IGNORED = 0, 1, 255
 _LABELS = {"background": BACKGROUND, "text": TEXT, "ignored": IGNORED}
 _UNKNOWN = 254
+_LEVELS = 1 << 16
 _PROBED = 8  # pairs read when a source is opened
 
 
 def mask_labels(
-    image: np.ndarray, mask_values: Mapping[str, Sequence[int]] | None = None
+    levels: np.ndarray, mask_values: Mapping[str, Sequence[int]] | None = None
 ) -> np.ndarray:
     """Labels from a mask as it is stored.
 
     Args:
-        image: The decoded mask, uint8 ``(H, W, 3)``.
-        mask_values: Which grey levels stand for ``'background'``, ``'text'`` and ``'ignored'``.
+        levels: The decoded mask, uint8 or uint16 ``(H, W)``; see
+            :func:`~mms_ocr.datasets.label_maps.decode_label_map`.
+        mask_values: Which gray levels stand for ``'background'``, ``'text'`` and ``'ignored'``.
             None takes masks of two levels: 0 is background, and any other one text.
 
     Returns:
         uint8 ``(H, W)``: 0 background, 1 text, 255 ignored.
 
     Raises:
-        BrokenImageError: The mask is coloured, or has levels that stand for nothing.
+        BrokenImageError: The mask has levels that stand for nothing.
     """
-    grey = image[:, :, 0]
-    if not (np.array_equal(grey, image[:, :, 1]) and np.array_equal(grey, image[:, :, 2])):
-        raise BrokenImageError("a coloured mask; it has to be grey, with a level for each label")
-    levels = np.flatnonzero(np.bincount(grey.ravel(), minlength=256))
+    present = np.flatnonzero(np.bincount(levels.ravel()))
     if mask_values is None:
-        if len(levels) > 2 or (len(levels) == 2 and levels[0]):
+        if len(present) > 2 or (len(present) == 2 and present[0]):
             raise BrokenImageError(
-                f"a mask has two grey levels, 0 for background and another for text, and this one "
-                f"has {len(levels)} ({_listed(levels)}); JPEG adds levels, so store masks as PNG, "
+                f"a mask has two gray levels, 0 for background and another for text, and this one "
+                f"has {len(present)} ({_listed(present)}); JPEG adds levels, so store masks as PNG, "
                 "or say with mask_values what each level is"
             )
-        return (grey > 0).astype(np.uint8)
-    table = np.full(256, _UNKNOWN, np.uint8)
+        return (levels > 0).astype(np.uint8)
+    table = np.full(_LEVELS, _UNKNOWN, np.uint8)
     for name, values in mask_values.items():
         table[list(values)] = _LABELS[name]
-    unknown = levels[table[levels] == _UNKNOWN]
+    unknown = present[table[present] == _UNKNOWN]
     if len(unknown):
         raise BrokenImageError(
-            f"grey level {_listed(unknown)} of this mask is not among mask_values {mask_values}"
+            f"gray level {_listed(unknown)} of this mask is not among mask_values {mask_values}"
         )
-    return table[grey]
+    return table[levels]
 
 
 def _listed(levels: np.ndarray) -> str:
@@ -72,8 +72,8 @@ class WordMaskDataset(WordImageDataset):
     The pipeline is given what :class:`~mms_ocr.datasets.WordImageDataset` gives, and ``mask``:
     uint8 ``(H, W)`` of the size of ``img``: 0 background, 1 text, 255 not counted.
 
-    A pair of which one is missing or broken, that differ in size, or whose mask has unknown grey
-    levels, gives way to the next; they are counted and reported, and more than ``max_broken`` of
+    A pair of which one is missing or broken, that differ in size or EXIF orientation, or whose mask
+    has unknown gray levels, gives way to the next; they are counted and reported, and more than ``max_broken`` of
     them are an error. Where the first eight pairs are all so, it is one at once.
 
     Args:
@@ -134,22 +134,17 @@ class WordMaskDataset(WordImageDataset):
         """Decode the pair at ``index``, of which the image is read already.
 
         Raises:
-            BrokenImageError: One of the two cannot be used, or they differ in size.
+            BrokenImageError: One of the two cannot be used, or they differ in EXIF orientation or
+                size.
         """
-        results = super().decode(index, raw)
         source, place = self.locate(index)
         stored: RawImage = source.read_mask(place)  # type: ignore[attr-defined]
+        image, levels = decode_masked(raw, stored, self.max_pixels)
+        results = self.as_results(index, raw, image)
         try:
-            mask = mask_labels(decode_image(stored.data, self.max_pixels), self.mask_values)
+            results["mask"] = mask_labels(levels, self.mask_values)
         except BrokenImageError as error:
             raise BrokenImageError(f"{stored.name}: {error}") from error
-        height, width = results["img"].shape[:2]
-        if mask.shape != (height, width):
-            raise BrokenImageError(
-                f"{stored.name}: a mask of {mask.shape[1]} x {mask.shape[0]} pixels, and its image "
-                f"{raw.name} has {width} x {height}"
-            )
-        results["mask"] = mask
         return results
 
     def _probe(self) -> None:
@@ -169,12 +164,12 @@ def _checked_values(values: Mapping[str, Sequence[int]]) -> dict[str, tuple[int,
     unknown = sorted(set(values) - set(_LABELS))
     if unknown or "text" not in values:
         raise ValueError(
-            f"mask_values names the grey levels of {', '.join(_LABELS)}, text at least; got "
+            f"mask_values names the gray levels of {', '.join(_LABELS)}, text at least; got "
             f"{dict(values)}"
         )
     levels = [level for listed in values.values() for level in listed]
-    if len(set(levels)) < len(levels) or not all(level in range(256) for level in levels):
+    if len(set(levels)) < len(levels) or not all(level in range(_LEVELS) for level in levels):
         raise ValueError(
-            f"mask_values give each grey level from 0 to 255 to one label, got {dict(values)}"
+            f"mask_values give each gray level from 0 to 65535 to one label, got {dict(values)}"
         )
     return {name: tuple(listed) for name, listed in values.items()}

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mms_ocr.datasets.decoding import MAX_PIXELS, decode_image
+from mms_ocr.datasets.decoding import MAX_PIXELS
+from mms_ocr.datasets.label_maps import decode_pair
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.sources.pairs import PairSource, open_pairs
 from mms_ocr.datasets.word_images import WordImageDataset
@@ -91,12 +92,13 @@ class WordPairDataset(WordImageDataset):
         """Decode the pair at ``index``, of which the large image is read already.
 
         Raises:
-            BrokenImageError: One of them cannot be used, or the small one is the larger one.
+            BrokenImageError: One of them cannot be used, they differ in EXIF orientation, or the
+                small one is the larger one.
         """
         source, place = self.locate(index)
-        results = super().decode(index, raw)
-        large = results["gt"] = results.pop("img")
-        small = self._read_small(source, place)
+        large, small = decode_pair(raw, source.read_low(place), self.max_pixels)
+        results = self.as_results(index, raw, large)
+        results["gt"] = large
         if _is_larger(small, large):
             raise BrokenImageError(_exchanged(source, place, small, large))
         results.update(img=small, img_shape=small.shape[:2], ori_shape=small.shape[:2])
@@ -104,18 +106,10 @@ class WordPairDataset(WordImageDataset):
             results["subset"] = self.subsets[self.sources.index(source)]
         return results
 
-    def _read_small(self, source: Any, place: int) -> np.ndarray:
-        raw = source.read_low(place)
-        try:
-            return decode_image(raw.data, self.max_pixels)
-        except BrokenImageError as error:
-            raise BrokenImageError(f"{raw.name}: {error}") from error
-
     def _check_first(self, source: Any) -> None:
         """Tell exchanged resolutions before a run starts; broken images are told when met."""
         try:
-            large = decode_image(source.read(0).data, self.max_pixels)
-            small = self._read_small(source, 0)
+            large, small = decode_pair(source.read(0), source.read_low(0), self.max_pixels)
         except BrokenImageError:
             return
         if _is_larger(small, large):

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import torch
 from torch import Tensor, nn
+
+from mms_ocr.datasets.decoding import decode_image
 
 __all__ = ["Word", "character_patches", "fit_linear_probe", "pool_characters", "read_characters"]
 
@@ -81,10 +82,11 @@ def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
         if not isinstance(entry, dict) or not entry.get("char_boxes"):
             raise ValueError(f"{path}, line {number}: no char_boxes")
         file = str(Path(path).parent / entry["filename"])
-        image = cv2.imread(file, cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise ValueError(f"{path}, line {number}: {file} cannot be read")
-        patches = [character_patches(box, image.shape, grid) for box in entry["char_boxes"]]
+        try:
+            image = decode_image(Path(file).read_bytes())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}, line {number}: {file} cannot be read: {error}") from error
+        patches = [character_patches(box, image.shape[:2], grid) for box in entry["char_boxes"]]
         words.append(Word(file, entry["text"], torch.stack(patches)))
     return words
 

@@ -7,11 +7,13 @@ the rule with which `holdout=dict(share=0.1)` keeps it from pretraining.
 
 import argparse
 import sys
+from pathlib import Path
 
 import cv2
 import torch
 
 from mms_ocr.apis.errors import run_program
+from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.holdout import holdout_indices
 from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
 from mms_ocr.models import TextViT
@@ -68,7 +70,7 @@ def character_features(
     height, width = encoder.img_size
     for start in range(0, len(words), 64):
         batch = words[start : start + 64]
-        images = [cv2.cvtColor(cv2.imread(word.path), cv2.COLOR_BGR2RGB) for word in batch]
+        images = [decode_image(Path(word.path).read_bytes())[:, :, ::-1] for word in batch]
         images = [cv2.resize(i, (width, height), interpolation=cv2.INTER_CUBIC) for i in images]
         pixels = torch.stack([torch.from_numpy(image) for image in images]).permute(0, 3, 1, 2)
         levels = encoder((pixels.float() / 127.5 - 1).to(device))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.label_maps import decode_masked, decode_pair
 from mms_ocr.datasets.sources import BrokenImageError, JsonlSource, LmdbSource, open_source
 from mms_ocr.datasets.sources.masked import MaskedSource, has_mask_folders, open_masked
 from mms_ocr.datasets.sources.pairs import open_pairs
@@ -84,11 +85,15 @@ class WordRecords(Records):
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
         raw = self._source.read(index, self._labelled)
-        images = {"image": _checked(raw.data, raw.name)}
         if isinstance(self._source, MaskedSource):
             mask = self._source.read_mask(index)
-            images["mask"] = _checked(mask.data, mask.name)
-        return Record(images, raw.text)
+            decode_masked(raw, mask)
+            return Record({"image": raw.data, "mask": mask.data}, raw.text)
+        try:
+            decode_image(raw.data)
+        except BrokenImageError as error:
+            raise BrokenImageError(f"{raw.name}: {error}") from error
+        return Record({"image": raw.data}, raw.text)
 
     def _has_masks(self) -> bool:
         source = self._source
@@ -128,11 +133,8 @@ class PairRecords(Records):
         """See :meth:`Records.read`."""
         high = self._pairs.read(index, self._labelled)
         low = self._pairs.read_low(index)
-        images = {
-            "image_hr": _checked(high.data, high.name),
-            "image_lr": _checked(low.data, low.name),
-        }
-        return Record(images, high.text)
+        decode_pair(high, low)
+        return Record({"image_hr": high.data, "image_lr": low.data}, high.text)
 
 
 class Selection(Records):
@@ -161,11 +163,3 @@ class Selection(Records):
         indices = np.asarray(self._indices, dtype=np.int64)
         chosen = hashlib.sha256(indices.tobytes()).hexdigest()
         return dict(self._records.describe(), count=len(self), indices=chosen)
-
-
-def _checked(data: bytes, name: str) -> bytes:
-    try:
-        decode_image(data)
-    except BrokenImageError as error:
-        raise BrokenImageError(f"{name}: {error}") from error
-    return data

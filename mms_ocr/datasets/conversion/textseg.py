@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from mms_ocr.datasets.conversion.records import Record, Records
-from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.datasets.label_maps import decode_masked
+from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.sources.folder import read_image_file
 
 __all__ = ["TextSegRecords"]
@@ -97,20 +97,14 @@ class TextSegRecords(Records):
     def _picture(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
         """Image and mask of a tag; the latest are kept, as words of an image come together."""
         if self._latest is None or self._latest[0] != tag:
-            image = self._decode("image", f"{tag}.jpg")
-            mask = self._decode("semantic_label", f"{tag}_maskfg.png")[:, :, 0]
-            if image.shape[:2] != mask.shape:
-                raise BrokenImageError(f"{self.path}: image and mask of {tag} differ in size")
-            self._latest = (tag, image, mask)
+            image = self._read_file("image", f"{tag}.jpg")
+            mask = self._read_file("semantic_label", f"{tag}_maskfg.png")
+            self._latest = (tag, *decode_masked(image, mask, max_pixels=1 << 27))
         return self._latest[1:]
 
-    def _decode(self, folder: str, name: str) -> np.ndarray:
+    def _read_file(self, folder: str, name: str) -> RawImage:
         file = os.path.join(self.path, folder, name)
-        try:
-            return decode_image(read_image_file(file, self.path), max_pixels=1 << 27)
-        except BrokenImageError as error:
-            message = str(error)
-            raise BrokenImageError(message if file in message else f"{file}: {message}") from error
+        return RawImage(read_image_file(file, self.path), file, None)
 
 
 def _annotation_folder(path: str) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from mms_ocr.datasets.conversion.records import Record, Records
 from mms_ocr.datasets.conversion.writers import RecordWriter
 from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.datasets.label_maps import decode_label_map, decode_masked
+from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.writing import write_json
 
 __all__ = ["MASK_LEVELS", "MasksAsTextSeg", "TextSegWriter"]
@@ -62,10 +63,10 @@ class MasksAsTextSeg(Records):
         where = f"word {index} of {self.path}"
         if record.text is None:
             raise ValueError(f"{where} has no label, and TextSeg's layout has one for every word")
-        mask = decode_image(record.images["mask"])[:, :, 0]
-        image = decode_image(record.images["image"])
-        if image.shape[:2] != mask.shape:
-            raise BrokenImageError(f"{where}: image and mask differ in size")
+        stored = [
+            RawImage(record.images[kind], f"{where}, {kind}", None) for kind in ("image", "mask")
+        ]
+        _, mask = decode_masked(*stored)
         if self.levels == "binary":
             mask = np.where(mask > 0, np.uint8(_TEXT), np.uint8(0))
         elif not np.isin(mask, _TEXTSEG_LEVELS).all():
@@ -80,7 +81,7 @@ class MasksAsTextSeg(Records):
     def _guess(self) -> str:
         for index in range(min(_PROBED, len(self))):
             try:
-                mask = decode_image(self._records.read(index).images["mask"])
+                mask = decode_label_map(self._records.read(index).images["mask"])
             except BrokenImageError:  # told when it is converted
                 continue
             if np.isin(mask, (_TEXT, _EFFECTS)).any():

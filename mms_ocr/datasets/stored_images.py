@@ -1,0 +1,189 @@
+"""Images as Pillow opens them: upright, with what is needed to know their levels exactly."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from mms_ocr.datasets.sources.base import BrokenImageError
+
+__all__ = [
+    "StoredImage",
+    "alpha_of",
+    "apply_orientation",
+    "exif_orientation",
+    "gray_levels",
+    "open_upright",
+    "wrong_size",
+]
+
+_ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 262, 339  # EXIF and TIFF tags
+_WHITE_IS_ZERO, _SIGNED = 0, 2
+# Pillow takes orientation from these as well; viewers and OpenCV do not.
+_OTHER_ORIENTATIONS = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+
+
+class StoredImage(NamedTuple):
+    """A decoded image of Pillow and how its file stores the levels.
+
+    Attributes:
+        image: The first frame, upright.
+        orientation: The EXIF orientation that was applied, 1 to 8.
+        raw_mode: Pillow's name of how samples are stored, such as ``'I;16B'``.
+        is_inverted: Whether white is zero and Pillow has not inverted it.
+        is_signed: Whether levels may be negative.
+    """
+
+    image: Image.Image
+    orientation: int
+    raw_mode: str
+    is_inverted: bool
+    is_signed: bool
+
+    @property
+    def bits(self) -> int:
+        """Bits of a sample: 8 (also of those with fewer), 16 or 32."""
+        if self.image.mode.startswith("I"):
+            return 32 if "32" in self.raw_mode else 16
+        # BGR;16 has 16 bits for a whole pixel.
+        return 16 if ";16" in self.raw_mode and not self.raw_mode.startswith("BGR") else 8
+
+
+def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> StoredImage:
+    """Decode the first frame of an image file and apply its EXIF orientation.
+
+    Raises:
+        BrokenImageError: The bytes are no image, are truncated, or hold too many pixels; or, with
+            ``single_frame``, several frames or pages.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of large images, where max_pixels is the limit, and of damaged EXIF.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data))
+            if not 0 < image.height * image.width <= max_pixels:
+                raise wrong_size(image.height, image.width, max_pixels)
+            if image.format == "WEBP" and len(data.rstrip(b"\0")) < len(data) * 7 // 8:
+                raise BrokenImageError("a damaged WebP: zeros take the place of its end")
+            if single_frame and getattr(image, "n_frames", 1) > 1:
+                raise BrokenImageError(f"{image.n_frames} frames or pages, where there can be one")
+            return _upright(image)
+    except BrokenImageError:
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        reason = str(error).replace("\n", " ") or type(error).__name__
+        if isinstance(error, Image.UnidentifiedImageError):
+            reason = "not an image of a known format"
+            if data[:4] in (b"II*\0", b"MM\0*"):
+                reason = "a TIFF with samples of a kind that is not supported"
+        raise BrokenImageError(reason) from error
+
+
+def _upright(image: Image.Image) -> StoredImage:
+    raw_mode = _raw_mode(image)
+    is_tiff = image.format == "TIFF"
+    tags = dict(image.tag_v2) if is_tiff else {}  # type: ignore[attr-defined]
+    for key in _OTHER_ORIENTATIONS:
+        image.info.pop(key, None)
+    image.load()
+    for key in _OTHER_ORIENTATIONS:  # those that a PNG has behind its pixels
+        image.info.pop(key, None)
+    if is_tiff:
+        orientation = tags.get(_ORIENTATION, 1)
+        image = ImageOps.exif_transpose(image)  # unless Pillow did at loading
+    else:
+        orientation = exif_orientation(image.info.get("exif"))
+        if orientation != 1:
+            image = ImageOps.exif_transpose(image)
+    return StoredImage(
+        image,
+        orientation if orientation in range(1, 9) else 1,
+        raw_mode,
+        image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
+        tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED,
+    )
+
+
+def _raw_mode(image: Image.Image) -> str:
+    arguments = image.tile[0][3] if image.tile else ""  # type: ignore[attr-defined]
+    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
+
+
+def exif_orientation(exif: bytes | None) -> int:
+    """Read the orientation of an EXIF block: 1 (upright) to 8; 1 if there is none or damage."""
+    if not exif:
+        return 1
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            block = Image.Exif()
+            block.load(exif)
+            orientation = block.get(_ORIENTATION, 1)
+    except Exception:  # Pillow's parser raises nearly anything; the pixels are good all the same
+        return 1
+    return orientation if orientation in range(1, 9) else 1
+
+
+def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn and mirror stored pixels ``(H, W, ...)`` as an EXIF orientation of 1 to 8 says."""
+    if orientation in (5, 6, 7, 8):
+        image = image.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
+
+
+def gray_levels(stored: StoredImage) -> np.ndarray | None:
+    """Read the levels of a gray image exactly: black is 0; signed levels are as they are stored.
+
+    Returns:
+        int32 ``(H, W)``; None for an image with colors or an alpha channel.
+
+    Raises:
+        BrokenImageError: The levels have 32 bits.
+    """
+    mode = stored.image.mode
+    if mode not in ("1", "L") and not mode.startswith("I"):
+        return None
+    if stored.bits == 32:
+        raise BrokenImageError("gray levels of 32 bits, of unknown range: store 8 or 16 bits")
+    levels = np.asarray(stored.image).astype(np.int32)
+    if mode == "1":
+        levels *= 255
+    if stored.is_signed and mode == "L":
+        levels = levels.astype(np.int8).astype(np.int32)  # Pillow takes them as unsigned
+    return 65535 - levels if stored.is_inverted else levels
+
+
+def alpha_of(stored: StoredImage, levels: np.ndarray | None) -> np.ndarray | None:
+    """Read the opacity of an image, uint8 ``(H, W)``; None where all of it is opaque.
+
+    Args:
+        stored: The image.
+        levels: What :func:`gray_levels` gives.
+    """
+    image = stored.image
+    if "A" in image.mode or (levels is None and "transparency" in image.info):
+        alpha = np.asarray(image.convert("RGBA"))[:, :, 3]
+    elif "transparency" in image.info:
+        # Pillow scales levels of 2 and 4 bits, and does not scale the transparent one.
+        scale = {"L;2": 85, "L;4": 17}.get(stored.raw_mode, 1)
+        alpha = np.where(levels == image.info["transparency"] * scale, 0, 255).astype(np.uint8)
+    else:
+        return None
+    return None if alpha.min() == 255 else alpha
+
+
+def wrong_size(height: int, width: int, max_pixels: int) -> BrokenImageError:
+    """Describe an image of no or too many pixels."""
+    if height < 1 or width < 1:
+        return BrokenImageError(f"an image of {width} x {height} pixels")
+    return BrokenImageError(
+        f"{width} x {height} pixels, more than max_pixels={max_pixels:,} allows"
+    )
