@@ -124,8 +124,8 @@ def _stored_levels(stored: StoredImage) -> np.ndarray:
             levels = _palette_levels(stored)
         elif image.mode not in _COLOR_MODES or stored.bits == 16:
             raise BrokenImageError(
-                f"a mask of mode {image.mode} ({stored.raw_mode}), whose levels cannot be kept; store "
-                "it as a gray PNG"
+                f"a mask of mode {image.mode} ({stored.raw_mode}), whose levels cannot be kept; "
+                "store it as a gray PNG"
             )
         else:
             levels = _shared_level(np.asarray(image.convert("RGBA")))
@@ -150,14 +150,14 @@ def _palette_levels(stored: StoredImage) -> np.ndarray:
     colors = np.array(stored.image.getpalette("RGB"), np.int32).reshape(-1, 3)
     palette[: len(colors)] = colors
     used = np.unique(indices)
-    is_black = ~palette.any(axis=1)
-    if any(is_black[index] != (index == 0) for index in used):
+    if any(palette[index].any() == (index == 0) for index in used):
         raise BrokenImageError(
             "a mask with a palette in which index 0 and black are not the same; store it as a "
             "gray PNG"
         )
-    is_gray = (colors == colors[:, :1]).all()
-    return palette[indices, 0] if is_gray else indices.astype(np.int32)
+    if np.array_equal(colors, np.repeat(colors[:, :1], 3, axis=1)):
+        return palette[indices, 0]
+    return indices.astype(np.int32)
 
 
 def _shared_level(image: np.ndarray) -> np.ndarray:

@@ -69,8 +69,9 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
                 raise wrong_size(image.height, image.width, max_pixels)
             if image.format == "WEBP" and len(data.rstrip(b"\0")) < len(data) * 7 // 8:
                 raise BrokenImageError("a damaged WebP: zeros take the place of its end")
-            if single_frame and getattr(image, "n_frames", 1) > 1:
-                raise BrokenImageError(f"{image.n_frames} frames or pages, where there can be one")
+            frames = getattr(image, "n_frames", 1) if single_frame else 1
+            if frames > 1:
+                raise BrokenImageError(f"{frames} frames or pages, where there can be one")
             return _upright(image)
     except BrokenImageError:
         raise

@@ -46,8 +46,8 @@ def mask_labels(
         if len(present) > 2 or (len(present) == 2 and present[0]):
             raise BrokenImageError(
                 f"a mask has two gray levels, 0 for background and another for text, and this one "
-                f"has {len(present)} ({_listed(present)}); JPEG adds levels, so store masks as PNG, "
-                "or say with mask_values what each level is"
+                f"has {len(present)} ({_listed(present)}); JPEG adds levels, so store masks as "
+                "PNG, or say with mask_values what each level is"
             )
         return (levels > 0).astype(np.uint8)
     table = np.full(_LEVELS, _UNKNOWN, np.uint8)
@@ -73,8 +73,8 @@ class WordMaskDataset(WordImageDataset):
     uint8 ``(H, W)`` of the size of ``img``: 0 background, 1 text, 255 not counted.
 
     A pair of which one is missing or broken, that differ in size or EXIF orientation, or whose mask
-    has unknown gray levels, gives way to the next; they are counted and reported, and more than ``max_broken`` of
-    them are an error. Where the first eight pairs are all so, it is one at once.
+    has unknown gray levels, gives way to the next; they are counted and reported, and more than
+    ``max_broken`` of them are an error. Where the first eight pairs are all so, it is one at once.
 
     Args:
         path: Where the pairs are: see :func:`mms_ocr.datasets.sources.masked.open_masked`. Several

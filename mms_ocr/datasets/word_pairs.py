@@ -95,13 +95,12 @@ class WordPairDataset(WordImageDataset):
             BrokenImageError: One of them cannot be used, they differ in EXIF orientation, or the
                 small one is the larger one.
         """
+        source: Any
         source, place = self.locate(index)
         large, small = decode_pair(raw, source.read_low(place), self.max_pixels)
-        results = self.as_results(index, raw, large)
-        results["gt"] = large
         if _is_larger(small, large):
             raise BrokenImageError(_exchanged(source, place, small, large))
-        results.update(img=small, img_shape=small.shape[:2], ori_shape=small.shape[:2])
+        results = dict(self.as_results(index, raw, small), gt=large)
         if self.subsets is not None:
             results["subset"] = self.subsets[self.sources.index(source)]
         return results

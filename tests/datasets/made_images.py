@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
+import struct
 from pathlib import Path
 
 import cv2
 import lmdb
 import numpy as np
+from PIL import Image
 
 
 def encode(image: np.ndarray, suffix: str = ".png") -> bytes:
@@ -17,6 +20,32 @@ def encode(image: np.ndarray, suffix: str = ".png") -> bytes:
 def word_pixels(number: int, height: int = 20, width: int = 60) -> np.ndarray:
     """An image whose pixels tell its number: no two are alike."""
     return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def pillow_bytes(image: Image.Image | np.ndarray, form: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def exif_block(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def tiff_bytes(levels: np.ndarray, white_is_zero: bool = False) -> bytes:
+    """An uncompressed gray TIFF with samples as in the array, its byte order included."""
+    height, width = levels.shape
+    order = ">" if levels.dtype.byteorder == ">" else "<"
+    pixels = levels.tobytes()
+    sample_format = "uif".index(levels.dtype.kind) + 1
+    tags = {256: width, 257: height, 258: levels.itemsize * 8, 259: 1, 262: not white_is_zero}
+    tags |= {273: 134, 277: 1, 278: height, 279: len(pixels), 339: sample_format}
+    header = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
+    entries = b"".join(struct.pack(order + "HHII", tag, 4, 1, tags[tag]) for tag in tags)
+    return header + entries + bytes(4) + pixels
 
 
 def write_lmdb(path: Path, entries: dict[str, bytes]) -> Path:

@@ -5,19 +5,14 @@ import io
 import cv2
 import numpy as np
 import pytest
-from made_images import encode, word_pixels
-from PIL import Image
+from made_images import encode, exif_block, pillow_bytes, tiff_bytes, word_pixels
+from PIL import Image, ImageOps
 
-from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets import open_source
+from mms_ocr.datasets.decoding import decode_image, decode_oriented
 from mms_ocr.datasets.sources import BrokenImageError
 
 RGB = word_pixels(3)[:, :, ::-1]
-
-
-def pillow_bytes(image: Image.Image, form: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "PPM"])
@@ -61,6 +56,52 @@ def test_sixteen_bits_are_scaled():
     np.testing.assert_allclose(decode_image(encode(colours))[0], expected, atol=1)
 
 
+def word_with_alpha(*luminances: int, opacity: int = 255) -> np.ndarray:
+    """Vertical strokes of these levels, eight pixels wide, on a transparent ground; RGBA."""
+    image = np.zeros((16, 16 * len(luminances) + 8, 4), np.uint8)
+    for place, luminance in enumerate(luminances):
+        image[:, 16 * place + 8 : 16 * place + 16] = (luminance,) * 3 + (opacity,)
+    return image
+
+
+@pytest.mark.parametrize(
+    ("luminances", "ground"),
+    [((255,), 0), ((0,), 255), ((128,), 255), ((200,), 0), ((255, 0), 128), ((220, 90), 0)],
+)
+def test_letters_stand_out_from_the_ground(luminances, ground):
+    pixels = word_with_alpha(*luminances)
+    levels = [ground]
+    for luminance in luminances:
+        levels += [luminance, ground]
+    rgba, gray = Image.fromarray(pixels), Image.fromarray(pixels).convert("LA")
+    for data in (pillow_bytes(rgba), pillow_bytes(gray), pillow_bytes(rgba, "WEBP", lossless=True)):
+        np.testing.assert_array_equal(decode_image(data)[8, 4::8, 0], levels)
+
+
+def test_the_ground_of_palettes_and_of_transparent_levels():
+    white = Image.fromarray(word_with_alpha(255))
+    palette = Image.fromarray((np.asarray(white)[:, :, 3] // 255).astype(np.uint8)).convert("P")
+    palette.putpalette([255, 255, 255] * 2)
+    for form in ("PNG", "GIF"):
+        data = pillow_bytes(palette, form, transparency=0)
+        np.testing.assert_array_equal(decode_image(data)[8, 4::8, 0], [0, 255, 0])
+    deep = np.where(np.asarray(white)[:, :, 3], 65535, 500).astype(np.uint16)
+    data = pillow_bytes(deep, transparency=500)
+    np.testing.assert_array_equal(decode_image(data)[8, 4::8, 0], [0, 255, 0])
+    deep = np.repeat(np.asarray(white)[:, :, 3:].astype(np.uint16) * 257, 4, axis=2)
+    np.testing.assert_array_equal(decode_image(encode(deep))[8, 4::8, 0], [0, 255, 0])
+
+
+def test_nothing_but_transparency_is_broken():
+    with pytest.raises(BrokenImageError, match="every pixel is transparent"):
+        decode_image(pillow_bytes(word_with_alpha(0, 255, opacity=0)))
+
+
+def test_faint_letters_are_judged_by_their_color():
+    pixels = decode_image(pillow_bytes(word_with_alpha(255, opacity=100)))
+    np.testing.assert_array_equal(pixels[8, 4::8, 0], [0, 100, 0])
+
+
 def test_transparent_parts_are_white():
     pixels = np.zeros((1, 3, 4), np.uint8)
     pixels[0, :, 3] = [0, 255, 128]  # black: clear, opaque, half
@@ -98,15 +139,63 @@ def test_extreme_shapes(shape, suffix):
     assert decode_image(encode(np.full(shape, 7, np.uint8), suffix)).shape == shape
 
 
-def test_orientation_is_applied():
-    upright = np.zeros((16, 48, 3), np.uint8)
-    upright[:, :16] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 3  # upside down
-    for form in ("JPEG", "TIFF"):
-        image = decode_image(pillow_bytes(Image.fromarray(upright), form, exif=exif))
-        assert image[8, 40, 0] > 250
-        assert image[8, 8, 0] < 5
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_orientation_is_applied(form, orientation):
+    options = dict(quality=95, subsampling=0) if form == "JPEG" else dict(lossless=True)
+    stored = cv2.resize(word_pixels(0, 4, 6), (48, 32), interpolation=cv2.INTER_LINEAR)
+    data = pillow_bytes(stored, form, exif=exif_block(orientation), **options)
+    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))
+    image, applied = decode_oriented(data)
+    np.testing.assert_array_equal(image, np.asarray(expected.convert("RGB"))[:, :, ::-1])
+    assert applied == orientation
+    opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    np.testing.assert_array_equal(image, opencv)
+
+
+def test_a_damaged_exif_block_turns_nothing():
+    data = pillow_bytes(word_pixels(0), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    np.testing.assert_array_equal(decode_image(data), cv2.imdecode(np.frombuffer(data, "u1"), 1))
+
+
+LEVELS = np.array([[0, 1000, 32767, 65535]])
+
+
+@pytest.mark.parametrize(
+    ("levels", "white_is_zero", "expected"),
+    [
+        (LEVELS.astype("<u2"), False, [0, 4, 127, 255]),
+        (LEVELS.astype(">u2"), False, [0, 4, 127, 255]),
+        (LEVELS.astype("<u2"), True, [255, 251, 128, 0]),
+        ((LEVELS - 32768).astype("<i2"), False, [0, 4, 127, 255]),
+        ((LEVELS - 32768).astype(">i2"), False, [0, 4, 127, 255]),
+        ((LEVELS // 2).astype("<i2"), False, [0, 4, 127, 255]),
+        ((LEVELS // 257).astype("u1"), True, [255, 252, 128, 0]),
+        ((LEVELS // 257 - 128).astype("i1"), False, [0, 3, 127, 255]),
+    ],
+)
+def test_brightness_of_gray_tiffs(levels, white_is_zero, expected):
+    image = decode_image(tiff_bytes(levels, white_is_zero))
+    np.testing.assert_array_equal(image, np.repeat([expected], 3, axis=0).T[None])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tiff_bytes(LEVELS.astype("<u4")),
+        tiff_bytes(LEVELS.astype("<i4")),
+        tiff_bytes(LEVELS.astype("<f4") / 65535),
+        tiff_bytes(LEVELS.astype(">u2"), white_is_zero=True),  # of a kind that Pillow cannot read
+        tiff_bytes(LEVELS.astype("<i2"), white_is_zero=True),
+        tiff_bytes((LEVELS // 257).astype("<u2")),  # would be black
+        tiff_bytes((LEVELS // 257).astype("<u2"), white_is_zero=True),  # would be white
+        encode((LEVELS // 257).astype(np.uint16)),
+        encode(np.repeat((LEVELS // 257).astype(np.uint16)[:, :, None], 3, axis=2)),
+    ],
+)
+def test_brightness_that_is_not_clear(data):
+    with pytest.raises(BrokenImageError):
+        decode_image(data)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tiff"])
@@ -171,3 +260,103 @@ def test_damaged_files_never_raise_anything_else():
                 continue
             assert image.dtype == np.uint8
             assert image.ndim == 3
+
+
+# --- damaged files that decoders show half of -----------------------------------------------------
+
+
+def smooth_pixels(height: int = 64, width: int = 200) -> np.ndarray:
+    return cv2.resize(word_pixels(1, 16, 50), (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+JPEGS = {
+    "baseline": {},
+    "progressive": dict(progressive=True),
+    "optimized": dict(optimize=True),
+    "restarts": dict(restart_marker_blocks=3),
+    "full color": dict(subsampling=0),
+    "half color": dict(subsampling=1),
+    "gray": dict(mode="L"),
+    "cmyk": dict(mode="CMYK"),
+}
+
+
+def jpeg_bytes(kind: str) -> bytes:
+    options = dict(JPEGS[kind])
+    image = Image.fromarray(smooth_pixels()).convert(options.pop("mode", "RGB"))
+    return pillow_bytes(image, "JPEG", quality=90, **options)
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", b"\r\n", bytes(500), b"a note", encode(word_pixels(0), ".jpg")]
+)
+@pytest.mark.parametrize("kind", JPEGS)
+def test_good_jpegs_are_as_opencv_shows_them(kind, tail):
+    data = jpeg_bytes(kind) + tail
+    expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if kind == "cmyk":
+        expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))[:, :, ::-1]
+    np.testing.assert_array_equal(decode_image(data), expected)
+
+
+def damage(data: bytes, how: str) -> bytes:
+    scan = data.find(b"\xff\xda")
+    start, end = (scan + int(share * (len(data) - scan)) for share in (0.55, 0.75))
+    if how == "zeros":
+        return data[:start] + bytes(len(data) - start)
+    if how == "zeros before the end mark":
+        return data[:start] + bytes(len(data) - start - 2) + data[-2:]
+    if how == "middle missing":
+        return data[:start] + data[end:]
+    if how == "end missing":
+        return data[:start] + data[-2:]
+    return data[:start] + b"\xff\xd8\xff\xe0" + data[start + 4 :]  # marks in the middle
+
+
+@pytest.mark.parametrize(
+    "how", ["zeros", "zeros before the end mark", "middle missing", "end missing", "marks"]
+)
+@pytest.mark.parametrize("kind", JPEGS)
+def test_damaged_jpegs_are_broken(kind, how):
+    with pytest.raises(BrokenImageError, match="damaged JPEG"):
+        decode_image(damage(jpeg_bytes(kind), how))
+
+
+def test_what_libjpeg_complains_of_without_need():
+    good = jpeg_bytes("baseline")
+    revision = good.replace(b"JFIF\0\1", b"JFIF\0\2", 1)
+    scan = good.index(b"\xff\xda")
+    spectrum = good[: scan + 11] + bytes(3) + good[scan + 14 :]
+    padded = good[:-2] + bytes(6) + good[-2:]
+    for data in (revision, spectrum, padded):
+        assert data != good
+        np.testing.assert_array_equal(decode_image(data), decode_image(good))
+        with pytest.raises(BrokenImageError):
+            decode_image(damage(data, "zeros"))
+        with pytest.raises(BrokenImageError):
+            decode_image(damage(data, "middle missing"))
+
+
+def test_a_webp_with_a_tail_of_zeros_is_broken():
+    for lossless in (False, True):
+        data = pillow_bytes(smooth_pixels(), "WEBP", lossless=lossless)
+        with pytest.raises(BrokenImageError, match="zeros"):
+            decode_image(data[: -(len(data) // 3)] + bytes(len(data) // 3))
+        plain = np.zeros((500, 1000, 3), np.uint8)
+        assert decode_image(pillow_bytes(plain, "WEBP", lossless=lossless)).max() == 0
+
+
+@pytest.mark.parametrize("name", ["iiit5k/train", "icdar2015/train", "funsd/train", "sroie/train"])
+def test_real_jpegs_are_whole(shared_data, name):
+    source = open_source(str(shared_data / f"{name}.jsonl"))
+    refused = []
+    for index in range(0, len(source), 25):
+        data = source.read(index).data
+        image = decode_image(data)
+        expected = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        np.testing.assert_array_equal(image, expected)
+        try:
+            decode_image(data[: len(data) * 3 // 5] + bytes(len(data) - len(data) * 3 // 5))
+        except BrokenImageError:
+            refused.append(index)
+    assert len(refused) == len(range(0, len(source), 25))

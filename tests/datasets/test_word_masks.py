@@ -100,7 +100,7 @@ def test_what_the_renderer_stores_is_what_it_draws(tmp_path):
 
 
 def as_stored(values):
-    return np.repeat(np.array(values, np.uint8)[:, :, None], 3, axis=2)
+    return np.array(values, np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_two_levels(values, labels):
 def test_levels_that_were_named():
     values = dict(background=(0, 200), text=(100,), ignored=(255,))
     assert mask_labels(as_stored([[0, 100, 200, 255]]), values).tolist() == [[0, 1, 0, 255]]
-    with pytest.raises(BrokenImageError, match="grey level 7, 9 of this mask is not among"):
+    with pytest.raises(BrokenImageError, match="gray level 7, 9 of this mask is not among"):
         mask_labels(as_stored([[0, 7, 100, 9]]), values)
 
 
@@ -131,20 +131,13 @@ def test_other_levels_than_two(values):
         mask_labels(as_stored(values))
 
 
-def test_a_coloured_mask():
-    mask = as_stored([[0, 255]])
-    mask[0, 1, 2] = 0
-    with pytest.raises(BrokenImageError, match="a coloured mask"):
-        mask_labels(mask)
-
-
 @pytest.mark.parametrize(
     "values",
     [
         dict(background=(0,)),
         dict(text=(100,), letters=(3,)),
         dict(text=(100,), background=(100,)),
-        dict(text=(256,)),
+        dict(text=(65536,)),
     ],
 )
 def test_mask_values_that_cannot_be(tmp_path, values):
@@ -168,7 +161,7 @@ def test_a_mask_of_another_size(tmp_path):
 
 def test_a_mask_of_many_levels(tmp_path):
     write_pair(tmp_path, 0, mask=word_pixels(0)[:, :, 0])
-    with pytest.raises(ValueError, match=r"mask/sub/0.png: a mask has two grey levels, 0 for"):
+    with pytest.raises(ValueError, match=r"mask/sub/0.png: a mask has two gray levels, 0 for"):
         WordMaskDataset(tmp_path)
 
 

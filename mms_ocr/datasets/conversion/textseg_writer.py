@@ -63,10 +63,8 @@ class MasksAsTextSeg(Records):
         where = f"word {index} of {self.path}"
         if record.text is None:
             raise ValueError(f"{where} has no label, and TextSeg's layout has one for every word")
-        stored = [
-            RawImage(record.images[kind], f"{where}, {kind}", None) for kind in ("image", "mask")
-        ]
-        _, mask = decode_masked(*stored)
+        image = RawImage(record.images["image"], f"{where}, image", None)
+        _, mask = decode_masked(image, RawImage(record.images["mask"], f"{where}, mask", None))
         if self.levels == "binary":
             mask = np.where(mask > 0, np.uint8(_TEXT), np.uint8(0))
         elif not np.isin(mask, _TEXTSEG_LEVELS).all():

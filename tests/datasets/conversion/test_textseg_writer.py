@@ -124,13 +124,15 @@ def test_an_interrupted_conversion_goes_on(words, tmp_path, monkeypatch):
 
 
 def test_a_broken_mask_is_left_out_and_told(words, tmp_path):
-    source = words((0, 100), mask_000000002=encode(masks((0, 7))[1]), mask_000000004=IMAGES[0])
+    source = words(
+        (0, 100), mask_000000002=encode(masks((0, 7))[1]), mask_000000004=encode(masks((0, 100))[0])
+    )
     records = MasksAsTextSeg(WordRecords(source))
     result = convert_records(records, str(tmp_path / "out"), 0.5, textseg_split="train")
     assert result.written == 3
     assert "word 1 of" in result.broken[0]
     assert "other levels than (0, 100, 200, 255)" in result.broken[0]
-    assert "image and mask differ in size" in result.broken[1]
+    assert "mask-000000004: a mask of 60 x 20 pixels" in result.broken[1]
 
 
 def convert(*arguments: object) -> int:
