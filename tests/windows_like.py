@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import enum
 import os
+import platform
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -29,16 +32,16 @@ def take_away() -> None:
         for name in names:
             if hasattr(module, name):
                 delattr(module, name)
-    members = signal.Signals.__members__
-    signal.Signals = type(
-        "Signals", (), {"__members__": {n: s for n, s in members.items() if n not in _OF_SIGNAL}}
-    )
+    kept = {s.name: s.value for s in signal.Signals if s.name not in _OF_SIGNAL}
+    signal.Signals = enum.IntEnum("Signals", kept)
     for name in _MODULES:
         sys.modules[name] = None
     for name in ("rename", "replace", "unlink", "remove", "rmdir"):
         setattr(os, name, _refuse_open_files(getattr(os, name)))
     os.rename = _refuse_existing(os.rename)
     os.open = _refuse_folders(os.open)
+    shutil._use_fd_functions = False  # which open folders
+    platform.system = lambda: "Windows"
 
 
 def _refuse_open_files(change):

@@ -9,41 +9,19 @@ import io
 import os
 import platform
 import re
-import shlex
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import mms_ocr
 from mms_ocr import compat
-from mms_ocr.apis.parts import PARTS, Part, installed_version
+from mms_ocr.apis.parts import PARTS, Finding, Part, installed_version
+from mms_ocr.apis.remedies import commands, lay_to, missing_library, warnings
+from mms_ocr.apis.systems import describe_limits
 
-__all__ = ["Diagnosis", "Finding", "diagnose"]
+__all__ = ["Diagnosis", "diagnose"]
 
 _GIGABYTE = 1024**3
-_OPENMMLAB = ("mmengine", "mmcv", "mmpretrain", "mmdet")
-# For what is installed and does not work. Without the cache, which may hold a build for another
-# torch.
-_REINSTALL = ("--force-reinstall", "--no-deps", "--no-cache-dir")
-
-
-@dataclass
-class Finding:
-    """What was found of one part. ``state``: ok, missing, too old or broken.
-
-    ``lacks`` names the module whose absence breaks it, where that is known. ``mendable`` is false
-    where the part is whole but refuses its surroundings, which installing it again leaves as is.
-    """
-
-    module: str
-    needed: bool
-    state: str
-    version: str | None = None
-    distributions: list[str] = field(default_factory=list)
-    detail: str = ""
-    lacks: str | None = None
-    mendable: bool = True
 
 
 @dataclass
@@ -57,6 +35,7 @@ class Diagnosis:
     shims: list[dict[str, str]]
     mmcv_operators: str
     devices: list[str]
+    limits: list[str]
     warnings: list[str]
     needed_commands: list[str]
     optional_commands: list[str]
@@ -81,9 +60,10 @@ def diagnose() -> Diagnosis:
         shims=[{"name": shim.name, "reason": shim.reason} for shim in compat.active()],
         mmcv_operators=_mmcv_operators(found["mmcv"]),
         devices=_devices(found["torch"]),
-        warnings=_warnings(findings),
-        needed_commands=_commands(found, needed=True),
-        optional_commands=_commands(found, needed=False),
+        limits=describe_limits(),
+        warnings=warnings(PARTS, found),
+        needed_commands=commands(PARTS, found, needed=True),
+        optional_commands=commands(PARTS, found, needed=False),
     )
 
 
@@ -99,6 +79,8 @@ def _find(part: Part) -> Finding:
     finding = Finding(part.module, part.needed, "ok", distributions=distributions)
     try:
         module = importlib.import_module(part.module)
+        if getattr(module, "__file__", None) is None:
+            raise ImportError("only a folder of this name is there, without the package's files")
         finding.version = _version(module, distributions)
         if part.imported:
             importlib.import_module(part.imported)
@@ -110,7 +92,11 @@ def _find(part: Part) -> Finding:
             finding.lacks = (error.name or "").partition(".")[0] or None
     except Exception as error:  # a broken package may raise anything; it is told, not hidden
         finding.state, finding.detail = "broken", _one_line(error)
-        finding.mendable = isinstance(error, (ImportError, OSError))
+        cause = lay_to(error, (other.module for other in PARTS))
+        finding.lacks = cause if cause != part.module else None
+        finding.library = missing_library(error)
+        of_another_build = "binary incompatibility" in str(error)  # NumPy's words
+        finding.mendable = isinstance(error, (ImportError, OSError)) or of_another_build
     if finding.state == "ok" and _numbers(finding.version) < _numbers(part.minimum):
         finding.state, finding.detail = "too old", f"at least {part.minimum} is needed"
     return finding
@@ -174,44 +160,3 @@ def _cpu_bf16() -> str:
         return "bf16 unknown"
     found = sorted(flags & {"amx_bf16", "avx512_bf16", "bf16"})
     return f"bf16 in hardware ({', '.join(found)})" if found else "bf16 only emulated"
-
-
-def _warnings(findings: list[Finding]) -> list[str]:
-    return [
-        f"Warning: {finding.module} comes from {len(finding.distributions)} distributions "
-        f"({', '.join(finding.distributions)}), which overwrite each other's files; keep one."
-        for finding in findings
-        if len(finding.distributions) > 1 and finding.module != "cv2"
-    ]
-
-
-def _is_upstream(found: dict[str, Finding]) -> bool:
-    """Whether the OpenMMLab packages here are the upstream releases, not the onedl builds."""
-    present = [name for module in _OPENMMLAB for name in found[module].distributions]
-    return bool(present) and not any(name.startswith("onedl") for name in present)
-
-
-def _commands(found: dict[str, Finding], needed: bool) -> list[str]:
-    """What to type for the parts that are not in order, in the order in which to type it."""
-    upstream = _is_upstream(found)
-    groups: dict[tuple[str, ...], list[str]] = {(): [], ("--no-deps",): [], _REINSTALL: []}
-    for part in PARTS:
-        finding = found[part.module]
-        if part.needed != needed or finding.state == "ok":
-            continue
-        if finding.lacks:
-            # Another part's absence: that part's own line mends it, if it has one.
-            if finding.lacks not in found:
-                groups[()].append(finding.lacks)
-            continue
-        options: tuple[str, ...] = ("--no-deps",) if part.without_dependencies else ()
-        if finding.state == "broken" and not finding.mendable:
-            continue
-        if finding.state == "broken":
-            options = _REINSTALL
-        groups[options].append((part.upstream or part.install) if upstream else part.install)
-    return [
-        shlex.join([sys.executable, "-m", "pip", "install", *options, *dict.fromkeys(wanted)])
-        for options, wanted in groups.items()
-        if wanted
-    ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["PARTS", "Part", "installed_version"]
+__all__ = ["PARTS", "Finding", "Part", "installed_version"]
 
 
 def installed_version(distribution: str) -> str | None:
@@ -42,6 +42,33 @@ class Part:
         specs = (self.install, self.upstream)
         names = [re.split(r"[<>=]", spec)[0] for spec in specs if spec]
         return [name for name in dict.fromkeys([*names, *self.others]) if installed_version(name)]
+
+    def spec(self, upstream: bool) -> str:
+        """What to install, beside an upstream MMEngine or not."""
+        return (self.upstream or self.install) if upstream else self.install
+
+
+@dataclass
+class Finding:
+    """What was found of one part.
+
+    Attributes:
+        state: ok, missing, too old or broken.
+        lacks: the module whose absence or fault breaks it, where that is known.
+        library: the library of the system that it does not find.
+        mendable: false where the part is whole but refuses its surroundings, which installing it
+            again leaves as is.
+    """
+
+    module: str
+    needed: bool
+    state: str
+    version: str | None = None
+    distributions: list[str] = field(default_factory=list)
+    detail: str = ""
+    lacks: str | None = None
+    library: str | None = None
+    mendable: bool = True
 
 
 PARTS = (

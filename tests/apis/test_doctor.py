@@ -94,6 +94,86 @@ def test_a_part_that_refuses_its_surroundings_is_not_reinstalled(fake, parts, ca
     assert "pip install" not in out
 
 
+LACKING = "cannot open shared object file: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("error", "typed", "said"),
+    [
+        (f"ImportError('libgomp.so.1: {LACKING}')", ["apt-get install libgomp1"], "libgomp.so.1"),
+        (f"OSError('libodd.so.2: {LACKING}')", [], "libodd.so.2"),
+        (
+            "ImportError('DLL load failed while importing part_a: The module was not found.')",
+            [],
+            "Visual C++",
+        ),
+        (
+            f"OSError('libcudart.so.13: {LACKING}')",
+            ["-m pip install --force-reinstall --no-deps --no-cache-dir part-a"],
+            "libcudart.so.13",
+        ),
+    ],
+)
+def test_the_missing_library_is_named_and_nothing_that_imports_it(
+    fake, parts, capsys, error, typed, said
+):
+    fake("part_a", f"raise {error}")
+    fake("part_b", "import part_a")
+    parts(Part("part_b", "0", "part-b"), Part("part_a", "0", "part-a"))
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert said in out
+    commands = out.partition("To get what is needed, type:\n")[2].splitlines()
+    assert [line.replace(sys.executable, "").strip() for line in commands] == typed
+
+
+@pytest.mark.parametrize("installed", [["opencv-python"], ["opencv-contrib-python"], []])
+def test_opencv_without_the_libraries_of_a_screen(fake, parts, monkeypatch, capsys, installed):
+    monkeypatch.delitem(sys.modules, "cv2")
+    fake("cv2", f"raise ImportError('libGL.so.1: {LACKING}')")
+    fake("part_b", "import cv2")
+    monkeypatch.setattr(Part, "distributions", lambda self: installed * (self.module == "cv2"))
+    parts(Part("cv2", "4.5", "opencv-python>=4.5"), Part("part_b", "0", "part-b"))
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "apt-get install libgl1;" in out
+    headless = f"{(installed or ['opencv-python'])[0]}-headless"
+    typed = [line.strip() for line in out.splitlines() if " -m pip " in line]
+    assert typed == [
+        *(f"{sys.executable} -m pip uninstall -y {name}" for name in installed),
+        f"{sys.executable} -m pip install '{headless}>=4.5'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("installed", "kept"),
+    [
+        (["opencv-python", "opencv-python-headless"], "opencv-python-headless"),
+        (["opencv-python", "opencv-contrib-python"], "opencv-contrib-python"),
+        (["opencv-contrib-python", "opencv-python-headless"], "opencv-contrib-python-headless"),
+    ],
+)
+def test_two_opencvs_are_warned_of_with_the_command(monkeypatch, parts, capsys, installed, kept):
+    monkeypatch.setattr(Part, "distributions", lambda self: installed * (self.module == "cv2"))
+    parts(Part("cv2", "4.5", "opencv-python>=4.5"))
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert f"cv2 comes from 2 distributions ({', '.join(installed)})" in out
+    assert f"-m pip uninstall -y {' '.join(installed)}\n" in out
+    assert f"-m pip install '{kept}>=4.5'\n" in out
+
+
+def test_what_is_left_of_a_package_is_not_taken_for_it(monkeypatch, tmp_path, parts, capsys):
+    (tmp_path / "part_a" / "data").mkdir(parents=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    parts(Part("part_a", "0", "part-a"))
+    assert cli.main(["doctor"]) == 1
+    sys.modules.pop("part_a")
+    out = capsys.readouterr().out
+    assert "BROKEN   part_a" in out
+    assert "--force-reinstall --no-deps --no-cache-dir part-a" in out
+
+
 def test_what_is_optional_is_said_to_be_and_does_not_fail(parts, capsys):
     parts(
         Part("part_a", "0", "part-a", needed=False),

@@ -7,7 +7,8 @@ import dataclasses
 import json
 import sys
 
-from mms_ocr.apis.diagnosis import Diagnosis, Finding, diagnose
+from mms_ocr.apis.diagnosis import Diagnosis, diagnose
+from mms_ocr.apis.parts import Finding
 
 HELP = "tell what is installed and what is missing, and the command that mends it"
 
@@ -51,6 +52,7 @@ def _report(diagnosis: Diagnosis) -> str:
         "devices",
         *(f"  {device}" for device in diagnosis.devices),
         "",
+        *diagnosis.limits,
         *diagnosis.warnings,
     ]
     for needed, words in ((True, "needed"), (False, "optional")):

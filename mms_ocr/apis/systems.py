@@ -1,0 +1,42 @@
+"""What does not work on Windows and macOS."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+
+from mms_ocr import compat
+
+__all__ = ["describe_limits"]
+
+
+def describe_limits() -> list[str]:
+    """What does not work for lack of something that Linux has, a line each; none on Linux.
+
+    Goes by what Python has here, and not only by the name of the system.
+    """
+    lines = []
+    # macOS has fork, and Python does not use it there.
+    forks = hasattr(os, "fork") and "no-fork" not in {shim.name for shim in compat.active()}
+    if not forks or sys.platform == "darwin":
+        lines.append(
+            "loader workers are not forked: each starts anew, and scripts of your own need "
+            "if __name__ == '__main__':"
+        )
+    if not _importable("fcntl"):
+        lines.append("no locks on files: do not let two commands write the same output")
+    if not hasattr(signal, "SIGUSR1"):
+        lines.append("no SIGUSR1: a training stops and saves at SIGTERM alone, or every interval")
+    if lines:
+        lines.append("tools/slurm_*.sh, tools/dist_*.sh and NCCL need Linux")
+        lines = ["Reading, converting, rendering, inference and training work, but:", *lines]
+    return "\n  ".join(lines).splitlines()
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # set to None in sys.modules
+        return False
