@@ -78,7 +78,7 @@ def commands(parts: Sequence[Part], findings: Mapping[str, Finding], needed: boo
             continue
         if finding.lacks:
             # Another part's absence: that part's own line mends it, if it has one.
-            if finding.lacks not in findings:
+            if finding.lacks not in findings and not _of_python(finding.lacks):
                 groups[()].append(finding.lacks)
         elif finding.library:
             typed += _for_library(part, finding)
@@ -106,6 +106,11 @@ def warnings(parts: Sequence[Part], findings: Mapping[str, Finding]) -> list[str
                 "one, such as by"
             )
             lines += [f"  {line}" for line in _keep_one(part, finding, part.spec(upstream))]
+        if finding.lacks and _of_python(finding.lacks):
+            lines.append(
+                f"Warning: {part.module} needs {finding.lacks}, which this Python was built "
+                "without; install a Python that has it"
+            )
         if finding.library and not finding.lacks:
             package = _package(finding.library)
             advice = f"as root: apt-get install {package}" if package else "install it"
@@ -122,6 +127,10 @@ def _for_library(part: Part, finding: Finding) -> Iterable[str]:
         return _keep_one(part, finding, "opencv-python-headless")
     package = _package(finding.library or "")
     return [f"apt-get install {package}"] if package else []
+
+
+def _of_python(module: str) -> bool:
+    return module in sys.stdlib_module_names
 
 
 def _package(library: str) -> str | None:

@@ -18,9 +18,9 @@ def describe_limits() -> list[str]:
     Goes by what Python has here, and not only by the name of the system.
     """
     lines = []
-    # macOS has fork, and Python does not use it there.
+    # macOS has fork, and Python does not use it there by itself.
     forks = hasattr(os, "fork") and "no-fork" not in {shim.name for shim in compat.active()}
-    if not forks or sys.platform == "darwin":
+    if not forks or sys.platform in ("win32", "darwin"):
         lines.append(
             "loader workers are not forked: each starts anew, and scripts of your own need "
             "if __name__ == '__main__':"

@@ -84,6 +84,16 @@ def test_a_part_broken_by_another_s_absence_is_not_reinstalled(fake, parts):
     assert found.needed_commands == [f"{sys.executable} -m pip install part-b"]
 
 
+def test_a_module_of_python_itself_is_not_installed_by_pip(fake, parts, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "_lzma", None)
+    fake("part_a", "import _lzma")
+    parts(Part("part_a", "0", "part-a"))
+    assert cli.main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "part_a needs _lzma, which this Python" in out
+    assert "pip install" not in out
+
+
 def test_a_part_that_refuses_its_surroundings_is_not_reinstalled(fake, parts, capsys):
     fake("part_a", "raise AssertionError('part_b 2 is incompatible; install part_b<2')")
     parts(Part("part_a", "0", "part-a"))

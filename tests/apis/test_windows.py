@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 RUN = """
-import json, os, sys
-import mmocr.models, mmpretrain.models, yapf  # take Linux for what it is, and not Python's parts
+import mms_ocr
+import mmpretrain.models, yapf  # these know Linux by other means than what Python has
 import windows_like
 windows_like.take_away()
 from mms_ocr.apis.cli import main
