@@ -6,6 +6,7 @@ Types that need MMOCR stand in modules that are imported only when one of them i
 everything else works without it.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
@@ -34,6 +35,12 @@ __all__ = [
     "VISUALIZERS",
     "WEIGHT_INITIALIZERS",
 ]
+
+
+def type_name(settings: Mapping[str, Any]) -> str:
+    """The name of the type that a config builds, without its scope; the type may be a class."""
+    kind = settings.get("type", "")
+    return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
 
 
 class _Registry(Registry):

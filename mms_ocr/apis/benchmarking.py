@@ -19,6 +19,7 @@ from mms_ocr.evaluation.benchmark_table import (
     benchmark_table,
     markdown_table,
 )
+from mms_ocr.registry import type_name
 
 __all__ = [
     "add_benchmark_options",
@@ -65,10 +66,7 @@ def reads_words(cfg: Config) -> bool:
     evaluator = cfg.get("test_evaluator") or []
     metrics = [evaluator] if isinstance(evaluator, Mapping) else evaluator
     metrics = [inner for one in metrics for inner in _inner_metrics(one)]
-    return any(
-        str(one.get("type", "")).rpartition(".")[2] in ("WordMetric", "WordBenchmark")
-        for one in metrics
-    )
+    return any(type_name(one) in ("WordMetric", "WordBenchmark") for one in metrics)
 
 
 def _inner_metrics(metric: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from mmengine import dist
@@ -16,32 +15,27 @@ from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
+from mms_ocr.apis.data_option import PARTS, loaders_of, set_data
 from mms_ocr.apis.joining import MPI_LOCAL_SIZES, join_processes
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.engine.fully_sharded import build_sharded_runner
 from mms_ocr.engine.load_from import prepare_loading
-from mms_ocr.engine.loops import use_resumable_loop
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 
 __all__ = [
     "add_shared_options",
     "build_runner",
-    "check_data",
     "fit_to_machine",
     "join_job",
     "read_config",
-    "set_data",
 ]
 
 # What running the user's config, and merging it with those that it inherits from, may raise.
 _CONFIG_ERRORS = (AttributeError, KeyError, NameError, SyntaxError, TypeError)
 # Where launchers tell how many processes they started on this machine.
 _PROCESSES = ("LOCAL_WORLD_SIZE", *MPI_LOCAL_SIZES, "SLURM_NTASKS_PER_NODE")
-_PARTS = ("train", "val", "test")
-# Data sets that make their words by themselves.
-_RENDERED = ("RenderedWordDataset",)
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
@@ -73,7 +67,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_config(args: argparse.Namespace, parts: Sequence[str] = _PARTS) -> Config:
+def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Config:
     """The config of the command line, with the command line's changes.
 
     Args:
@@ -121,105 +115,10 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = _PARTS) -> None:
-    """Let every data set of a config that reads files read ``paths``, also inside of wrappers.
-
-    Args:
-        cfg: The config; changed.
-        paths: What is read.
-        parts: Of the loaders that are used: ``'train'``, ``'val'``, ``'test'``.
-
-    Raises:
-        ValueError: No data set reads files, or one of a loader that is used reads others, which
-            have no ``path``.
-    """
-    reached = False
-    for part in _PARTS:
-        for place, dataset in _data_sets(cfg, part):
-            kind = _type_name(dataset)
-            if "path" in dataset:
-                dataset["path"] = list(paths)
-                reached = True
-            elif part in parts and kind not in _RENDERED:
-                raise ValueError(
-                    f"--data does not reach {place} of {cfg.filename}: {kind} has no path; write "
-                    "its data into the config, and leave --data out"
-                )
-    if not reached:
-        raise ValueError(
-            f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
-            f"such as {_like_it_of_files(Path(cfg.filename))}"
-        )
-
-
-def check_data(cfg: Config, parts: Sequence[str]) -> None:
-    """Refuse a config whose word images are not there, such as those that shipped ones name.
-
-    Data sets that come as pairs, or in a form of their own, tell by themselves what they lack.
-
-    Args:
-        cfg: The config.
-        parts: Of the loaders to look at: ``'train'``, ``'val'``, ``'test'``.
-
-    Raises:
-        FileNotFoundError: The path of a data set leads nowhere.
-    """
-    for part in parts:
-        for _, dataset in _data_sets(cfg, part):
-            path, kind = dataset.get("path"), _type_name(dataset)
-            if kind == "WordImageDataset" and isinstance(path, str) and not os.path.exists(path):
-                raise FileNotFoundError(
-                    f"there is no data at {path!r}, where {cfg.filename} looks for it: give "
-                    "--data PATH …"
-                )
-
-
-def _like_it_of_files(config: Path) -> Path:
-    """The config beside one of rendered words that reads files in their place."""
-    stem = config.stem.removesuffix("_rendered")
-    beside = [config.with_name(f"{stem}_{data}.py") for data in ("words", "pairs")]
-    beside.append(Path("configs/mms/pretrain_vit_s_words.py"))
-    return next((one for one in beside if one.is_file()), beside[-1])
-
-
-def _data_sets(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
-    """The data sets of a loader that wrap no others, each after its place in the config."""
-    for name, loader in _loaders(cfg, part):
-        yield from _innermost(f"{name}.dataset", loader.get("dataset"))
-
-
-def _loaders(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
-    """The loader of a part, or all of a list, each after its place in the config."""
-    name = f"{part}_dataloader"
-    given = cfg.get(name) or []
-    if isinstance(given, dict):
-        yield name, given
-    else:
-        yield from ((f"{name}.{number}", loader) for number, loader in enumerate(given))
-
-
-def _innermost(place: str, dataset: Any) -> Iterator[tuple[str, dict]]:
-    if isinstance(dataset, list | tuple):
-        for number, part in enumerate(dataset):
-            yield from _innermost(f"{place}.{number}", part)
-    elif isinstance(dataset, dict):
-        wrapped = [key for key in ("dataset", "datasets") if key in dataset]
-        for key in wrapped:
-            yield from _innermost(f"{place}.{key}", dataset[key])
-        if not wrapped:
-            yield place, dataset
-
-
-def _type_name(dataset: Mapping) -> str:
-    """The name of a type without its scope; a type may be a class."""
-    kind = dataset.get("type")
-    return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
-
-
 def fit_to_machine(cfg: Config) -> None:
     """No more loader workers than cores, which outlive a signal to stop; gloo without a GPU."""
     most = cores_of_process(cfg.get("launcher", "none"))
-    for loader in (loader for part in _PARTS for _, loader in _loaders(cfg, part)):
+    for loader in (loader for part in PARTS for _, loader in loaders_of(cfg, part)):
         if loader.get("num_workers", 0) > most:
             loader["num_workers"] = most
         if not loader.get("num_workers") and loader.get("persistent_workers"):
@@ -262,9 +161,8 @@ def build_runner(cfg: Config) -> Runner:
 
     ``compile`` of the config compiles the layers of the model, see
     :class:`~mms_ocr.engine.CompileHook`; ``strategy`` parts it among processes, see
-    :class:`~mms_ocr.engine.FullyShardedStrategy`. MMEngine's training loops give way to those that
-    resume exactly. Where it is to resume and no checkpoint is named, the newest whole one is found.
-    Checkpoints are read without running anything in them.
+    :class:`~mms_ocr.engine.FullyShardedStrategy`. Where it is to resume and no checkpoint is
+    named, the newest whole one is found. Checkpoints are read without running anything in them.
 
     Raises:
         FileNotFoundError: A dictionary file is missing.
@@ -273,8 +171,6 @@ def build_runner(cfg: Config) -> Runner:
     check_dictionaries(cfg.get("model"))
     use_checked_reading()
     use_recompute()
-    if cfg.get("train_cfg"):
-        use_resumable_loop(cfg.train_cfg)
     compiled = cfg.pop("compile", None)
     if compiled:
         options = compiled if isinstance(compiled, Mapping) else {}

@@ -27,6 +27,7 @@ from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.trained_models import RECOGNITION, build_trained, load_config
 from mms_ocr.evaluation.word_benchmark import text_confidence
 from mms_ocr.models.weights import load_model
+from mms_ocr.registry import type_name
 
 if TYPE_CHECKING:
     from mmocr.apis import TextRecInferencer
@@ -195,17 +196,13 @@ def inference_pipeline(cfg: Config) -> list[dict | Callable]:
         pipeline = cfg.get("test_pipeline")
     if not pipeline:
         raise ValueError(f"{cfg.filename} has no test_dataloader.dataset.pipeline to read with")
-    kept = [one for one in pipeline if _bare_type(one) not in _LOADING]
-    if not kept or _bare_type(kept[-1]) not in _PACKING:
+    kept = [one for one in pipeline if type_name(one) not in _LOADING]
+    if not kept or type_name(kept[-1]) not in _PACKING:
         raise ValueError(
             f"{cfg.filename}: the test pipeline does not end in {' or '.join(_PACKING)}"
         )
     keys = ("img_path", "ori_shape", "img_shape", "valid_ratio")
     return [*kept[:-1], dict(type="mmocr.PackTextRecogInputs", meta_keys=keys)]
-
-
-def _bare_type(transform: Any) -> str:
-    return str(transform.get("type", "")).rpartition(".")[2]
 
 
 def inferencer_config(config: str | os.PathLike[str] | Config) -> Config:

@@ -17,20 +17,20 @@ from mms_ocr.apis.benchmarking import (
     write_report,
     write_words,
 )
+from mms_ocr.apis.data_option import check_data, data_sets_of, set_data
 from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
-    check_data,
     fit_to_machine,
     read_config,
-    set_data,
 )
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.apis.trained_models import RECOGNITION, SUPER_RESOLUTION
 from mms_ocr.engine.loops import end_workers
 from mms_ocr.evaluation.restored_table import restored_notes, restored_table
 from mms_ocr.models.weights import load_model
+from mms_ocr.registry import type_name
 
 __all__ = ["main"]
 
@@ -72,7 +72,7 @@ def test(args: argparse.Namespace) -> None:
             raise ValueError("no test sets are named: give --benchmark NAME, or --data PATH …")
         set_benchmark(cfg, args)
     elif args.data:
-        set_data(cfg, args.data)
+        set_data(cfg, args.data, ("test",))
     if args.recognizer:
         read_restored(cfg, *args.recognizer)
     if not cfg.get("test_dataloader"):
@@ -111,15 +111,15 @@ def read_restored(cfg: Config, config: str, weights: str) -> None:
         FileNotFoundError: There is no such config.
         ValueError: What is tested is no super-resolution.
     """
-    kind = (cfg.get("model") or {}).get("type")
+    kind = type_name(cfg.get("model") or {})
     if kind != SUPER_RESOLUTION.model:
         raise ValueError(
             f"--recognizer reads what super-resolution restored, and the model of {cfg.filename} "
             f"is {kind}"
         )
-    dataset = cfg.test_dataloader.dataset
-    if dataset.type != "mms_ocr.RenderedWordDataset":  # whose words have labels always
-        dataset.labelled = True
+    for _, dataset in data_sets_of(cfg, "test"):
+        if type_name(dataset) != "RenderedWordDataset":  # whose words have labels always
+            dataset["labelled"] = True
     recognizer = dict(config=str(find_config(config, RECOGNITION.folder)), weights=weights)
     given = cfg.get("test_evaluator") or []
     metrics = list(given) if isinstance(given, Sequence) else [given]

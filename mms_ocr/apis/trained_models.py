@@ -18,7 +18,7 @@ from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
-from mms_ocr.registry import MODELS
+from mms_ocr.registry import MODELS, type_name
 
 __all__ = [
     "RECOGNITION",
@@ -42,7 +42,7 @@ class Task(NamedTuple):
     Attributes:
         folder: Where its configs lie below ``configs/``.
         noun: What a model of it is called.
-        model: Type of its models; None for any of MMOCR's.
+        model: Type of its models, without the scope; None for any of MMOCR's.
         by_width: Shipped configs by the encoder's width, for checkpoints that name none; ``{}``
             in a name stands for the kind of a recognizer's decoder, ``ar`` or ``ctc``.
     """
@@ -54,10 +54,8 @@ class Task(NamedTuple):
 
 
 RECOGNITION = Task("recognition", "recognizer", None, _RECOGNIZERS)
-SEGMENTATION = Task("segmentation", "segmentor", "mms_ocr.TextSegmentor", _BY_WIDTH)
-SUPER_RESOLUTION = Task(
-    "super_resolution", "super-resolution", "mms_ocr.TextSuperResolver", _BY_WIDTH
-)
+SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor", _BY_WIDTH)
+SUPER_RESOLUTION = Task("super_resolution", "super-resolution", "TextSuperResolver", _BY_WIDTH)
 
 
 def load_config(
@@ -85,7 +83,7 @@ def load_config(
     else:
         cfg = Config.fromfile(find_config(os.fspath(config), task.folder))
     model = cfg.get("model") or {}
-    kind = model.get("type")
+    kind = type_name(model)
     if task.model is None:
         others = (SEGMENTATION.model, SUPER_RESOLUTION.model)
         fits = bool(model.get("decoder")) and kind not in others

@@ -11,20 +11,20 @@ import torch
 from mmengine import dist
 from mmengine.config import Config
 
+from mms_ocr.apis.data_option import check_data
 from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.joining import leave_together
 from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
-    check_data,
     join_job,
     read_config,
 )
 from mms_ocr.engine import StopOnSignalHook, set_epochs, set_iterations
 from mms_ocr.engine.failures import in_one_line
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
-from mms_ocr.engine.loops import end_workers
-from mms_ocr.registry import DATASETS
+from mms_ocr.engine.loops import end_workers, use_resumable_loop
+from mms_ocr.registry import DATASETS, type_name
 
 __all__ = ["main"]
 
@@ -91,7 +91,7 @@ def check_precision(cfg: Config) -> None:
     Raises:
         ValueError: It needs a GPU, and there is none.
     """
-    wrapper = (cfg.get("optim_wrapper") or {}).get("type")
+    wrapper = type_name(cfg.get("optim_wrapper") or {})
     if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
         raise ValueError(
             "AmpOptimWrapper needs a GPU, and none is to be seen here; without one, "
@@ -126,6 +126,8 @@ def train(args: argparse.Namespace) -> int:
         if args.resume:
             cfg.resume = args.resume
         count_accumulation(cfg)
+        if cfg.get("train_cfg"):
+            use_resumable_loop(cfg.train_cfg)
         runner = build_runner(cfg)
         try:
             runner.train()

@@ -122,6 +122,17 @@ class WordImageDataset(Dataset):
         """Broken images met so far, by this process and its loader workers."""
         return self.broken.num_broken
 
+    def get_cat_ids(self, index: int) -> list[int]:
+        """Refuse to be balanced by classes, of which word images have none.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no classes, which ClassBalancedDataset asks for; use "
+            "RepeatDataset, or mms_ocr.MixedDataset for shares of several data sets"
+        )
+
     def full_init(self) -> None:
         """Nothing is left to do; MMEngine calls it on every data set."""
 

@@ -21,11 +21,11 @@ from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 from mms_ocr.engine.recomputing import recompute
 from mms_ocr.engine.repeated import repeated_layers
 from mms_ocr.models.loaded_last import use_strict_loading
-from mms_ocr.registry import STRATEGIES
+from mms_ocr.registry import STRATEGIES, type_name
 
 __all__ = ["FullyShardedStrategy", "build_sharded_runner"]
 
-_NAMES = ("mms_ocr.FullyShardedStrategy", "FullyShardedStrategy")
+_NAME = "FullyShardedStrategy"
 
 
 @STRATEGIES.register_module()
@@ -187,15 +187,15 @@ def build_sharded_runner(cfg: Config) -> FlexibleRunner:
     Raises:
         ValueError: It is another strategy, or something in the config does not go with it.
     """
-    if cfg.strategy.get("type") not in _NAMES:
+    if type_name(cfg.strategy) != _NAME:
         raise ValueError(
-            f"strategy={cfg.strategy.get('type')} is not known here: {_NAMES[0]} (FSDP) is the one "
-            "whose checkpoints are whole and resumed from exactly"
+            f"strategy={cfg.strategy.get('type')} is not known here: mms_ocr.{_NAME} (FSDP) is the "
+            "one whose checkpoints are whole and resumed from exactly"
         )
-    if any(hook.get("type") == "EMAHook" for hook in cfg.get("custom_hooks") or []):
+    if any(type_name(hook) == "EMAHook" for hook in cfg.get("custom_hooks") or []):
         raise ValueError(
-            f"EMAHook averages whole models, and with {_NAMES[0]} no process has one; leave either "
-            "out, or use mms_ocr.ShardedOptimizer"
+            f"EMAHook averages whole models, and with mms_ocr.{_NAME} no process has one; leave "
+            "either out, or use mms_ocr.ShardedOptimizer"
         )
     cfg.strategy.setdefault("activation_checkpointing", cfg.get("activation_checkpointing") or [])
     return FlexibleRunner.from_cfg(cfg)

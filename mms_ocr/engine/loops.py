@@ -13,7 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader
 
 from mms_ocr.engine.failures import ValidationStopped, in_one_line
 from mms_ocr.engine.schedule import check_counting, fit_warm_ups
-from mms_ocr.registry import LOOPS
+from mms_ocr.registry import LOOPS, type_name
 
 __all__ = [
     "ResumableEpochLoop",
@@ -266,10 +266,9 @@ def use_resumable_loop(train_cfg: dict) -> None:
             f"train_cfg has settings of two loops ({keys}); add _delete_=True to it in your "
             "config, which drops those of the config that it inherits from"
         )
-    kind = train_cfg.get("type")
-    if kind is None and "by_epoch" in train_cfg:
-        kind = "EpochBasedTrainLoop" if train_cfg.pop("by_epoch") else "IterBasedTrainLoop"
-    name = getattr(kind, "__name__", str(kind)).removeprefix("mmengine.")
+    name = type_name(train_cfg)
+    if not name and "by_epoch" in train_cfg:
+        name = "EpochBasedTrainLoop" if train_cfg.pop("by_epoch") else "IterBasedTrainLoop"
     loops = {
         "EpochBasedTrainLoop": ("ResumableEpochLoop", "max_epochs"),
         "IterBasedTrainLoop": ("ResumableTrainLoop", "max_iters"),
@@ -291,8 +290,7 @@ def seeded_loader(dataloader: dict, seed: int) -> dict:
     dataset, sampler = dataloader.get("dataset"), dataloader.get("sampler")
     if not isinstance(dataset, dict) or not isinstance(sampler, dict):
         return dataloader
-    kind = sampler.get("type", "")
-    if getattr(kind, "__name__", str(kind)).split(".")[-1] != "EndlessSampler":
+    if type_name(sampler) != "EndlessSampler":
         return dataloader
     dataloader = copy.deepcopy(dataloader)
     dataloader["sampler"]["numbered"] = True

@@ -10,6 +10,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mms_ocr.registry import type_name
+
 __all__ = ["check_counting", "fit_warm_ups", "set_epochs", "set_iterations"]
 
 _LENGTHS = ("end", "T_max", "step_size", "total_steps")
@@ -87,7 +89,7 @@ def _set_length(cfg: Config, unit: str, length: int) -> None:
     by_epoch = unit == "max_epochs"
     named = dict(cfg.get("default_hooks") or {})
     for name, hook in [*named.items(), *(("", hook) for hook in cfg.get("custom_hooks") or [])]:
-        kind = str((hook or {}).get("type", ""))
+        kind = type_name(hook or {})
         if hook and (name == "checkpoint" or "CheckpointHook" in kind):
             if hook.get("by_epoch", by_epoch) == by_epoch:
                 within(hook, "interval", "save_begin")
@@ -119,7 +121,7 @@ def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
         epoch_length: Iterations of an epoch, for those that are converted from epochs.
     """
     for scheduler in _schedulers(schedulers):
-        kind = getattr(scheduler.get("type"), "__name__", str(scheduler.get("type")))
+        kind = type_name(scheduler)
         steps = (scheduler.get("end") or math.inf) - (scheduler.get("begin") or 0)
         if scheduler.get("convert_to_iter_based"):
             steps *= epoch_length
@@ -142,13 +144,15 @@ def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: boo
         by_epoch: Whether the loop has epochs.
 
     Raises:
-        ValueError: One of them counts epochs, and the loop counts iterations.
+        ValueError: One of them counts epochs, and the loop counts iterations; or a hook begins
+            after the run.
     """
     for scheduler in _schedulers(runner.param_schedulers):
         counts_epochs = scheduler.get("by_epoch", True)
         converted = scheduler.get("convert_to_iter_based", False)
-        kind = scheduler.get("type")
-        if counts_epochs and not converted and not by_epoch:
+        kind = type_name(scheduler)
+        # ReduceOnPlateau counts validations, which both loops have.
+        if counts_epochs and not (converted or by_epoch or "Plateau" in kind):
             raise ValueError(
                 f"param_scheduler {kind} counts epochs (by_epoch=True is its default), and "
                 "train_cfg counts iterations: it would never step; add by_epoch=False to it"
@@ -157,12 +161,24 @@ def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: boo
         if "start_factor" in scheduler and last > max_iters:
             print_log(
                 f"the warm-up of param_scheduler {kind} ends at iteration {last:,}, after the run "
-                f"of {max_iters:,}: its rate is not reached; change the length of a run and its "
-                "schedule together with --iterations or --epochs",
+                f"of {max_iters:,}: its rate is not reached; give a param_scheduler of this "
+                "length, or change the length of run and schedule together by --iterations",
                 logger="current",
                 level=logging.WARNING,
             )
-    for hook in () if by_epoch else runner.hooks:
+    for hook in runner.hooks:
+        if getattr(hook, "begin_iter", 0) > max_iters:
+            raise ValueError(
+                f"{type(hook).__name__} begins at iteration {hook.begin_iter:,}, after the run of "
+                f"{max_iters:,}; lower its begin_iter"
+            )
+        if by_epoch:
+            continue
+        if getattr(hook, "begin_epoch", 0) > 1:
+            raise ValueError(
+                f"{type(hook).__name__} begins at epoch {hook.begin_epoch}, and train_cfg counts "
+                "iterations; give begin_iter in place of begin_epoch"
+            )
         if getattr(hook, "by_epoch", False) and getattr(hook, "interval", 0) > 0:
             raise ValueError(
                 f"{type(hook).__name__} counts epochs (by_epoch=True is its default), and "

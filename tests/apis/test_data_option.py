@@ -1,10 +1,13 @@
 """``--data`` reaches every data set that reads files, however it is wrapped, or says where not."""
 
+from pathlib import Path
+
 import pytest
 from mmengine.config import Config
-from mmengine.dataset import RepeatDataset
+from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 
-from mms_ocr.apis.launching import check_data, fit_to_machine, set_data
+from mms_ocr.apis.data_option import check_data, set_data
+from mms_ocr.apis.launching import fit_to_machine
 
 WORDS = dict(type="mms_ocr.WordImageDataset", path="old", labelled=True)
 PAIRS = dict(type="mms_ocr.WordPairDataset", path="old")
@@ -22,7 +25,7 @@ def joined(*datasets):
 
 def config(train, val=WORDS, **loaders):
     parts = dict(train_dataloader=dict(dataset=train), val_dataloader=dict(dataset=val))
-    return Config(dict(parts, **loaders))
+    return Config(dict(parts, **loaders), filename="my.py")
 
 
 def paths(settings):
@@ -92,3 +95,16 @@ def test_a_loader_that_is_not_used_may_read_others():
 def test_data_that_are_missing_are_found_within_wrappers():
     with pytest.raises(FileNotFoundError, match="no data at 'old'"):
         check_data(config(joined(RENDERED, repeated(WORDS))), ("train",))
+
+
+def test_words_have_no_classes_to_be_balanced(word_images):
+    folder = str(Path(word_images(1)[0]).parent)
+    words = dict(type="mms_ocr.WordImageDataset", path=folder, pipeline=[])
+    with pytest.raises(ValueError, match="WordImageDataset has no classes"):
+        ClassBalancedDataset(words, oversample_thr=0.1)
+
+
+def test_what_is_only_tested_on_is_not_reached_for_training():
+    cfg = config(RENDERED, val=RENDERED, test_dataloader=dict(dataset=WORDS))
+    with pytest.raises(ValueError, match="reads no files"):
+        set_data(cfg, ["new"], parts=("train", "val"))

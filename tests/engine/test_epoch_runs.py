@@ -125,6 +125,27 @@ def test_what_waits_for_epochs_is_refused_where_there_are_none(build, settings):
         build(**settings).train()
 
 
+@pytest.mark.parametrize(
+    ("hook", "said"),
+    [
+        (dict(type="EMAHook", begin_iter=7), "begins at iteration 7, after the run of 6"),
+        (dict(type="EMAHook", begin_epoch=2), "give begin_iter"),
+    ],
+)
+def test_a_hook_that_would_never_begin_is_refused(build, hook, said):
+    with pytest.raises(ValueError, match=said):
+        build(custom_hooks=[hook]).train()
+
+
+def test_a_rate_that_waits_for_validations_needs_no_epochs(build):
+    plateau = dict(
+        type="ReduceOnPlateauLR", monitor="score", rule="greater", factor=0.1, patience=0
+    )
+    runner = build(param_scheduler=plateau, scores=[0.5, 0.4, 0.3])
+    runner.train()
+    assert runner.optim_wrapper.get_lr()["lr"] == pytest.approx([1e-3])
+
+
 @pytest.mark.parametrize("converted", [True, False])
 @pytest.mark.parametrize("batch_size", [10, 5])
 def test_a_warm_up_of_one_epoch_reaches_the_rate(build, converted, batch_size):

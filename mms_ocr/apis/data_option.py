@@ -1,0 +1,104 @@
+"""The data sets of a config, and ``--data``, which has them read other files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mms_ocr.registry import type_name
+
+__all__ = ["PARTS", "check_data", "data_sets_of", "loaders_of", "set_data"]
+
+PARTS = ("train", "val", "test")
+
+
+def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = PARTS) -> None:
+    """Let every data set of a config that reads files read ``paths``, also inside of wrappers.
+
+    Args:
+        cfg: The config; changed.
+        paths: What is read.
+        parts: Of the loaders that are used: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        ValueError: In the loaders that are used, no data set reads files, or one has no ``path``.
+    """
+    reached = False
+    for part in PARTS:
+        for place, dataset in data_sets_of(cfg, part):
+            kind = type_name(dataset)
+            if "path" in dataset:
+                dataset["path"] = list(paths)
+                reached |= part in parts
+            elif part in parts and kind != "RenderedWordDataset":
+                raise ValueError(
+                    f"--data does not reach {place} of {cfg.filename}: {kind} has no path; write "
+                    "its data into the config, and leave --data out"
+                )
+    if not reached:
+        raise ValueError(
+            f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
+            f"such as {_like_it_of_files(Path(cfg.filename))}"
+        )
+
+
+def check_data(cfg: Config, parts: Sequence[str]) -> None:
+    """Refuse a config whose word images are not there, such as those that shipped ones name.
+
+    Data sets that come as pairs, or in a form of their own, tell by themselves what they lack.
+
+    Args:
+        cfg: The config.
+        parts: Of the loaders to look at: ``'train'``, ``'val'``, ``'test'``.
+
+    Raises:
+        FileNotFoundError: The path of a data set leads nowhere.
+    """
+    for part in parts:
+        for _, dataset in data_sets_of(cfg, part):
+            path, kind = dataset.get("path"), type_name(dataset)
+            if kind == "WordImageDataset" and isinstance(path, str) and not os.path.exists(path):
+                raise FileNotFoundError(
+                    f"there is no data at {path!r}, where {cfg.filename} looks for it: give "
+                    "--data PATH …"
+                )
+
+
+def _like_it_of_files(config: Path) -> Path:
+    """The config beside one of rendered words that reads files in their place."""
+    stem = config.stem.removesuffix("_rendered")
+    beside = [config.with_name(f"{stem}_{data}.py") for data in ("words", "pairs")]
+    beside.append(Path("configs/mms/pretrain_vit_s_words.py"))
+    return next((one for one in beside if one.is_file()), beside[-1])
+
+
+def data_sets_of(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
+    """The data sets of a loader that wrap no others, each after its place in the config."""
+    for name, loader in loaders_of(cfg, part):
+        yield from _innermost(f"{name}.dataset", loader.get("dataset"))
+
+
+def loaders_of(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
+    """The loader of a part, or all of a list, each after its place in the config."""
+    name = f"{part}_dataloader"
+    given = cfg.get(name) or []
+    if isinstance(given, dict):
+        yield name, given
+    else:
+        yield from ((f"{name}.{number}", loader) for number, loader in enumerate(given))
+
+
+def _innermost(place: str, dataset: Any) -> Iterator[tuple[str, dict]]:
+    if isinstance(dataset, list | tuple):
+        for number, part in enumerate(dataset):
+            yield from _innermost(f"{place}.{number}", part)
+    elif isinstance(dataset, dict):
+        wrapped = [key for key in ("dataset", "datasets") if key in dataset]
+        for key in wrapped:
+            yield from _innermost(f"{place}.{key}", dataset[key])
+        if not wrapped:
+            yield place, dataset
