@@ -42,7 +42,7 @@ def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = PARTS) ->
     if not reached:
         raise ValueError(
             f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
-            f"such as {_like_it_of_files(Path(cfg.filename))}"
+            f"such as {_like_it_of_files(Path(cfg.filename or 'config.py'))}"
         )
 
 

@@ -25,7 +25,7 @@ def joined(*datasets):
 
 def config(train, val=WORDS, **loaders):
     parts = dict(train_dataloader=dict(dataset=train), val_dataloader=dict(dataset=val))
-    return Config(dict(parts, **loaders), filename="my.py")
+    return Config(dict(parts, **loaders))
 
 
 def paths(settings):
