@@ -19,6 +19,7 @@ _REINSTALL = ("--force-reinstall", "--no-deps", "--no-cache-dir")
 _LIBRARY = re.compile(
     r"(?P<file>[\w+.-]+\.so[.\d]*): cannot open shared object file"
     r"|Library not loaded: \S*?(?P<loaded>[^/\s]+\.dylib)"
+    r"|version .(?P<symbols>(GLIBC|GLIBCXX|CXXABI)_[\d.]+). not found"
     r"|DLL load failed|\[WinError 126\]"
 )
 _VISUAL_C = "the Microsoft Visual C++ Redistributable"  # what Windows lacks, as a rule
@@ -57,7 +58,7 @@ def missing_library(error: BaseException) -> str | None:
     match = _LIBRARY.search(str(error))
     if match is None:
         return None
-    name = match["file"] or match["loaded"] or _VISUAL_C
+    name = match["file"] or match["loaded"] or match["symbols"] or _VISUAL_C
     return None if _BROUGHT.match(name) else name
 
 
@@ -82,6 +83,9 @@ def commands(parts: Sequence[Part], findings: Mapping[str, Finding], needed: boo
                 groups[()].append(finding.lacks)
         elif finding.library:
             typed += _for_library(part, finding)
+        elif finding.state == "missing" and finding.distributions:
+            # Its files went with a distribution that shared them; pip takes it for installed.
+            groups[_REINSTALL].append(part.spec(upstream))
         elif finding.state != "broken":
             options = ("--no-deps",) if part.without_dependencies else ()
             groups[options].append(part.spec(upstream))
@@ -112,21 +116,31 @@ def warnings(parts: Sequence[Part], findings: Mapping[str, Finding]) -> list[str
                 "without; install a Python that has it"
             )
         if finding.library and not finding.lacks:
-            package = _package(finding.library)
-            advice = f"as root: apt-get install {package}" if package else "install it"
-            instead = "; or keep OpenCV without it, as below" if part.module == "cv2" else ""
             lines.append(
-                f"Warning: {part.module} needs {finding.library}, which this system lacks; {advice}"
-                f"{instead}"
+                f"Warning: {part.module} needs {finding.library}, which this system lacks; "
+                f"{_advice(part, finding.library)}"
             )
     return lines
 
 
 def _for_library(part: Part, finding: Finding) -> Iterable[str]:
-    if part.module == "cv2" and finding.library != _VISUAL_C:
+    if part.module == "cv2" and _is_file(finding.library or ""):
         return _keep_one(part, finding, "opencv-python-headless")
     package = _package(finding.library or "")
     return [f"apt-get install {package}"] if package else []
+
+
+def _advice(part: Part, library: str) -> str:
+    if "_" in library and not _is_file(library):  # such as GLIBC_2.28
+        return f"take a newer system, or an older release of {part.module}"
+    package = _package(library)
+    advice = f"as root: apt-get install {package}" if package else "install it"
+    instead = part.module == "cv2" and _is_file(library)
+    return f"{advice}; or take the OpenCV that needs no screen, as below" if instead else advice
+
+
+def _is_file(library: str) -> bool:
+    return ".so" in library or ".dylib" in library
 
 
 def _of_python(module: str) -> bool:

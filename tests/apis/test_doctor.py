@@ -113,6 +113,11 @@ LACKING = "cannot open shared object file: No such file or directory"
         (f"ImportError('libgomp.so.1: {LACKING}')", ["apt-get install libgomp1"], "libgomp.so.1"),
         (f"OSError('libodd.so.2: {LACKING}')", [], "libodd.so.2"),
         (
+            "ImportError('/lib/libm.so.6: version `GLIBC_2.38\\' not found (required by x.so)')",
+            [],
+            "GLIBC_2.38, which this system lacks; take a newer system",
+        ),
+        (
             "ImportError('DLL load failed while importing part_a: The module was not found.')",
             [],
             "Visual C++",
@@ -171,6 +176,14 @@ def test_two_opencvs_are_warned_of_with_the_command(monkeypatch, parts, capsys, 
     assert f"cv2 comes from 2 distributions ({', '.join(installed)})" in out
     assert f"-m pip uninstall -y {' '.join(installed)}\n" in out
     assert f"-m pip install '{kept}>=4.5'\n" in out
+
+
+def test_a_package_whose_files_are_gone_is_installed_again(monkeypatch, parts):
+    monkeypatch.setattr(Part, "distributions", lambda self: ["part-a"] * (self.module == "part_a"))
+    parts(Part("part_a", "0", "part-a"))
+    assert diagnosis.diagnose().needed_commands == [
+        f"{sys.executable} -m pip install --force-reinstall --no-deps --no-cache-dir part-a"
+    ]
 
 
 def test_what_is_left_of_a_package_is_not_taken_for_it(monkeypatch, tmp_path, parts, capsys):

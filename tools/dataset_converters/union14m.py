@@ -50,6 +50,8 @@ def annotation(folder: Path, name: str) -> Path:
         raise FileNotFoundError(
             f"no mmocr1.0/{name}.json in {folder}: give the folder of Union14M-L as unpacked"
         )
+    if len(found) > 1:
+        raise ValueError(f"{found[0]} or {found[1]}? Move one of them away")
     return found[0]
 
 

@@ -53,7 +53,20 @@ def read_annotations(path: str) -> Iterator[Annotation]:
         try:
             yield from _read(file, path)
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is no UTF-8 text ({error.reason})") from error
+            raise ValueError(
+                f"{path}, line {_undecodable_line(path)}: no UTF-8 text ({error.reason}); save the "
+                "file as UTF-8"
+            ) from error
+
+
+def _undecodable_line(path: str) -> int:
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 def _read(file: TextIO, path: str) -> Iterator[Annotation]:

@@ -161,6 +161,7 @@ def test_what_no_file_can_hold_is_left_out_and_told(root, name):
         ('{"data_list": [{"img_path": a}]}', "is no JSON"),
         ("[1, 2]", "no object with a 'data_list'"),
         (b"\xff\xfe\x00", "no UTF-8"),
+        (b"1.jpg a\n2.jpg caf\xe9\n", "line 2: no UTF-8"),
     ],
 )
 def test_files_that_are_no_annotations(tmp_path, content, message):
