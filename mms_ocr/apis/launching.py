@@ -20,9 +20,11 @@ from mms_ocr.apis.joining import MPI_LOCAL_SIZES, join_processes
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.engine.fully_sharded import build_sharded_runner
+from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.load_from import prepare_loading
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
+from mms_ocr.models.backbones.outputs import check_outputs
 
 __all__ = [
     "add_shared_options",
@@ -171,6 +173,7 @@ def build_runner(cfg: Config) -> Runner:
     check_dictionaries(cfg.get("model"))
     use_checked_reading()
     use_recompute()
+    use_visualization_hook(cfg)
     compiled = cfg.pop("compile", None)
     if compiled:
         options = compiled if isinstance(compiled, Mapping) else {}
@@ -186,6 +189,7 @@ def build_runner(cfg: Config) -> Runner:
             "device_ids": None,
         }
     runner = build_sharded_runner(cfg) if cfg.get("strategy") else Runner.from_cfg(cfg)
+    check_outputs(getattr(runner.model, "module", runner.model))
     runner.logger.addFilter(_is_of_interest)
     if not dist.is_main_process():
         for hook in runner.hooks:

@@ -9,6 +9,7 @@ from mms_ocr.engine.hooks import (
     ReconstructionHook,
     SkipNonFiniteHook,
     StopOnSignalHook,
+    VisualizationHook,
     WatchdogHook,
 )
 from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
@@ -32,6 +33,7 @@ __all__ = [
     "ShardedOptimizer",
     "SkipNonFiniteHook",
     "StopOnSignalHook",
+    "VisualizationHook",
     "WatchdogHook",
     "set_epochs",
     "set_iterations",

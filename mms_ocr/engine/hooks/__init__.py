@@ -7,6 +7,7 @@ from mms_ocr.engine.hooks.exact_resume_hook import ExactResumeHook
 from mms_ocr.engine.hooks.non_finite_hook import SkipNonFiniteHook
 from mms_ocr.engine.hooks.reconstruction_hook import ReconstructionHook
 from mms_ocr.engine.hooks.stop_hook import StopOnSignalHook
+from mms_ocr.engine.hooks.visualization_hook import VisualizationHook
 from mms_ocr.engine.hooks.watchdog_hook import WatchdogHook
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ReconstructionHook",
     "SkipNonFiniteHook",
     "StopOnSignalHook",
+    "VisualizationHook",
     "WatchdogHook",
 ]

@@ -20,7 +20,12 @@ from mms_ocr.registry import MODELS
 
 __all__ = ["TextViT", "gather_tokens", "split_mask"]
 
-OUT_TYPES = {"map": "featmap", "row": "featmap", "tokens": "raw"}
+OUT_TYPES = {
+    "map": "featmap",
+    "row": "featmap",
+    "tokens": "raw",
+    "cls_token": "cls_token",
+}
 
 
 def split_mask(mask: Tensor, num_removed: int | None = None) -> tuple[Tensor, Tensor]:
@@ -71,8 +76,11 @@ class TextViT(LoadedLast, VisionTransformer):
         img_size: Height and width of a word image in pixels.
         patch_size: Side of a patch in pixels; divides both.
         out_type: ``'map'`` for ``(B, C, H, W)``, ``'row'`` for the mean of its rows
-            ``(B, C, 1, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the class token first.
-        out_indices: Layers to return, negative ones from the end; -1 is the last.
+            ``(B, C, 1, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the class token first,
+            ``'cls_token'`` for that alone ``(B, C)``.
+        out_indices: Layers to return, negative ones from the end; -1 is the last. A number gives a
+            tensor, as MMOCR's models take it; a list, such as ``[-1]``, gives a tuple, as those of
+            MMPretrain, MMDetection and MMSegmentation take it.
         drop_path_rate: Stochastic depth of the last layer; earlier ones have proportionally less.
         frozen_stages: Layers to freeze, counted from the input, with the patch embedding; -1 none.
         checkpoint_grid: Grid (rows, columns) of the positions in checkpoints that do not tell it.
@@ -117,7 +125,7 @@ class TextViT(LoadedLast, VisionTransformer):
         if isinstance(arch, str) and arch not in self.arch_zoo:
             raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(self.arch_zoo)}")
         if out_type not in OUT_TYPES:
-            raise ValueError(f"out_type must be 'map', 'row' or 'tokens', got {out_type!r}")
+            raise ValueError(f"out_type must be one of {', '.join(OUT_TYPES)}, got {out_type!r}")
         widths = self.arch_zoo[arch] if isinstance(arch, str) else arch
         if not self.arch_zoo["small"].keys() <= widths.keys():
             raise ValueError(f"arch needs the keys {', '.join(self.arch_zoo['small'])}, got {arch}")
@@ -126,7 +134,7 @@ class TextViT(LoadedLast, VisionTransformer):
             raise ValueError(
                 f"frozen_stages is {frozen_stages}, and the encoder has {depth} layers"
             )
-        self._single_output = isinstance(out_indices, int)
+        self.single_output = isinstance(out_indices, int)
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         if not indices or not all(-depth <= index < depth for index in indices):
             raise ValueError(f"out_indices must lie in [-{depth}, {depth - 1}], got {out_indices}")
@@ -202,7 +210,7 @@ class TextViT(LoadedLast, VisionTransformer):
                 tokens = self.ln1(tokens)
             if index in self.out_indices:
                 outs.append(self._format_output(tokens, grid))
-        return outs[0] if self._single_output else tuple(outs)
+        return outs[0] if self.single_output else tuple(outs)
 
     def _forward_visible(
         self, tokens: Tensor, mask: Tensor, num_removed: int | None
@@ -236,7 +244,7 @@ class TextViT(LoadedLast, VisionTransformer):
     def _prepend_class(self, tokens: Tensor) -> Tensor:
         if self.cls_token is not None:
             class_token = self.cls_token + self.pos_embed[:, :1]
-            tokens = torch.cat([class_token.expand(len(tokens), -1, -1), tokens], dim=1)
+            tokens = torch.cat([class_token.expand(tokens.shape[0], -1, -1), tokens], dim=1)
         return self.pre_norm(self.drop_after_pos(tokens))
 
     def _prepare_pos_embed(

@@ -6,6 +6,7 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import use_attend
+from mms_ocr.models.backbones.outputs import describe_output
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.pretraining.patches import unpatchify
@@ -97,7 +98,14 @@ class PixelDecoder(LoadedLast):
             nn.init.zeros_(self.pred.bias)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """An image ``(B, c, rows * p, columns * p)`` from a map ``(B, C, rows, columns)``."""
+        """An image ``(B, c, rows * p, columns * p)`` from a map ``(B, C, rows, columns)``.
+
+        Raises:
+            ValueError: It is given something else.
+        """
+        if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
+            given = describe_output(feature_map)
+            raise ValueError(f"PixelDecoder takes a map (B, C, H, W), got {given}")
         grid = (feature_map.shape[-2], feature_map.shape[-1])
         tokens = self.embed(feature_map.flatten(2).transpose(1, 2))
         if self.with_positions:

@@ -119,7 +119,7 @@ class CrossAttentionDecoder(LoadedLast):
         Returns:
             Pixels of the wanted patches, ``(B, M, p * p * 3)``.
         """
-        positions = self.positions.expand(len(tokens), -1, -1)
+        positions = self.positions.expand(tokens.shape[0], -1, -1)
         memory = self.embed(tokens)
         located = memory[:, 1:] + gather_tokens(positions, visible)
         memory = self.memory_norm(torch.cat([memory[:, :1], located], dim=1))

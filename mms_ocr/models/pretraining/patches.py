@@ -39,10 +39,11 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tenso
         ``(B, C, H, W)``.
     """
     rows, columns = grid
-    cut = patches.reshape(len(patches), rows, columns, patch_size, patch_size, -1)
+    batch = patches.shape[0]  # as len() is not, this is followed by torch.jit.trace
+    cut = patches.reshape(batch, rows, columns, patch_size, patch_size, -1)
     channels = cut.shape[-1]
     return cut.permute(0, 5, 1, 3, 2, 4).reshape(
-        len(patches), channels, rows * patch_size, columns * patch_size
+        batch, channels, rows * patch_size, columns * patch_size
     )
 
 

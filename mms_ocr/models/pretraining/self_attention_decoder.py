@@ -80,7 +80,7 @@ class SelfAttentionDecoder(LoadedLast, MAEPretrainDecoder):
             Pixels of the wanted patches, ``(B, M, p * p * 3)``.
         """
         tokens = self.decoder_embed(tokens)
-        patches = self.mask_token.to(tokens.dtype).repeat(len(tokens), self.num_patches, 1)
+        patches = self.mask_token.to(tokens.dtype).repeat(tokens.shape[0], self.num_patches, 1)
         index = visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])
         patches = patches.scatter(1, index, tokens[:, 1:])
         hidden = torch.cat([tokens[:, :1], patches], dim=1) + self.decoder_pos_embed

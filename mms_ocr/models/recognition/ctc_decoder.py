@@ -12,6 +12,7 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.dictionaries import check_dictionaries
+from mms_ocr.models.backbones.outputs import describe_output
 from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.column_conv import ColumnConv
@@ -194,8 +195,7 @@ class CTCDecoder(LoadedLast, BaseDecoder):
     def _map(self, feat: Tensor | None, out_enc: Tensor | None) -> Tensor:
         given = feat if out_enc is None else out_enc
         if not isinstance(given, Tensor) or given.dim() != 4:
-            shown = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise ValueError(f"CTCDecoder takes a map (N, C, H, W), got {shown}")
+            raise ValueError(f"CTCDecoder takes a map (N, C, H, W), got {describe_output(given)}")
         if given.shape[1] != self.in_channels:
             raise ValueError(
                 f"the map is {given.shape[1]} wide and CTCDecoder takes {self.in_channels}; set "

@@ -145,7 +145,15 @@ def greedy_decode(
     Returns:
         Probabilities ``(N, max_length, num_classes)``. After a word's end they are 1 for the end
         token.
+
+    Raises:
+        ValueError: It is traced, which would fix the number of steps.
     """
+    if torch.jit.is_tracing():
+        raise ValueError(
+            "the steps of decoding depend on the image and cannot be traced; trace the "
+            "backbone and decoding_step (mms_ocr.models.recognition.decoding)"
+        )
     num_classes = weights.embedding.num_embeddings
     # Half precision holds neither probabilities close to 1 nor their products.
     dtype = torch.promote_types(memory.dtype, torch.float32)

@@ -14,6 +14,7 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.dictionaries import check_dictionaries
+from mms_ocr.models.backbones.outputs import describe_output
 from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.recognition.classes import tell_classes
 from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
@@ -274,9 +275,9 @@ class TextDecoder(LoadedLast, NRTRDecoder):
         elif isinstance(feat, Tensor) and feat.dim() == 3:
             tokens, grid = feat, (1, feat.shape[1])
         else:
-            shown = tuple(feat.shape) if isinstance(feat, Tensor) else type(feat).__name__
+            given = describe_output(feat)
             raise ValueError(
-                f"TextDecoder takes a map (N, C, H, W) or tokens (N, L, C), got {shown}"
+                f"TextDecoder takes a map (N, C, H, W) or tokens (N, L, C), got {given}"
             )
         memory = self.project(tokens)
         if memory.shape[-1] != self.trg_word_emb.embedding_dim:

@@ -442,7 +442,7 @@ def test_sizes_that_the_patch_does_not_divide(size):
     [
         (dict(arch="huge"), "unknown arch 'huge'; choose from tiny, small, base"),
         (dict(arch=dict(embed_dims=24)), "arch needs the keys"),
-        (dict(out_type="cls_token"), "out_type must be 'map', 'row' or 'tokens'"),
+        (dict(out_type="featmap"), "out_type must be one of map, row, tokens, cls_token, got"),
         (dict(out_indices=3), r"out_indices must lie in \[-3, 2\], got 3"),
         (dict(out_indices=[]), "out_indices must lie in"),
         (dict(out_indices=(0, -4)), "out_indices must lie in"),

@@ -226,7 +226,7 @@ def test_impossible_settings_give_one_line(dictionary, settings, message):
 def test_what_it_takes(decoder):
     for given, message in (
         (torch.randn(1, 10, 6), r"takes a map \(N, C, H, W\), got \(1, 10, 6\)"),
-        ((torch.randn(1, 6, 2, 4),), "got tuple"),
+        ((torch.randn(1, 6, 2, 4),), "got a tuple; with out_indices=-1"),
         (torch.randn(1, 8, 2, 4), "set in_channels=8"),
     ):
         with pytest.raises(ValueError, match=message):

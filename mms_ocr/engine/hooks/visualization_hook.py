@@ -1,0 +1,131 @@
+"""Pictures of single samples, wherever their images are from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from torch import Tensor
+
+from mms_ocr.registry import HOOKS
+
+__all__ = ["VisualizationHook", "use_visualization_hook"]
+
+
+@HOOKS.register_module()
+class VisualizationHook(Hook):
+    """MMOCR's ``VisualizationHook``, for images of any source.
+
+    MMOCR's reads each image from the file ``img_path``, and so fails on images in an LMDB and on
+    rendered ones. This one draws the image that the model was given, at its original size.
+
+    Args:
+        enable: Whether to draw at all.
+        interval: Iterations of a validation from one batch that is drawn to the next.
+        score_thr: Handed on to the visualizer.
+        show: Whether to show pictures in a window instead of storing them.
+        draw_pred: Whether to draw predictions.
+        draw_gt: Whether to draw the truth.
+        wait_time: Seconds for which a window shows a picture.
+        backend_args: Not used; files are not read again.
+
+    Raises:
+        ValueError: The visualizer of the config draws no samples.
+    """
+
+    def __init__(
+        self,
+        enable: bool = False,
+        interval: int = 50,
+        score_thr: float = 0.3,
+        show: bool = False,
+        draw_pred: bool = False,
+        draw_gt: bool = False,
+        wait_time: float = 0.0,
+        backend_args: dict | None = None,
+    ) -> None:
+        self.enable = enable
+        self.interval = interval
+        self.options = dict(
+            draw_gt=draw_gt,
+            draw_pred=draw_pred,
+            show=show,
+            wait_time=wait_time,
+            pred_score_thr=score_thr,
+        )
+
+    def before_run(self, runner: Runner) -> None:
+        """Make sure that something draws."""
+        kind = type(runner.visualizer)
+        if self.enable and kind.add_datasample is Visualizer.add_datasample:
+            raise ValueError(
+                f"VisualizationHook needs a visualizer that draws samples, and {kind.__name__} "
+                "draws none; set visualizer.type=mmocr.TextRecogLocalVisualizer, or enable=False"
+            )
+
+    before_test = before_run
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Draw the batch where its turn has come."""
+        if (runner.iter + batch_idx) % self.interval == 0:
+            self._draw(runner, data_batch, outputs, runner.iter + batch_idx)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Draw every batch."""
+        self._draw(runner, data_batch, outputs, batch_idx)
+
+    def _draw(self, runner: Runner, data_batch: Any, outputs: Sequence | None, step: int) -> None:
+        if not self.enable or not outputs:
+            return
+        for number, (image, sample) in enumerate(zip(data_batch["inputs"], outputs)):
+            name = _file_name(sample.get("img_path") or "image")
+            # Numbered, since images of several folders may have one name.
+            runner.visualizer.add_datasample(
+                f"{name}_{number}",
+                _picture(image, sample.get("ori_shape")),
+                data_sample=sample,
+                step=step,
+                **self.options,
+            )
+
+
+def _file_name(path: str) -> str:
+    """A name that every disk takes, from the file, and key, of an image."""
+    name = re.sub(r"\.\w+$", "", PurePath(path).name)
+    return re.sub(r"[^\w-]+", "_", name)[-60:]
+
+
+def _picture(image: Tensor, size: Sequence[int] | None) -> np.ndarray:
+    """A BGR image ``(3, H, W)`` in RGB ``(H, W, 3)``, at its original size where that is known."""
+    picture = np.ascontiguousarray(image.flip(0).permute(1, 2, 0).byte().cpu().numpy())
+    return cv2.resize(picture, (size[1], size[0])) if size else picture
+
+
+def use_visualization_hook(cfg: Config) -> None:
+    """Put :class:`VisualizationHook` in the place of MMOCR's in a config."""
+    names = ["mmocr.VisualizationHook"]
+    if cfg.get("default_scope") == "mmocr":
+        names.append("VisualizationHook")
+    for hook in [*(cfg.get("default_hooks") or {}).values(), *(cfg.get("custom_hooks") or [])]:
+        if isinstance(hook, dict) and hook.get("type") in names:
+            hook["type"] = "mms_ocr.VisualizationHook"
