@@ -239,7 +239,7 @@ class LmdbFuzz:
             source = open_source(path)
         except (ValueError, FileNotFoundError) as error:
             return "refused" if "\n" not in str(error) else "unclear"
-        if str(len(source)).encode() != values[b"num-samples"].lstrip(b"0"):
+        if str(len(source)).encode() != values[b"num-samples"].strip().strip(b"\0").lstrip(b"+0"):
             return "wrong"
         ending = "exact"
         for index in range(len(source)):

@@ -7,7 +7,8 @@ from mms_ocr.datasets.conversion.records import PairRecords, Record, Records, Se
 from mms_ocr.datasets.conversion.textseg import TextSegRecords
 from mms_ocr.datasets.conversion.textseg_writer import MASK_LEVELS, MasksAsTextSeg
 from mms_ocr.datasets.sources import JsonlSource, LmdbSource, is_lmdb
-from mms_ocr.datasets.sources.layouts import is_json_lines, is_textseg, labels_in
+from mms_ocr.datasets.sources.jsonl import open_labels_in
+from mms_ocr.datasets.sources.layouts import is_json_lines, is_textseg
 
 __all__ = [
     "LAYOUTS",
@@ -38,8 +39,9 @@ def guess_layout(path: str) -> str:
         except (ValueError, FileNotFoundError):
             return "words"
         return "textzoom"
-    labels = path if is_json_lines(path) else labels_in(path)
-    if labels is not None and os.path.isfile(labels):
-        return "textzoom" if JsonlSource(labels).has_field("image_hr") else "words"
+    is_lines = is_json_lines(path) and os.path.isfile(path)
+    lines = JsonlSource(path) if is_lines else open_labels_in(path)
+    if lines is not None:
+        return "textzoom" if lines.has_field("image_hr") else "words"
     has_pairs = all(os.path.isdir(os.path.join(path, name)) for name in ("hr", "lr"))
     return "textzoom" if has_pairs else "words"

@@ -7,7 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import NamedTuple
 from weakref import WeakSet
 
@@ -29,8 +29,9 @@ __all__ = [
 PUT_BACK = "put it back as it was and run again (a training: with --resume)"
 
 
+@cache
 def warn(message: str) -> None:
-    """Report what a source leaves out: in the log of a run, else on standard error."""
+    """Report what a source leaves out, once: in the log of a run, else on standard error."""
     if MMLogger._instance_dict:
         print_log(message, logger="current", level=logging.WARNING)
     else:  # a command, which prints its results on standard output

@@ -18,11 +18,13 @@ from mms_ocr.datasets.sources.base import (
     SourceChangedError,
     open_descriptor,
     read_at,
+    warn,
 )
 from mms_ocr.datasets.sources.folder import Witnesses, read_image_file
+from mms_ocr.datasets.sources.layouts import LABELS_FILE
 from mms_ocr.escaping import file_name, is_unicode
 
-__all__ = ["JsonlSource"]
+__all__ = ["JsonlSource", "open_labels_in"]
 
 _LINES_PER_MARK = 16  # the index keeps the place of every 16th line
 _CHUNK = 1 << 20  # bytes scanned at a time
@@ -213,6 +215,24 @@ class JsonlSource(ImageSource):
                 if filled == index:
                     return f"{self.path}, line {number}"
         return f"{self.path}, entry {index + 1}"
+
+
+def open_labels_in(folder: str, field: str = "filename") -> JsonlSource | None:
+    """Open ``labels.jsonl`` at the top of a folder, as ``convert`` and ``render`` write it.
+
+    None, where there is none, or its first line has no such field.
+
+    Raises:
+        ValueError: It is malformed.
+    """
+    path = os.path.join(folder, LABELS_FILE)
+    if not os.path.isfile(path):
+        return None
+    source = JsonlSource(path)
+    if not source.has_field(field):
+        return None
+    warn(f"folder {folder!r}: reading the {len(source):,} words that {path!r} lists")
+    return source
 
 
 def _mark_lines(path: str) -> tuple[int, np.ndarray]:

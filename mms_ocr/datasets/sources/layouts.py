@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-__all__ = ["LABELS_FILE", "is_json_lines", "is_lmdb", "is_textseg", "labels_in", "layer_folders"]
+__all__ = ["LABELS_FILE", "is_json_lines", "is_lmdb", "is_textseg", "layer_folders"]
 
 #: The annotation file at the top of a folder that ``convert`` and ``render`` write.
 LABELS_FILE = "labels.jsonl"
@@ -51,13 +51,9 @@ def is_textseg(path: str) -> bool:
     return has_folder and os.path.isfile(os.path.join(path, "split.json"))
 
 
-def labels_in(path: str) -> str | None:
-    """The annotation file at the top of a folder that is a data set of labelled words."""
-    file = os.path.join(path, LABELS_FILE)
-    return file if os.path.isfile(file) else None
-
-
-def layer_folders(path: str, folders: Collection[str], has_images: bool) -> set[str]:
+def layer_folders(
+    path: str, folders: Collection[str], has_images: bool, holds_images: Callable[[str], bool]
+) -> set[str]:
     """Find which folders of a folder hold masks or other versions of the images beside them.
 
     They do where one folder is named as images are (``image``, ``hr``, …) and others as what
@@ -68,29 +64,33 @@ def layer_folders(path: str, folders: Collection[str], has_images: bool) -> set[
         path: The folder, for messages.
         folders: Names of the folders in it.
         has_images: Whether image files are in it as well.
+        holds_images: Whether a folder of this name has images in it, at any depth.
 
     Returns:
         The names of the folders that are not to be read as word images.
 
     Raises:
-        ValueError: There are such folders, but also image files or other folders beside them, so
-            that the folder is no data set, and reading it would mix or lose images.
+        ValueError: There are such folders, but also image files or other folders of images beside
+            them, so that the folder is no data set, and reading it would mix or lose images.
     """
-    layers = {name for name in folders if name.lower() in _LAYERS}
+    layers = {name for name in folders if name.lower() in _LAYERS and holds_images(name)}
     if not layers:
         return set()
-    images = {name for name in folders if name.lower() in _IMAGES}
+    images = {name for name in folders if name.lower() in _IMAGES and holds_images(name)}
     if not images:  # clean versions with masks
         images = {name for name in layers if name.lower() == "clean"} if len(layers) > 1 else set()
         layers -= images
     if not images:
         return set()
-    others = set(folders) - images - layers
-    if len(images) == 1 and not others and not has_images:
-        return layers
-    beside = sorted(others) or sorted(images)[1:] or ["image files"]
-    raise ValueError(
-        f"folder {path!r} holds {min(images)!r} and {min(layers)!r}, which look like versions of "
-        f"the same images, and {beside[0]!r} beside them; give {min(images)!r} alone, or JSON "
-        "lines that name the images"
-    )
+    beside = sorted(images)[1:] + [
+        name for name in sorted(set(folders) - images - layers) if holds_images(name)
+    ]
+    if has_images:
+        beside.append("image files")
+    if beside:
+        raise ValueError(
+            f"folder {path!r} holds {min(images)!r} and {min(layers)!r}, which look like versions "
+            f"of the same images, and {beside[0]!r} beside them; give {min(images)!r} alone, or "
+            "JSON lines that name the images"
+        )
+    return layers

@@ -14,15 +14,15 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 from mmengine.logging import print_log
 
 from mms_ocr.datasets.sources.base import warn
-from mms_ocr.datasets.sources.layouts import LABELS_FILE, layer_folders
 from mms_ocr.datasets.sources.names import CompactNames
+from mms_ocr.datasets.sources.walking import Walk, folder_stamp
 
 __all__ = ["IMAGE_SUFFIXES", "NO_IMAGES", "Listing", "cache_folder", "list_files"]
 
@@ -41,10 +41,6 @@ NO_IMAGES = frozenset(
     ]
 )
 
-# What systems put into folders, and what only the administrator may read.
-_SYSTEM_FOLDERS = frozenset(
-    ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"]
-)
 _FEWEST_KEPT = 100_000  # files; fewer are listed in a quarter of a second
 _SETTLED = 2.0  # seconds; a folder that changed just now may change again within the same tick
 _VERSION = "2"
@@ -113,7 +109,7 @@ def list_files(
     listing = _kept(file, root, version) if file is not None and file.is_file() else None
     if listing is None:
         began = time.time()
-        walk = _Walk(root, suffixes, expected)
+        walk = Walk(root, suffixes, expected)
         listing = Listing(walk.files())
         listing.passed_over, listing.labels = walk.passed_over, walk.labels
         # What links lead to may change without a trace in the tree.
@@ -127,126 +123,6 @@ def list_files(
     return listing
 
 
-class _Walk:
-    """One way through a tree.
-
-    Attributes:
-        folders: All folders that were read, relative to the root.
-        stamps: Their states before that.
-    """
-
-    def __init__(self, root: str, suffixes: tuple[str, ...], expected: Collection[str]) -> None:
-        self.root = root
-        self.suffixes = suffixes
-        self.expected = expected
-        self.folders: list[str] = []
-        self.stamps: list[tuple[int, ...]] = []
-        self.passed_over: dict[str, tuple[int, str]] = {}
-        self.labels: list[str] = []
-
-    def files(self) -> Iterator[str]:
-        """The files, relative to the root: those of a folder, and then those in its folders."""
-        # A link to a folder that holds the root is a loop as well.
-        above = Path(os.path.realpath(self.root)).parents
-        seen = {identity for path in above if (identity := _stamp(str(path))[2:])[0]}
-        waiting = [""]
-        while waiting:
-            inside = waiting.pop()
-            stamp = _stamp(os.path.join(self.root, inside))
-            if stamp[2]:  # some file systems number nothing
-                if stamp[2:] in seen:
-                    self._pass_over("links to folders that are listed already", inside)
-                    continue
-                seen.add(stamp[2:])
-            self.folders.append(inside)
-            self.stamps.append(stamp)  # before the folder is read: what is added changes it
-            files, folders = self._read(inside)
-            prefix = os.path.join(inside, "")
-            for name in sorted(files):
-                yield prefix + name
-            waiting += [prefix + name for name in sorted(folders, reverse=True)]
-
-    def _read(self, inside: str) -> tuple[list[str], set[str]]:
-        path = os.path.join(self.root, inside)
-        files: list[str] = []
-        folders: set[str] = set()
-        try:
-            with os.scandir(path) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if name.startswith(".") or name in _SYSTEM_FOLDERS:
-                        self._note_hidden(name, inside)
-                    elif _is_folder(entry):
-                        folders.add(name)
-                    elif self._is_wanted(entry, inside):
-                        files.append(name)
-        except OSError as error:
-            raise _unreadable(path, error) from error
-        layers = layer_folders(path, folders, bool(files))
-        for name in sorted(layers):
-            self._pass_over("folders of masks or other versions", os.path.join(inside, name))
-        return files, folders - layers
-
-    def _is_wanted(self, entry: os.DirEntry[str], inside: str) -> bool:
-        """Whether an entry that is no folder is to be listed; if it may be missed, note it."""
-        fits = entry.name.lower().endswith(self.suffixes)
-        if fits and entry.is_file(follow_symlinks=False):
-            return True
-        place = os.path.join(inside, entry.name)
-        # A link that leads nowhere is a missing file; a pipe or device is none.
-        if not os.path.exists(entry.path):
-            if not fits:
-                self._pass_over("links that lead nowhere", place)
-            return fits
-        if not entry.is_file():
-            if fits:
-                self._pass_over("pipes or devices", place)
-            return False
-        if fits:
-            return True
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if suffix not in self.expected:
-            self._pass_over(f"{suffix} files" if suffix else "files without a suffix", place)
-        elif entry.name == LABELS_FILE and inside:
-            self.labels.append(place)
-        return False
-
-    def _note_hidden(self, name: str, inside: str) -> None:
-        # Names that begin with ._ are of macOS, which puts one beside each file.
-        if name.lower().endswith(self.suffixes) and not name.startswith("._"):
-            self._pass_over("hidden files", os.path.join(inside, name))
-
-    def _pass_over(self, kind: str, place: str) -> None:
-        count, first = self.passed_over.get(kind, (0, place))
-        self.passed_over[kind] = count + 1, first
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself, or into a folder that may not be read
-        return False
-
-
-def _stamp(path: str) -> tuple[int, ...]:
-    """What changes when an entry of a folder is added, removed or renamed; ctime for anything.
-
-    The last two are the folder itself.
-    """
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
-
-
-def _unreadable(path: str, error: OSError) -> OSError:
-    return OSError(
-        f"folder {path!r} cannot be read ({error.strerror}), and its files would be missing; make "
-        "it readable or move it elsewhere"
-    )
-
-
 def _kept(file: Path, root: str, version: str) -> Listing | None:
     """The listing that was kept, if the tree is the same; None if not, or if it is damaged."""
     try:
@@ -255,8 +131,8 @@ def _kept(file: Path, root: str, version: str) -> Listing | None:
                 return None
             folders = CompactNames.of(kept["folders"].tobytes(), kept["folder_starts"])
             stamps = kept["stamps"]
-            for index in range(len(folders)):
-                if _stamp(os.path.join(root, folders[index])) != tuple(stamps[index].tolist()):
+            for inside, stamp in zip(folders, stamps.tolist(), strict=True):
+                if folder_stamp(os.path.join(root, inside)) != tuple(stamp):
                     return None
             listing = Listing.of(kept["names"].tobytes(), kept["name_starts"])
             passed_over, listing.labels = json.loads(str(kept["notes"]))
@@ -266,7 +142,7 @@ def _kept(file: Path, root: str, version: str) -> Listing | None:
         return None
 
 
-def _keep(file: Path, root: str, version: str, listing: Listing, walk: _Walk) -> None:
+def _keep(file: Path, root: str, version: str, listing: Listing, walk: Walk) -> None:
     folders = CompactNames(walk.folders)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

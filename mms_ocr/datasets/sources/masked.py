@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mms_ocr.datasets.sources.base import ImageSource, RawImage
 from mms_ocr.datasets.sources.folder import FolderSource
-from mms_ocr.datasets.sources.jsonl import JsonlSource
-from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, is_textseg, labels_in
+from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
+from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, is_textseg
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.partners import partner_order
 
@@ -101,10 +101,10 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> M
     if is_lmdb(path):
         return _open_lmdb(path)
     if is_json_lines(path):
-        return _open_lines(path, data_root)
-    labels = labels_in(path)
-    if labels is not None and JsonlSource(labels, data_root).has_field("mask"):
-        return _open_lines(labels, data_root)
+        return _open_lines(JsonlSource(path, data_root))
+    lines = open_labels_in(path, "mask")
+    if lines is not None:
+        return _open_lines(lines)
     if is_textseg(path):
         raise ValueError(
             f"{path!r} is TextSeg as it is released: read it with mms_ocr.TextSegDataset, or "
@@ -123,13 +123,13 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> M
     )
 
 
-def _open_lines(path: str, data_root: str | None) -> MaskedSource:
-    images = JsonlSource(path, data_root)
+def _open_lines(images: JsonlSource) -> MaskedSource:
     if not images.has_field("mask"):
         raise ValueError(
-            f"annotation file {path!r} names no masks: there is no 'mask' in its first line"
+            f"annotation file {images.path!r} names no masks: there is no 'mask' in its first line"
         )
-    return MaskedSource(path, images, JsonlSource(path, data_root, field="mask"))
+    masks = JsonlSource(images.path, images.data_root, field="mask")
+    return MaskedSource(images.path, images, masks)
 
 
 def _open_lmdb(path: str) -> MaskedSource:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from mms_ocr.datasets.sources.base import ImageSource, warn
+from mms_ocr.datasets.sources.base import ImageSource
 from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES, FolderSource
-from mms_ocr.datasets.sources.jsonl import JsonlSource
-from mms_ocr.datasets.sources.layouts import is_lmdb, is_textseg, labels_in
+from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
+from mms_ocr.datasets.sources.layouts import is_lmdb, is_textseg
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 
 __all__ = ["open_source"]
@@ -37,7 +37,7 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
     if is_lmdb(path):
         return LmdbSource(path)
     if os.path.isdir(path):
-        return _open_folder(path, data_root)
+        return _open_folder(path)
     if path.lower().endswith(IMAGE_SUFFIXES):
         raise ValueError(
             f"{path!r} is a single image: give the folder that it lies in, an LMDB or a .jsonl file"
@@ -45,12 +45,10 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
     return JsonlSource(path, data_root)
 
 
-def _open_folder(path: str, data_root: str | None) -> ImageSource:
-    labels = labels_in(path)
-    if labels is not None:
-        source = JsonlSource(labels, data_root)
-        warn(f"folder {path!r}: reading the {len(source):,} words that {labels!r} lists")
-        return source
+def _open_folder(path: str) -> ImageSource:
+    lines = open_labels_in(path)
+    if lines is not None:
+        return lines
     if is_textseg(path):
         raise ValueError(
             f"{path!r} is TextSeg as it is released, which has whole pictures: convert it with "

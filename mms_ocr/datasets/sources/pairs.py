@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from mms_ocr.datasets.sources.base import ImageSource, RawImage
 from mms_ocr.datasets.sources.folder import FolderSource
-from mms_ocr.datasets.sources.jsonl import JsonlSource
-from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, labels_in
+from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
+from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.partners import partner_order
 
@@ -111,9 +111,9 @@ def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> Pa
         return PairSource(path, high_images, LmdbSource(path, image_key="image_lr-%09d"))
     if is_json_lines(path):
         return _open_lines(path, data_root)
-    labels = labels_in(path)
-    if labels is not None and JsonlSource(labels, data_root).has_field("image_hr"):
-        return _open_lines(labels, data_root)
+    lines = open_labels_in(path, "image_hr")
+    if lines is not None:
+        return _open_lines(lines.path, None)
     in_folders = [os.path.isdir(os.path.join(path, part)) for part in (_HIGH, _LOW)]
     if any(in_folders):
         if not all(in_folders):

@@ -56,7 +56,7 @@ def test_it_is_kept_and_taken(tree, cache, monkeypatch):
     def forbidden(*_):
         raise AssertionError("listed again")
 
-    monkeypatch.setattr(listing, "_Walk", forbidden)
+    monkeypatch.setattr(listing, "Walk", forbidden)
     assert all_of(list_files(str(tree))) == first
     source = pickle.loads(pickle.dumps(FolderSource(str(tree))))
     assert source.read(3).name == str(tree / "b/c/3.png")

@@ -1,0 +1,163 @@
+"""The way through a folder tree: what of it are files of a data set, and what is passed over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from functools import partial
+from pathlib import Path
+
+from mms_ocr.datasets.sources.layouts import LABELS_FILE, layer_folders
+
+__all__ = ["Walk", "folder_stamp"]
+
+# What systems put into folders, and what only the administrator may read.
+_SYSTEM_FOLDERS = frozenset(
+    ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"]
+)
+_MASKS = ("_mask", "-mask", ".mask")  # how names of masks beside their images end
+
+
+class Walk:
+    """One way through a tree.
+
+    Attributes:
+        folders: All folders that were read, relative to the root.
+        stamps: Their states before that.
+    """
+
+    def __init__(self, root: str, suffixes: tuple[str, ...], expected: Collection[str]) -> None:
+        self.root = root
+        self.suffixes = suffixes
+        self.expected = expected
+        self.folders: list[str] = []
+        self.stamps: list[tuple[int, ...]] = []
+        self.passed_over: dict[str, tuple[int, str]] = {}
+        self.labels: list[str] = []
+
+    def files(self) -> Iterator[str]:
+        """The files, relative to the root: those of a folder, and then those in its folders."""
+        # A link to a folder that holds the root is a loop as well.
+        above = Path(os.path.realpath(self.root)).parents
+        seen = {identity for path in above if (identity := folder_stamp(str(path))[2:])[0]}
+        waiting = [""]
+        while waiting:
+            inside = waiting.pop()
+            stamp = folder_stamp(os.path.join(self.root, inside))
+            if stamp[2]:  # some file systems number nothing
+                if stamp[2:] in seen:
+                    self._pass_over("links to folders that are listed already", inside)
+                    continue
+                seen.add(stamp[2:])
+            self.folders.append(inside)
+            self.stamps.append(stamp)  # before the folder is read: what is added changes it
+            files, folders = self._read(inside)
+            prefix = os.path.join(inside, "")
+            for name in sorted(files):
+                yield prefix + name
+            waiting += [prefix + name for name in sorted(folders, reverse=True)]
+
+    def _read(self, inside: str) -> tuple[list[str], set[str]]:
+        path = os.path.join(self.root, inside)
+        files: list[str] = []
+        folders: set[str] = set()
+        try:
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if (
+                        name.lower().endswith(self.suffixes)
+                        and name[0] != "."
+                        and entry.is_file(follow_symlinks=False)
+                    ):
+                        files.append(name)  # nearly all, without any look at the disk
+                    elif name.startswith(".") or name in _SYSTEM_FOLDERS:
+                        self._note_hidden(name, inside)
+                    elif _is_folder(entry):
+                        folders.add(name)
+                    elif self._is_wanted(entry, inside):
+                        files.append(name)
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        layers = layer_folders(path, folders, bool(files), partial(self._holds_files, path))
+        for name in sorted(layers):
+            self._pass_over("folders of masks or other versions", os.path.join(inside, name))
+        return self._without_masks(files, inside), folders - layers
+
+    def _holds_files(self, path: str, folder: str) -> bool:
+        for _, _, names in os.walk(os.path.join(path, folder)):
+            if any(name.lower().endswith(self.suffixes) and name[0] != "." for name in names):
+                return True
+        return False
+
+    def _is_wanted(self, entry: os.DirEntry[str], inside: str) -> bool:
+        """Whether an entry that is no folder is to be listed; if it may be missed, note it."""
+        fits = entry.name.lower().endswith(self.suffixes)
+        place = os.path.join(inside, entry.name)
+        # A link that leads nowhere is a missing file; a pipe or device is none.
+        if not os.path.exists(entry.path):
+            if not fits:
+                self._pass_over("links that lead nowhere", place)
+            return fits
+        if not entry.is_file():
+            if fits:
+                self._pass_over("pipes or devices", place)
+            return False
+        if fits:
+            return True
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if suffix not in self.expected:
+            self._pass_over(f"{suffix} files" if suffix else "files without a suffix", place)
+        elif entry.name == LABELS_FILE and inside:
+            self.labels.append(place)
+        return False
+
+    def _without_masks(self, files: list[str], inside: str) -> list[str]:
+        """Leave out files such as ``1_mask.png``, if most files have such a one beside them."""
+        masks = {
+            name for name in files if "mask" in name and os.path.splitext(name)[0].endswith(_MASKS)
+        }
+        if not masks:
+            return files
+        images = {os.path.splitext(name)[0] for name in files}
+        masks = {name for name in masks if os.path.splitext(name)[0][:-5] in images}
+        if 4 * len(masks) < len(files):
+            return files
+        for name in sorted(masks):
+            self._pass_over("masks of images beside them", os.path.join(inside, name))
+        return [name for name in files if name not in masks]
+
+    def _note_hidden(self, name: str, inside: str) -> None:
+        # Names that begin with ._ are of macOS, which puts one beside each file.
+        if name.lower().endswith(self.suffixes) and not name.startswith("._"):
+            self._pass_over("hidden files", os.path.join(inside, name))
+
+    def _pass_over(self, kind: str, place: str) -> None:
+        count, first = self.passed_over.get(kind, (0, place))
+        self.passed_over[kind] = count + 1, min(first, place)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a folder that may not be read
+        return False
+
+
+def folder_stamp(path: str) -> tuple[int, ...]:
+    """What changes when an entry of a folder is added, removed or renamed; ctime for anything.
+
+    The last two are the folder itself.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+
+
+def _unreadable(path: str, error: OSError) -> OSError:
+    return OSError(
+        f"folder {path!r} cannot be read ({error.strerror}), and its files would be missing; make "
+        "it readable or move it elsewhere"
+    )

@@ -1,0 +1,263 @@
+"""What of a folder is read as word images: hidden files, links, pipes, layouts, strange names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from made_images import encode, word_pixels, write_jsonl
+
+from mms_ocr.datasets.sources import FolderSource, JsonlSource, base, listing, open_source
+from mms_ocr.datasets.sources.base import BrokenImageError
+from mms_ocr.datasets.sources.folder import read_image_file
+from mms_ocr.datasets.sources.listing import list_files
+
+fuzz_folders = pytest.importorskip("fuzz_folders", reason="the fuzzer needs hypothesis")
+
+
+@pytest.fixture(autouse=True)
+def warnings(monkeypatch) -> list[str]:
+    said: list[str] = []
+    monkeypatch.setattr(listing, "warn", said.append)
+    return said
+
+
+def make(root: Path, *names: str) -> Path:
+    for name in names:
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(name.encode("utf-8", "surrogateescape"))
+    return root
+
+
+def names_of(root: Path) -> list[str]:
+    source = open_source(root)
+    return [os.path.relpath(source.name(index), root) for index in range(len(source))]
+
+
+HIDDEN = ["._1.jpg", "__MACOSX/1.jpg", "__MACOSX/._1.jpg", ".ipynb_checkpoints/1-checkpoint.jpg"]
+HIDDEN += [".Trash-0/files/2.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", "$RECYCLE.BIN/a.jpg"]
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path, warnings):
+    make(tmp_path, "1.jpg", "a/2.jpg", *HIDDEN, *(f"a/{name}" for name in HIDDEN))
+    assert names_of(tmp_path) == ["1.jpg", "a/2.jpg"]
+    assert warnings == []
+
+
+def test_a_hidden_file_that_may_be_a_word_is_reported(tmp_path, warnings):
+    make(tmp_path, "1.jpg", ".5.jpg")
+    assert names_of(tmp_path) == ["1.jpg"]
+    assert "1 hidden files (such as '.5.jpg')" in warnings[0]
+
+
+def test_the_root_may_be_hidden(tmp_path):
+    assert names_of(make(tmp_path / ".data" / ".words", "1.jpg")) == ["1.jpg"]
+
+
+def test_folders_named_as_images_are_folders(tmp_path):
+    make(tmp_path, "x.jpg/1.png", "x.jpg/y.png/2.jpg")
+    assert names_of(tmp_path) == ["x.jpg/1.png", "x.jpg/y.png/2.jpg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
+def test_pipes_are_not_opened(tmp_path, warnings):
+    make(tmp_path, "1.jpg")
+    os.mkfifo(tmp_path / "2.jpg")
+    (tmp_path / "3.jpg").symlink_to("2.jpg")
+    (tmp_path / "4.jpg").symlink_to("/dev/zero")
+    assert names_of(tmp_path) == ["1.jpg"]
+    assert "3 pipes or devices" in warnings[0]
+    for name in ("2.jpg", "3.jpg", "4.jpg"):
+        with pytest.raises(BrokenImageError, match="a pipe or a device"):
+            read_image_file(str(tmp_path / name), str(tmp_path))
+
+
+def test_linked_folders_are_followed_and_loops_end(tmp_path, warnings):
+    make(tmp_path / "disk", "part/2.jpg", "part/deep/3.jpg")
+    root = make(tmp_path / "data" / "words", "1.jpg")
+    make(tmp_path / "data", "other.jpg")
+    (root / "b").symlink_to(tmp_path / "disk" / "part")
+    (root / "c").symlink_to(tmp_path / "disk" / "part")  # the same once more
+    (tmp_path / "disk" / "part" / "deep" / "loop").symlink_to(root)
+    (root / "here").symlink_to(".")
+    (root / "up").symlink_to("..")
+    (root / "4.jpg").symlink_to(tmp_path / "disk" / "part" / "2.jpg")
+    assert names_of(root) == ["1.jpg", "4.jpg", "b/2.jpg", "b/deep/3.jpg"]
+    assert "4 links to folders that are listed already" in warnings[0]
+
+
+def test_links_that_lead_nowhere(tmp_path, warnings):
+    make(tmp_path, "1.jpg")
+    (tmp_path / "2.jpg").symlink_to("gone.jpg")
+    (tmp_path / "3.jpg").symlink_to("3.jpg")
+    (tmp_path / "disk2").symlink_to("/mnt/not/mounted")
+    source = open_source(tmp_path)
+    assert len(source) == 3  # two are missing images, which are counted when they are read
+    for index in (1, 2):
+        with pytest.raises(BrokenImageError):
+            source.read(index)
+    assert "1 links that lead nowhere (such as 'disk2')" in warnings[0]
+
+
+def test_a_link_that_leads_somewhere_later_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setenv("MMS_OCR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(listing, "_FEWEST_KEPT", 1)
+    monkeypatch.setattr(listing, "_SETTLED", -60.0)
+    root = make(tmp_path / "words", "1.jpg")
+    (root / "disk").symlink_to(tmp_path / "disk")
+    assert names_of(root) == ["1.jpg"]
+    make(tmp_path / "disk", "2.jpg")
+    assert names_of(root) == ["1.jpg", "disk/2.jpg"]
+
+
+def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch):
+    make(tmp_path, "1.jpg", "a/2.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("a"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(OSError, match=r"a' cannot be read \(Permission denied\)"):
+        open_source(tmp_path)
+
+
+def test_files_of_other_kinds_are_counted_and_named(tmp_path, warnings):
+    make(tmp_path, "1.jpg", "gt.txt", "Thumbs.db", "a/2.heic", "a/3.HEIC", "4.exr", "5", "5.jpg~")
+    assert names_of(tmp_path) == ["1.jpg"]
+    (said,) = warnings
+    assert "2 .heic files (such as 'a/2.heic')" in said
+    assert "and 1 more kinds" in said
+    with pytest.raises(ValueError, match=r"no image files .*2 \.heic files"):
+        open_source(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["1.jfif", "1.jpe", "1.dib", "1.PBM", "1.jp2", "1.tga", "1.img"])
+def test_less_common_suffixes_are_images(tmp_path, name):
+    assert names_of(make(tmp_path, name)) == [name]
+
+
+STRANGE = [
+    "\udce9.jpg",
+    "a\nb.png",
+    "x" * 251 + ".jpg",
+    " .jpg",
+    "\u00e9.jpg",
+    "e\u0301.jpg",
+    "-.gif",
+]
+
+
+def test_strange_names(tmp_path):
+    make(tmp_path, *STRANGE)
+    assert sorted(names_of(tmp_path)) == sorted(STRANGE)
+    source = open_source(tmp_path)
+    read = [source.read(index).data for index in range(len(source))]
+    assert sorted(read) == sorted(name.encode("utf-8", "surrogateescape") for name in STRANGE)
+
+
+LAYOUTS = [("image", "mask"), ("images", "masks"), ("HR", "LR"), ("img", "gt"), ("clean", "mask")]
+LAYOUTS += [("image_hr", "image_lr"), ("JPEGImages", "SegmentationClass"), ("image", "clean")]
+
+
+@pytest.mark.parametrize(("images", "layer"), LAYOUTS)
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_masks_and_other_versions_are_no_words(tmp_path, images, layer, above, warnings):
+    make(tmp_path, *(f"{above}{folder}/0/{n}.png" for folder in (images, layer) for n in (1, 2)))
+    make(tmp_path, f"{above}notes/a.txt")
+    assert names_of(tmp_path) == [f"{above}{images}/0/{n}.png" for n in (1, 2)]
+    assert "1 folders of masks or other versions" in warnings[0]
+
+
+@pytest.mark.parametrize("beside", ["hello/1.png", "1.png", "hr/1.png", "hello/deep/1.jpg"])
+def test_a_layout_with_other_images_beside_it_is_refused(tmp_path, beside):
+    make(tmp_path, "image/1.png", "mask/1.png", beside)
+    with pytest.raises(ValueError, match=r"holds .* give '(image|hr)' alone"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["hello/1.png", "mask/1.png"],
+        ["1.png", "mask/2.png"],
+        ["image/1.png", "hello/1.png"],
+        ["image/1.png", "labels/1.txt", "hello/1.png"],
+        ["mask/1.png", "image/1.txt"],
+        ["gas.png", "gas_mask.png", "a.png", "b.png", "c.png"],
+    ],
+)
+def test_what_is_no_layout_is_read_whole(tmp_path, names, warnings):
+    make(tmp_path, *names)
+    assert sorted(names_of(tmp_path)) == sorted(name for name in names if name.endswith(".png"))
+    assert warnings == []
+
+
+def test_masks_beside_their_images_are_no_words(tmp_path, warnings):
+    make(tmp_path, "1.jpg", "1_mask.png", "2.jpg", "2_mask.png", "3.jpg")
+    assert names_of(tmp_path) == ["1.jpg", "2.jpg", "3.jpg"]
+    assert "2 masks of images beside them" in warnings[0]
+
+
+def test_a_folder_with_labels_is_the_words_that_they_list(tmp_path, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr("mms_ocr.datasets.sources.jsonl.warn", said.append)
+    images = [encode(word_pixels(number)) for number in range(2)]
+    write_jsonl(tmp_path / "words" / "labels.jsonl", images, ["one", "two"])
+    make(tmp_path / "words", "mask/1.png", "mask/2.png")
+    source = open_source(tmp_path / "words", data_root=str(tmp_path))
+    assert isinstance(source, JsonlSource)
+    assert [source.read(index, labelled=True).text for index in range(2)] == ["one", "two"]
+    assert "reading the 2 words" in said[0]
+    with pytest.raises(ValueError, match=r"holds a labelled data set, '.*words/labels\.jsonl'"):
+        open_source(tmp_path)
+
+
+def test_textseg_is_refused_with_what_reads_it(tmp_path):
+    make(tmp_path, "split.json", "image/1.jpg", "semantic_label/1_maskfg.png")
+    with pytest.raises(ValueError, match=r"mms_ocr\.TextSegDataset"):
+        open_source(tmp_path)
+
+
+def test_warnings_of_commands_go_to_standard_error_once(capsys, caplog, monkeypatch):
+    monkeypatch.setattr(base.MMLogger, "_instance_dict", {})
+    base.warn.cache_clear()
+    base.warn("left out 3")
+    base.warn("left out 3")
+    assert [record.getMessage() for record in caplog.records] == ["warning: left out 3"]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_listing_that_is_kept_has_its_notes(tmp_path, monkeypatch, warnings):
+    monkeypatch.setenv("MMS_OCR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(listing, "_FEWEST_KEPT", 1)
+    monkeypatch.setattr(listing, "_SETTLED", -60.0)
+    root = make(tmp_path / "words", "1.jpg", "\udce9.heic", "a/labels.jsonl")
+    first = list_files(str(root))
+    monkeypatch.setattr(listing, "Walk", None)
+    again = list_files(str(root))
+    assert list(again) == list(first) == ["1.jpg"]
+    assert again.passed_over == first.passed_over == {".heic files": (1, "\udce9.heic")}
+    assert again.labels == first.labels == ["a/labels.jsonl"]
+    assert len(warnings) == 2
+    assert len(FolderSource(str(root))) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+def test_trees_at_random(monkeypatch):
+    monkeypatch.setenv("MMS_OCR_CACHE", "")
+    endings, faults = fuzz_folders.run(150)
+    assert faults == []
+    assert endings["exact"] > 30
+    assert endings["refused"] > 30
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
+def test_the_fuzzer_finds_what_is_lost(monkeypatch):
+    monkeypatch.setenv("MMS_OCR_CACHE", "")
+    monkeypatch.setattr("mms_ocr.datasets.sources.walking._is_folder", lambda entry: False)
+    assert fuzz_folders.run(60)[1]
