@@ -1,8 +1,8 @@
 """Build folder trees at random; every image in them is read once, whatever else is there.
 
 Hypothesis draws names (hidden, of several lines, no UTF-8, 255 bytes, those of layouts), folders,
-links to files, to folders, to what holds them and to nowhere, and pipes. What is read has to be what
-a slow and obvious way through the tree says, or an error where that says so; nothing may hang.
+links to files, to folders, to what holds them and to nowhere, and pipes. What is read has to be
+what a slow and obvious way through the tree says, or an error where that says so; nothing may hang.
 
     python tests/datasets/fuzz_folders.py --examples 1000
 """
@@ -30,8 +30,10 @@ _stems = st.sampled_from(
 )
 _suffixes = st.sampled_from([b".jpg", b".JPG", b".png", b".img", b".heic", b".txt", b""])
 _special = st.sampled_from(
-    [b"._a.jpg", b".a.jpg", b".git", b"__MACOSX", b"image", b"mask", b"Masks", b"clean", b"hr"]
-    + [b"lr", b"labels.jsonl", b"a_mask.png", b"Thumbs.db", b"x.jpg", b"first.png"]
+    [
+        *(b"._a.jpg", b".a.jpg", b".git", b"__MACOSX", b"image", b"mask", b"Masks", b"clean"),
+        *(b"hr", b"lr", b"labels.jsonl", b"a_mask.png", b"Thumbs.db", b"x.jpg", b"first.png"),
+    ]
 )
 _name = st.one_of(st.builds(lambda stem, end: stem + end, _stems, _suffixes), _special)
 _kind = st.sampled_from(["file"] * 4 + ["folder", "folder", "link", "link", "pipe"])
@@ -42,7 +44,7 @@ _entries = st.lists(
 _IMAGES, _LAYERS = {"image", "hr"}, {"mask", "masks", "clean", "lr"}
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The tree is no folder of images."""
 
 
@@ -76,15 +78,15 @@ def expected_images(root: Path) -> list[str]:
     """Paths of the images, by a slow and obvious way.
 
     Raises:
-        Refused: There are none, or data sets and other images side by side.
+        RefusedError: There are none, or data sets and other images side by side.
     """
     if (root / "labels.jsonl").is_file():
         if not (root / "labels.jsonl").read_bytes().startswith(b"{"):
-            raise Refused
+            raise RefusedError
         return [str(root / "first.png")]
     names = list(_visit(str(root), {str(path) for path in Path(os.path.realpath(root)).parents}))
     if not names or any(os.path.basename(name) == "labels.jsonl" for name in names):
-        raise Refused
+        raise RefusedError
     return names
 
 
@@ -106,7 +108,7 @@ def _visit(folder: str, seen: set[str]):
     if main and layers:
         beside = [path for path in folders if path not in main + layers and _holds(path)]
         if images or beside or len(main) > 1:
-            raise Refused
+            raise RefusedError
         folders = [path for path in folders if path not in layers]
     yield from (path for path in images if path not in masks or 4 * len(masks) < len(images))
     if "labels.jsonl" in names and os.path.isfile(os.path.join(folder, "labels.jsonl")):
@@ -140,7 +142,7 @@ def check(root: Path) -> str:
     """Read all of a tree; says how it ended."""
     try:
         expected = expected_images(root)
-    except Refused:
+    except RefusedError:
         expected = None
     try:
         source = open_source(root)
