@@ -111,11 +111,11 @@ def read_restored(cfg: Config, config: str, weights: str) -> None:
         FileNotFoundError: There is no such config.
         ValueError: What is tested is no super-resolution.
     """
-    kind = type_name(cfg.get("model") or {})
-    if kind != SUPER_RESOLUTION.model:
+    model = cfg.get("model") or {}
+    if type_name(model) != SUPER_RESOLUTION.model:
         raise ValueError(
             f"--recognizer reads what super-resolution restored, and the model of {cfg.filename} "
-            f"is {kind}"
+            f"is {model.get('type')}"
         )
     for _, dataset in data_sets_of(cfg, "test"):
         if type_name(dataset) != "RenderedWordDataset":  # whose words have labels always

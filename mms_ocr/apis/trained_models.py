@@ -91,7 +91,7 @@ def load_config(
         fits = kind == task.model
     if not fits:
         where = cfg.filename or "the config"
-        raise ValueError(f"{where} describes no {task.noun}: its model is {kind}")
+        raise ValueError(f"{where} describes no {task.noun}: its model is {model.get('type')}")
     return cfg
 
 
