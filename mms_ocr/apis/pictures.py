@@ -12,10 +12,31 @@ from torch import Tensor
 
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.outputs import check_outputs
 from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
 from mms_ocr.registry import DATASETS
 
-__all__ = ["load_word_images"]
+__all__ = ["check_picture", "load_word_images"]
+
+
+def check_picture(
+    path: str,
+    inputs: Sequence[str],
+    suffixes: Sequence[str] = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif"),
+) -> None:
+    """Make the folder of a picture, and refuse a place where none can be written.
+
+    Args:
+        path: The picture.
+        inputs: What the tool reads, see :func:`check_outputs`.
+        suffixes: What its name may end in.
+
+    Raises:
+        ValueError: It is an input, or has another suffix.
+        OSError: It cannot be written.
+    """
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    check_outputs([path], inputs, suffixes=suffixes)
 
 
 def load_word_images(cfg: Config, paths: Sequence[str], count: int) -> Tensor:

@@ -46,17 +46,16 @@ def check_outputs(
         OSError: It cannot be written there, see :func:`check_place`.
     """
     inputs = list(inputs)
-    places: set[str] = set()
-    others = set(map(os.path.realpath, new))
-    for output in outputs:
-        path = check_place(output, suffixes)
+    paths = [check_place(output, suffixes) for output in outputs]
+    places = set(map(os.path.realpath, new))
+    for path in paths:
         if not suffixes and path.suffix.lower() in IMAGE_SUFFIXES:
             raise ValueError(f"{path}: no image is written there; give a name of another suffix")
         place = os.path.realpath(path)
-        if place in others | places and (path.is_file() or not path.exists()):
+        if place in places and (path.is_file() or not path.exists()):
             raise ValueError(f"{path} is named for two outputs; give each a name of its own")
         places.add(place)
-    _refuse_inputs(places, inputs, data_root)
+    _refuse_inputs(paths, inputs, data_root)
 
 
 def check_picture_folder(
@@ -142,15 +141,16 @@ def _check_outside(folder: Path, inputs: Sequence[str | os.PathLike[str]]) -> No
 
 
 def _refuse_inputs(
-    outputs: Iterable[str], inputs: Sequence[str | os.PathLike[str]], data_root: str | None = None
+    outputs: Iterable[str | os.PathLike[str]],
+    inputs: Sequence[str | os.PathLike[str]],
+    data_root: str | None = None,
 ) -> None:
     written = {_identity(path): path for path in outputs}
     written.pop(None, None)  # of those that do not exist
     for path in _input_files(inputs, data_root) if written else ():
         if (identity := _identity(path)) in written:
             raise ValueError(
-                f"{written[identity]} is one of the inputs ({path}) and would be overwritten; give "
-                "another place to write to"
+                f"{written[identity]} is the file that is read as {path}; write to another one"
             )
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.escaping import file_name
 
 __all__ = ["Word", "character_patches", "fit_linear_probe", "pool_characters", "read_characters"]
 
@@ -81,7 +82,7 @@ def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
             raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
         if not isinstance(entry, dict) or not entry.get("char_boxes"):
             raise ValueError(f"{path}, line {number}: no char_boxes")
-        file = str(Path(path).parent / entry["filename"])
+        file = str(Path(path).parent / (file_name(entry["filename"]) or ""))
         try:
             image = decode_image(Path(file).read_bytes())
         except (OSError, ValueError) as error:

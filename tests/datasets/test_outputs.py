@@ -57,7 +57,7 @@ def test_no_name_of_an_input_is_written_to(words, tmp_path, given, inputs):
     place = tmp_path / "place"
     place.mkdir()
     for path in other_names(words / given, place):
-        with pytest.raises(ValueError, match=r"one of the inputs|no image is written"):
+        with pytest.raises(ValueError, match=r"is the file that is read|no image is written"):
             check_outputs([path], [words / inputs])
     check_outputs([place / "new", place / "link.txt"], [words])
 
@@ -71,7 +71,7 @@ def test_files_of_an_lmdb_labels_and_linked_images_are_inputs(words, tmp_path):
     (words / "linked").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "loop").symlink_to(words, target_is_directory=True)
     for path in (words / "data.mdb", words / "labels.jsonl", elsewhere / "3.png"):
-        with pytest.raises(ValueError, match=r"one of the inputs|no image is written"):
+        with pytest.raises(ValueError, match=r"is the file that is read|no image is written"):
             check_outputs([path], [words])
 
 
@@ -79,7 +79,7 @@ def test_file_names_are_relative_to_the_data_root(words, tmp_path):
     lines = tmp_path / "lines.jsonl"
     lines.write_text(json.dumps(dict(filename="words/1.png")) + "\n")
     check_outputs([words / "1.png"], [lines], data_root=str(words), suffixes=(".png",))
-    with pytest.raises(ValueError, match=r"1\.png is one of the inputs"):
+    with pytest.raises(ValueError, match=r"1\.png is the file that is read"):
         check_outputs([words / "1.png"], [lines], suffixes=(".png",))
 
 
@@ -104,9 +104,9 @@ def test_pictures_do_not_get_the_name_of_an_input(words, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     os.link(words / "1.png", out / "A.PNG")
-    with pytest.raises(ValueError, match=r"A\.PNG is one of the inputs"):
+    with pytest.raises(ValueError, match=r"A\.PNG is the file that is read"):
         check_picture_folder(out, (".png",), [words])
-    with pytest.raises(ValueError, match=r"1\.png is one of the inputs"):
+    with pytest.raises(ValueError, match=r"1\.png is the file that is read"):
         check_picture_folder(words, (".png",), [words / "1.png"])
     check_picture_folder(out, ("_mask.png",), [words])
     check_picture_folder(words, ("_mask.png",), [words / "1.png"])

@@ -2,16 +2,15 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
 
 from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.overrides import merge_options
-from mms_ocr.apis.pictures import load_word_images
+from mms_ocr.apis.pictures import check_picture, load_word_images
+from mms_ocr.datasets.writing import write_image
 from mms_ocr.models.pretraining import MaskedPixelHead
 from mms_ocr.registry import TASK_UTILS
 from mms_ocr.visualization import label_columns, stack_rows
@@ -44,6 +43,7 @@ def parse_args():
 
 
 def browse(args: argparse.Namespace) -> None:
+    check_picture(args.out, [args.config, *args.images])
     cfg = Config.fromfile(args.config)
     merge_options(cfg, args.cfg_options)
     settings = cfg.model.data_preprocessor.mask_generator
@@ -60,9 +60,7 @@ def browse(args: argparse.Namespace) -> None:
                 columns.append(hidden.permute(0, 2, 3, 1).numpy())
                 labels.append(f"{strategy.name} {ratio:g}")
     sheet = label_columns(stack_rows(list(zip(*columns))), labels)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(args.out, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{args.out} could not be written")
+    write_image(args.out, sheet[:, :, ::-1])
     print(f"{len(images)} images under {len(labels) - 1} masks each: {args.out}")
 
 

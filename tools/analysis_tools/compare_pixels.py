@@ -6,9 +6,7 @@ config's ComparisonHook says.
 
 import argparse
 import sys
-from pathlib import Path
 
-import cv2
 from mmengine.config import Config, DictAction
 from torch.utils.data import DataLoader, Subset
 
@@ -16,8 +14,10 @@ from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.launching import set_data
 from mms_ocr.apis.overrides import merge_options
+from mms_ocr.apis.pictures import check_picture
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.datasets import collate_words
+from mms_ocr.datasets.writing import write_image
 from mms_ocr.engine.hooks.comparison_hook import comparison_rows
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, MODELS
@@ -71,6 +71,7 @@ def drawn_fields(cfg: Config) -> dict[str, str]:
 def compare(args: argparse.Namespace) -> None:
     if args.num < 1:
         raise ValueError(f"--num must be at least 1, got {args.num}")
+    check_picture(args.out, [args.config, args.checkpoint, *(args.data or [])])
     device = usable_device(args.device)
     cfg = Config.fromfile(find_config(args.config))
     if args.data:
@@ -85,9 +86,7 @@ def compare(args: argparse.Namespace) -> None:
     for batch in DataLoader(chosen, batch_size=64, collate_fn=collate_words):
         rows += comparison_rows(batch["inputs"], model.test_step(batch), fields)
     sheet = comparison_sheet(rows, ["input", *fields], tuple(args.panel))
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(args.out, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{args.out} could not be written")
+    write_image(args.out, sheet[:, :, ::-1])
     print(f"{args.out}: {len(rows)} images")
 
 

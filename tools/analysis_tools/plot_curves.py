@@ -1,6 +1,7 @@
 """Plot the loss and the validations of one or several runs, of whatever task."""
 
 import argparse
+import io
 import json
 import math
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 import matplotlib
 
 from mms_ocr.apis.errors import run_program
+from mms_ocr.apis.pictures import check_picture
+from mms_ocr.datasets.writing import write_file
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -81,6 +84,7 @@ def validation_curves(rows: list[dict]) -> tuple[str, dict[str, list[tuple]]]:
 
 
 def plot(args: argparse.Namespace) -> None:
+    check_picture(args.out, args.work_dirs, (".png", ".pdf", ".svg", ".jpg"))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6), constrained_layout=True)
     titles = []
     for run, work_dir in enumerate(args.work_dirs):
@@ -101,8 +105,9 @@ def plot(args: argparse.Namespace) -> None:
         axes.grid(alpha=0.3)
         if axes.lines:
             axes.legend(fontsize="small")
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.out, dpi=100)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=100, format=Path(args.out).suffix[1:].lower())
+    write_file(args.out, drawn.getvalue())
     plt.close(figure)
     print(f"curves of {len(args.work_dirs)} run(s): {args.out}")
 

@@ -6,15 +6,14 @@ and the contrast of the true patch, about which the model says nothing.
 
 import argparse
 import sys
-from pathlib import Path
 
-import cv2
 import torch
 from mmengine.config import Config, DictAction
 
 from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.overrides import merge_options
-from mms_ocr.apis.pictures import load_word_images
+from mms_ocr.apis.pictures import check_picture, load_word_images
+from mms_ocr.datasets.writing import write_image
 from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import MODELS
@@ -51,6 +50,7 @@ def parse_args():
 
 
 def reconstruct(args: argparse.Namespace) -> None:
+    check_picture(args.out, [args.config, args.checkpoint, *args.images])
     cfg = Config.fromfile(args.config)
     merge_options(cfg, args.cfg_options)
     model = MODELS.build(cfg.model).to(args.device).eval()
@@ -60,9 +60,7 @@ def reconstruct(args: argparse.Namespace) -> None:
     batch = model.data_preprocessor({"inputs": images.flip(1)}, False)
     samples = model.predict(**batch)
     sheet = draw_reconstructions(samples, args.scale)
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(args.out, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{args.out} could not be written")
+    write_image(args.out, sheet[:, :, ::-1])
     names = samples[0].masked_error
     means = {name: sum(s.masked_error[name] for s in samples) / len(samples) for name in names}
     errors = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())

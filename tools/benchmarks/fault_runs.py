@@ -67,8 +67,9 @@ optim_wrapper = dict(type="OptimWrapper", optimizer=dict(lr=1e-3))
 
 def write_run(folder: Path, iterations: int = 24, interval: int = 4, workers: int = 2) -> Path:
     """A config of a tiny run, with word images of its own; returns the config's path."""
-    import cv2
     import numpy as np
+
+    from mms_ocr.datasets.writing import write_image
 
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "words"
@@ -77,7 +78,7 @@ def write_run(folder: Path, iterations: int = 24, interval: int = 4, workers: in
         rng = np.random.default_rng(0)
         for number in range(40):
             pixels = rng.integers(0, 256, (8, 32, 3), dtype=np.uint8)
-            cv2.imwrite(str(data / f"{number:03}.png"), pixels)
+            write_image(data / f"{number:03}.png", pixels)
     config = folder / "run.py"
     config.write_text(
         CONFIG.format(

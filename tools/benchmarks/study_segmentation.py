@@ -35,6 +35,7 @@ from torch.utils.data import DataLoader
 
 from mms_ocr.apis.segmenting import WordSegmenter
 from mms_ocr.datasets import WordImageDataset, collate_words
+from mms_ocr.datasets.writing import write_image
 from mms_ocr.evaluation import count_foreground, foreground_scores
 from mms_ocr.registry import DATASETS
 from mms_ocr.visualization import stack_rows
@@ -230,7 +231,7 @@ def study(args: argparse.Namespace) -> None:
         curves[variant] = courses(folder)
         if images:
             sheet = Path(args.work_dir, f"real_{variant}.png")
-            cv2.imwrite(str(sheet), real_sheet(segmenter, images))
+            write_image(sheet, real_sheet(segmenter, images))
             sheets.append(sheet)
     rows.append(("Otsu's threshold", measure_otsu(words), "0"))
     report(args, describe_machine(device), rows, curves)

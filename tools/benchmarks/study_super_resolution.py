@@ -23,7 +23,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from machine import describe_machine
@@ -34,6 +33,7 @@ from torch.utils.data import DataLoader
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.datasets.writing import write_image
 from mms_ocr.evaluation import PSNR, SSIM
 from mms_ocr.evaluation.image_quality import psnr, squared_error
 from mms_ocr.models.weights import load_model
@@ -214,8 +214,7 @@ def draw(restored: dict[str, list[BaseDataElement]], count: int, path: Path) -> 
         for i in chosen
     ]
     sheet = label_columns(stack_rows(rows), ["bicubic", *restored, "truth"])
-    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
-        raise OSError(f"{path} could not be written; is the disk full?")
+    write_image(path, sheet[:, :, ::-1])
 
 
 def _pixels(image: Tensor) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
 from mms_ocr.apis.errors import run_program
+from mms_ocr.datasets.outputs import check_outputs
 from mms_ocr.models.weights import (
     FAMILIES,
     EncoderFacts,
@@ -72,8 +73,9 @@ def convert(args: argparse.Namespace) -> None:
         raise ValueError("give either a file to write or --check")
     if args.to == "timm" and args.part == "recognizer":
         raise ValueError("timm has no recognizers; leave out --part recognizer, or --to timm")
-    if args.target and Path(args.target).resolve() == Path(args.source).resolve():
-        raise ValueError(f"{args.target} is the file that is read; write to another one")
+    if args.target:
+        Path(args.target).parent.mkdir(parents=True, exist_ok=True)
+        check_outputs([args.target], [args.source])
     state_dict = read_state_dict(args.source)
     found = find_encoder(state_dict, args.source, args.family)
     facts = check_encoder(found, args.source)

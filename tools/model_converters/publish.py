@@ -15,6 +15,7 @@ from pathlib import Path
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
 from mms_ocr.apis.errors import run_program
+from mms_ocr.datasets.outputs import check_outputs
 from mms_ocr.models.weights import (
     find_encoder,
     read_checkpoint,
@@ -45,8 +46,8 @@ def publish(args: argparse.Namespace) -> None:
         ValueError: The file is none of weights, or holds no encoder where one was asked for.
     """
     source, target = Path(args.source), Path(args.target)
-    if target.resolve() == source.resolve():
-        raise ValueError(f"{target} is the file that is read; write to another one")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    check_outputs([target], [source])
     weights = read_state_dict(source)
     others = sorted(read_checkpoint(source).keys() - {"state_dict"})
     if args.part == "encoder":

@@ -13,6 +13,8 @@ from weakref import WeakSet
 
 from mmengine.logging import MMLogger, print_log
 
+from mms_ocr.escaping import printable
+
 __all__ = [
     "PUT_BACK",
     "BrokenImageError",
@@ -32,6 +34,7 @@ PUT_BACK = "put it back as it was and run again (a training: with --resume)"
 @cache
 def warn(message: str) -> None:
     """Report what a source leaves out, once: in the log of a run, else on standard error."""
+    message = printable(message)
     if MMLogger._instance_dict:
         print_log(message, logger="current", level=logging.WARNING)
     else:  # a command, which prints its results on standard output

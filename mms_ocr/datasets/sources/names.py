@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -32,7 +33,7 @@ class CompactNames:
         block: list[bytes] = []
         count = 0
         for name in names:
-            block.append(name.encode("utf-8", "surrogateescape"))
+            block.append(os.fsencode(name))
             count += 1
             if len(block) == _BLOCK:
                 blob += zlib.compress(b"\0".join(block), 6)
@@ -72,7 +73,7 @@ class CompactNames:
         if not 0 <= index < self._count:
             raise IndexError(f"index {index} outside [0, {self._count})")
         block, place = divmod(index, _BLOCK)
-        return self._block(block)[place].decode("utf-8", "surrogateescape")
+        return os.fsdecode(self._block(block)[place])
 
     @property
     def nbytes(self) -> int:

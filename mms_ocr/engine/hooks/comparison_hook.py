@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
+from mms_ocr.datasets.writing import write_image
 from mms_ocr.registry import HOOKS
 from mms_ocr.visualization import comparison_sheet, to_picture
 
@@ -108,7 +108,6 @@ class ComparisonHook(Hook):
         folder = Path(runner.log_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"comparisons_{runner.iter:07d}.png"
-        if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"{path} could not be written; is the disk full?")
+        write_image(path, sheet[:, :, ::-1])
         runner.visualizer.add_image("comparisons", sheet, step=runner.iter)
         runner.logger.info(f"pictures of {len(rows)} predictions: {path}")

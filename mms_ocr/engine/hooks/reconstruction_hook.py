@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
@@ -13,6 +12,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from mms_ocr.datasets.writing import write_image
 from mms_ocr.registry import HOOKS
 from mms_ocr.visualization import reconstruction_sheet
 
@@ -90,7 +90,6 @@ class ReconstructionHook(Hook):
         folder = Path(runner.log_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"reconstructions_{runner.iter:07d}.png"
-        if not cv2.imwrite(str(path), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-            raise OSError(f"{path} could not be written; is the disk full?")
+        write_image(path, sheet[:, :, ::-1])
         runner.visualizer.add_image("reconstructions", sheet, step=runner.iter)
         runner.logger.info(f"pictures of {len(samples)} reconstructions: {path}")

@@ -42,10 +42,10 @@ def write_checkpoint(
         # A part of a larger tensor would be stored with all of it.
         stored[key] = value.clone()
     stored._metadata = dict(getattr(weights, "_metadata", {}))
-    target = Path(path)
+    target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     # In the same folder, so that renaming it replaces the file in one step.
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    unfinished = target.with_name(f".{os.getpid()}.saving")
     try:
         torch.save({"meta": dict(meta or {}), "state_dict": stored}, unfinished)
         os.replace(unfinished, target)
