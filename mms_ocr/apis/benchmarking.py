@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.escaping import to_json
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
 from mms_ocr.evaluation.benchmark_table import (
     benchmark_json,
@@ -190,12 +191,13 @@ def write_report(
         left_out=list(left_out),
         skipped=list(skipped),
     )
-    (folder / f"{stem}.json").write_text(
-        json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
-    )
+    report = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False)
+    # A name of an image that is no text is escaped, in the way of JSON.
+    (folder / f"{stem}.json").write_text(f"{report}\n", "utf-8", "backslashreplace")
     head = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", table, ""]
     skips = [f"Skipped: `{name}`" for name in skipped]
-    (folder / f"{stem}.md").write_text("\n".join([*head, *_spaced(notes + skips)]) + "\n")
+    markdown = "\n".join([*head, *_spaced(notes + skips)])
+    (folder / f"{stem}.md").write_text(f"{markdown}\n", "utf-8", "backslashreplace")
     return "\n".join([table, *notes, f"written: {folder / stem}.md and .json"])
 
 
@@ -224,4 +226,4 @@ def write_words(path: str, words: Sequence[ReadWord], scores: Sequence[SetScore]
                     text=word.text,
                     confidence=word.confidence,
                 )
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.write(to_json(row) + "\n")

@@ -46,7 +46,7 @@ def newest_whole_checkpoint(folder: str | os.PathLike[str]) -> tuple[str | None,
     pointer = folder / "last_checkpoint"
     if pointer.is_file():
         # Where the folder was moved, it still names the old one.
-        named = folder / Path(pointer.read_text(errors="replace").strip()).name
+        named = folder / Path(pointer.read_text("utf-8", "replace").strip()).name
         found |= {named} if named.suffix and named.exists() else set()
     faults = []
     for path in sorted(found, key=lambda path: (saved_at(path), path.name), reverse=True):

@@ -1,5 +1,6 @@
 """``tools/test.py`` with test sets: figures known beforehand, one process and two."""
 
+import argparse
 import importlib
 import json
 import os
@@ -11,7 +12,8 @@ import pytest
 from mmengine.config import Config
 
 from mms_ocr.apis import testing
-from mms_ocr.apis.benchmarking import name_sets, reads_words
+from mms_ocr.apis.benchmarking import name_sets, reads_words, write_report, write_words
+from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
 from mms_ocr.registry import DATASETS, METRICS
 
 FEW = ["--cfg-options", "test_dataloader.batch_size=2", "test_dataloader.num_workers=0"]
@@ -73,6 +75,18 @@ def test_a_table_of_known_figures(tiny_recognizer, labelled, tmp_path, capfd):
     assert [row["label"] == row["text"] for row in rows] == [
         True, False, False, False, True, True, False, True
     ]  # fmt: skip
+
+
+def test_names_of_images_that_are_no_text_are_reported(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    scores = [SetScore("a", "A", 2, 1, dict(word_acc_ignore_case_symbol=1, word_acc=1))]
+    write_words(str(tmp_path / "words.jsonl"), [ReadWord(0, "\xe9", "\xe9", path=name)], scores)
+    (row,) = (tmp_path / "words.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(row)["path"] == name
+    args = argparse.Namespace(config=name, checkpoint="c.pth", benchmark=None)
+    write_report(Config(dict(work_dir=str(tmp_path))), args, scores, skipped=[name])
+    assert json.loads((tmp_path / "benchmark.json").read_text("utf-8"))["skipped"] == [name]
+    assert "Skipped: `caf\\udce9.png`" in (tmp_path / "benchmark.md").read_text("utf-8")
 
 
 def free_port():
