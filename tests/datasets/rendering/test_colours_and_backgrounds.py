@@ -1,12 +1,15 @@
 """Colours of a wanted luma, backgrounds, ink and camera by value."""
 
+import pickle
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mms_ocr.datasets.rendering import BackgroundImages, RenderSettings
+from mms_ocr.apis import cli
+from mms_ocr.datasets.rendering import BackgroundImages, RenderSettings, backgrounds
 from mms_ocr.datasets.rendering.backgrounds import make_background, ramp, smooth_noise
 from mms_ocr.datasets.rendering.camera import _motion_blur, take_photograph
 from mms_ocr.datasets.rendering.colours import colour_of_luma, contrasting_luma, luma
@@ -186,3 +189,62 @@ def test_background_images(tmp_path):
     (tmp_path / "below" / "red.png").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"not one of 1 images is usable; .*red\.png: "):
         BackgroundImages(tmp_path)
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Two good images, one of them with a name that is no UTF-8, and what was said of others."""
+    said: list[str] = []
+    monkeypatch.setattr(backgrounds, "warn", said.append)
+    folder = tmp_path / "photos"
+    (folder / "sub").mkdir(parents=True)
+    data = cv2.imencode(".jpg", np.full((60, 90, 3), 77, np.uint8))[1].tobytes()
+    (folder / "1.jpg").write_bytes(data)
+    (folder / "sub" / "\udce9.jpg").write_bytes(data)
+    return folder, data, said
+
+
+BROKEN = [
+    lambda data: b"",
+    lambda data: b"text",
+    lambda data: data[: len(data) // 2],
+    lambda data: b"BM" + data,
+]
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_broken_backgrounds_are_left_out_as_if_they_were_not_there(photos, damage):
+    folder, data, said = photos
+    good = BackgroundImages(folder)
+    assert good.files == ["1.jpg", "sub/\udce9.jpg"]
+    (folder / "0.jpg").write_bytes(damage(data))
+    (folder / "._1.jpg").write_bytes(b"macOS")
+    (folder / "x.jpg").mkdir()
+    images = BackgroundImages(folder)
+    assert images.files == good.files
+    assert "left out 1 of 3 images as broken" in said[0]
+    crops = [one.crop(np.random.default_rng(4), 20, 50) for one in (good, images)]
+    np.testing.assert_array_equal(*crops)
+    # A worker process does not look again, and so has the same images.
+    (folder / "0.jpg").write_bytes(data)
+    assert pickle.loads(pickle.dumps(images)).files == good.files
+
+
+def test_masks_are_no_backgrounds(photos):
+    folder, data, _ = photos
+    (folder / "1.jpg").unlink()
+    for name in ("image", "mask"):
+        (folder / "sub" / name).mkdir()
+        (folder / "sub" / name / "1.jpg").write_bytes(data)
+    (folder / "sub" / "\udce9.jpg").unlink()
+    assert BackgroundImages(folder).files == ["sub/image/1.jpg"]
+
+
+def test_a_repeated_render_goes_on_without_the_broken_background(photos, tmp_path):
+    folder, _, _ = photos
+    (folder / "zz.jpg").write_bytes(b"text")
+    command = ["render", "--backgrounds", str(folder), "--count", "3", "--workers", "1"]
+    command += ["--set", "image=1", "--out", str(tmp_path / "w")]
+    assert cli.main(command) == 0
+    (folder / "zz.jpg").unlink()
+    assert cli.main(command) == 0

@@ -1,6 +1,8 @@
 """Faces against Pillow's own drawing, and what collections keep, refuse and prefer."""
 
+import os
 import pickle
+import shutil
 import string
 from collections import Counter
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from mms_ocr.datasets.rendering import FontCollection, FontFace
+from mms_ocr.datasets.rendering import FontCollection, FontFace, fonts
 from mms_ocr.datasets.rendering.faces import CAP_HEIGHT
 from mms_ocr.datasets.rendering.fonts import family_part
 
@@ -139,3 +141,22 @@ def test_system_fonts_that_cannot_be_read_are_left_out(tmp_path, monkeypatch, de
     assert collection.skipped == [broken]
     with pytest.raises(ValueError, match=r"emoji\.ttf: not a font that FreeType can read"):
         FontCollection(["system", str(broken)])
+
+
+def test_broken_and_hidden_fonts_of_a_folder_are_left_out(tmp_path, dejavu, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(fonts, "warn", said.append)
+    folder = tmp_path / "fonts"
+    (folder / "x.ttf").mkdir(parents=True)
+    shutil.copy(dejavu.path, folder / "x.ttf" / "good.TTF")
+    (folder / "._good.ttf").write_bytes(b"\0\5\x16\7")
+    os.mkfifo(folder / "pipe.ttf")
+    collection = FontCollection(str(folder))
+    assert [face.path.name for face in collection.faces] == ["good.TTF"]
+    assert collection.skipped == []
+    assert said == []
+    (folder / "broken.otf").write_bytes(b"no font")
+    assert len(FontCollection(str(folder))) == 1
+    assert "left out 1 as broken" in said[0]
+    with pytest.raises(ValueError, match=r"broken\.otf: not a font that FreeType can read"):
+        FontCollection([str(folder), str(folder / "broken.otf")])
