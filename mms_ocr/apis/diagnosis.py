@@ -22,6 +22,7 @@ from mms_ocr.apis.systems import describe_limits
 __all__ = ["Diagnosis", "diagnose"]
 
 _GIGABYTE = 1024**3
+_OF_ANOTHER_BUILD = ("binary incompatibility", "compiled against")  # NumPy's words
 
 
 @dataclass
@@ -95,7 +96,7 @@ def _find(part: Part) -> Finding:
         cause = lay_to(error, (other.module for other in PARTS))
         finding.lacks = cause if cause != part.module else None
         finding.library = missing_library(error)
-        of_another_build = "binary incompatibility" in str(error)  # NumPy's words
+        of_another_build = any(words in str(error) for words in _OF_ANOTHER_BUILD)
         finding.mendable = isinstance(error, (ImportError, OSError)) or of_another_build
     if finding.state == "ok" and _numbers(finding.version) < _numbers(part.minimum):
         finding.state, finding.detail = "too old", f"at least {part.minimum} is needed"

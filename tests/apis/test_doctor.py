@@ -57,6 +57,11 @@ def test_versions_are_compared_as_numbers(fake, parts):
             "broken",
             "-m pip install --force-reinstall --no-deps --no-cache-dir 'part-a>=2.0'",
         ),
+        (
+            "raise ValueError('numpy.dtype size changed, may indicate binary incompatibility.')",
+            "broken",
+            "-m pip install --force-reinstall --no-deps --no-cache-dir 'part-a>=2.0'",
+        ),
         ("import another_module_that_lacks", "broken", "install another_module_that_lacks"),
     ],
 )
