@@ -18,6 +18,7 @@ from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
+from mms_ocr.models.weights.naming import under_prefix
 from mms_ocr.registry import MODELS, type_name
 
 __all__ = [
@@ -105,14 +106,15 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
             return find_config(name, task.folder)
         except FileNotFoundError:
             pass  # a config of the user's own
-    held = task_of(checkpoint["state_dict"])
+    state_dict = under_prefix(checkpoint["state_dict"], {_WIDTH_KEY: None}, weights)
+    held = task_of(state_dict)
     if held and task.noun not in held:
         raise ValueError(f"{weights} holds the weights of {held}, which is no {task.noun}")
     of_what = "does not say"
     if name:
         of_what = f"was trained with {name!r}, none of the {task.noun} configs that ship"
     beside = Path(weights).parent / f"{Path(name).name}.py"  # where a run stores its config
-    alike = _told_by_weights(checkpoint["state_dict"], task)
+    alike = _told_by_weights(state_dict, task)
     # A recognizer's own config may prepare images otherwise, which weights do not tell.
     if alike and not (task is RECOGNITION and beside.is_file()):
         print_log(

@@ -107,7 +107,8 @@ def tell_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) -
             f"--grid {grid[0]} {grid[1]} was given, and the file tells {facts.grid[0]} "
             f"{facts.grid[1]} itself"
         )
-    weights._metadata = {**weights._metadata, prefix: {"grid": list(grid)}}
+    told = weights._metadata.get(prefix, {})
+    weights._metadata = {**weights._metadata, prefix: {**told, "grid": list(grid)}}
 
 
 def describe(found: Found, facts: EncoderFacts, num_keys: int) -> None:

@@ -16,6 +16,7 @@ from mms_ocr.models.backbones.positions import (
     sincos_positions,
 )
 from mms_ocr.models.loaded_last import LoadedLast
+from mms_ocr.models.told_settings import tell_settings
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextViT", "gather_tokens", "split_mask"]
@@ -158,6 +159,7 @@ class TextViT(LoadedLast, VisionTransformer):
         use_attend(self.layers)
         # A hook, since MMEngine collects weights by itself and calls no method of the module.
         self._register_state_dict_hook(_tell_grid)
+        tell_settings(self, num_heads=widths["num_heads"])
 
     def _set_positions(self) -> None:
         self.pos_embed.data.zero_()

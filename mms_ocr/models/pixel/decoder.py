@@ -10,6 +10,7 @@ from mms_ocr.models.backbones.outputs import describe_output
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.pretraining.patches import unpatchify
+from mms_ocr.models.told_settings import tell_settings
 from mms_ocr.registry import MODELS
 
 __all__ = ["PixelDecoder"]
@@ -90,6 +91,7 @@ class PixelDecoder(LoadedLast):
         #: Whether initialization sets the last layer to zero.
         self.starts_at_zero = False
         self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * out_channels)
+        tell_settings(self, decoder_num_heads=decoder_num_heads, with_positions=with_positions)
 
     def init_own_weights(self) -> None:
         """Set the last layer to zero, where the output is to start there."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mms_ocr.models.loaded_last import LoadedLast
+from mms_ocr.models.told_settings import tell_settings
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextSuperResolver", "enlarge"]
@@ -78,6 +79,7 @@ class TextSuperResolver(LoadedLast, BaseModel):
         # What is to be added starts as nothing.
         self.decoder.starts_at_zero = residual
         self.residual = residual
+        tell_settings(self, residual=residual)
         self.criterion = criterion
         self.gradient_loss = None if gradient_loss is None else _built(gradient_loss)
         rows, columns = self.backbone.grid

@@ -9,6 +9,7 @@ from mms_ocr.models.backbones.attention import attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
 from mms_ocr.models.loaded_last import LoadedLast
+from mms_ocr.models.told_settings import tell_settings
 from mms_ocr.registry import MODELS
 
 __all__ = ["CrossAttentionDecoder"]
@@ -103,6 +104,7 @@ class CrossAttentionDecoder(LoadedLast):
         )
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
         self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * 3)
+        tell_settings(self, decoder_num_heads=decoder_num_heads)
 
     def init_own_weights(self) -> None:
         """Initialize the mask token: normal with standard deviation 0.02."""

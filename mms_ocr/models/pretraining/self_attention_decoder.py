@@ -12,6 +12,7 @@ from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
 from mms_ocr.models.loaded_last import LoadedLast
+from mms_ocr.models.told_settings import tell_settings
 from mms_ocr.registry import MODELS
 
 __all__ = ["SelfAttentionDecoder"]
@@ -57,6 +58,7 @@ class SelfAttentionDecoder(LoadedLast, MAEPretrainDecoder):
         self.grid = (grid[0], grid[1])
         self._set_positions()
         use_attend(self.decoder_blocks)
+        tell_settings(self, decoder_num_heads=decoder_num_heads)
 
     def _set_positions(self) -> None:
         positions = self.decoder_pos_embed

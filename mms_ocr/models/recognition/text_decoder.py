@@ -21,6 +21,7 @@ from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
 from mms_ocr.models.recognition.process_means import scale_mean
 from mms_ocr.models.recognition.step_weights import KeptLayers, StepWeights, layer_weights
+from mms_ocr.models.told_settings import tell_settings
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextDecoder", "flatten_map", "valid_tokens"]
@@ -144,6 +145,7 @@ class TextDecoder(LoadedLast, NRTRDecoder):
         if d_input is not None and d_input != d_model:
             self.project = nn.Linear(d_input, d_model)
         tell_classes(self)
+        tell_settings(self, n_head=n_head)
 
     def _loss_config(self, module_loss: dict) -> dict:
         config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)

@@ -38,7 +38,7 @@ class EncoderFacts(NamedTuple):
 def check_encoder(found: Found, path: str) -> EncoderFacts:
     """Load an encoder's weights into one of their own measures, strictly.
 
-    The number of heads leaves no trace in the weights, and is not checked.
+    The number of heads leaves no trace in the weights; files of this project tell it.
 
     Args:
         found: The weights.
@@ -60,10 +60,14 @@ def check_encoder(found: Found, path: str) -> EncoderFacts:
     has_class = "cls_token" in weights
     num_patches = weights["pos_embed"].shape[1] - has_class
     inner = len(weights["layers.0.ffn.layers.0.0.weight"])
-    told = getattr(weights, "_metadata", {}).get("", {}).get("grid")
+    told = getattr(weights, "_metadata", {}).get("", {})
+    grid = told.get("grid")
     model = TextViT(
         arch=dict(
-            embed_dims=width, num_layers=len(layers), num_heads=1, feedforward_channels=inner
+            embed_dims=width,
+            num_layers=len(layers),
+            num_heads=told.get("num_heads", 1),
+            feedforward_channels=inner,
         ),
         img_size=(patch_size, patch_size * num_patches),
         patch_size=patch_size,
@@ -78,6 +82,6 @@ def check_encoder(found: Found, path: str) -> EncoderFacts:
         feedforward_channels=inner,
         patch_size=patch_size,
         num_patches=num_patches,
-        grid=(int(told[0]), int(told[1])) if told else None,
+        grid=(int(grid[0]), int(grid[1])) if grid else None,
         sincos_grid=find_sincos_grid(patches),
     )
