@@ -118,6 +118,8 @@ def _decode_levels(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
 
 def _stored_levels(stored: StoredImage) -> np.ndarray:
     image = stored.image
+    if stored.is_scaled:
+        raise BrokenImageError("a mask with a highest level other than 1, 255 or 65535")
     levels = gray = gray_levels(stored)
     if levels is None:
         if image.mode == "P":

@@ -36,6 +36,7 @@ class StoredImage(NamedTuple):
         raw_mode: Pillow's name of how samples are stored, such as ``'I;16B'``.
         is_inverted: Whether white is zero and Pillow has not inverted it.
         is_signed: Whether levels may be negative.
+        is_scaled: Whether Pillow has scaled levels of a file that names another highest level.
     """
 
     image: Image.Image
@@ -43,6 +44,7 @@ class StoredImage(NamedTuple):
     raw_mode: str
     is_inverted: bool
     is_signed: bool
+    is_scaled: bool
 
     @property
     def bits(self) -> int:
@@ -85,7 +87,8 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
 
 
 def _upright(image: Image.Image) -> StoredImage:
-    raw_mode = _raw_mode(image)
+    arguments = image.tile[0][3] if image.tile else ""  # type: ignore[attr-defined]
+    arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     is_tiff = image.format == "TIFF"
     tags = dict(image.tag_v2) if is_tiff else {}  # type: ignore[attr-defined]
     for key in _OTHER_ORIENTATIONS:
@@ -103,15 +106,11 @@ def _upright(image: Image.Image) -> StoredImage:
     return StoredImage(
         image,
         orientation if orientation in range(1, 9) else 1,
-        raw_mode,
+        str(arguments[0]),
         image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
         tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED,
+        image.format == "PPM" and len(arguments) > 1 and arguments[1] not in (1, 255, 65535),
     )
-
-
-def _raw_mode(image: Image.Image) -> str:
-    arguments = image.tile[0][3] if image.tile else ""  # type: ignore[attr-defined]
-    return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
 
 
 def exif_orientation(exif: bytes | None) -> int:

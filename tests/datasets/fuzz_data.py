@@ -7,6 +7,9 @@ the image, or the right thing:
 - PNG: the very image. Its checksums tell.
 - other images: what Pillow's strict decoding makes of the same bytes, or an error. JPEG and the
   like have no checksums: a changed byte within the pixels is another image, and nothing can tell.
+- JPEG with a stretch lost: refused where zeros reach the end. Where bytes of the middle are missing,
+  the decoder may fall into step again, and nothing shows.
+- masks: the very levels, or an error.
 - JSON lines: the bytes of the file that the line names, inside the data root, and its label, as
   Python's json reads the line; every other line as before.
 - LMDB: the bytes and the label of this index, as they were put there.
@@ -37,6 +40,7 @@ from PIL import Image
 import mms_ocr  # noqa: F401
 from mms_ocr.datasets import decode_image, open_source
 from mms_ocr.datasets.decoding import MAX_PIXELS
+from mms_ocr.datasets.label_maps import decode_label_map
 from mms_ocr.datasets.sources.base import BrokenImageError
 
 FORMATS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "other", "BMP": "other", "GIF": "other"}
@@ -145,6 +149,64 @@ class ImageFuzz:
             return "exact" if pixels.shape[:2] == expected.shape[1::-1] else "wrong"
         close = np.abs(pixels.astype(int) - expected).mean() < 16
         return "exact" if close else "wrong"
+
+
+class LostStretchFuzz:
+    """JPEGs of which a stretch of the pixels is zeros, or missing."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.images = []
+        for height in (16, 32, 64, 96):
+            small = rng.integers(0, 256, (height // 4, height // 4 * 3, 3), dtype=np.uint8)
+            image = cv2.resize(small, (3 * height, height), interpolation=cv2.INTER_CUBIC)
+            for options in (dict(quality=75), dict(quality=95), dict(progressive=True)):
+                file = io.BytesIO()
+                Image.fromarray(image).save(file, "JPEG", **options)
+                self.images.append(file.getvalue())
+
+    def __call__(self, number: int, damage: list[tuple]) -> str:
+        """Damage an image and decode it; says how it ended."""
+        original = self.images[number % len(self.images)]
+        scan = original.index(b"\xff\xda") + 14
+        rng = random.Random(repr((number, damage)))
+        start, end = sorted(rng.sample(range(scan, len(original) - 2), 2))
+        to_the_end = original[:start] + bytes(len(original) - start)
+        zeros = original[:start] + bytes(len(original) - start - 2) + original[-2:]
+        data = rng.choice([to_the_end, zeros, original[:start] + original[end:]])
+        try:
+            pixels = decode_image(data)
+        except BrokenImageError as error:
+            return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
+        if np.array_equal(pixels, decode_image(original)):
+            return "exact"
+        return "wrong" if data is to_the_end else "unnoticed"
+
+
+class MaskFuzz:
+    """Damaged masks: PNGs with levels of every kind, decoded to levels."""
+
+    def __init__(self) -> None:
+        strokes = Image.fromarray(np.eye(24, 60, dtype=np.uint8) * 255)
+        deep = Image.fromarray(np.eye(24, 60, dtype=np.uint16) * 300)
+        modes = [strokes.convert(mode) for mode in ("L", "1", "P", "LA", "RGB", "RGBA")]
+        self.images = []
+        for image in (*modes, deep):
+            file = io.BytesIO()
+            image.save(file, "PNG")
+            self.images.append(file.getvalue())
+
+    def __call__(self, number: int, damage: list[tuple]) -> str:
+        """Damage a mask and decode it; says how it ended."""
+        original = self.images[number % len(self.images)]
+        data = mutate(original, damage)
+        if data == original:
+            return "unchanged"
+        try:
+            levels = decode_label_map(data)
+        except BrokenImageError as error:
+            return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
+        return "exact" if np.array_equal(levels, decode_label_map(original)) else "wrong"
 
 
 class JsonlFuzz:
@@ -297,6 +359,8 @@ def main() -> int:
             "damaged JPEG images": ImageFuzz("jpeg"),
             "damaged PNG images": ImageFuzz("png"),
             "damaged WebP, BMP and GIF images": ImageFuzz("other"),
+            "JPEG images with a stretch lost": LostStretchFuzz(),
+            "damaged masks": MaskFuzz(),
             "damaged JSON lines": JsonlFuzz(Path(folder)),
             "damaged LMDB values": LmdbFuzz(Path(folder)),
         }
@@ -309,6 +373,8 @@ def main() -> int:
             for fault in faults[:3]:
                 print(f"  {fault}", file=sys.stderr)
             lost = f"{endings['refused']} refused with one line, {wrong} read wrongly"
+            if endings["unnoticed"]:
+                lost += f", {endings['unnoticed']} unnoticed"
             print(f"| {name} | {count} | {count - wrong} | {lost} | `{command}` |", flush=True)
             status |= bool(wrong)
     return status

@@ -10,12 +10,14 @@ from mms_ocr.datasets.sources import open_source
 from mms_ocr.datasets.sources.base import BrokenImageError
 
 fuzz_data = pytest.importorskip("fuzz_data", reason="the fuzzer needs hypothesis")
-KINDS = ["jpeg", "png", "other", "lines", "lmdb"]
+KINDS = ["jpeg", "png", "other", "stretch", "mask", "lines", "lmdb"]
 
 
 def fuzz_of(kind, folder):
     if kind == "lines":
         return fuzz_data.JsonlFuzz(folder)
+    if kind in ("stretch", "mask"):
+        return fuzz_data.LostStretchFuzz() if kind == "stretch" else fuzz_data.MaskFuzz()
     return fuzz_data.LmdbFuzz(folder) if kind == "lmdb" else fuzz_data.ImageFuzz(kind)
 
 

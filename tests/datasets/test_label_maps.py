@@ -75,6 +75,7 @@ MASKS = {
         pillow_bytes(Image.merge("LA", [Image.fromarray(STROKES * 255)] * 2)),
         255,
     ),
+    "pgm": (b"P5\n40 12\n65535\n" + high((0, 3), ">u2").tobytes(), 3),
     "webp": (pillow_bytes(np.dstack([STROKES * 255] * 3), "WEBP", lossless=True), 255),
 }
 
@@ -115,6 +116,7 @@ UNCLEAR = {
     "16-bit colors": encode(np.repeat(high((0, 1))[:, :, None], 3, axis=2)),
     "32 bits": tiff_bytes(high((0, 1), "<u4")),
     "floating point": tiff_bytes(high((0, 1), "<f4")),
+    "pgm of 200 levels": b"P5\n40 12\n200\n" + (STROKES * 100).tobytes(),
     "negative": tiff_bytes(high((-1, 1), "<i2")),
     "cmyk": pillow_bytes(Image.fromarray(STROKES * 255).convert("CMYK"), "TIFF"),
     "frames": pillow_bytes(
