@@ -26,6 +26,10 @@ MAX_PIXELS = 1 << 24
 
 JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
+# stand for endless coefficients of -1, which no image has. The decoder may still end in step.
+_USUAL_TABLE = bytes.fromhex("0002010303020403050504040000017d")
+_ZEROS_AT_END = bytes(16) + b"\xff\xd9"
 _APP0, _APP1, _SCAN, _JPEG_END = 0xE0, 0xE1, 0xDA, b"\xff\xd9"
 #: Chunks that change what a PNG shows; OpenCV does not take all of them into account.
 SPECIAL_CHUNKS = frozenset([b"tRNS", b"eXIf", b"acTL"])
@@ -126,6 +130,8 @@ def _decode_strictly(data: bytes, colorspace: str) -> np.ndarray | None:
     Raises:
         BrokenImageError: It is damaged.
     """
+    if data.endswith(_ZEROS_AT_END) and _USUAL_TABLE in data:
+        data = _without_harmless_faults(data)
     try:
         return simplejpeg.decode_jpeg(data, colorspace)
     except ValueError as error:
