@@ -7,7 +7,7 @@ the image, or the right thing:
 - PNG: the very image. Its checksums tell.
 - other images: what Pillow's strict decoding makes of the same bytes, or an error. JPEG and the
   like have no checksums: a changed byte within the pixels is another image, and nothing can tell.
-- JPEG with a stretch lost: refused where zeros reach the end. Where bytes of the middle are missing,
+- JPEG with a stretch lost: refused where zeros reach the end. Where bytes of the middle are lost,
   the decoder may fall into step again, and nothing shows.
 - masks: the very levels, or an error.
 - JSON lines: the bytes of the file that the line names, inside the data root, and its label, as

@@ -322,6 +322,16 @@ def test_damaged_jpegs_are_broken(kind, how):
         decode_image(damage(jpeg_bytes(kind), how))
 
 
+def test_zeros_after_which_the_decoder_ends_in_step():
+    # Chosen among 3,000: libjpeg reads the zeros as pixels and has nothing to complain of.
+    for number in (310, 658, 1300, 1664):
+        smooth = cv2.resize(word_pixels(number, 3, 6), (48, 24), interpolation=cv2.INTER_CUBIC)
+        data = encode(smooth, ".jpg")
+        start = len(data) * 6 // 10
+        with pytest.raises(BrokenImageError, match="damaged JPEG"):
+            decode_image(data[:start] + bytes(len(data) - start - 2) + data[-2:])
+
+
 def test_what_libjpeg_complains_of_without_need():
     good = jpeg_bytes("baseline")
     revision = good.replace(b"JFIF\0\1", b"JFIF\0\2", 1)
