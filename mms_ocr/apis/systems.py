@@ -28,10 +28,14 @@ def describe_limits() -> list[str]:
     if not _importable("fcntl"):
         lines.append("no locks on files: do not let two commands write the same output")
     if not hasattr(signal, "SIGUSR1"):
-        lines.append("no SIGUSR1: a training stops and saves at SIGTERM alone, or every interval")
+        lines.append(
+            "no signal makes a training save and stop: --resume continues from its last checkpoint"
+        )
     if lines:
         lines.append("tools/slurm_*.sh, tools/dist_*.sh and NCCL need Linux")
-        lines = ["Reading, converting, rendering, inference and training work, but:", *lines]
+        system = "macOS" if sys.platform == "darwin" else "Windows"
+        works = f"On {system}, reading, converting, rendering, inference and training work, but:"
+        lines = [works, *lines]
     return "\n  ".join(lines).splitlines()
 
 
