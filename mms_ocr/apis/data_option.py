@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mms_ocr.registry import type_name
 
-__all__ = ["PARTS", "check_data", "data_sets_of", "loaders_of", "set_data"]
+__all__ = [
+    "PARTS",
+    "check_data",
+    "check_ends",
+    "check_holdout",
+    "data_sets_of",
+    "loaders_of",
+    "set_data",
+]
 
 PARTS = ("train", "val", "test")
 
@@ -65,6 +75,48 @@ def check_data(cfg: Config, parts: Sequence[str]) -> None:
                 raise FileNotFoundError(
                     f"there is no data at {path!r}, where {cfg.filename} looks for it: give "
                     "--data PATH …"
+                )
+
+
+def check_holdout(cfg: Config) -> None:
+    """Warn of a validation on words that are trained on: shares were changed on one side alone."""
+    for place, train in data_sets_of(cfg, "train"):
+        for held_out_place, held_out in data_sets_of(cfg, "val"):
+            same = "path" in train and train["path"] == held_out.get("path")
+            own, other = train.get("holdout") or {}, held_out.get("holdout")
+            if not same or not other or _is_apart(own, other):
+                continue
+            print_log(
+                f"{held_out_place} validates on words that {place} trains on: their holdout is "
+                f"{dict(other)} and {dict(own) or None}; give both the same share and seed, and "
+                "part='val' and part='train'",
+                logger="current",
+                level=logging.WARNING,
+            )
+
+
+def _is_apart(train: Mapping[str, Any], val: Mapping[str, Any]) -> bool:
+    return (
+        train.get("part") == "train"
+        and val.get("part") == "val"
+        and train.get("seed", 0) == val.get("seed", 0)
+        and train.get("share", 0) >= val.get("share", 0)
+    )
+
+
+def check_ends(cfg: Config) -> None:
+    """Refuse a validation or test that would never end.
+
+    Raises:
+        ValueError: Its sampler has no end.
+    """
+    for part in ("val", "test"):
+        for name, loader in loaders_of(cfg, part):
+            kind = type_name(loader.get("sampler") or {})
+            if kind in ("EndlessSampler", "InfiniteSampler"):
+                raise ValueError(
+                    f"{name}.sampler is {kind}, which has no end; set it to "
+                    "dict(type='DefaultSampler', shuffle=False)"
                 )
 
 

@@ -15,7 +15,7 @@ from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
-from mms_ocr.apis.data_option import PARTS, loaders_of, set_data
+from mms_ocr.apis.data_option import PARTS, check_ends, loaders_of, set_data
 from mms_ocr.apis.joining import MPI_LOCAL_SIZES, join_processes
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.dictionaries import check_dictionaries
@@ -106,6 +106,7 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
         cfg.work_dir = str(Path("work_dirs", Path(args.config).stem))
     if Path(cfg.work_dir).is_file():
         raise NotADirectoryError(f"the work folder {cfg.work_dir} is a file; give another")
+    check_ends(cfg)
     fit_to_machine(cfg)
     return cfg
 

@@ -11,7 +11,7 @@ import torch
 from mmengine import dist
 from mmengine.config import Config
 
-from mms_ocr.apis.data_option import check_data
+from mms_ocr.apis.data_option import check_data, check_holdout
 from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.joining import leave_together
 from mms_ocr.apis.launching import (
@@ -115,6 +115,7 @@ def train(args: argparse.Namespace) -> int:
         if not cfg.get(part):
             raise ValueError(f"{args.config} has no {part}: it describes no training")
     check_data(cfg, ("train", "val"))
+    check_holdout(cfg)
     check_precision(cfg)
     if args.resume not in (None, "auto") and not os.path.isfile(args.resume):
         raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")

@@ -259,6 +259,8 @@ class WordImageDataset(Dataset):
         """Indices into all images of all sources, or None for all of them."""
         chosen = None
         if holdout is not None:
+            if not {"share", "part"} <= set(holdout) <= {"share", "part", "seed"}:
+                raise ValueError(f"holdout takes share, part and seed, got {dict(holdout)}")
             parts = [holdout_indices(len(source), **holdout) for source in self.sources]
             if len(parts) > 1:
                 parts = [part + start for part, start in zip(parts, self._starts)]

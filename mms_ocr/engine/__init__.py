@@ -1,5 +1,6 @@
 """What runs a training: loops, hooks, optimiser wrappers, schedules."""
 
+from mms_ocr.engine.epoch_loop import ResumableEpochLoop
 from mms_ocr.engine.fully_sharded import FullyShardedStrategy
 from mms_ocr.engine.hooks import (
     AtomicCheckpointHook,
@@ -13,7 +14,7 @@ from mms_ocr.engine.hooks import (
     WatchdogHook,
 )
 from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
-from mms_ocr.engine.loops import ResumableEpochLoop, ResumableTrainLoop
+from mms_ocr.engine.loops import ResumableTrainLoop
 from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper, Fp16OptimWrapper
 from mms_ocr.engine.schedule import set_epochs, set_iterations
 from mms_ocr.engine.sharding import ShardedOptimizer

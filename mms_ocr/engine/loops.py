@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from mmengine.dataset import InfiniteSampler
 from mmengine.logging import print_log
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -16,8 +15,9 @@ from mms_ocr.engine.schedule import check_counting, fit_warm_ups
 from mms_ocr.registry import LOOPS, type_name
 
 __all__ = [
-    "ResumableEpochLoop",
+    "Resumable",
     "ResumableTrainLoop",
+    "batch_size_of",
     "end_workers",
     "find_sampler",
     "seeded_loader",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-class _Resumable:
+class Resumable:
     """What both loops do to resume exactly.
 
     Attributes:
@@ -46,7 +46,8 @@ class _Resumable:
         self.validated_at: int | None = None
         # From which iteration and sample on each rank draws a batch of this size at a time.
         self._placed_at = (0, 0)
-        length = len(self.dataloader)
+        # A stream has no length, and MMEngine asks for one only where there are schedulers.
+        length = len(self.dataloader) if self.runner.param_schedulers else 1
         max_iters: int = self._max_iters  # type: ignore[attr-defined]
         fit_warm_ups(self.runner.param_schedulers, length)
         check_counting(self.runner, max_iters, length, by_epoch)
@@ -54,7 +55,7 @@ class _Resumable:
     def drawn_by(self, iteration: int) -> int:
         """Samples that each rank has trained on before an iteration."""
         since, drawn = self._placed_at
-        return drawn + (iteration - since) * (_batch_size(self.dataloader) or 0)
+        return drawn + (iteration - since) * (batch_size_of(self.dataloader) or 0)
 
     def in_epoch(self, iteration: int) -> int:
         """Samples of the epoch that all ranks have trained on before an iteration."""
@@ -62,7 +63,7 @@ class _Resumable:
 
     def _place_sampler(self) -> bool:
         sampler = find_sampler(self.dataloader)
-        batch_size = _batch_size(self.dataloader)
+        batch_size = batch_size_of(self.dataloader)
         if self.resumed_sampler is not None and hasattr(sampler, "load_state_dict"):
             sampler.load_state_dict(self.resumed_sampler)
             drawn = self.resumed_sampler["position"] // sampler.world_size
@@ -106,7 +107,7 @@ class _Resumable:
 
 
 @LOOPS.register_module()
-class ResumableTrainLoop(_Resumable, IterBasedTrainLoop):
+class ResumableTrainLoop(Resumable, IterBasedTrainLoop):
     """MMEngine's loop of iterations, whose resumed run does what the one that stopped would have.
 
     The sampler is put at its position without a batch being read, random transforms draw what they
@@ -159,93 +160,6 @@ class ResumableTrainLoop(_Resumable, IterBasedTrainLoop):
             self.runner.val_loop is not None
             and self._iter >= self.val_begin
             and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
-        ):
-            self._validate()
-
-
-@LOOPS.register_module()
-class ResumableEpochLoop(_Resumable, EpochBasedTrainLoop):
-    """MMEngine's loop of epochs, which can stop and resume within an epoch.
-
-    An epoch has as many batches as the loader says, also with an endless sampler. A run that is
-    stopped ends after the iteration; resumed, it trains on the rest of that epoch. With an
-    EndlessSampler it does exactly what the run that stopped would have; with another sampler, the
-    batches before are read and thrown away, and random transforms draw anew.
-
-    Args:
-        runner: The runner.
-        dataloader: Loader or its config. A config with an EndlessSampler is made exact.
-        max_epochs: Length of the run.
-        **kwargs: Arguments of MMEngine's loop: ``val_begin``, ``val_interval``, ….
-    """
-
-    def __init__(
-        self, runner: Any, dataloader: DataLoader | dict, max_epochs: int, **kwargs: Any
-    ) -> None:
-        if isinstance(dataloader, dict):
-            dataloader = seeded_loader(dataloader, runner.seed)
-        super().__init__(runner, dataloader, max_epochs, **kwargs)
-        self._prepare(by_epoch=True)
-        self._epoch_began = 0  # at which iteration
-        sampler = find_sampler(self.dataloader)
-        self._endless = isinstance(sampler, InfiniteSampler) or hasattr(sampler, "set_position")
-        self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
-
-    def in_epoch(self, iteration: int) -> int:
-        """Samples of the epoch that all ranks have trained on before an iteration."""
-        return (iteration - self._epoch_began) * self._samples_of_step()
-
-    def run(self) -> Any:
-        """Train."""
-        self.runner.call_hook("before_train")
-        self._report_if_done(self._epoch, self._max_epochs, "epoch")
-        if self._iter > 0:
-            self._resume()
-        while self._epoch < self._max_epochs and not self.stop_training:
-            self.run_epoch()
-            if not self.stop_training:
-                self._decide_current_val_interval()
-                self._validate_if_due()
-        self.runner.call_hook("after_train")
-        return self.runner.model
-
-    def run_epoch(self) -> None:
-        """Train on the epoch, or on what a resumed run has left of it."""
-        self.runner.call_hook("before_train_epoch")
-        self.runner.model.train()
-        first = self._iter - self._epoch_began
-        if not self._endless:
-            self.dataloader_iterator = iter(self.dataloader)
-            for _ in range(first):
-                self._next_batch()
-        for index in range(first, len(self.dataloader)):
-            self.run_iter(index, self._next_batch())
-            if self.stop_training:
-                return
-        self.runner.call_hook("after_train_epoch")
-        self._epoch += 1
-        self._epoch_began = self._iter
-
-    def _resume(self) -> None:
-        length = len(self.dataloader)
-        if self.resumed_in_epoch is not None:
-            done = self.resumed_in_epoch // self._samples_of_step()
-        else:
-            done = max(0, self._iter - self._epoch * length)
-        self._epoch_began = self._iter - min(done, length)
-        if not self._place_sampler() and self._endless:
-            self._skip(self._iter)
-        if done == 0 and self.validated_at != self._iter:
-            self._validate_if_due()
-
-    def _samples_of_step(self) -> int:
-        return (_batch_size(self.dataloader) or 1) * self.runner.world_size
-
-    def _validate_if_due(self) -> None:
-        if (
-            self.runner.val_loop is not None
-            and self._epoch >= self.val_begin
-            and (self._epoch % self.val_interval == 0 or self._epoch == self._max_epochs)
         ):
             self._validate()
 
@@ -315,7 +229,8 @@ def find_sampler(dataloader: DataLoader) -> Any:
     return dataloader.sampler
 
 
-def _batch_size(dataloader: DataLoader) -> int | None:
+def batch_size_of(dataloader: DataLoader) -> int | None:
+    """The samples of a batch on each rank; None where batches differ in size."""
     if dataloader.batch_size is not None:
         return dataloader.batch_size
     return getattr(dataloader.batch_sampler, "batch_size", None)

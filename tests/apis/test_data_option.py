@@ -6,8 +6,10 @@ import pytest
 from mmengine.config import Config
 from mmengine.dataset import ClassBalancedDataset, RepeatDataset
 
-from mms_ocr.apis.data_option import check_data, set_data
+from mms_ocr.apis import data_option
+from mms_ocr.apis.data_option import check_data, check_ends, check_holdout, set_data
 from mms_ocr.apis.launching import fit_to_machine
+from mms_ocr.datasets import EndlessSampler, WordImageDataset
 
 WORDS = dict(type="mms_ocr.WordImageDataset", path="old", labelled=True)
 PAIRS = dict(type="mms_ocr.WordPairDataset", path="old")
@@ -108,3 +110,44 @@ def test_what_is_only_tested_on_is_not_reached_for_training():
     cfg = config(RENDERED, val=RENDERED, test_dataloader=dict(dataset=WORDS))
     with pytest.raises(ValueError, match="reads no files"):
         set_data(cfg, ["new"], parts=("train", "val"))
+
+
+@pytest.mark.parametrize("part", ["val", "test"])
+@pytest.mark.parametrize("sampler", ["mms_ocr.EndlessSampler", "InfiniteSampler", EndlessSampler])
+def test_a_validation_without_end_is_refused(part, sampler):
+    cfg = Config({f"{part}_dataloader": dict(sampler=dict(type=sampler))})
+    with pytest.raises(ValueError, match=f"{part}_dataloader.sampler is .*DefaultSampler"):
+        check_ends(cfg)
+
+
+TRAIN, VAL = dict(share=0.2, part="train"), dict(share=0.2, part="val")
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "apart"),
+    [
+        (TRAIN, VAL, True),
+        (TRAIN, dict(VAL, share=0.1), True),
+        (None, None, True),  # nothing is held out: so it was meant
+        (TRAIN, dict(VAL, share=0.4), False),
+        (TRAIN, dict(VAL, seed=1), False),
+        (None, VAL, False),
+        (VAL, VAL, False),
+        (TRAIN, TRAIN, False),
+    ],
+)
+def test_validating_on_what_is_trained_on_is_said(monkeypatch, train, val, apart):
+    said = []
+    monkeypatch.setattr(data_option, "print_log", lambda message, **kwargs: said.append(message))
+    check_holdout(config(repeated(dict(WORDS, holdout=train)), val=dict(WORDS, holdout=val)))
+    check_holdout(config(dict(WORDS, path="another"), val=dict(WORDS, holdout=val)))
+    assert len(said) == (0 if apart else 1)
+    if said:
+        assert "val_dataloader.dataset validates on words that train_dataloader.dataset" in said[0]
+
+
+@pytest.mark.parametrize("holdout", [dict(share=0.4), dict(part="val"), dict(VAL, share_=1)])
+def test_a_holdout_that_lacks_a_part(word_images, holdout):
+    folder = str(Path(word_images(2)[0]).parent)
+    with pytest.raises(ValueError, match="holdout takes share, part and seed, got"):
+        WordImageDataset(folder, pipeline=[], holdout=holdout)

@@ -32,6 +32,7 @@ def build(tmp_path, monkeypatch):
             sampler=settings.pop("sampler", None) or dict(type="mms_ocr.EndlessSampler"),
             batch_size=batch_size,
             num_workers=0,
+            drop_last=settings.pop("drop_last", False),
         )
         validation = {}
         if scores:

@@ -87,6 +87,21 @@ def test_with_an_endless_sampler_the_resumed_run_ends_the_same(build, tmp_path):
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_only_the_last_part_of_an_epoch_is_kept(build, tmp_path):
+    settings = dict(train_cfg=epochs(2), checkpoint=BY_EPOCH)
+    expected = read_by(build("whole", **settings))
+    read = []
+    for stop in (1, 3, 4):
+        read += read_by(stop_after(build("part", **settings, resume=True), stop))
+        assert names(tmp_path / "part") == [f"iter_{stop}.pth"]
+    assert read + read_by(build("part", **settings, resume=True)) == expected
+
+
+def test_an_epoch_without_a_batch_is_refused(build):
+    with pytest.raises(ValueError, match=r"its 10 images are fewer .* drop_last=False"):
+        build(train_cfg=epochs(2), batch_size=16, drop_last=True).train()
+
+
 def test_another_batch_size_goes_on_within_the_epoch(build):
     settings = dict(train_cfg=epochs(2), checkpoint=BY_EPOCH)
     expected = read_by(build("whole", **settings))

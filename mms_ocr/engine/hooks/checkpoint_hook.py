@@ -88,12 +88,15 @@ class AtomicCheckpointHook(CheckpointHook):
         meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
         name = f"iter_{meta['iter']}.pth"
         self.last_ckpt = str(Path(self.out_dir, name))
+        before = runner.message_hub.runtime_info.get(_WITHIN_EPOCH)
         runner.message_hub.update_info(_WITHIN_EPOCH, name)
         self._write(
             runner, name, pointer=True, save_optimizer=self.save_optimizer,
             save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=False, **self.args,
         )  # fmt: skip
         self.saved_iteration = meta["iter"]
+        if before and before != name:
+            self._delete(Path(self.out_dir, before))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         hub = runner.message_hub

@@ -15,7 +15,7 @@ from mmengine.runner import Runner
 from torch.nn.parallel import DistributedDataParallel
 
 from mms_ocr.engine.fully_sharded import FullyShardedStrategy
-from mms_ocr.engine.loops import ResumableEpochLoop, ResumableTrainLoop, find_sampler
+from mms_ocr.engine.loops import Resumable, find_sampler
 from mms_ocr.engine.resuming import check_parts, find_resume_point
 from mms_ocr.randomness import put_random_states, take_random_states
 from mms_ocr.registry import HOOKS
@@ -67,7 +67,7 @@ class ExactResumeHook(Hook):
             gathered = [take_random_states()]
         state: dict[str, Any] = {"random": gathered or [], "world_size": dist.get_world_size()}
         loop = runner.train_loop
-        if isinstance(loop, ResumableTrainLoop | ResumableEpochLoop):
+        if isinstance(loop, Resumable):
             iteration = checkpoint["meta"]["iter"]
             sampler = find_sampler(loop.dataloader)
             if hasattr(sampler, "set_position"):
@@ -75,7 +75,7 @@ class ExactResumeHook(Hook):
                 state["sampler"] = sampler.state_dict(loop.drawn_by(iteration))
             validated = self._before_validation is not None or loop.validated_at == iteration
             state["validated"] = validated
-            if checkpoint["meta"]["epoch"] == loop.epoch:
+            if checkpoint["meta"]["epoch"] == runner.epoch:
                 state["in_epoch"] = loop.in_epoch(iteration)
         checkpoint[_KEY] = state
 
@@ -106,8 +106,7 @@ class ExactResumeHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Hand the loop what it needs to resume."""
         loop = runner.train_loop
-        resumable = isinstance(loop, ResumableTrainLoop | ResumableEpochLoop)
-        if self._resumed is not None and resumable:
+        if self._resumed is not None and isinstance(loop, Resumable):
             loop.resumed_sampler = self._resumed.get("sampler")
             loop.resumed_in_epoch = self._resumed.get("in_epoch", 0)
             loop.validated_at = runner.iter if self._resumed.get("validated") else None

@@ -17,7 +17,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mms_ocr.engine.failures import ValidationStopped
 from mms_ocr.engine.heartbeats import is_running
 from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook
-from mms_ocr.engine.loops import ResumableEpochLoop
+from mms_ocr.engine.loops import Resumable
 from mms_ocr.registry import HOOKS
 
 __all__ = ["EXIT_AGAIN", "StopOnSignalHook"]
@@ -67,7 +67,7 @@ class StopOnSignalHook(Hook):
             ValueError: The loop does not stop before the end of an epoch.
         """
         loop = runner.train_loop
-        if isinstance(loop, EpochBasedTrainLoop) and not isinstance(loop, ResumableEpochLoop):
+        if isinstance(loop, EpochBasedTrainLoop) and not isinstance(loop, Resumable):
             raise ValueError(
                 f"{type(loop).__name__} goes on to the end of an epoch after a signal, and never "
                 "ends one of an endless sampler; set train_cfg=dict(type='mms_ocr."
