@@ -128,7 +128,7 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
     path = Path(path)
     temporary = path.with_name(f".{path.name}.saving")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
         put_in_place(temporary, path)
     except OSError:
         remove(temporary)

@@ -12,7 +12,9 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mms_ocr.apis.shipped_configs import find_config
-from mms_ocr.escaping import to_json
+from mms_ocr.datasets.outputs import check_outputs
+from mms_ocr.datasets.writing import write_file, write_lines
+from mms_ocr.escaping import printable, to_json
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
 from mms_ocr.evaluation.benchmark_table import (
     benchmark_json,
@@ -24,6 +26,7 @@ from mms_ocr.registry import type_name
 
 __all__ = [
     "add_benchmark_options",
+    "check_reports",
     "name_sets",
     "reads_words",
     "set_benchmark",
@@ -179,9 +182,8 @@ def write_report(
     Returns:
         What to show: the table, its notes, and where it was written.
     """
-    stem = f"benchmark_{Path(args.benchmark).stem}" if args.benchmark else "benchmark"
-    folder = Path(cfg.work_dir)
-    folder.mkdir(parents=True, exist_ok=True)
+    stem = _report_stem(cfg, args)
+    stem.parent.mkdir(parents=True, exist_ok=True)
     table = markdown_table(benchmark_table(scores))
     notes = benchmark_notes(scores, left_out)
     facts = dict(
@@ -191,14 +193,35 @@ def write_report(
         left_out=list(left_out),
         skipped=list(skipped),
     )
-    report = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False)
-    # A name of an image that is no text is escaped, in the way of JSON.
-    (folder / f"{stem}.json").write_text(f"{report}\n", "utf-8", "backslashreplace")
+    figures = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
+    # What Unicode has not becomes an escape of JSON.
+    write_file(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
     head = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", table, ""]
-    skips = [f"Skipped: `{name}`" for name in skipped]
-    markdown = "\n".join([*head, *_spaced(notes + skips)])
-    (folder / f"{stem}.md").write_text(f"{markdown}\n", "utf-8", "backslashreplace")
-    return "\n".join([table, *notes, f"written: {folder / stem}.md and .json"])
+    skips = [f"Skipped: `{printable(name)}`" for name in skipped]
+    write_lines(f"{stem}.md", "\n".join([*head, *_spaced(notes + skips)]).split("\n"))
+    return "\n".join([table, *notes, f"written: {stem}.md and .json"])
+
+
+def check_reports(cfg: Config, args: argparse.Namespace) -> None:
+    """Refuse, before the test, places where its reports cannot be written or are inputs.
+
+    Raises:
+        ValueError: A report would replace the config, the checkpoint, or a test set.
+        OSError: It cannot be written.
+    """
+    dataset = cfg.test_dataloader.dataset
+    root = dataset.get("root") or ""
+    sets = [os.path.join(root, one["path"]) for one in dataset.sets.values() if one.get("path")]
+    inputs = [args.config, args.checkpoint, *sets, *(args.recognizer or [])]
+    stem = _report_stem(cfg, args)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    outputs = [f"{stem}.json", f"{stem}.md", *([args.save_words] if args.save_words else [])]
+    check_outputs(outputs, inputs)
+
+
+def _report_stem(cfg: Config, args: argparse.Namespace) -> Path:
+    name = f"benchmark_{Path(args.benchmark).stem}" if args.benchmark else "benchmark"
+    return Path(cfg.work_dir, name)
 
 
 def _spaced(lines: Sequence[str]) -> list[str]:
@@ -215,15 +238,16 @@ def write_words(path: str, words: Sequence[ReadWord], scores: Sequence[SetScore]
         scores: The sets that they are of, in their order.
     """
     by_start = iter(words)
-    with open(path, "w", encoding="utf-8") as file:
-        for score in scores:
-            for _ in range(score.images):
-                word = next(by_start)
-                row = dict(
-                    set=score.name,
-                    path=word.path,
-                    label=word.label,
-                    text=word.text,
-                    confidence=word.confidence,
-                )
-                file.write(to_json(row) + "\n")
+    lines = []
+    for score in scores:
+        for _ in range(score.images):
+            word = next(by_start)
+            row = dict(
+                set=score.name,
+                path=word.path,
+                label=word.label,
+                text=word.text,
+                confidence=word.confidence,
+            )
+            lines.append(to_json(row) + "\n")
+    write_file(path, "".join(lines).encode())

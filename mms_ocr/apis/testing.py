@@ -12,6 +12,7 @@ from mmengine.runner import Runner
 
 from mms_ocr.apis.benchmarking import (
     add_benchmark_options,
+    check_reports,
     reads_words,
     set_benchmark,
     write_report,
@@ -71,6 +72,7 @@ def test(args: argparse.Namespace) -> None:
         if not (args.benchmark or args.data):
             raise ValueError("no test sets are named: give --benchmark NAME, or --data PATH …")
         set_benchmark(cfg, args)
+        check_reports(cfg, args)
     elif args.data:
         set_data(cfg, args.data, ("test",))
     if args.recognizer:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from typing import Any
 
 import torch
 from mmengine import dist
@@ -99,6 +101,37 @@ def check_precision(cfg: Config) -> None:
         )
 
 
+def check_starting_weights(cfg: Config) -> None:
+    """Make sure that checkpoints of the run do not replace those that it starts from.
+
+    Raises:
+        ValueError: The weights that training starts from have a name that it saves under.
+    """
+    if cfg.get("resume"):
+        return
+    for path in filter(None, [cfg.get("load_from"), *_checkpoints_in(cfg.model)]):
+        folder, name = os.path.split(os.path.abspath(path))
+        is_ours = any(fnmatch(name, kind) for kind in ("iter_*", "epoch_*", "best_*"))
+        is_there = os.path.isfile(path) and os.path.isdir(cfg.work_dir)
+        if is_ours and is_there and os.path.samefile(folder, cfg.work_dir):
+            raise ValueError(
+                f"training starts from {path}, and its own checkpoints would replace it in "
+                f"{cfg.work_dir}: give another --work-dir, or --resume to go on with that run"
+            )
+
+
+def _checkpoints_in(settings: Any) -> Iterator[str]:
+    """The checkpoints that the parts of a model are initialized from."""
+    if isinstance(settings, Mapping):
+        if isinstance(settings.get("checkpoint"), str):
+            yield settings["checkpoint"]
+        settings = settings.values()
+    elif not isinstance(settings, (list, tuple)):
+        return
+    for inner in settings:
+        yield from _checkpoints_in(inner)
+
+
 def train(args: argparse.Namespace) -> int:
     """Train as the options say.
 
@@ -127,6 +160,7 @@ def train(args: argparse.Namespace) -> int:
         if args.resume:
             cfg.resume = args.resume
         count_accumulation(cfg)
+        check_starting_weights(cfg)
         if cfg.get("train_cfg"):
             use_resumable_loop(cfg.train_cfg)
         runner = build_runner(cfg)

@@ -221,3 +221,22 @@ def test_epochs_that_are_no_length(tmp_path, words, capfd, epochs):
     options = [str(config), "--work-dir", str(tmp_path / "w"), f"--epochs={epochs}"]
     assert training.main(options) == 2
     assert f"got {float(epochs)}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["iter_4.pth", "best_acc_iter_4.pth", "epoch_1.pth"])
+@pytest.mark.parametrize("part", ["load_from", "encoder"])
+def test_checkpoints_do_not_replace_the_one_that_training_starts_from(tmp_path, name, part):
+    (tmp_path / name).touch()
+    (tmp_path / "init.pth").touch()
+    path = f"{tmp_path}/../{tmp_path.name}/{name}"
+    init = dict(type="mms_ocr.PretrainedTextViT", checkpoint=path)
+    settings = dict(load_from=path) if part == "load_from" else {}
+    model = dict(decoders=[dict(init_cfg=init)]) if part == "encoder" else {}
+    cfg = Config(dict(model=model, work_dir=str(tmp_path), **settings))
+    with pytest.raises(ValueError, match="would replace it"):
+        training.check_starting_weights(cfg)
+    training.check_starting_weights(Config({**cfg.to_dict(), "resume": True}))
+    training.check_starting_weights(Config({**cfg.to_dict(), "work_dir": str(tmp_path / "new")}))
+    init["checkpoint"] = str(tmp_path / "init.pth")
+    cfg = Config(dict(model=dict(init_cfg=[init]), work_dir=str(tmp_path), load_from="https://a/b"))
+    training.check_starting_weights(cfg)

@@ -1,0 +1,47 @@
+"""MMEngine's runners, which write over no config, and log any name of a file."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import MMLogger
+from mmengine.runner import FlexibleRunner, Runner
+
+__all__ = ["KeepingFlexibleRunner", "KeepingRunner"]
+
+
+def is_config_of(path: Path, cfg: Any) -> bool:
+    """Whether a file is that of a config, or of one that it inherits from."""
+    # MMEngine keeps the text of all of them, each after a line with its path.
+    files = [cfg.filename, *(line for line in cfg.text.splitlines() if line.endswith(path.suffix))]
+    return any(os.path.isfile(file) and path.samefile(file) for file in files)
+
+
+class _KeepsConfig:
+    cfg: Any
+    work_dir: str
+
+    def dump_config(self) -> None:
+        """Write the config into the work folder, if it was not read from there."""
+        path = Path(self.work_dir, os.path.basename(self.cfg.filename or ""))
+        if not (path.is_file() and is_config_of(path, self.cfg)):
+            super().dump_config()  # type: ignore[misc]
+
+
+class KeepingRunner(_KeepsConfig, Runner):
+    """A runner that does not replace the config that it was started with."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """See MMEngine's; what no text file can hold is escaped in the log."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+                handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        return logger
+
+
+class KeepingFlexibleRunner(_KeepsConfig, FlexibleRunner):
+    """A runner of strategies that does not replace the config that it was started with."""
