@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-import simplejpeg
 
+from mms_ocr.datasets.jpeg import JPEG_START, decode_strictly, mend_harmless_faults, read_frame
 from mms_ocr.datasets.sources.base import BrokenImageError
 from mms_ocr.datasets.stored_images import (
     alpha_of,
@@ -24,13 +23,7 @@ __all__ = ["MAX_PIXELS", "SPECIAL_CHUNKS", "check_png", "decode_image", "decode_
 #: Images with more pixels than this are refused unread: 2^24 = 16,384 x 1,024.
 MAX_PIXELS = 1 << 24
 
-JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-# Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
-# stand for endless coefficients of -1, which no image has. The decoder may still end in step.
-_USUAL_TABLE = bytes.fromhex("0002010303020403050504040000017d")
-_ZEROS_AT_END = bytes(16) + b"\xff\xd9"
-_APP0, _APP1, _SCAN, _JPEG_END = 0xE0, 0xE1, 0xDA, b"\xff\xd9"
+PNG_START = b"\x89PNG\r\n\x1a\n"
 #: Chunks that change what a PNG shows; OpenCV does not take all of them into account.
 SPECIAL_CHUNKS = frozenset([b"tRNS", b"eXIf", b"acTL"])
 _AS_8_BITS = "store 8-bit levels with 8 bits"
@@ -77,95 +70,24 @@ def decode_oriented(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarr
     return _decode_with_pillow(data, max_pixels)
 
 
-class _Frame(NamedTuple):
-    """What the header of a JPEG says."""
-
-    bits: int
-    height: int
-    width: int
-    components: int
-    exif: bytes | None
-
-
 def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
-    frame = _read_frame(data)
+    frame = read_frame(data)
     if frame is None:
-        return _decode_with_pillow(data, max_pixels)
+        data = mend_harmless_faults(data)
+        frame = read_frame(data)
+    if frame is None:
+        return _decode_with_pillow(data, max_pixels)  # says what is wrong with it
     if not 0 < frame.height * frame.width <= max_pixels:
         raise wrong_size(frame.height, frame.width, max_pixels)
     if frame.bits != 8 or frame.components not in (1, 3, 4):
         return _decode_with_pillow(data, max_pixels)
-    image = _decode_strictly(data, "BGR" if frame.components < 4 else "CMYK")
+    image = decode_strictly(data, "BGR" if frame.components < 4 else "CMYK")
     if image is None or frame.components == 4:
         return _decode_with_pillow(data, max_pixels)
     if frame.exif is None:
         return image, 1
     orientation = exif_orientation(frame.exif)
     return apply_orientation(image, orientation), orientation
-
-
-def _read_frame(data: bytes) -> _Frame | None:
-    """Read the header of a JPEG; None where it does not look like one."""
-    place, end, exif = 2, len(data) - 10, None
-    while place < end and data[place] == 0xFF:
-        marker = data[place + 1]
-        if marker in _JPEG_FRAMES:
-            return _Frame(
-                data[place + 4],
-                data[place + 5] << 8 | data[place + 6],
-                data[place + 7] << 8 | data[place + 8],
-                data[place + 9],
-                exif,
-            )
-        following = place + (1 if marker == 0xFF else 2 + (data[place + 2] << 8 | data[place + 3]))
-        if marker == _APP1 and exif is None and data[place + 4 : place + 10] == b"Exif\0\0":
-            exif = data[place + 4 : following]
-        place = following
-    return None
-
-
-def _decode_strictly(data: bytes, colorspace: str) -> np.ndarray | None:
-    """Decode a JPEG of which libjpeg has nothing to complain; None for unusual subsampling.
-
-    Raises:
-        BrokenImageError: It is damaged.
-    """
-    if data.endswith(_ZEROS_AT_END) and _USUAL_TABLE in data:
-        data = _without_harmless_faults(data)
-    try:
-        return simplejpeg.decode_jpeg(data, colorspace)
-    except ValueError as error:
-        message = str(error)
-    if "subsampling" in message:
-        return None
-    try:
-        return simplejpeg.decode_jpeg(_without_harmless_faults(data), colorspace)
-    except ValueError as error:
-        raise BrokenImageError(f"a damaged JPEG: {error}") from error
-
-
-def _without_harmless_faults(data: bytes) -> bytes:
-    """Mend what libjpeg complains of and no pixel depends on.
-
-    These are JFIF revisions it does not know, spectral ranges in the scan of a sequential file
-    (some telephones leave them 0), and zeros between the pixels and the end mark. Where zeros have
-    taken the place of pixels, the pixels are missing without them, and libjpeg says so.
-    """
-    mended = bytearray(data)
-    place, is_sequential = 2, False
-    while place < len(data) - 14 and data[place] == 0xFF:
-        marker, length = data[place + 1], data[place + 2] << 8 | data[place + 3]
-        if marker == _APP0 and data[place + 4 : place + 9] == b"JFIF\0":
-            mended[place + 9] = 1
-        elif marker in _JPEG_FRAMES:
-            is_sequential = marker in (0xC0, 0xC1)
-        elif marker == _SCAN:
-            if is_sequential:
-                mended[place + length - 1 : place + length + 2] = b"\x00\x3f\x00"
-            break
-        place += 1 if marker == 0xFF else 2 + length
-    end = mended.rfind(_JPEG_END)
-    return bytes(mended[:end].rstrip(b"\0") + _JPEG_END) if end > 0 else bytes(mended)
 
 
 def check_png(data: bytes, max_pixels: int) -> set[bytes]:

@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 from mms_ocr.datasets.decoding import (
-    JPEG_START,
     MAX_PIXELS,
     PNG_START,
     SPECIAL_CHUNKS,
     check_png,
     decode_oriented,
 )
+from mms_ocr.datasets.jpeg import JPEG_START
 from mms_ocr.datasets.sources.base import BrokenImageError, RawImage
 from mms_ocr.datasets.stored_images import StoredImage, alpha_of, gray_levels, open_upright
 

@@ -338,7 +338,9 @@ def test_what_libjpeg_complains_of_without_need():
     scan = good.index(b"\xff\xda")
     spectrum = good[: scan + 11] + bytes(3) + good[scan + 14 :]
     padded = good[:-2] + bytes(6) + good[-2:]
-    for data in (revision, spectrum, padded):
+    header = 4 + int.from_bytes(good[4:6], "big")
+    interrupted = good[:header] + b"\0 junk" + good[header:]
+    for data in (revision, spectrum, padded, interrupted):
         assert data != good
         np.testing.assert_array_equal(decode_image(data), decode_image(good))
         with pytest.raises(BrokenImageError):

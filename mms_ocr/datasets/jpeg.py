@@ -1,0 +1,109 @@
+"""JPEGs decoded strictly: what libjpeg warns of is an error, unless no pixel depends on it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import simplejpeg
+
+from mms_ocr.datasets.sources.base import BrokenImageError
+
+__all__ = ["JPEG_START", "JpegFrame", "decode_strictly", "mend_harmless_faults", "read_frame"]
+
+JPEG_START, _END = b"\xff\xd8", b"\xff\xd9"
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = (0xC0, 0xC1)
+_WITHOUT_LENGTH = (0x00, 0x01, 0xFF, *range(0xD0, 0xDA))
+_APP0, _APP1, _SCAN = 0xE0, 0xE1, 0xDA
+# Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
+# stand for endless coefficients of -1, which no image has. The decoder may still end in step.
+_USUAL_TABLE = bytes.fromhex("0002010303020403050504040000017d")
+_ZEROS_AT_END = bytes(16) + _END
+
+
+class JpegFrame(NamedTuple):
+    """What the header of a JPEG says: its samples, its size, and its EXIF block, if it has one."""
+
+    bits: int
+    height: int
+    width: int
+    components: int
+    exif: bytes | None
+
+
+def read_frame(data: bytes) -> JpegFrame | None:
+    """Read the header of a JPEG; None where it does not look like one."""
+    place, end, exif = 2, len(data) - 10, None
+    while place < end and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker in _FRAMES:
+            return JpegFrame(
+                data[place + 4],
+                data[place + 5] << 8 | data[place + 6],
+                data[place + 7] << 8 | data[place + 8],
+                data[place + 9],
+                exif,
+            )
+        following = place + (1 if marker == 0xFF else 2 + (data[place + 2] << 8 | data[place + 3]))
+        if marker == _APP1 and exif is None and data[place + 4 : place + 10] == b"Exif\0\0":
+            exif = data[place + 4 : following]
+        place = following
+    return None
+
+
+def decode_strictly(data: bytes, colorspace: str) -> np.ndarray | None:
+    """Decode a JPEG of which libjpeg has nothing to complain; None for unusual subsampling.
+
+    Args:
+        data: The bytes of the file.
+        colorspace: ``'BGR'``, or ``'CMYK'`` for four components.
+
+    Returns:
+        uint8 array ``(H, W, 3 or 4)``.
+
+    Raises:
+        BrokenImageError: It is damaged.
+    """
+    if data.endswith(_ZEROS_AT_END) and _USUAL_TABLE in data:
+        data = mend_harmless_faults(data)
+    try:
+        return simplejpeg.decode_jpeg(data, colorspace)
+    except ValueError as error:
+        if "subsampling" in str(error):
+            return None
+    try:
+        return simplejpeg.decode_jpeg(mend_harmless_faults(data), colorspace)
+    except ValueError as error:
+        raise BrokenImageError(f"a damaged JPEG: {error}") from error
+
+
+def mend_harmless_faults(data: bytes) -> bytes:
+    """Mend what libjpeg complains of and no pixel depends on.
+
+    These are bytes between the parts of the header, JFIF revisions that libjpeg does not know,
+    spectral ranges in the scan of a sequential file (some telephones leave them 0), and zeros
+    between the pixels and the end mark. Where zeros have taken the place of pixels, the pixels are
+    missing without them, and libjpeg says so.
+    """
+    mended = bytearray(JPEG_START)
+    place, is_sequential = data.find(b"\xff", 2), False
+    while 0 <= place < len(data) - 14:
+        marker, length = data[place + 1], data[place + 2] << 8 | data[place + 3]
+        if marker in _WITHOUT_LENGTH:
+            place = data.find(b"\xff", place + 1)
+            continue
+        part = bytearray(data[place : place + 2 + length])
+        if marker == _SCAN:
+            if is_sequential:
+                part[-3:] = b"\x00\x3f\x00"
+            mended += part + data[place + 2 + length :]
+            break
+        if marker == _APP0 and part[4:9] == b"JFIF\0":
+            part[9:10] = b"\1"
+        elif marker in _FRAMES:
+            is_sequential = marker in _SEQUENTIAL
+        mended += part
+        place = data.find(b"\xff", place + 2 + length)
+    end = mended.rfind(_END)
+    return bytes(mended[:end].rstrip(b"\0") + _END) if end > 0 else bytes(mended)
