@@ -34,4 +34,5 @@ env_cfg = dict(
 randomness = dict(seed=0)
 
 load_from = None
+load_from_exclude = None  # parts of the model that load_from leaves out, such as ["decoder"]
 resume = False

@@ -46,7 +46,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         const="auto",
         metavar="CHECKPOINT",
         help="go on from a checkpoint; without a value or with auto, from the newest whole one in "
-        "the work folder, or from scratch where there is none",
+        "the work folder, or from scratch, or load_from, where there is none",
     )
     return parser.parse_args(argv)
 

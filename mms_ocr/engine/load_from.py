@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -34,15 +36,17 @@ class LoadFromHook(Hook):
         """Check the weights, and give them the names of the model.
 
         Raises:
-            ValueError: They do not fit.
+            ValueError: They do not fit; or a run that is resumed has other learning rates.
         """
+        path = str(runner._load_from)
+        if runner._resume:
+            _check_groups(runner.optim_wrapper, checkpoint.get("optimizer"), path)
         own = _own_weights(runner)
         if runner._resume or own is None:
             return
-        path = str(runner._load_from)
         check_values(checkpoint["state_dict"], path)
         try:
-            checkpoint["state_dict"] = fit_weights(
+            weights: Any = fit_weights(
                 own, checkpoint["state_dict"], path, "the model of this config", self.exclude
             )
         except ValueError as error:
@@ -51,6 +55,12 @@ class LoadFromHook(Hook):
                 "load_from_exclude, such as [decoder], or take an encoder alone by init_cfg "
                 "(mms_ocr.PretrainedTextViT)"
             ) from error
+        kept = {key: value for key, value in own.items() if key not in weights}
+        if kept:
+            print_log(f"{len(kept)} weights of {', '.join(self.exclude)} start anew", "current")
+        # MMEngine would log each of them as missing.
+        weights.update((key, value) for key, value in kept.items() if not value.is_meta)
+        checkpoint["state_dict"] = weights
 
 
 def prepare_loading(runner: Any) -> None:
@@ -75,6 +85,22 @@ def prepare_loading(runner: Any) -> None:
         settings = wrapper.get("paramwise_cfg") or {}
         if settings.get("pretrained_only"):
             settings["pretrained_only"] = False
+
+
+def _check_groups(wrapper: Any, stored: Any, path: str) -> None:
+    """Make sure that a run which is resumed groups its parameters as before.
+
+    Raises:
+        ValueError: It does not.
+    """
+    own = getattr(getattr(wrapper, "optimizer", None), "param_groups", None)
+    groups = stored.get("param_groups") if isinstance(stored, Mapping) else None
+    if own is not None and groups is not None and len(own) != len(groups):
+        raise ValueError(
+            f"{path} cannot be resumed from: it has {len(groups)} groups of learning rates, and "
+            f"this run {len(own)}; give the init_cfg, load_from and paramwise_cfg that the run "
+            "began with"
+        )
 
 
 def _own_weights(runner: Runner) -> dict[str, Tensor] | None:

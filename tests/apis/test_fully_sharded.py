@@ -9,6 +9,7 @@ from distributed import in_processes, train, write_config, write_words
 from mmengine.hooks import Hook
 
 from mms_ocr.apis import testing, training
+from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import HOOKS
 
 STRATEGY = "strategy = dict(type='mms_ocr.FullyShardedStrategy')\n"
@@ -84,6 +85,24 @@ def test_goes_on_exactly_from_either(tmp_path, ends, first):
     assert resumed["meta"]["iter"] == 4
     tolerance = (0, 0) if first == "parted" else (1e-5, 1e-7)
     assert_same(ends["parted"][1]["state_dict"], resumed["state_dict"], *tolerance)
+
+
+def test_load_from_is_strict_under_any_prefix(tmp_path, words, ends, capfd):
+    weights = ends["plain"][1]["state_dict"]
+    unfit = {key: value for key, value in weights.items() if key != "backbone.cls_token"}
+    config = write_config(
+        tmp_path / "c.py", words, extra=STRATEGY, **SETTINGS | dict(optimizer="type='SGD', lr=0.0")
+    )
+    saving = ["train_cfg.max_iters=1", "default_hooks.checkpoint.interval=1"]
+    path = tmp_path / "weights.pth"
+    for content, status in ((weights, 0), (unfit, 2)):
+        torch.save({f"model.{key}": value for key, value in content.items()}, path)
+        options = [str(config), "--work-dir", str(tmp_path / "w"), "--launcher", "pytorch"]
+        options += ["--cfg-options", *saving, f"load_from={path}"]
+        assert in_processes(2, training.main, options) == [status] * 2
+    assert "1 missing (backbone.cls_token)" in capfd.readouterr().err
+    end = read_checkpoint(tmp_path / "w" / "iter_1.pth")["state_dict"]
+    assert_same(weights, end, 0, 0)
 
 
 @pytest.mark.slow

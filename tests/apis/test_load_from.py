@@ -112,6 +112,19 @@ def test_a_part_that_is_nowhere_is_an_error(config, trained):
             loaded(config(load_from=trained[1], load_from_exclude=[part]))
 
 
+def test_a_resumed_run_needs_the_groups_that_it_began_with(config, trained):
+    begun, resumed = config(load_from=trained[1]), config(resume=trained[1])
+    for runner in (begun, resumed):
+        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        runner.param_schedulers = None
+    groups = begun.optim_wrapper.state_dict()
+    checkpoint = {"state_dict": trained[0], "optimizer": groups, "message_hub": {}}
+    checkpoint["meta"] = dict(iter=1, epoch=0)
+    torch.save(checkpoint, trained[1])
+    with pytest.raises(ValueError, match=r"groups of learning rates.* load_from .*began with"):
+        resumed.load_or_resume()
+
+
 def first_layer_rate(runner):
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     names = {id(value): name for name, value in runner.model.named_parameters()}
