@@ -32,7 +32,16 @@ _suffixes = st.sampled_from([b".jpg", b".JPG", b".png", b".img", b".heic", b".tx
 _special = st.sampled_from(
     [
         *(b"._a.jpg", b".a.jpg", b".git", b"__MACOSX", b"image", b"mask", b"Masks", b"clean"),
-        *(b"hr", b"lr", b"labels.jsonl", b"a_mask.png", b"Thumbs.db", b"x.jpg", b"first.png"),
+        *(
+            b"hr",
+            b"lr",
+            b"lr",
+            b"labels.jsonl",
+            b"a_mask.png",
+            b"Thumbs.db",
+            b"x.jpg",
+            b"first.png",
+        ),
     ]
 )
 _name = st.one_of(st.builds(lambda stem, end: stem + end, _stems, _suffixes), _special)
@@ -100,16 +109,17 @@ def _visit(folder: str, seen: set[str]):
     images = [path for path in paths if path not in folders and _is_image(path)]
     masks = [path for path in images if path.endswith("_mask.png")]
     masks = [path for path in masks if any(_stem(path) == f"{_stem(one)}_mask" for one in images)]
-    layers = [path for path in folders if _lower(path) in _LAYERS and _holds(path)]
-    main = [path for path in folders if _lower(path) in _IMAGES and _holds(path)]
+    layers = [path for path in folders if _lower(path) in _LAYERS and _stems_in(path)]
+    main = [path for path in folders if _lower(path) in _IMAGES and _stems_in(path)]
     if not main and len(layers) > 1:
         main = [path for path in layers if _lower(path) == "clean"]
     layers = [path for path in layers if path not in main]
     if main and layers:
-        beside = [path for path in folders if path not in main + layers and _holds(path)]
-        if images or beside or len(main) > 1:
+        beside = [path for path in folders if path not in main + layers and _stems_in(path)]
+        is_mixed = bool(images or beside or len(main) > 1)
+        if is_mixed and any(_stems_in(one) & _stems_in(other) for one in main for other in layers):
             raise RefusedError
-        folders = [path for path in folders if path not in layers]
+        folders = folders if is_mixed else [path for path in folders if path not in layers]
     yield from (path for path in images if path not in masks or 4 * len(masks) < len(images))
     if "labels.jsonl" in names and os.path.isfile(os.path.join(folder, "labels.jsonl")):
         yield os.path.join(folder, "labels.jsonl")
@@ -122,12 +132,13 @@ def _is_image(path: str) -> bool:
     return path.lower().endswith(IMAGE_SUFFIXES) and (is_missing or os.path.isfile(path))
 
 
-def _holds(folder: str) -> bool:
-    return any(
-        name[0] != "." and name.lower().endswith(IMAGE_SUFFIXES)
-        for _, _, names in os.walk(folder)
+def _stems_in(folder: str) -> set[str]:
+    return {
+        _stem(os.path.relpath(os.path.join(current, name), folder))
+        for current, _, names in os.walk(folder)
         for name in names
-    )
+        if name[0] != "." and name.lower().endswith(IMAGE_SUFFIXES)
+    }
 
 
 def _lower(path: str) -> str:

@@ -19,7 +19,9 @@ from .faces import FontFace
 __all__ = ["FontCollection", "family_part"]
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
-_NO_FONTS = NO_IMAGES.union(IMAGE_SUFFIXES, ["", ".zip", ".woff", ".woff2", ".svg", ".sfd", ".afm"])
+_NO_FONTS = NO_IMAGES.union(
+    IMAGE_SUFFIXES, ["", ".jsonl", ".zip", ".woff", ".woff2", ".svg", ".sfd", ".afm"]
+)
 
 
 class FontCollection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
-__all__ = ["LABELS_FILE", "is_json_lines", "is_lmdb", "is_textseg", "layer_folders"]
+__all__ = ["LABELS_FILE", "is_json_lines", "is_lmdb", "is_textseg", "layer_files", "layer_folders"]
 
 #: The annotation file at the top of a folder that ``convert`` and ``render`` write.
 LABELS_FILE = "labels.jsonl"
@@ -13,6 +13,7 @@ LABELS_FILE = "labels.jsonl"
 _LMDB_SUFFIXES = (".lmdb", ".mdb")
 # LMDB's magic number in its first meta page, after a page header of 16 bytes, by byte order.
 _LMDB_MAGIC = (bytes.fromhex("dec0efbe"), bytes.fromhex("beefc0de"))
+_MASK_ENDS = ("_mask", "-mask", ".mask")
 _TEXTSEG_FOLDERS = ("annotation", "bpoly_label", "semantic_label")
 _IMAGES = ("image", "images", "img", "imgs", "img_dir", "jpegimages", "image_hr", "hr")
 _LAYERS = (
@@ -52,7 +53,7 @@ def is_textseg(path: str) -> bool:
 
 
 def layer_folders(
-    path: str, folders: Collection[str], has_images: bool, holds_images: Callable[[str], bool]
+    path: str, folders: Collection[str], has_images: bool, stems_in: Callable[[str], set[str]]
 ) -> set[str]:
     """Find which folders of a folder hold masks or other versions of the images beside them.
 
@@ -64,33 +65,55 @@ def layer_folders(
         path: The folder, for messages.
         folders: Names of the folders in it.
         has_images: Whether image files are in it as well.
-        holds_images: Whether a folder of this name has images in it, at any depth.
+        stems_in: Gives paths without suffixes of the first images in the folder of a name.
 
     Returns:
         The names of the folders that are not to be read as word images.
 
     Raises:
-        ValueError: There are such folders, but also image files or other folders of images beside
-            them, so that the folder is no data set, and reading it would mix or lose images.
+        ValueError: There are such folders with files of the same names, but also image files or
+            other folders of images beside them: reading the folder would mix or lose images.
     """
-    layers = {name for name in folders if name.lower() in _LAYERS and holds_images(name)}
+    layers = {name for name in folders if name.lower() in _LAYERS and stems_in(name)}
     if not layers:
         return set()
-    images = {name for name in folders if name.lower() in _IMAGES and holds_images(name)}
+    images = {name for name in folders if name.lower() in _IMAGES and stems_in(name)}
     if not images:  # clean versions with masks
         images = {name for name in layers if name.lower() == "clean"} if len(layers) > 1 else set()
         layers -= images
     if not images:
         return set()
-    beside = sorted(images)[1:] + [
-        name for name in sorted(set(folders) - images - layers) if holds_images(name)
-    ]
+    others = sorted(set(folders) - images - layers)
+    beside = sorted(images)[1:] + [name for name in others if stems_in(name)]
     if has_images:
         beside.append("image files")
-    if beside:
-        raise ValueError(
-            f"folder {path!r} holds {min(images)!r} and {min(layers)!r}, which look like versions "
-            f"of the same images, and {beside[0]!r} beside them; give {min(images)!r} alone, or "
-            "JSON lines that name the images"
-        )
-    return layers
+    if not beside:
+        return layers
+    shared = [(a, b) for a in images for b in layers if stems_in(a) & stems_in(b)]
+    if not shared:  # classes whose names happen to be these
+        return set()
+    image, layer = min(shared)
+    raise ValueError(
+        f"folder {path!r} holds {image!r} and {layer!r}, which look like versions of the same "
+        f"images, and {beside[0]!r} beside them; give {image!r} alone, or JSON lines that name the "
+        "images"
+    )
+
+
+def layer_files(names: Collection[str]) -> set[str]:
+    """Find which image files of a folder are masks of others in it, or other versions of them.
+
+    They are called ``1_mask.png`` beside ``1.jpg``, for at least a quarter of the files, or
+    ``mask.png`` beside ``image.jpg`` with nothing else.
+    """
+    if "mask" not in "/".join(names).lower():  # nearly always, and seen at once
+        return set()
+    stems = {os.path.splitext(name)[0].lower() for name in names}
+    if stems <= {*_IMAGES, *_LAYERS} and not stems.isdisjoint(_IMAGES):
+        return {name for name in names if os.path.splitext(name)[0].lower() in _LAYERS}
+    masks = {
+        name
+        for name in names
+        if (stem := os.path.splitext(name)[0].lower()).endswith(_MASK_ENDS) and stem[:-5] in stems
+    }
+    return masks if 4 * len(masks) >= len(names) else set()

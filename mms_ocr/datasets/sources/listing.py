@@ -22,19 +22,14 @@ from mmengine.logging import print_log
 
 from mms_ocr.datasets.sources.base import warn
 from mms_ocr.datasets.sources.names import CompactNames
-from mms_ocr.datasets.sources.walking import Walk, folder_stamp
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES, Walk, folder_stamp
 
 __all__ = ["IMAGE_SUFFIXES", "NO_IMAGES", "Listing", "cache_folder", "list_files"]
 
-#: File names that end so, in any case, are images. ``.img`` is what ``convert`` gave to some.
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".avif", ".img"),
-)
 #: Suffixes of files that are usual beside images; files of other kinds are counted and reported.
 NO_IMAGES = frozenset(
     [
-        *(".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".rst"),
+        *(".txt", ".json", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".rst"),
         *(".html", ".pdf", ".py", ".sh", ".ipynb", ".ini", ".cfg", ".toml", ".db", ".log"),
         *(".lock", ".mat", ".npy", ".npz", ".pkl", ".pt", ".pth", ".md5", ".sha256"),
         *(".ttf", ".otf"),

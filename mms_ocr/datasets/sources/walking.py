@@ -7,15 +7,24 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from mms_ocr.datasets.sources.layouts import LABELS_FILE, layer_folders
+from mms_ocr.datasets.sources.layouts import LABELS_FILE, layer_files, layer_folders
 
-__all__ = ["Walk", "folder_stamp"]
+__all__ = ["IMAGE_SUFFIXES", "Walk", "folder_stamp"]
 
+#: File names that end so, in any case, are images. ``.img`` is what ``convert`` gave to some.
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".avif", ".img"),
+)
 # What systems put into folders, and what only the administrator may read.
 _SYSTEM_FOLDERS = frozenset(
-    ["__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"]
+    [
+        *("__MACOSX", "@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot"),
+        *("~snapshot", "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found"),
+    ]
 )
-_MASKS = ("_mask", "-mask", ".mask")  # how names of masks beside their images end
+_VERSIONS = "folders of masks or other versions"
+_COMPARED = 1000  # images of two folders, to see whether they have the same names
 
 
 class Walk:
@@ -30,6 +39,7 @@ class Walk:
         self.root = root
         self.suffixes = suffixes
         self.expected = expected
+        self.of_images = suffixes == IMAGE_SUFFIXES
         self.folders: list[str] = []
         self.stamps: list[tuple[int, ...]] = []
         self.passed_over: dict[str, tuple[int, str]] = {}
@@ -79,16 +89,27 @@ class Walk:
                         files.append(name)
         except OSError as error:
             raise _unreadable(path, error) from error
-        layers = layer_folders(path, folders, bool(files), partial(self._holds_files, path))
-        for name in sorted(layers):
-            self._pass_over("folders of masks or other versions", os.path.join(inside, name))
-        return self._without_masks(files, inside), folders - layers
+        if not self.of_images:
+            return files, folders
+        masks = layer_files(files)
+        layers = layer_folders(path, folders, bool(files), partial(self._stems, path))
+        for kind, names in (("masks of images beside them", masks), (_VERSIONS, layers)):
+            for name in names:
+                self._pass_over(kind, os.path.join(inside, name))
+        return [name for name in files if name not in masks] if masks else files, folders - layers
 
-    def _holds_files(self, path: str, folder: str) -> bool:
-        for _, _, names in os.walk(os.path.join(path, folder)):
-            if any(name.lower().endswith(self.suffixes) and name[0] != "." for name in names):
-                return True
-        return False
+    def _stems(self, path: str, folder: str) -> set[str]:
+        """Paths without suffixes of the first images in a folder, relative to it."""
+        start = os.path.join(path, folder)
+        stems: set[str] = set()
+        for current, folders, names in os.walk(start):
+            folders.sort()
+            fitting = [name for name in names if name.lower().endswith(self.suffixes)]
+            for name in sorted(name for name in fitting if name[0] != "."):
+                stems.add(os.path.splitext(os.path.relpath(os.path.join(current, name), start))[0])
+                if len(stems) == _COMPARED:
+                    return stems
+        return stems
 
     def _is_wanted(self, entry: os.DirEntry[str], inside: str) -> bool:
         """Whether an entry that is no folder is to be listed; if it may be missed, note it."""
@@ -106,26 +127,11 @@ class Walk:
         if fits:
             return True
         suffix = os.path.splitext(entry.name)[1].lower()
-        if suffix not in self.expected:
+        if entry.name == LABELS_FILE:
+            self.labels += [place] if inside else []
+        elif suffix not in self.expected:
             self._pass_over(f"{suffix} files" if suffix else "files without a suffix", place)
-        elif entry.name == LABELS_FILE and inside:
-            self.labels.append(place)
         return False
-
-    def _without_masks(self, files: list[str], inside: str) -> list[str]:
-        """Leave out files such as ``1_mask.png``, if most files have such a one beside them."""
-        masks = {
-            name for name in files if "mask" in name and os.path.splitext(name)[0].endswith(_MASKS)
-        }
-        if not masks:
-            return files
-        images = {os.path.splitext(name)[0] for name in files}
-        masks = {name for name in masks if os.path.splitext(name)[0][:-5] in images}
-        if 4 * len(masks) < len(files):
-            return files
-        for name in sorted(masks):
-            self._pass_over("masks of images beside them", os.path.join(inside, name))
-        return [name for name in files if name not in masks]
 
     def _note_hidden(self, name: str, inside: str) -> None:
         # Names that begin with ._ are of macOS, which puts one beside each file.

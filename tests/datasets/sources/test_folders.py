@@ -189,6 +189,8 @@ def test_a_layout_with_other_images_beside_it_is_refused(tmp_path, beside):
         ["image/1.png", "labels/1.txt", "hello/1.png"],
         ["mask/1.png", "image/1.txt"],
         ["gas.png", "gas_mask.png", "a.png", "b.png", "c.png"],
+        ["HR/1.png", "GT/2.png", "DE/3.png"],
+        ["mask.png", "image.png", "word.png"],
     ],
 )
 def test_what_is_no_layout_is_read_whole(tmp_path, names, warnings):
@@ -199,8 +201,16 @@ def test_what_is_no_layout_is_read_whole(tmp_path, names, warnings):
 
 def test_masks_beside_their_images_are_no_words(tmp_path, warnings):
     make(tmp_path, "1.jpg", "1_mask.png", "2.jpg", "2_mask.png", "3.jpg")
-    assert names_of(tmp_path) == ["1.jpg", "2.jpg", "3.jpg"]
-    assert "2 masks of images beside them" in warnings[0]
+    make(tmp_path, "a/image.jpg", "a/mask.png", "b/Image.jpg", "b/Mask.png", "b/clean.png")
+    assert names_of(tmp_path) == ["1.jpg", "2.jpg", "3.jpg", "a/image.jpg", "b/Image.jpg"]
+    assert "5 masks of images beside them" in warnings[0]
+
+
+def test_other_annotation_files_and_lmdbs_are_named(tmp_path, warnings):
+    make(tmp_path, "1.jpg", "train.jsonl", "w.lmdb/data.mdb", "w.lmdb/lock.mdb")
+    assert names_of(tmp_path) == ["1.jpg"]
+    assert "2 .mdb files (such as 'w.lmdb/data.mdb')" in warnings[0]
+    assert "1 .jsonl files (such as 'train.jsonl')" in warnings[0]
 
 
 def test_a_folder_with_labels_is_the_words_that_they_list(tmp_path, monkeypatch):
