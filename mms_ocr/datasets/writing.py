@@ -161,7 +161,7 @@ def open_unfinished(folder: Path) -> lmdb.Environment:
         ValueError: What is there is no LMDB.
     """
     try:
-        return lmdb.open(str(folder), map_size=_FIRST_MAP_SIZE, metasync=False)
+        return lmdb.open(os.fsencode(folder), map_size=_FIRST_MAP_SIZE, metasync=False)
     except lmdb.Error as error:
         raise ValueError(f"{folder}: cannot be gone on with ({error}); remove it")
 

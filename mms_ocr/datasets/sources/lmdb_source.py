@@ -37,7 +37,12 @@ class _OpenFile:
         if not os.path.getsize(file):
             raise ValueError(f"LMDB {file!r} is empty (0 bytes); copy or build it again")
         self.environment = lmdb.open(
-            file, subdir=False, readonly=True, lock=False, readahead=False, create=False
+            os.fsencode(file),
+            subdir=False,
+            readonly=True,
+            lock=False,
+            readahead=False,
+            create=False,
         )
         self._descriptor = open_descriptor(file)
         # Counted from pages, not from the file: this is what reading relies on. A page beyond the
