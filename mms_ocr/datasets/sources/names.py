@@ -67,7 +67,7 @@ class CompactNames:
     def __iter__(self) -> Iterator[str]:
         for block in range(len(self.starts) - 1):
             for name in self._block(block):
-                yield name.decode("utf-8", "surrogateescape")
+                yield os.fsdecode(name)
 
     def __getitem__(self, index: int) -> str:
         if not 0 <= index < self._count:
