@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ __all__ = [
 
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 262, 339  # EXIF and TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
 # Pillow takes orientation from these as well; viewers and OpenCV do not.
 _OTHER_ORIENTATIONS = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
@@ -66,7 +68,7 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
         with warnings.catch_warnings():
             # Pillow warns of large images, where max_pixels is the limit, and of damaged EXIF.
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
+            image, is_inverted = _open(data)
             if not 0 < image.height * image.width <= max_pixels:
                 raise wrong_size(image.height, image.width, max_pixels)
             if image.format == "WEBP" and len(data.rstrip(b"\0")) < len(data) * 7 // 8:
@@ -74,19 +76,40 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
             frames = getattr(image, "n_frames", 1) if single_frame else 1
             if frames > 1:
                 raise BrokenImageError(f"{frames} frames or pages, where there can be one")
-            return _upright(image)
+            return _upright(image, is_inverted)
     except BrokenImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         reason = str(error).replace("\n", " ") or type(error).__name__
         if isinstance(error, Image.UnidentifiedImageError):
             reason = "not an image of a known format"
-            if data[:4] in (b"II*\0", b"MM\0*"):
+            if data[:4] in _TIFF_STARTS:
                 reason = "a TIFF with samples of a kind that is not supported"
         raise BrokenImageError(reason) from error
 
 
-def _upright(image: Image.Image) -> StoredImage:
+def _open(data: bytes) -> tuple[Image.Image, bool]:
+    """Open an image, and say whether it was opened as if black was zero, where white is."""
+    try:
+        return Image.open(io.BytesIO(data)), False
+    except Image.UnidentifiedImageError:
+        if data[:4] not in _TIFF_STARTS:
+            raise
+        # Pillow knows 16-bit and signed levels of most TIFFs with black as zero alone.
+        order = "<" if data[:2] == b"II" else ">"
+        (start,) = struct.unpack_from(f"{order}I", data, 4)
+        (count,) = struct.unpack_from(f"{order}H", data, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, kind = struct.unpack_from(f"{order}HH", data, place)
+            value = f"{order}{'H' if kind == 3 else 'I'}"
+            if tag == _PHOTOMETRIC and struct.unpack_from(value, data, place + 8) == (0,):
+                changed = bytearray(data)
+                struct.pack_into(value, changed, place + 8, 1)
+                return Image.open(io.BytesIO(changed)), True
+        raise
+
+
+def _upright(image: Image.Image, is_inverted: bool) -> StoredImage:
     arguments = image.tile[0][3] if image.tile else ""  # type: ignore[attr-defined]
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     is_tiff = image.format == "TIFF"
@@ -107,7 +130,7 @@ def _upright(image: Image.Image) -> StoredImage:
         image,
         orientation if orientation in range(1, 9) else 1,
         str(arguments[0]),
-        image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO,
+        is_inverted or (image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO),
         tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED,
         image.format == "PPM" and len(arguments) > 1 and arguments[1] not in (1, 255, 65535),
     )
@@ -158,7 +181,10 @@ def gray_levels(stored: StoredImage) -> np.ndarray | None:
         levels *= 255
     if stored.is_signed and mode == "L":
         levels = levels.astype(np.int8).astype(np.int32)  # Pillow takes them as unsigned
-    return 65535 - levels if stored.is_inverted else levels
+    if stored.is_inverted:
+        highest = -1 if stored.is_signed else (1 << stored.bits) - 1
+        levels = highest - levels
+    return levels
 
 
 def alpha_of(stored: StoredImage, levels: np.ndarray | None) -> np.ndarray | None:

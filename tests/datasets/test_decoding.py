@@ -167,6 +167,10 @@ LEVELS = np.array([[0, 1000, 32767, 65535]])
         (LEVELS.astype("<u2"), False, [0, 4, 127, 255]),
         (LEVELS.astype(">u2"), False, [0, 4, 127, 255]),
         (LEVELS.astype("<u2"), True, [255, 251, 128, 0]),
+        (LEVELS.astype(">u2"), True, [255, 251, 128, 0]),
+        ((LEVELS - 32768).astype("<i2"), True, [255, 251, 128, 0]),
+        ((LEVELS - 32768).astype(">i2"), True, [255, 251, 128, 0]),
+        ((LEVELS // 257 - 128).astype("i1"), True, [255, 252, 128, 0]),
         ((LEVELS - 32768).astype("<i2"), False, [0, 4, 127, 255]),
         ((LEVELS - 32768).astype(">i2"), False, [0, 4, 127, 255]),
         ((LEVELS // 2).astype("<i2"), False, [0, 4, 127, 255]),
@@ -185,8 +189,8 @@ def test_brightness_of_gray_tiffs(levels, white_is_zero, expected):
         tiff_bytes(LEVELS.astype("<u4")),
         tiff_bytes(LEVELS.astype("<i4")),
         tiff_bytes(LEVELS.astype("<f4") / 65535),
-        tiff_bytes(LEVELS.astype(">u2"), white_is_zero=True),  # of a kind that Pillow cannot read
-        tiff_bytes(LEVELS.astype("<i2"), white_is_zero=True),
+        tiff_bytes(LEVELS.astype(">u4")),  # of a kind that Pillow cannot read
+        tiff_bytes(LEVELS.astype("<u4"), white_is_zero=True),
         tiff_bytes((LEVELS // 257).astype("<u2")),  # would be black
         tiff_bytes((LEVELS // 257).astype("<u2"), white_is_zero=True),  # would be white
         encode((LEVELS // 257).astype(np.uint16)),

@@ -20,6 +20,7 @@ from PIL import Image
 
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset
 from mms_ocr.datasets.conversion import MasksAsTextSeg, TextSegRecords, WordRecords
+from mms_ocr.datasets.decoding import decode_oriented
 from mms_ocr.datasets.label_maps import decode_label_map
 from mms_ocr.datasets.sources import BrokenImageError
 
@@ -60,6 +61,10 @@ MASKS = {
     "16-bit tiff": (tiff_bytes(high((0, 1))), 1),
     "16-bit tiff, other order": (tiff_bytes(high((0, 300), ">u2")), 300),
     "16-bit tiff, white is zero": (tiff_bytes(high((65535, 0)), white_is_zero=True), 65535),
+    "16-bit tiff, white is zero, other order": (
+        tiff_bytes(high((65535, 65235), ">u2"), white_is_zero=True),
+        300,
+    ),
     "8-bit tiff, white is zero": (tiff_bytes(high((255, 0), "u1"), white_is_zero=True), 255),
     "signed tiff": (tiff_bytes(high((0, 7), "<i2")), 7),
     "palette of grays": (palette_bytes([BLACK, WHITE]), 255),
@@ -227,6 +232,17 @@ def test_orientation_of_both(tmp_path, orientation):
     turned = [stored[tuple(pixel[::-1])] for pixel in item["img"].reshape(-1, 3)]
     np.testing.assert_array_equal(item["mask"].ravel(), turned)
     assert item["mask"].shape == item["img"].shape[:2]
+
+
+def test_textseg_s_layout_is_upright(tmp_path):
+    block = exif_block(6)
+    image, mask = (pillow_bytes(part, exif=block) for part in (IMAGE, STROKES * 255))
+    record = MasksAsTextSeg(WordRecords(write_words(tmp_path, "lmdb", image, mask))).read(0)
+    levels = decode_label_map(record.images["mask"])
+    np.testing.assert_array_equal(levels, np.rot90(STROKES, -1) * 100)
+    pixels, orientation = decode_oriented(record.images["image"])
+    np.testing.assert_array_equal(pixels[:, :, ::-1], np.rot90(IMAGE, -1))
+    assert orientation == 1
 
 
 def test_orientation_of_a_mask_alone(tmp_path):

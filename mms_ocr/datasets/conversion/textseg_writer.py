@@ -11,7 +11,7 @@ import numpy as np
 
 from mms_ocr.datasets.conversion.records import Record, Records
 from mms_ocr.datasets.conversion.writers import RecordWriter
-from mms_ocr.datasets.decoding import decode_image
+from mms_ocr.datasets.decoding import decode_image, decode_oriented
 from mms_ocr.datasets.label_maps import decode_label_map, decode_masked
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.writing import write_json
@@ -64,13 +64,15 @@ class MasksAsTextSeg(Records):
         if record.text is None:
             raise ValueError(f"{where} has no label, and TextSeg's layout has one for every word")
         image = RawImage(record.images["image"], f"{where}, image", None)
-        _, mask = decode_masked(image, RawImage(record.images["mask"], f"{where}, mask", None))
+        pixels, mask = decode_masked(image, RawImage(record.images["mask"], f"{where}, mask", None))
         if self.levels == "binary":
             mask = np.where(mask > 0, np.uint8(_TEXT), np.uint8(0))
         elif not np.isin(mask, _TEXTSEG_LEVELS).all():
             raise BrokenImageError(f"{where}: the mask has other levels than {_TEXTSEG_LEVELS}")
-        encoded = cv2.imencode(".png", mask)[1].tobytes()
-        return Record({"image": record.images["image"], "mask": encoded}, record.text)
+        images = {"image": image.data, "mask": cv2.imencode(".png", mask)[1].tobytes()}
+        if decode_oriented(image.data)[1] != 1:  # the mask is stored upright, and so is its image
+            images["image"] = cv2.imencode(".png", pixels)[1].tobytes()
+        return Record(images, record.text)
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Records.describe`."""
