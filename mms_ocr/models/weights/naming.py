@@ -46,7 +46,12 @@ def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
     Returns:
         The key under which the weights are, ``''`` where the checkpoint itself is a state dict, and
         the weights.
+
+    Raises:
+        ValueError: A checkpoint of MMEngine lacks its weights; what else it holds is not the same.
     """
+    if "message_hub" in checkpoint and "state_dict" not in checkpoint:
+        raise ValueError(f"{path} holds no state_dict, as checkpoints of MMEngine do; save it anew")
     is_mmengine = "meta" in checkpoint and isinstance(checkpoint.get("state_dict"), Mapping)
     order = (*PLAIN, *AVERAGED) if is_mmengine else (*AVERAGED, *PLAIN)
     names = [name for name in order if isinstance(checkpoint.get(name), Mapping)]

@@ -8,6 +8,7 @@ from tiny_models import ARCH, CROSS, mms_config, shake, tiny_mms
 
 from mms_ocr.models import PretrainedModel, PretrainedTextViT, TextViT
 from mms_ocr.models.weights import load_model, read_checkpoint, read_state_dict, timm_names
+from mms_ocr.models.weights.naming import find_weights
 from mms_ocr.registry import MODELS
 
 PREFIXES = [
@@ -191,3 +192,9 @@ def test_names_without_values_are_refused(tmp_path):
     torch.save({"weight": torch.empty(2, device="meta")}, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match=r"without values .*weight"):
         read_state_dict(tmp_path / "weights.pth")
+
+
+def test_a_checkpoint_of_mmengine_without_its_weights_is_not_read_as_its_average():
+    checkpoint = dict(meta=dict(), message_hub=dict(), ema_state_dict={"a": torch.ones(1)})
+    with pytest.raises(ValueError, match=r"a\.pth holds no state_dict"):
+        find_weights(checkpoint, "a.pth")
