@@ -145,3 +145,22 @@ def test_names_of_results_are_unique():
     assert [output_stem(name, taken) for name in names] == [
         "x", "x_2", "w.lmdb_image-000000001", "image_3", "x_2_2", "v1.2", "X_3",
     ]  # fmt: skip
+
+
+def test_a_pattern_in_a_loop_of_links_finds_each_file_once(folder):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "loop").symlink_to(folder)
+    names = [given.name for given in given_images(str(folder / "**" / "*.png"))]
+    assert names == [str(folder / f"{number}.png") for number in range(3)]
+
+
+def test_a_folder_that_is_a_data_set_is_one(folder):
+    for name in ("image", "mask"):
+        (folder / "words" / name).mkdir(parents=True)
+        cv2.imwrite(str(folder / "words" / name / "1.png"), pixels(1))
+    names = [given.name for given in given_images(str(folder / "words"))]
+    assert names == [str(folder / "words" / "image" / "1.png")]
+    assert len(list(given_images(str(folder)))) == 4
+    (folder / "words" / "labels.jsonl").write_text("{}")
+    with pytest.raises(ValueError, match=r"words/labels\.jsonl"):
+        check_given([str(folder)])

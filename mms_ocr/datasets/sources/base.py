@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import NamedTuple
 from weakref import WeakSet
 
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 
 from mms_ocr.escaping import printable
@@ -35,9 +36,10 @@ PUT_BACK = "put it back as it was and run again (a training: with --resume)"
 def warn(message: str) -> None:
     """Report what a source leaves out, once: in the log of a run, else on standard error."""
     message = printable(message)
-    if MMLogger._instance_dict:
+    loggers = MMLogger._instance_dict.values()
+    if any(isinstance(handler, logging.FileHandler) for log in loggers for handler in log.handlers):
         print_log(message, logger="current", level=logging.WARNING)
-    else:  # a command, which prints its results on standard output
+    elif is_main_process():  # of a command, which prints its results on standard output
         logging.getLogger("mms_ocr").warning("warning: %s", message)
 
 

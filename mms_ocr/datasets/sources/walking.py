@@ -24,6 +24,7 @@ _SYSTEM_FOLDERS = frozenset(
     ]
 )
 _VERSIONS = "folders of masks or other versions"
+_MOST = 2**63 - 1
 _COMPARED = 1000  # images of two folders, to see whether they have the same names
 
 
@@ -159,7 +160,9 @@ def folder_stamp(path: str) -> tuple[int, ...]:
         status = os.stat(path)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+    # Windows numbers files with more bits than a listing keeps.
+    folder = status.st_ino & _MOST, status.st_dev & _MOST
+    return status.st_mtime_ns, status.st_ctime_ns, *folder
 
 
 def _unreadable(path: str, error: OSError) -> OSError:

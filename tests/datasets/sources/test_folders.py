@@ -233,13 +233,19 @@ def test_textseg_is_refused_with_what_reads_it(tmp_path):
         open_source(tmp_path)
 
 
-def test_warnings_of_commands_go_to_standard_error_once(capsys, caplog, monkeypatch):
+def test_warnings_go_to_standard_error_or_the_log_of_a_run_once(
+    tmp_path, capsys, caplog, monkeypatch
+):
     monkeypatch.setattr(base.MMLogger, "_instance_dict", {})
+    base.MMLogger.get_instance("made by some library")
     base.warn.cache_clear()
     base.warn("left out 3")
     base.warn("left out 3")
     assert [record.getMessage() for record in caplog.records] == ["warning: left out 3"]
     assert capsys.readouterr().out == ""
+    base.MMLogger.get_instance("run", log_file=str(tmp_path / "run.log"))
+    base.warn("left out 4")
+    assert "left out 4" in (tmp_path / "run.log").read_text()
 
 
 def test_a_listing_that_is_kept_has_its_notes(tmp_path, monkeypatch, warnings):
