@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from mmengine import dist
 from mmengine.config import Config, DictAction
+from mmengine.config.utils import ConfigParsingError
 from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
@@ -36,7 +37,9 @@ __all__ = [
 ]
 
 # What running the user's config, and merging it with those that it inherits from, may raise.
-_CONFIG_ERRORS = (AttributeError, KeyError, NameError, SyntaxError, TypeError)
+_CONFIG_ERRORS = (
+    AssertionError, AttributeError, ConfigParsingError, KeyError, NameError, SyntaxError, TypeError,
+)  # fmt: skip
 # Where launchers tell how many processes they started on this machine.
 _PROCESSES = ("LOCAL_WORLD_SIZE", *MPI_LOCAL_SIZES, "SLURM_NTASKS_PER_NODE")
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")

@@ -39,7 +39,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     length.add_argument(
         "--iterations", type=int, help="length of the run; warm-up, decay and intervals follow"
     )
-    length.add_argument("--epochs", type=float, help="the same, in passes over the training set")
+    length.add_argument(
+        "--epochs", type=float, help="the same, in passes of all processes over the training set"
+    )
     parser.add_argument(
         "--resume",
         nargs="?",

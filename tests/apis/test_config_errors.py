@@ -63,6 +63,11 @@ def test_a_config_that_needs_a_missing_module_names_it(tmp_path):
         ('_base_ = ["base.py", "other.py"]\n', "Duplicate key"),
         ("model = dict(\n", "line 1"),
         ("model = nix\n", "'nix' is not defined"),
+        ('_base_ = "nobody::mms/pretrain_vit_s.py"\n', "support to load nobody config"),
+        (
+            "from mmengine.config import read_base\nwith read_base():\n    from .nix import *\n",
+            r"nix\.py not found",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_config_is_told_with_its_name(tmp_path, text, said):
