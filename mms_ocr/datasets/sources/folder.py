@@ -122,12 +122,15 @@ def read_image_file(path: str, root: str, witnesses: Witnesses | None = None) ->
     """
     try:
         descriptor = open_descriptor(path)
-        with open(descriptor, "rb") as file:
+        try:
             mode = os.fstat(descriptor).st_mode
             if not stat.S_ISREG(mode):
                 is_folder = stat.S_ISDIR(mode)
-                raise OSError(errno.EISDIR, "a folder" if is_folder else "a pipe or a device")
-            data = file.read()
+                raise OSError(errno.EINVAL, "a folder" if is_folder else "a pipe or a device")
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                data = file.read()
+        finally:
+            os.close(descriptor)
     except OSError as error:
         (witnesses or Witnesses(root, ())).check()
         raise BrokenImageError(f"{path}: {error.strerror}") from error

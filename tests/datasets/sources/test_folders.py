@@ -74,6 +74,14 @@ def test_pipes_are_not_opened(tmp_path, warnings):
             read_image_file(str(tmp_path / name), str(tmp_path))
 
 
+def test_a_folder_is_no_image_file(tmp_path):
+    descriptors = os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else []
+    with pytest.raises(BrokenImageError):
+        read_image_file(str(tmp_path), str(tmp_path))
+    if descriptors:
+        assert len(os.listdir("/dev/fd")) == len(descriptors)
+
+
 def test_linked_folders_are_followed_and_loops_end(tmp_path, warnings):
     make(tmp_path / "disk", "part/2.jpg", "part/deep/3.jpg")
     root = make(tmp_path / "data" / "words", "1.jpg")
