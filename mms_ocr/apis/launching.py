@@ -26,6 +26,7 @@ from mms_ocr.engine.load_from import prepare_loading
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 from mms_ocr.engine.runners import KeepingRunner
+from mms_ocr.escaping import is_unicode
 from mms_ocr.models.backbones.outputs import check_outputs
 
 __all__ = [
@@ -111,6 +112,11 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
     if Path(cfg.work_dir).is_file():
         raise NotADirectoryError(f"the work folder {cfg.work_dir} is a file; give another")
     check_ends(cfg)
+    if not is_unicode(os.path.abspath(cfg.work_dir)):
+        raise ValueError(
+            f"the work folder {os.path.abspath(cfg.work_dir)} has a name that is no UTF-8, and "
+            "MMEngine cannot write pictures there; give another by --work-dir"
+        )
     fit_to_machine(cfg)
     return cfg
 

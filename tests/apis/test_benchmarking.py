@@ -1,6 +1,7 @@
 """``tools/test.py`` with test sets: figures known beforehand, one process and two."""
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -12,7 +13,13 @@ import pytest
 from mmengine.config import Config
 
 from mms_ocr.apis import testing
-from mms_ocr.apis.benchmarking import name_sets, reads_words, write_report, write_words
+from mms_ocr.apis.benchmarking import (
+    check_reports,
+    name_sets,
+    reads_words,
+    write_report,
+    write_words,
+)
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
 from mms_ocr.registry import DATASETS, METRICS
 
@@ -87,6 +94,28 @@ def test_names_of_images_that_are_no_text_are_reported(tmp_path):
     write_report(Config(dict(work_dir=str(tmp_path))), args, scores, skipped=[name])
     assert json.loads((tmp_path / "benchmark.json").read_text("utf-8"))["skipped"] == [name]
     assert "Skipped: `caf\\udce9.png`" in (tmp_path / "benchmark.md").read_text("utf-8")
+
+
+def test_reports_are_written_over_no_input_and_checked_before(tmp_path):
+    for name in ("benchmark.json", "c.pth", "c.py"):
+        (tmp_path / name).write_text('{"filename": "a.png"}')
+    os.link(tmp_path / "c.pth", tmp_path / "link")
+    sets = dict(a=dict(path="benchmark.json"))
+    for work_dir, save_words, error in (
+        ("work", None, None),
+        ("", None, ValueError),
+        ("work", "link", ValueError),
+        ("work", "none/words", OSError),
+        ("c.py", None, OSError),
+    ):
+        dataset = dict(root=str(tmp_path), sets=sets)
+        cfg = Config(dict(work_dir=str(tmp_path / work_dir), test_dataloader=dict(dataset=dataset)))
+        args = argparse.Namespace(
+            config=str(tmp_path / "c.py"), checkpoint=str(tmp_path / "c.pth"), benchmark=None,
+            recognizer=None, save_words=save_words and str(tmp_path / save_words),
+        )  # fmt: skip
+        with contextlib.nullcontext() if error is None else pytest.raises(error):
+            check_reports(cfg, args)
 
 
 def free_port():

@@ -1,6 +1,7 @@
 """What is wrong in a config is one line."""
 
 import argparse
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -137,6 +138,15 @@ def test_a_file_in_the_place_of_the_work_folder_is_one_line(tmp_path, capsys):
     assert capsys.readouterr().err == (
         f"train.py: the work folder {config} is a file; give another\n"
     )
+
+
+def test_a_work_folder_whose_name_is_no_text_is_one_line(tmp_path, capsys):
+    config = tmp_path / "c.py"
+    config.write_text("model = dict(type='none')\n")
+    work = str(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert training.main([str(config), "--work-dir", work]) == 2
+    assert r"caf\udce9 has a name that is no UTF-8" in capsys.readouterr().err
+    assert not os.path.exists(work)
 
 
 def test_no_workers_are_not_kept(tmp_path):

@@ -1,5 +1,7 @@
 """Images as users give them."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from mms_ocr.apis.given_images import (
     check_given,
     each_image,
+    files_given,
     given_images,
     is_one_image,
     output_stem,
@@ -164,3 +167,39 @@ def test_a_folder_that_is_a_data_set_is_one(folder):
     (folder / "words" / "labels.jsonl").write_text("{}")
     with pytest.raises(ValueError, match=r"words/labels\.jsonl"):
         check_given([str(folder)])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("caf\u00e9.png", "cafe\u0301.png"),  # composed and decomposed, one name on macOS
+        ("STRASSE.png", "straße.png"),
+        ("a:b.png", "a_b.png"),
+        ("a?b.png", "a*b.png"),
+        ("x" * 300 + "1.png", "x" * 300 + "2.png"),
+    ],
+)
+def test_names_that_are_one_on_some_system_get_a_number(first, second):
+    taken = set()
+    stems = [output_stem(name, taken) for name in (first, second)]
+    assert stems[1].endswith("_2")
+    assert len(set(stems)) == 2
+
+
+def test_output_names_that_every_system_takes():
+    assert output_stem("dir/con.png", set()) == "_"
+    assert output_stem("dir/aux.x.png", set()) == "_.x"
+    assert output_stem("console.png", set()) == "console"
+    assert output_stem("a<b>|\x1b\n.png", set()) == "a_b____"
+    assert output_stem("end..png", set()) == "end_"
+    for name, length in ((os.fsdecode(b"\xe9" * 250), 243), ("é" * 200, 242), ("a" * 243, 243)):
+        taken = set()
+        for _ in range(12):
+            assert len(os.fsencode(output_stem(f"{name}.png", taken))) <= 243
+        assert len(os.fsencode(output_stem(f"{name}.png", set()))) == length
+
+
+def test_patterns_are_replaced_by_the_files_that_they_match(folder):
+    given = [str(folder / "?.png"), "none.png", str(folder)]
+    files = [str(folder / f"{number}.png") for number in range(3)]
+    assert files_given(given) == [*files, "none.png", str(folder)]

@@ -1,6 +1,7 @@
 import argparse
 import importlib.util
 import json
+import os
 import re
 import sys
 
@@ -180,3 +181,23 @@ def test_probe_takes_names_and_measures_of_an_architecture(tool):
     assert parse("192,6,3")["feedforward_channels"] == 768
     with pytest.raises(ValueError, match="width,layers,heads"):
         parse("192,6")
+
+
+@pytest.mark.parametrize(
+    ("path", "function", "options"),
+    [
+        ("browse_masks.py", "browse", dict(config="c.py", images=["IN"])),
+        ("reconstruct.py", "reconstruct", dict(config="c.py", checkpoint="c.pth", images=["IN"])),
+        ("compare_pixels.py", "compare", dict(config="c.py", checkpoint="c", data=["IN"], num=1)),
+        ("plot_curves.py", "plot", dict(work_dirs=["IN"])),
+    ],
+)
+def test_pictures_are_written_over_no_input(tool, tmp_path, path, function, options):
+    (tmp_path / "word.png").write_bytes(b"a word")
+    os.link(tmp_path / "word.png", tmp_path / "other.png")
+    options = {key: [str(tmp_path)] if value == ["IN"] else value for key, value in options.items()}
+    program = getattr(tool(f"analysis_tools/{path}"), function)
+    for out, error in (("other.png", ValueError), ("a.gif", ValueError), (".", OSError)):
+        with pytest.raises((error, ValueError)):
+            program(argparse.Namespace(**options, out=str(tmp_path / out)))
+    assert (tmp_path / "word.png").read_bytes() == b"a word"

@@ -1,6 +1,7 @@
 """The commands that convert and publish weights."""
 
 import importlib.util
+import os
 import sys
 
 import pytest
@@ -210,3 +211,14 @@ def test_an_interrupted_write_leaves_the_old_file(run, source, tmp_path, monkeyp
     assert (status, said.splitlines()[-1]) == (2, "publish.py: no space left on device")
     assert target.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iter_5.pth", "target.pth"]
+
+
+@pytest.mark.parametrize("program", [CONVERT, PUBLISH])
+@pytest.mark.parametrize("kind", [os.link, os.symlink])
+def test_no_name_of_the_checkpoint_is_written_to(run, source, tmp_path, program, kind):
+    before = source.read_bytes()
+    kind(source, tmp_path / "other.pth")
+    status, said = run(program, source, tmp_path / "other.pth")
+    assert status == 2
+    assert "is the file that is read" in said.splitlines()[-1]
+    assert source.read_bytes() == (tmp_path / "other.pth").read_bytes() == before
