@@ -11,6 +11,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mms_ocr.datasets.outputs import folder_around
+from mms_ocr.datasets.sources.base import warn
 from mms_ocr.registry import type_name
 
 __all__ = [
@@ -71,6 +73,12 @@ def check_data(cfg: Config, parts: Sequence[str]) -> None:
     for part in parts:
         for _, dataset in data_sets_of(cfg, part):
             path, kind = dataset.get("path"), type_name(dataset)
+            paths = [path] if isinstance(path, str) else list(path or ())
+            if cfg.get("work_dir") and (around := folder_around(cfg.work_dir, paths)):
+                warn(
+                    f"the work folder {cfg.work_dir} is in {around}, which is read: the next run "
+                    "reads the pictures of this one as words; give a --work-dir outside"
+                )
             if kind == "WordImageDataset" and isinstance(path, str) and not os.path.exists(path):
                 raise FileNotFoundError(
                     f"there is no data at {path!r}, where {cfg.filename} looks for it: give "

@@ -13,7 +13,13 @@ from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES
 from mms_ocr.datasets.writing import check_place
 from mms_ocr.escaping import file_name
 
-__all__ = ["check_new_set", "check_outputs", "check_picture_folder", "check_unfinished"]
+__all__ = [
+    "check_new_set",
+    "check_outputs",
+    "check_picture_folder",
+    "check_unfinished",
+    "folder_around",
+]
 
 # Of the files in a folder of inputs, those that are read: images, LMDBs, fonts, annotations.
 _INPUT_NAMES = (*IMAGE_SUFFIXES, ".img", ".mdb", ".ttf", ".otf", ".ttc", ".json", "labels.jsonl")
@@ -102,15 +108,29 @@ def check_new_set(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLi
     path, inputs = Path(path), list(inputs)
     if path.parent.is_dir() and not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
-    part = _folders([path.with_name(path.name + ".part")])
     for given in inputs:
-        if around := _folder_around(given, part):
+        if around := folder_around(given, [path.with_name(path.name + ".part")]):
             raise ValueError(
                 f"{os.fspath(given)} is in {around}, where {path} is kept until it is whole; "
                 "choose another name"
             )
     if path.suffix.lower() != ".lmdb":
         _check_outside(path, inputs)
+
+
+def folder_around(
+    path: str | os.PathLike[str], folders: Iterable[str | os.PathLike[str]]
+) -> str | None:
+    """Which of some folders a path is or lies in, by any link; None if it does in none.
+
+    Args:
+        path: The path; it may not exist.
+        folders: Paths, of which those that are no folders are passed over.
+    """
+    known = {_identity(folder): os.fspath(folder) for folder in folders if os.path.isdir(folder)}
+    real = Path(os.path.realpath(path))
+    around = (known.get(_identity(place)) for place in (real, *real.parents))
+    return next(filter(None, around), None)
 
 
 def check_unfinished(folder: Path, plan: str, lock: str) -> None:
@@ -133,7 +153,7 @@ def check_unfinished(folder: Path, plan: str, lock: str) -> None:
 
 
 def _check_outside(folder: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
-    if around := _folder_around(folder, _folders(inputs)):
+    if around := folder_around(folder, inputs):
         raise ValueError(
             f"{folder} is in {around}, whose images are read: the next run would read what this "
             "one writes; give a folder outside"
@@ -167,13 +187,15 @@ def _input_files(inputs: Iterable[str | os.PathLike[str]], data_root: str | None
             for name in names:
                 if name.lower().endswith(_INPUT_NAMES):
                     yield os.path.join(root, name)
-        if given.endswith((".jsonl", ".json")) and os.path.isfile(given):
+        if os.path.isfile(given):
             yield from _files_named_in(given, data_root or os.path.dirname(given))
 
 
 def _files_named_in(jsonl: str, root: str) -> Iterator[str]:
     with open(jsonl, "rb") as file:
-        for line in file:
+        is_json = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+        file.seek(0)
+        for line in file if is_json else ():
             with contextlib.suppress(ValueError, RecursionError):  # reported when it is read
                 fields = json.loads(line)
                 for value in fields.values() if isinstance(fields, dict) else ():
@@ -181,21 +203,11 @@ def _files_named_in(jsonl: str, root: str) -> Iterator[str]:
                         yield os.path.join(root, name)
 
 
-def _identity(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+def _identity(path: str | os.PathLike[str]) -> Any:
     """What is the same for all names of a file; None where there is none."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):  # ValueError: no name that a file can have
         return None
-    return status.st_dev, status.st_ino
-
-
-def _folders(paths: Iterable[str | os.PathLike[str]]) -> dict[Any, str]:
-    return {_identity(path): os.fspath(path) for path in paths if os.path.isdir(path)}
-
-
-def _folder_around(path: str | os.PathLike[str], folders: dict[Any, str]) -> str | None:
-    """Which of the folders a path is or lies in, whether it exists or not."""
-    real = Path(os.path.realpath(path))
-    around = (folders.get(_identity(place)) for place in (real, *real.parents))
-    return next(filter(None, around), None)
+    # Some file systems, mostly of other machines, number no files.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)

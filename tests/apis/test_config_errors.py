@@ -5,8 +5,10 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from mmengine.config import Config
 
 from mms_ocr.apis import testing, training
+from mms_ocr.apis.data_option import check_data
 from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.launching import read_config
 from mms_ocr.registry import TRANSFORMS
@@ -147,6 +149,18 @@ def test_a_work_folder_whose_name_is_no_text_is_one_line(tmp_path, capsys):
     assert training.main([str(config), "--work-dir", work]) == 2
     assert r"caf\udce9 has a name that is no UTF-8" in capsys.readouterr().err
     assert not os.path.exists(work)
+
+
+def test_a_work_folder_among_the_data_is_warned_of(tmp_path, caplog):
+    (tmp_path / "link").symlink_to(tmp_path / "words", target_is_directory=True)
+    (tmp_path / "words").mkdir()
+    dataset = dict(type="mms_ocr.WordImageDataset", path=[str(tmp_path / "words")])
+    for work_dir, warned in (("words/run", True), ("link/a/b", True), ("run", False)):
+        work_dir = str(tmp_path / work_dir)
+        cfg = Config(dict(work_dir=work_dir, train_dataloader=dict(dataset=dataset)))
+        with caplog.at_level("WARNING"):
+            check_data(cfg, ("train", "val"))
+        assert (f"the work folder {work_dir} is in" in caplog.text) == warned
 
 
 def test_no_workers_are_not_kept(tmp_path):
