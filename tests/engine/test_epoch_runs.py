@@ -102,6 +102,28 @@ def test_an_epoch_without_a_batch_is_refused(build):
         build(train_cfg=epochs(2), batch_size=16, drop_last=True).train()
 
 
+@pytest.mark.parametrize("loop", [None, epochs(2)])
+@pytest.mark.parametrize(("signaled", "saved"), [(3, 4), (4, 4), (5, 6)])
+def test_a_signal_waits_for_the_end_of_an_accumulation(build, tmp_path, loop, signaled, saved):
+    settings = dict(train_cfg=loop, counts=2, iterations=10, checkpoint=dict(interval=100))
+    expected = read_by(build("whole", **settings))
+    read = read_by(stop_after(build("part", **settings), signaled))
+    assert names(tmp_path / "part") == [f"iter_{saved}.pth"]
+    assert read + read_by(build("part", **settings, resume=True)) == expected
+
+
+@pytest.mark.parametrize("loop", [None, epochs(2)])
+def test_a_stop_without_the_hook_that_saves_is_said(build, tmp_path, monkeypatch, loop):
+    by_mmengine = dict(type="CheckpointHook", interval=100, save_last=False)
+    runner = stop_after(build(train_cfg=loop, checkpoint=by_mmengine), 3)
+    said = []
+    monkeypatch.setattr(runner.logger, "warning", said.append)
+    runner.train()
+    assert names(tmp_path / "run") == []
+    assert "default_hooks.checkpoint.type" in said[0]
+    assert "nothing is saved now" in said[-1]
+
+
 def test_another_batch_size_goes_on_within_the_epoch(build):
     settings = dict(train_cfg=epochs(2), checkpoint=BY_EPOCH)
     expected = read_by(build("whole", **settings))

@@ -16,7 +16,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mms_ocr.engine.failures import ValidationStopped
 from mms_ocr.engine.heartbeats import is_running
-from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook
+from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook, between_updates
 from mms_ocr.engine.loops import Resumable
 from mms_ocr.registry import HOOKS
 
@@ -31,6 +31,8 @@ _SIGNALS = tuple(name for name in ("SIGTERM", "SIGUSR1") if name in signal.Signa
 @HOOKS.register_module()
 class StopOnSignalHook(Hook):
     """Ends a run after the iteration in which any of its processes got a signal, and saves.
+
+    With gradient accumulation it ends after the cycle, as half a cycle's gradients are not saved.
 
     Slurm sends such signals before it preempts a job and before its time is over. All ranks agree
     on the iteration to stop at: each tells the others whether it was signalled while it computes
@@ -55,6 +57,7 @@ class StopOnSignalHook(Hook):
         self.signals = [signal.Signals[name] for name in signals]
         self.stopped: str | None = None
         self._received: str | None = None
+        self._agreed = False
         self._previous: dict[int, Any] = {}
         self._group: Any = None
         self._pending: Any = None
@@ -74,6 +77,11 @@ class StopOnSignalHook(Hook):
                 f"ResumableEpochLoop', max_epochs={loop.max_epochs}), or take StopOnSignalHook out "
                 "of default_hooks"
             )
+        if _checkpoint_hook(runner) is None:
+            runner.logger.warning(
+                "a signal will end this run without saving, as it has no "
+                "mms_ocr.AtomicCheckpointHook; set default_hooks.checkpoint.type to it"
+            )
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in self.signals}
         if dist.get_world_size() > 1:
@@ -87,8 +95,9 @@ class StopOnSignalHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Stop, if any rank was signalled by the end of the last iteration."""
-        if self._agreed():
+        """Stop, if any rank was signaled by the end of the last iteration, and all can be saved."""
+        self._agreed = self._agreed or self._agree()
+        if self._agreed and between_updates(runner):
             self._stop(runner, save=True)
 
     def after_val_iter(
@@ -131,7 +140,7 @@ class StopOnSignalHook(Hook):
             signal.signal(number, handler)
         self._previous = {}
 
-    def _agreed(self) -> bool:
+    def _agree(self) -> bool:
         if self._group is None:
             return self._received is not None
         agreed = False
@@ -150,9 +159,10 @@ class StopOnSignalHook(Hook):
         if save and checkpoint is not None:
             checkpoint.wanted = True
         runner.train_loop.stop_training = True
+        place = "here" if checkpoint is not None else "the last checkpoint: nothing is saved now"
         runner.logger.warning(
             f"stopping after iteration {runner.iter + save} because of {self.stopped}; "
-            "--resume goes on from here"
+            f"--resume goes on from {place}"
         )
 
 
