@@ -27,7 +27,6 @@ from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 from mms_ocr.engine.runners import KeepingRunner
 from mms_ocr.escaping import is_unicode
-from mms_ocr.models.backbones.outputs import check_outputs
 
 __all__ = [
     "add_shared_options",
@@ -200,7 +199,6 @@ def build_runner(cfg: Config) -> Runner:
             "device_ids": None,
         }
     runner = build_sharded_runner(cfg) if cfg.get("strategy") else KeepingRunner.from_cfg(cfg)
-    check_outputs(getattr(runner.model, "module", runner.model))
     runner.logger.addFilter(_is_of_interest)
     if not dist.is_main_process():
         for hook in runner.hooks:

@@ -5,44 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 
-from mms_ocr.models.backbones.text_vit import TextViT
+__all__ = ["describe_output", "misuse"]
 
-__all__ = ["check_outputs", "describe_output"]
-
-_TAKE_TUPLES = (
-    "mmpretrain.models.classifiers",
-    "mmdet.models.detectors",
-    "mmseg.models.segmentors",
-)
+_TAKE_TUPLES = ("mmpretrain.models.classifiers", "mmseg.models.segmentors")
 _TAKE_TENSORS = ("mmocr.models.textrecog.recognizers", "mms_ocr.models.pixel")
 
 
-def check_outputs(model: nn.Module) -> None:
-    """Make sure that a :class:`TextViT` gives its model what that takes.
+def misuse(model: nn.Module, gives_tensor: bool) -> str | None:
+    """What is wrong with the outputs of an encoder for its model, and what to set; or None.
 
-    Classifiers of MMPretrain take the last of what they get: of a plain tensor that is the last
-    image of the batch.
+    MMPretrain's classifiers and MMSegmentation's heads take the last of what they get: of a plain
+    tensor, that is the last image of the batch.
 
-    Raises:
-        ValueError: It gives a tensor to a model that takes tuples, or the other way round.
+    Args:
+        model: The model; those of libraries that are not known may take either.
+        gives_tensor: Whether its encoder gives a plain tensor, and not a tuple.
     """
-    backbone = getattr(model, "backbone", None)
-    if not isinstance(backbone, TextViT):
-        return
     modules = [kind.__module__ for kind in type(model).__mro__]
-    takes_tuple = any(module.startswith(_TAKE_TUPLES) for module in modules)
-    takes_tensor = any(module.startswith(_TAKE_TENSORS) for module in modules)
-    if takes_tuple and backbone.single_output:
-        raise ValueError(
-            f"{type(model).__name__} takes a tuple of outputs, and TextViT gives one tensor; set "
-            "out_indices=[-1] on TextViT"
+    kind = type(model).__name__
+    if gives_tensor and any(module.startswith(_TAKE_TUPLES) for module in modules):
+        return (
+            f"{kind} takes a tuple of outputs, and TextViT gives one tensor; set out_indices=[-1] "
+            "on TextViT"
         )
-    if takes_tensor and not backbone.single_output:
-        raise ValueError(
-            f"{type(model).__name__} takes one tensor, and TextViT gives a tuple; set "
-            "out_indices=-1 on TextViT"
-        )
+    if not gives_tensor and any(module.startswith(_TAKE_TENSORS) for module in modules):
+        return f"{kind} takes one tensor, and TextViT gives a tuple; set out_indices=-1 on TextViT"
+    return None
 
 
 def describe_output(output: Any) -> str:
@@ -50,3 +40,12 @@ def describe_output(output: Any) -> str:
     if isinstance(output, Tensor):
         return str(tuple(output.shape))
     return f"a {type(output).__name__}; with out_indices=-1, TextViT gives one tensor"
+
+
+def _find_misuse(model: nn.Module, name: str, module: Any) -> None:
+    if name == "backbone" and hasattr(module, "single_output"):
+        module.misuse = misuse(model, module.single_output)
+
+
+# Torch calls it where a module becomes a part of another one. An encoder does not know its model.
+register_module_module_registration_hook(_find_misuse)

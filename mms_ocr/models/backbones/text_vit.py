@@ -136,6 +136,8 @@ class TextViT(LoadedLast, VisionTransformer):
                 f"frozen_stages is {frozen_stages}, and the encoder has {depth} layers"
             )
         self.single_output = isinstance(out_indices, int)
+        #: What is wrong with that for the model that the encoder is in; see outputs.py.
+        self.misuse: str | None = None
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         if not indices or not all(-depth <= index < depth for index in indices):
             raise ValueError(f"out_indices must lie in [-{depth}, {depth - 1}], got {out_indices}")
@@ -199,8 +201,11 @@ class TextViT(LoadedLast, VisionTransformer):
             ``(B, num_removed)`` in reading order.
 
         Raises:
-            ValueError: The images do not fit the patch, or the mask does not fit the images.
+            ValueError: The images do not fit the patch, or the mask does not fit the images; or the
+                model that the encoder is in takes a tuple where it gives a tensor, or vice versa.
         """
+        if mask is None and self.misuse:
+            raise ValueError(self.misuse)
         tokens, grid = self._embed(images)
         if mask is not None:
             return self._forward_visible(tokens, mask, num_removed)
