@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import TIMM_PATCHES
@@ -52,17 +53,18 @@ def fit_weights(
         for key in common
         if own[key].shape != state_dict[key].shape and not f".{key}".endswith(".pos_embed")
     ]
-    mistyped = [
-        f"{key} {state_dict[key].dtype} instead of {own[key].dtype}"
+    mistyped = {
+        key: f"{key} {_type(state_dict[key])} instead of {_type(own[key])}"
         for key in common
         if own[key].is_floating_point() != state_dict[key].is_floating_point()
-    ]
-    broken = [key for key in common if not state_dict[key].isfinite().all()]
+        or own[key].layout != state_dict[key].layout
+    }
+    broken = [key for key in common if key not in mistyped and not _is_finite(state_dict[key])]
     kinds = {
         "missing": missing,
         "unknown": unknown,
         "of another shape": misshapen,
-        "of another type": mistyped,
+        "of another type": list(mistyped.values()),
         "not finite (NaN or infinite)": broken,
     }
     faults = [f"{len(keys)} {fault} ({listed(keys)})" for fault, keys in kinds.items() if keys]
@@ -73,6 +75,16 @@ def fit_weights(
             + _hint(own, state_dict, missing, unknown)
         )
     return state_dict
+
+
+def _type(value: Tensor) -> str:
+    layout = "" if value.layout == torch.strided else f"{value.layout} "
+    return f"{layout}{value.dtype}".replace("torch.", "")
+
+
+def _is_finite(value: Tensor) -> bool:
+    value = value.float() if value.element_size() == 1 else value  # float8 has no isfinite
+    return bool(value.isfinite().all())
 
 
 def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str) -> None:

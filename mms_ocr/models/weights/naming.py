@@ -55,6 +55,8 @@ def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
     is_mmengine = "meta" in checkpoint and isinstance(checkpoint.get("state_dict"), Mapping)
     order = (*PLAIN, *AVERAGED) if is_mmengine else (*AVERAGED, *PLAIN)
     names = [name for name in order if isinstance(checkpoint.get(name), Mapping)]
+    # An empty one is what a trainer leaves that did not average, say.
+    names = [name for name in names if checkpoint[name]] or names[:1]
     if not names:
         return "", checkpoint
     if len(names) > 1 and not is_mmengine:
@@ -67,8 +69,10 @@ def without_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, A
     """A state dict without the parts of names that wrappers put in.
 
     Raises:
-        ValueError: Two weights have the same name then.
+        ValueError: Two weights have the same name then, or a name is no text.
     """
+    if unnamed := [repr(key) for key in state_dict if not isinstance(key, str)]:
+        raise ValueError(f"{path} holds weights whose names are no text ({listed(unnamed)})")
     if not any(WRAPPERS.intersection(key.split(".")) for key in state_dict):
         return state_dict
     renamed = _renamed(state_dict, {key: _plain(key) for key in state_dict}, _plain)

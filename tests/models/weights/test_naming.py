@@ -184,8 +184,41 @@ def test_integers_in_place_of_weights_are_refused(tmp_path):
     weights = tiny_mms().state_dict()
     weights["backbone.ln1.bias"] = weights["backbone.ln1.bias"].to(torch.int8)
     torch.save(weights, tmp_path / "weights.pth")
-    with pytest.raises(ValueError, match=r"1 of another type \(backbone\.ln1\.bias torch\.int8"):
+    with pytest.raises(ValueError, match=r"1 of another type \(backbone\.ln1\.bias int8 instead"):
         load_model(tiny_mms(), str(tmp_path / "weights.pth"))
+
+
+def test_sparse_and_quantized_weights_are_refused_and_float8_is_cast(tmp_path):
+    path, key = str(tmp_path / "weights.pth"), "backbone.ln1.bias"
+    weights = tiny_mms().state_dict()
+    for other, message in (
+        (weights[key].to_sparse(), "sparse_coo float32 instead of float32"),
+        (torch.quantize_per_tensor(weights[key], 0.1, 0, torch.qint8), "qint8 instead of float32"),
+    ):
+        torch.save(weights | {key: other}, path)
+        with pytest.raises(ValueError, match=message):
+            load_model(tiny_mms(), path)
+    torch.save(weights | {key: weights[key].to(torch.float8_e4m3fn)}, path)
+    model = tiny_mms()
+    load_model(model, path)
+    expected = weights | {key: weights[key].to(torch.float8_e4m3fn).float()}
+    assert equal(model, expected)
+
+
+def test_names_that_are_no_text_are_refused(tmp_path):
+    for content in ({1: torch.ones(2)}, {"state_dict": {b"weight": torch.ones(2)}}):
+        torch.save(content, tmp_path / "weights.pth")
+        with pytest.raises(ValueError, match="names are no text"):
+            read_state_dict(tmp_path / "weights.pth")
+
+
+def test_an_average_that_is_empty_is_passed_over(tmp_path):
+    weights, path = tiny_mms().state_dict(), str(tmp_path / "weights.pth")
+    model = tiny_mms()
+    for empty in ({}, None):
+        torch.save({"model_ema": empty, "state_dict": {}, "model": weights}, path)
+        load_model(model, path)
+        assert equal(model, weights)
 
 
 def test_names_without_values_are_refused(tmp_path):
