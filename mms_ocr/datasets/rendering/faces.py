@@ -83,7 +83,10 @@ class FontFace:
         self._drawable: dict[str, bool] = {}
         self._letters_only = self.path.stem in _LETTERS_ONLY_FONTS
         self.unicase = False
-        self.is_text_font = self._looks_like_text()
+        try:
+            self.is_text_font = self._looks_like_text()
+        except OSError as error:  # of a damaged outline
+            raise ValueError(f"{self.path}: its letters cannot be drawn ({error})") from error
 
     def __repr__(self) -> str:
         return f"FontFace({self.path.name!r})"
@@ -158,7 +161,12 @@ class FontFace:
             return False
         if self._missing is None:
             self._missing = self._fingerprint(_NOT_IN_ANY_FONT)
-        ink = self.glyph(character).coverage
+        try:
+            ink = self.glyph(character).coverage
+        except OSError:  # a damaged outline
+            if character in _LETTERS_AND_DIGITS:
+                raise
+            return False
         return bool(ink.any()) and self._fingerprint(character) != self._missing
 
     def _fingerprint(self, character: str) -> bytes:

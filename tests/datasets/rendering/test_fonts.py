@@ -156,7 +156,13 @@ def test_broken_and_hidden_fonts_of_a_folder_are_left_out(tmp_path, dejavu, monk
     assert collection.skipped == []
     assert said == []
     (folder / "broken.otf").write_bytes(b"no font")
+    # The tables are whole and the outlines are not: such a font is opened, but draws nothing.
+    data = dejavu.path.read_bytes()
+    kept = data[: int(0.86 * len(data))]
+    (folder / "zeros.ttf").write_bytes(kept + bytes(len(data) - len(kept)))
     assert len(FontCollection(str(folder))) == 1
-    assert "left out 1 as broken" in said[0]
+    assert "left out 2 as broken" in said[0]
+    with pytest.raises(ValueError, match=r"zeros\.ttf: its letters cannot be drawn"):
+        FontCollection(str(folder / "zeros.ttf"))
     with pytest.raises(ValueError, match=r"broken\.otf: not a font that FreeType can read"):
         FontCollection([str(folder), str(folder / "broken.otf")])
