@@ -73,10 +73,11 @@ def decode_oriented(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarr
 def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
     frame = read_frame(data)
     if frame is None:
+        decoded = _decode_with_pillow(data, max_pixels)  # raises where it is no JPEG
         data = mend_harmless_faults(data)
         frame = read_frame(data)
-    if frame is None:
-        return _decode_with_pillow(data, max_pixels)  # says what is wrong with it
+        if frame is None:
+            return decoded
     if not 0 < frame.height * frame.width <= max_pixels:
         raise wrong_size(frame.height, frame.width, max_pixels)
     if frame.bits != 8 or frame.components not in (1, 3, 4):

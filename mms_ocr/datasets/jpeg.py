@@ -14,6 +14,7 @@ __all__ = ["JPEG_START", "JpegFrame", "decode_strictly", "mend_harmless_faults",
 JPEG_START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1)
+_PROGRESSIVE = b"\xff\xc2"
 _WITHOUT_LENGTH = (0x00, 0x01, 0xFF, *range(0xD0, 0xDA))
 _APP0, _APP1, _SCAN = 0xE0, 0xE1, 0xDA
 # Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
@@ -68,14 +69,39 @@ def decode_strictly(data: bytes, colorspace: str) -> np.ndarray | None:
     if data.endswith(_ZEROS_AT_END) and _USUAL_TABLE in data:
         data = mend_harmless_faults(data)
     try:
-        return simplejpeg.decode_jpeg(data, colorspace)
+        image = simplejpeg.decode_jpeg(data, colorspace)
     except ValueError as error:
         if "subsampling" in str(error):
             return None
-    try:
-        return simplejpeg.decode_jpeg(mend_harmless_faults(data), colorspace)
-    except ValueError as error:
-        raise BrokenImageError(f"a damaged JPEG: {error}") from error
+        try:
+            image = simplejpeg.decode_jpeg(mend_harmless_faults(data), colorspace)
+        except ValueError as error:
+            raise BrokenImageError(f"a damaged JPEG: {error}") from error
+    if _PROGRESSIVE in data and not _is_complete(data):
+        raise BrokenImageError("a damaged JPEG: the last scans of a progressive one are missing")
+    return image
+
+
+def _is_complete(data: bytes) -> bool:
+    """Whether the scans of a progressive JPEG hold all bits of all coefficients."""
+    bits_left: dict[int, list[int]] = {}  # of the 64 coefficients of each component
+    place = data.find(b"\xff", 2)
+    while 0 <= place < len(data) - 4 and data[place : place + 2] != _END:
+        marker, length = data[place + 1], data[place + 2] << 8 | data[place + 3]
+        if marker in _WITHOUT_LENGTH:
+            place = data.find(b"\xff", place + 1)
+            continue
+        part = data[place + 4 : place + 2 + length]
+        if marker in _SEQUENTIAL:
+            return True
+        if marker in _FRAMES:
+            bits_left = {component: [16] * 64 for component in part[6::3]}
+        elif marker == _SCAN:
+            first, last, bits = part[-3:]
+            for component in part[1:-3:2]:
+                bits_left[component][first : last + 1] = [bits & 15] * (last + 1 - first)
+        place = data.find(b"\xff", place + 2 + length)
+    return not any(any(bits) for bits in bits_left.values())
 
 
 def mend_harmless_faults(data: bytes) -> bytes:

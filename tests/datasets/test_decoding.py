@@ -326,6 +326,15 @@ def test_damaged_jpegs_are_broken(kind, how):
         decode_image(damage(jpeg_bytes(kind), how))
 
 
+def test_scans_of_a_progressive_jpeg_that_are_missing():
+    data = jpeg_bytes("progressive")
+    scans = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xda"]
+    assert len(scans) > 5
+    for start in scans[1:]:  # libjpeg has nothing to complain of
+        with pytest.raises(BrokenImageError, match="damaged JPEG"):
+            decode_image(data[:start] + data[-2:])
+
+
 def test_zeros_after_which_the_decoder_ends_in_step():
     # Chosen among 3,000: libjpeg reads the zeros as pixels and has nothing to complain of.
     for number in (310, 658, 1300, 1664):
