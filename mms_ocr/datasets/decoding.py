@@ -82,7 +82,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
         raise wrong_size(frame.height, frame.width, max_pixels)
     if frame.bits != 8 or frame.components not in (1, 3, 4):
         return _decode_with_pillow(data, max_pixels)
-    image = decode_strictly(data, "BGR" if frame.components < 4 else "CMYK")
+    image = decode_strictly(data, frame)
     if image is None or frame.components == 4:
         return _decode_with_pillow(data, max_pixels)
     if frame.exif is None:

@@ -14,7 +14,7 @@ __all__ = ["JPEG_START", "JpegFrame", "decode_strictly", "mend_harmless_faults",
 JPEG_START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1)
-_PROGRESSIVE = b"\xff\xc2"
+_PROGRESSIVE = 0xC2
 _WITHOUT_LENGTH = (0x00, 0x01, 0xFF, *range(0xD0, 0xDA))
 _APP0, _APP1, _SCAN = 0xE0, 0xE1, 0xDA
 # Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
@@ -24,8 +24,9 @@ _ZEROS_AT_END = bytes(16) + _END
 
 
 class JpegFrame(NamedTuple):
-    """What the header of a JPEG says: its samples, its size, and its EXIF block, if it has one."""
+    """What the header of a JPEG says: its kind, samples and size, and its EXIF block, if any."""
 
+    is_progressive: bool
     bits: int
     height: int
     width: int
@@ -40,6 +41,7 @@ def read_frame(data: bytes) -> JpegFrame | None:
         marker = data[place + 1]
         if marker in _FRAMES:
             return JpegFrame(
+                marker == _PROGRESSIVE,
                 data[place + 4],
                 data[place + 5] << 8 | data[place + 6],
                 data[place + 7] << 8 | data[place + 8],
@@ -53,19 +55,20 @@ def read_frame(data: bytes) -> JpegFrame | None:
     return None
 
 
-def decode_strictly(data: bytes, colorspace: str) -> np.ndarray | None:
+def decode_strictly(data: bytes, frame: JpegFrame) -> np.ndarray | None:
     """Decode a JPEG of which libjpeg has nothing to complain; None for unusual subsampling.
 
     Args:
         data: The bytes of the file.
-        colorspace: ``'BGR'``, or ``'CMYK'`` for four components.
+        frame: What its header says.
 
     Returns:
-        uint8 array ``(H, W, 3 or 4)``.
+        uint8 array ``(H, W, 3)`` in BGR order; of four components ``(H, W, 4)``, CMYK as stored.
 
     Raises:
         BrokenImageError: It is damaged.
     """
+    colorspace = "CMYK" if frame.components == 4 else "BGR"
     if data.endswith(_ZEROS_AT_END) and _USUAL_TABLE in data:
         data = mend_harmless_faults(data)
     try:
@@ -77,7 +80,7 @@ def decode_strictly(data: bytes, colorspace: str) -> np.ndarray | None:
             image = simplejpeg.decode_jpeg(mend_harmless_faults(data), colorspace)
         except ValueError as error:
             raise BrokenImageError(f"a damaged JPEG: {error}") from error
-    if _PROGRESSIVE in data and not _is_complete(data):
+    if frame.is_progressive and not _is_complete(data):
         raise BrokenImageError("a damaged JPEG: the last scans of a progressive one are missing")
     return image
 
@@ -92,9 +95,7 @@ def _is_complete(data: bytes) -> bool:
             place = data.find(b"\xff", place + 1)
             continue
         part = data[place + 4 : place + 2 + length]
-        if marker in _SEQUENTIAL:
-            return True
-        if marker in _FRAMES:
+        if marker == _PROGRESSIVE:
             bits_left = {component: [16] * 64 for component in part[6::3]}
         elif marker == _SCAN:
             first, last, bits = part[-3:]
