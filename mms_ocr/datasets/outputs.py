@@ -155,8 +155,8 @@ def check_unfinished(folder: Path, plan: str, lock: str) -> None:
 def _check_outside(folder: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
     if around := folder_around(folder, inputs):
         raise ValueError(
-            f"{folder} is in {around}, whose images are read: the next run would read what this "
-            "one writes; give a folder outside"
+            f"outputs in {folder} would be among the images of {around}: the next run would read "
+            "what this one writes; give a folder outside"
         )
 
 
