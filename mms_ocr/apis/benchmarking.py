@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from mms_ocr.apis.shipped_configs import find_config
-from mms_ocr.datasets.outputs import check_outputs
+from mms_ocr.datasets.output_checks import check_outputs
 from mms_ocr.datasets.writing import write_file, write_lines
 from mms_ocr.escaping import printable, to_json
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore

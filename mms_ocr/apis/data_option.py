@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mms_ocr.datasets.outputs import folder_around
+from mms_ocr.datasets.output_checks import folder_around
 from mms_ocr.datasets.sources.base import warn
 from mms_ocr.registry import type_name
 

@@ -15,9 +15,14 @@ from pathlib import Path
 
 import mms_ocr
 from mms_ocr import compat
+from mms_ocr.apis.install_advice import (
+    describe_warnings,
+    failing_module,
+    install_commands,
+    missing_library,
+)
 from mms_ocr.apis.parts import PARTS, Finding, Part, installed_version
-from mms_ocr.apis.remedies import commands, lay_to, missing_library, warnings
-from mms_ocr.apis.systems import describe_limits
+from mms_ocr.apis.platform_limits import describe_limits
 
 __all__ = ["Diagnosis", "diagnose"]
 
@@ -62,9 +67,9 @@ def diagnose() -> Diagnosis:
         mmcv_operators=_mmcv_operators(found["mmcv"]),
         devices=_devices(found["torch"]),
         limits=describe_limits(),
-        warnings=warnings(PARTS, found),
-        needed_commands=commands(PARTS, found, needed=True),
-        optional_commands=commands(PARTS, found, needed=False),
+        warnings=describe_warnings(PARTS, found),
+        needed_commands=install_commands(PARTS, found, needed=True),
+        optional_commands=install_commands(PARTS, found, needed=False),
     )
 
 
@@ -93,7 +98,7 @@ def _find(part: Part) -> Finding:
             finding.lacks = (error.name or "").partition(".")[0] or None
     except Exception as error:  # a broken package may raise anything; it is told, not hidden
         finding.state, finding.detail = "broken", _one_line(error)
-        cause = lay_to(error, (other.module for other in PARTS))
+        cause = failing_module(error, (other.module for other in PARTS))
         finding.lacks = cause if cause != part.module else None
         finding.library = missing_library(error)
         of_another_build = any(words in str(error) for words in _OF_ANOTHER_BUILD)

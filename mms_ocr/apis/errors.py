@@ -12,7 +12,7 @@ from mms_ocr.apis.worker_errors import lost_worker, original_message
 from mms_ocr.compat import MissingOperatorError
 from mms_ocr.escaping import escape_output, printable
 
-__all__ = ["run_command", "run_program", "tell"]
+__all__ = ["report_error", "run_command", "run_program"]
 
 # Exit statuses of a shell's world: a wrong call, 128 + SIGINT, 128 + SIGPIPE.
 _WRONG_CALL = 2
@@ -50,7 +50,7 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
     try:
         return int(command() or 0)
     except KeyboardInterrupt:
-        tell(name, "interrupted")
+        report_error(name, "interrupted")
         return _INTERRUPTED
     except BrokenPipeError:
         # As in `… | head`. Nothing more can be written there, and Python's own flush at exit would
@@ -80,7 +80,7 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
         return _report(name, f"the config has a setting that its type does not know: {error}")
 
 
-def tell(name: str, message: str) -> None:
+def report_error(name: str, message: str) -> None:
     """Write one line to standard error, and in one piece: the processes of a job share it.
 
     ``print`` writes the line and its end apart where standard error is unbuffered
@@ -103,5 +103,5 @@ def _is_unknown_setting(error: TypeError) -> bool:
 
 
 def _report(name: str, message: str) -> int:
-    tell(name, message)
+    report_error(name, message)
     return _WRONG_CALL

@@ -25,7 +25,7 @@ from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.load_from import prepare_loading
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
-from mms_ocr.engine.runners import KeepingRunner
+from mms_ocr.engine.runners import ConfigKeepingRunner
 from mms_ocr.escaping import is_unicode
 
 __all__ = [
@@ -198,7 +198,7 @@ def build_runner(cfg: Config) -> Runner:
             **(cfg.get("model_wrapper_cfg") or {}),
             "device_ids": None,
         }
-    runner = build_sharded_runner(cfg) if cfg.get("strategy") else KeepingRunner.from_cfg(cfg)
+    runner = build_sharded_runner(cfg) if cfg.get("strategy") else ConfigKeepingRunner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
     if not dist.is_main_process():
         for hook in runner.hooks:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.datasets.outputs import check_outputs
+from mms_ocr.datasets.output_checks import check_outputs
 from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
 from mms_ocr.registry import DATASETS
 

@@ -16,11 +16,11 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
 from mms_ocr.apis.devices import usable_device
-from mms_ocr.apis.given_images import (
+from mms_ocr.apis.input_images import (
     BrokenImage,
-    GivenImage,
+    InputImage,
     each_image,
-    given_images,
+    input_images,
     is_one_image,
 )
 from mms_ocr.apis.overrides import merge_options
@@ -99,7 +99,7 @@ class WordReader:
         """Read one image, or several.
 
         Args:
-            images: See :func:`~mms_ocr.apis.given_images.each_image`.
+            images: See :func:`~mms_ocr.apis.input_images.each_image`.
             batch_size: How many go through the model at once.
 
         Returns:
@@ -109,7 +109,7 @@ class WordReader:
             FileNotFoundError: A path is missing; :meth:`stream` goes on with the others.
             ValueError: An image cannot be used, likewise.
         """
-        readings = [reading for reading, _ in self._read(given_images(images), batch_size)]
+        readings = [reading for reading, _ in self._read(input_images(images), batch_size)]
         broken = [reading for reading in readings if reading.error is not None]
         if broken:
             raise ValueError(f"{broken[0].name}: {broken[0].error}")
@@ -121,7 +121,7 @@ class WordReader:
         """Read images as they come, in their order; one that cannot be used has an ``error``.
 
         Args:
-            images: See :func:`~mms_ocr.apis.given_images.each_image`.
+            images: See :func:`~mms_ocr.apis.input_images.each_image`.
             batch_size: How many go through the model at once.
         """
         for reading, _ in self.stream_with_images(images, batch_size):
@@ -134,7 +134,7 @@ class WordReader:
         return self._read(each_image(images), batch_size)
 
     def _read(
-        self, images: Iterable[GivenImage | BrokenImage], batch_size: int
+        self, images: Iterable[InputImage | BrokenImage], batch_size: int
     ) -> Iterator[tuple[Reading, np.ndarray | None]]:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -153,7 +153,7 @@ class WordReader:
                     text = next(predicted).pred_text
                     yield Reading(given.name, text.item, text_confidence(text)), given.image
 
-    def _prepare(self, given: GivenImage | BrokenImage) -> dict | str:
+    def _prepare(self, given: InputImage | BrokenImage) -> dict | str:
         """What the model takes of an image, or why it cannot be used."""
         if isinstance(given, BrokenImage):
             return given.reason

@@ -15,7 +15,7 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from mms_ocr.apis.devices import usable_device
-from mms_ocr.apis.given_images import GivenImage, Report, given_images
+from mms_ocr.apis.input_images import InputImage, Report, input_images
 from mms_ocr.apis.trained_models import SEGMENTATION, build_trained, load_config
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.datasets.writing import write_image
@@ -111,18 +111,18 @@ class WordSegmenter:
         """Segment images, batch by batch.
 
         Args:
-            inputs: See :func:`~mms_ocr.apis.given_images.given_images`.
+            inputs: See :func:`~mms_ocr.apis.input_images.input_images`.
             report: Is told of every image that cannot be used; without it, that is an error.
 
         Raises:
             FileNotFoundError: A path is missing, and there is no ``report``.
             ValueError: An image cannot be used, likewise.
         """
-        images = given_images(inputs, report)
+        images = input_images(inputs, report)
         while batch := list(islice(images, self.batch_size)):
             yield from self._segment(batch)
 
-    def _segment(self, batch: Sequence[GivenImage]) -> Iterator[SegmentedWord]:
+    def _segment(self, batch: Sequence[InputImage]) -> Iterator[SegmentedWord]:
         planes = np.stack([resize_word_image(given.image, self._size) for given in batch])
         samples = [
             BaseDataElement(metainfo=dict(ori_shape=given.image.shape[:2])) for given in batch

@@ -18,7 +18,7 @@ from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
-from mms_ocr.models.weights.naming import under_prefix
+from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.registry import MODELS, type_name
 
 __all__ = [
@@ -106,7 +106,7 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
             return find_config(name, task.folder)
         except FileNotFoundError:
             pass  # a config of the user's own
-    state_dict = under_prefix(checkpoint["state_dict"], {_WIDTH_KEY: None}, weights)
+    state_dict = strip_prefix(checkpoint["state_dict"], {_WIDTH_KEY: None}, weights)
     held = task_of(state_dict)
     if held and task.noun not in held:
         raise ValueError(f"{weights} holds the weights of {held}, which is no {task.noun}")

@@ -13,7 +13,7 @@ import torch
 from mmengine.config import Config
 
 from mms_ocr.apis.devices import usable_device
-from mms_ocr.apis.given_images import GivenImage, Report, given_images
+from mms_ocr.apis.input_images import InputImage, Report, input_images
 from mms_ocr.apis.trained_models import SUPER_RESOLUTION, build_trained, load_config
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.datasets.writing import write_image
@@ -94,18 +94,18 @@ class WordUpscaler:
         """Upscale images, batch by batch.
 
         Args:
-            inputs: See :func:`~mms_ocr.apis.given_images.given_images`.
+            inputs: See :func:`~mms_ocr.apis.input_images.input_images`.
             report: Is told of every image that cannot be used; without it, that is an error.
 
         Raises:
             FileNotFoundError: A path is missing, and there is no ``report``.
             ValueError: An image cannot be used, likewise.
         """
-        images = given_images(inputs, report)
+        images = input_images(inputs, report)
         while batch := list(islice(images, self.batch_size)):
             yield from self._upscale(batch)
 
-    def _upscale(self, batch: Sequence[GivenImage]) -> Iterator[UpscaledWord]:
+    def _upscale(self, batch: Sequence[InputImage]) -> Iterator[UpscaledWord]:
         planes = np.stack([resize_word_image(given.image, self._seen) for given in batch])
         inputs = torch.from_numpy(planes).permute(0, 3, 1, 2)
         with torch.no_grad():

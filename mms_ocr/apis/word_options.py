@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mms_ocr.apis.errors import tell
+from mms_ocr.apis.errors import report_error
 
 __all__ = ["BrokenCount", "add_word_options", "check_word_options"]
 
@@ -54,14 +54,14 @@ def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png
             nothing, or ``--out`` would mix outputs and inputs.
         OSError: ``--out`` is no folder and cannot be made one.
     """
-    from mms_ocr.apis.given_images import check_given, files_given
-    from mms_ocr.datasets.outputs import check_picture_folder
+    from mms_ocr.apis.input_images import check_inputs, input_files
+    from mms_ocr.datasets.output_checks import check_picture_folder
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size is {args.batch_size}; give at least 1")
-    check_given(args.images)
+    check_inputs(args.images)
     if args.out:
-        inputs = [*files_given(args.images), args.weights, *([args.config] if args.config else [])]
+        inputs = [*input_files(args.images), args.weights, *([args.config] if args.config else [])]
         check_picture_folder(args.out, tuple(endings), inputs)
 
 
@@ -79,7 +79,7 @@ class BrokenCount:
     def report(self, fault: str) -> None:
         """Tell of one, in a line on standard error."""
         self.broken += 1
-        tell(self._command, fault)
+        report_error(self._command, fault)
 
     def exit_status(self, used: int) -> int:
         """1 where some were broken, after a line that counts them; else 0.
@@ -90,5 +90,5 @@ class BrokenCount:
         if not self.broken:
             return 0
         total = used + self.broken
-        tell(self._command, f"{self.broken:,} of {total:,} images could not be used")
+        report_error(self._command, f"{self.broken:,} of {total:,} images could not be used")
         return 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from mms_ocr.apis.given_images import output_stem
+from mms_ocr.apis.input_images import output_stem
 from mms_ocr.datasets.writing import write_image
 
 __all__ = ["PictureFolder", "draw_reading"]

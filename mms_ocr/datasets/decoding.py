@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 
 from mms_ocr.datasets.jpeg import JPEG_START, decode_strictly, mend_harmless_faults, read_frame
-from mms_ocr.datasets.sources.base import BrokenImageError
-from mms_ocr.datasets.stored_images import (
+from mms_ocr.datasets.pillow_images import (
     alpha_of,
     apply_orientation,
     exif_orientation,
@@ -17,6 +16,7 @@ from mms_ocr.datasets.stored_images import (
     open_upright,
     wrong_size,
 )
+from mms_ocr.datasets.sources.base import BrokenImageError
 
 __all__ = ["MAX_PIXELS", "SPECIAL_CHUNKS", "check_png", "decode_image", "decode_oriented"]
 

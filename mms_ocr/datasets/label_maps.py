@@ -15,8 +15,8 @@ from mms_ocr.datasets.decoding import (
     decode_oriented,
 )
 from mms_ocr.datasets.jpeg import JPEG_START
+from mms_ocr.datasets.pillow_images import StoredImage, alpha_of, gray_levels, open_upright
 from mms_ocr.datasets.sources.base import BrokenImageError, RawImage
-from mms_ocr.datasets.stored_images import StoredImage, alpha_of, gray_levels, open_upright
 
 __all__ = ["decode_label_map", "decode_masked", "decode_pair"]
 

@@ -20,8 +20,8 @@ from torch.distributed.fsdp.wrap import lambda_auto_wrap_policy
 
 from mms_ocr.engine.recomputing import recompute
 from mms_ocr.engine.repeated import repeated_layers
-from mms_ocr.engine.runners import KeepingFlexibleRunner
-from mms_ocr.models.loaded_last import use_strict_loading
+from mms_ocr.engine.runners import ConfigKeepingFlexibleRunner
+from mms_ocr.models.strict_init import use_strict_loading
 from mms_ocr.registry import STRATEGIES, type_name
 
 __all__ = ["FullyShardedStrategy", "build_sharded_runner"]
@@ -199,7 +199,7 @@ def build_sharded_runner(cfg: Config) -> FlexibleRunner:
             "either out, or use mms_ocr.ShardedOptimizer"
         )
     cfg.strategy.setdefault("activation_checkpointing", cfg.get("activation_checkpointing") or [])
-    return KeepingFlexibleRunner.from_cfg(cfg)
+    return ConfigKeepingFlexibleRunner.from_cfg(cfg)
 
 
 def _policy(is_layer: Any) -> Any:

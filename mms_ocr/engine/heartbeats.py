@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Report", "Reports", "current_place", "is_running", "told"]
+__all__ = ["Report", "Reports", "current_place", "describe_stall", "is_running"]
 
 # A process that stands here waits for others: collectives, the backward pass of a wrapped model
 # which holds some, and wherever the host waits for a GPU that waits for others.
@@ -128,7 +128,7 @@ def current_place(thread: int) -> tuple[str, bool]:
     return f"{code.co_name} ({Path(file).name}:{frame.f_lineno})", waiting
 
 
-def told(
+def describe_stall(
     reports: Mapping[int, Report], silent: Mapping[int, float], world_size: int
 ) -> tuple[list[int], str]:
     """Which ranks keep the others waiting, and the line that says so.

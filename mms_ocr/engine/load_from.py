@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mms_ocr.engine.fully_sharded import FullyShardedStrategy
-from mms_ocr.models.loaded_last import use_strict_loading
+from mms_ocr.models.strict_init import use_strict_loading
 from mms_ocr.models.weights import check_values, fit_weights
 
 __all__ = ["LoadFromHook", "prepare_loading"]

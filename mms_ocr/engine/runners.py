@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmengine.runner import FlexibleRunner, Runner
 
-__all__ = ["KeepingFlexibleRunner", "KeepingRunner"]
+__all__ = ["ConfigKeepingFlexibleRunner", "ConfigKeepingRunner"]
 
 
 def is_config_of(path: Path, cfg: Any) -> bool:
@@ -31,7 +31,7 @@ class _KeepsConfig:
             super().dump_config()  # type: ignore[misc]
 
 
-class KeepingRunner(_KeepsConfig, Runner):
+class ConfigKeepingRunner(_KeepsConfig, Runner):
     """A runner that does not replace the config that it was started with."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
@@ -43,5 +43,5 @@ class KeepingRunner(_KeepsConfig, Runner):
         return logger
 
 
-class KeepingFlexibleRunner(_KeepsConfig, FlexibleRunner):
+class ConfigKeepingFlexibleRunner(_KeepsConfig, FlexibleRunner):
     """A runner of strategies that does not replace the config that it was started with."""

@@ -78,6 +78,6 @@ def test_the_doctor_reports_where_python_lacks_fork_from_the_start(tmp_path, rep
 
 
 def test_the_doctor_says_nothing_of_it_on_linux(capsys):
-    from mms_ocr.apis.systems import describe_limits
+    from mms_ocr.apis.platform_limits import describe_limits
 
     assert describe_limits() == []

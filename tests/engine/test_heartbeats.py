@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from mms_ocr.engine.heartbeats import Report, Reports, current_place, is_running, told
+from mms_ocr.engine.heartbeats import Report, Reports, current_place, describe_stall, is_running
 from mms_ocr.engine.hooks import watchdog_hook
 from mms_ocr.engine.hooks.watchdog_hook import WatchdogHook
 
@@ -53,12 +53,14 @@ def report(step=30, doing="training at iteration 7", place="f (a.py:1)", waiting
     ],
 )
 def test_who_is_at_fault(reports, silent, ranks, line):
-    assert told(reports, silent, len(reports)) == (ranks, line)
+    assert describe_stall(reports, silent, len(reports)) == (ranks, line)
 
 
 def test_a_process_alone():
     alone = report(28, "reading the batch of iteration 7", "read (b.py:2)", waiting=False)
-    assert told({0: alone}, {}, 1)[1] == "reading the batch of iteration 7, in read (b.py:2)"
+    assert (
+        describe_stall({0: alone}, {}, 1)[1] == "reading the batch of iteration 7, in read (b.py:2)"
+    )
 
 
 def test_places():

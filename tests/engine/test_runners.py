@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.model import BaseModel
 
-from mms_ocr.engine.runners import KeepingFlexibleRunner, KeepingRunner
+from mms_ocr.engine.runners import ConfigKeepingFlexibleRunner, ConfigKeepingRunner
 
 
 class Nothing(BaseModel):
@@ -17,7 +17,7 @@ class Nothing(BaseModel):
         return {}
 
 
-@pytest.mark.parametrize("kind", [KeepingRunner, KeepingFlexibleRunner])
+@pytest.mark.parametrize("kind", [ConfigKeepingRunner, ConfigKeepingFlexibleRunner])
 @pytest.mark.parametrize("given", ["config", "base", "link", "copy"])
 def test_no_config_is_replaced_by_its_dump(tmp_path, kind, given):
     base, config = tmp_path / "base" / "run.py", tmp_path / "run.py"
@@ -42,7 +42,9 @@ def test_no_config_is_replaced_by_its_dump(tmp_path, kind, given):
 def test_a_log_holds_any_name(tmp_path):
     work = tmp_path / os.fsdecode(b"caf\xe9")
     cfg = Config(dict(setting=1))
-    runner = KeepingRunner(model=Nothing(), work_dir=str(work), cfg=cfg, experiment_name="names")
+    runner = ConfigKeepingRunner(
+        model=Nothing(), work_dir=str(work), cfg=cfg, experiment_name="names"
+    )
     runner.logger.info(f"saved in {work}, É")
     (log,) = Path(runner.log_dir).glob("*.log")
     assert rf"saved in {tmp_path}/caf\udce9, É" in log.read_text("utf-8")

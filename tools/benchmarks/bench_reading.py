@@ -58,7 +58,7 @@ def noise_images(count: int, heights: tuple[int, int]) -> list[bytes]:
     return images
 
 
-def given_images(path: str, count: int) -> list[bytes]:
+def input_images(path: str, count: int) -> list[bytes]:
     source = open_source(path)
     return [source.read(index).data for index in range(min(count, len(source)))]
 
@@ -259,7 +259,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{platform.machine()}, one core, OpenCV {cv2.__version__}, torch {torch.__version__}")
     if args.images:
-        measure(args.images, given_images(args.images, args.count), args)
+        measure(args.images, input_images(args.images, args.count), args)
         return
     for name, heights in NOISE_HEIGHTS.items():
         low, high = heights

@@ -18,7 +18,7 @@ from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
 from mms_ocr.apis.errors import run_program
-from mms_ocr.datasets.outputs import check_outputs
+from mms_ocr.datasets.output_checks import check_outputs
 from mms_ocr.models.weights import (
     FAMILIES,
     EncoderFacts,

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     """Convert what was asked for."""
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.conversion import MasksAsTextSeg, convert_records
-    from mms_ocr.datasets.outputs import check_new_set, check_outputs
+    from mms_ocr.datasets.output_checks import check_new_set, check_outputs
     from mms_ocr.datasets.writing import write_lines
 
     if args.masks and not args.to_textseg:

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.conversion.writers import open_writer
     from mms_ocr.datasets.inspection import find_contamination
-    from mms_ocr.datasets.outputs import check_new_set, check_outputs
+    from mms_ocr.datasets.output_checks import check_new_set, check_outputs
     from mms_ocr.datasets.sources import open_source
 
     inputs = [*args.train, *args.against]

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--sample is {args.sample}; give at least 1")
     from mms_ocr.apis.progress import progress_bar
     from mms_ocr.datasets.inspection import describe_survey, draw_surveys, survey_of
-    from mms_ocr.datasets.outputs import check_outputs
+    from mms_ocr.datasets.output_checks import check_outputs
     from mms_ocr.datasets.sources import open_source
     from mms_ocr.datasets.writing import write_file
 

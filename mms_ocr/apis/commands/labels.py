@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.datasets.conversion.data_roots import find_data_root
     from mms_ocr.datasets.conversion.label_checks import describe_report
     from mms_ocr.datasets.conversion.labels import convert_labels
-    from mms_ocr.datasets.outputs import check_outputs
+    from mms_ocr.datasets.output_checks import check_outputs
     from mms_ocr.datasets.writing import write_lines
     from mms_ocr.dictionaries import read_dictionary
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mms_ocr.apis.errors import tell
+from mms_ocr.apis.errors import report_error
 
 if TYPE_CHECKING:
     from mms_ocr.datasets.rendering import WordRenderer
@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render what was asked for; 130 where it was interrupted."""
     _check(args)
-    from mms_ocr.datasets.outputs import check_new_set, check_outputs
+    from mms_ocr.datasets.output_checks import check_new_set, check_outputs
     from mms_ocr.datasets.rendering import (
         BackgroundImages,
         FontCollection,
@@ -215,7 +215,7 @@ def _write_store(renderer: WordRenderer, args: argparse.Namespace) -> int:
             )
         except KeyboardInterrupt:
             bar.close()
-            tell("mms-ocr render", f"interrupted; {_state(store, args)}")
+            report_error("mms-ocr render", f"interrupted; {_state(store, args)}")
             return 130
         except OSError as error:
             bar.close()

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write three pictures for every image; 1 where some of them could not be used."""
-    from mms_ocr.apis.given_images import output_stem
+    from mms_ocr.apis.input_images import output_stem
     from mms_ocr.apis.segmenting import PARTS, WordSegmenter, write_parts
 
     check_word_options(args, [f"_{part}.png" for part in PARTS])

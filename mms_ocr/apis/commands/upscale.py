@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write a picture for every image; 1 where some of them could not be used."""
-    from mms_ocr.apis.given_images import output_stem
+    from mms_ocr.apis.input_images import output_stem
     from mms_ocr.apis.upscaling import WordUpscaler, write_upscaled
 
     check_word_options(args)

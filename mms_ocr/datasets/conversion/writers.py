@@ -18,7 +18,7 @@ from typing import Any
 import lmdb
 
 from mms_ocr.datasets.conversion.records import Record
-from mms_ocr.datasets.outputs import check_unfinished
+from mms_ocr.datasets.output_checks import check_unfinished
 from mms_ocr.datasets.writing import (
     disk_error,
     lock_folder,

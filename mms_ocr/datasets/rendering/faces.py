@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .scripts import needs_shaping
+from .shaping import needs_shaping
 
 __all__ = ["CAP_HEIGHT", "FontFace", "Glyph"]
 

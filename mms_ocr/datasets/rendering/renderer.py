@@ -16,8 +16,8 @@ from .geometry import boxes_of_points
 from .ink import lay_ink
 from .layout import TextLayout, lay_out
 from .placement import draw_geometry, fit
-from .scripts import needs_shaping
 from .settings import RenderSettings
+from .shaping import needs_shaping
 from .words import TextSource
 
 __all__ = ["RenderedWord", "WordRenderer", "generator_for"]

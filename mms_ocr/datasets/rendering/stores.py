@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mms_ocr.datasets.outputs import check_unfinished
+from mms_ocr.datasets.output_checks import check_unfinished
 from mms_ocr.datasets.writing import lock_folder, write_json
 
 __all__ = ["EncodedWord", "WordStore"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .scripts import needs_shaping
+from .shaping import needs_shaping
 
 __all__ = ["CASES", "TextSource", "embedded_words", "random_string", "read_words"]
 

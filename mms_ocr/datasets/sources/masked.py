@@ -10,7 +10,7 @@ from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
 from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, is_textseg
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
-from mms_ocr.datasets.sources.partners import partner_order
+from mms_ocr.datasets.sources.pairing import pair_by_stem
 
 __all__ = ["MaskedSource", "has_mask_folders", "open_masked"]
 
@@ -142,4 +142,4 @@ def _open_lmdb(path: str) -> MaskedSource:
 def _open_folders(path: str, image_folder: str, mask_folder: str) -> MaskedSource:
     images = FolderSource(os.path.join(path, image_folder))
     masks = FolderSource(os.path.join(path, mask_folder))
-    return MaskedSource(path, images, masks, partner_order(images, masks))
+    return MaskedSource(path, images, masks, pair_by_stem(images, masks))

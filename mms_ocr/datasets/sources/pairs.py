@@ -10,7 +10,7 @@ from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
 from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
-from mms_ocr.datasets.sources.partners import partner_order
+from mms_ocr.datasets.sources.pairing import pair_by_stem
 
 __all__ = ["PairSource", "open_pairs"]
 
@@ -133,4 +133,4 @@ def _open_lines(path: str, data_root: str | None) -> PairSource:
 
 def _open_folders(path: str) -> PairSource:
     high, low = (FolderSource(os.path.join(path, part)) for part in (_HIGH, _LOW))
-    return PairSource(path, high, low, partner_order(high, low))
+    return PairSource(path, high, low, pair_by_stem(high, low))

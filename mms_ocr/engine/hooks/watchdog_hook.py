@@ -15,7 +15,7 @@ from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mms_ocr.engine.heartbeats import Report, Reports, current_place, is_running, told
+from mms_ocr.engine.heartbeats import Report, Reports, current_place, describe_stall, is_running
 from mms_ocr.registry import HOOKS
 
 __all__ = ["WatchdogHook"]
@@ -172,7 +172,7 @@ class WatchdogHook(Hook):
             # The run has ended by an error, and the process goes on without it.
             self._over.set()
             return
-        _, line = told(known, silent, reports.world_size)
+        _, line = describe_stall(known, silent, reports.world_size)
         stacks = Path(log_dir, f"hang_rank{reports.rank}.txt")
         try:
             with stacks.open("w") as file:

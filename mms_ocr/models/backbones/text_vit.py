@@ -15,8 +15,8 @@ from mms_ocr.models.backbones.positions import (
     resize_positions,
     sincos_positions,
 )
-from mms_ocr.models.loaded_last import LoadedLast
-from mms_ocr.models.told_settings import tell_settings
+from mms_ocr.models.stored_settings import store_settings
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextViT", "gather_tokens", "split_mask"]
@@ -63,7 +63,7 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class TextViT(LoadedLast, VisionTransformer):
+class TextViT(StrictInitModule, VisionTransformer):
     """Vision Transformer for word images (after arXiv 2010.11929), on MMPretrain's.
 
     Parameters are named as in MMPretrain's ``VisionTransformer``, so that its checkpoints and its
@@ -136,8 +136,8 @@ class TextViT(LoadedLast, VisionTransformer):
                 f"frozen_stages is {frozen_stages}, and the encoder has {depth} layers"
             )
         self.single_output = isinstance(out_indices, int)
-        #: What is wrong with that for the model that the encoder is in; see outputs.py.
-        self.misuse: str | None = None
+        #: What is wrong with that for the model that the encoder is in; see output_kinds.py.
+        self.output_mismatch: str | None = None
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         if not indices or not all(-depth <= index < depth for index in indices):
             raise ValueError(f"out_indices must lie in [-{depth}, {depth - 1}], got {out_indices}")
@@ -161,7 +161,7 @@ class TextViT(LoadedLast, VisionTransformer):
         use_attend(self.layers)
         # A hook, since MMEngine collects weights by itself and calls no method of the module.
         self._register_state_dict_hook(_tell_grid)
-        tell_settings(self, num_heads=widths["num_heads"])
+        store_settings(self, num_heads=widths["num_heads"])
 
     def _set_positions(self) -> None:
         self.pos_embed.data.zero_()
@@ -204,8 +204,8 @@ class TextViT(LoadedLast, VisionTransformer):
             ValueError: The images do not fit the patch, or the mask does not fit the images; or the
                 model that the encoder is in takes a tuple where it gives a tensor, or vice versa.
         """
-        if mask is None and self.misuse:
-            raise ValueError(self.misuse)
+        if mask is None and self.output_mismatch:
+            raise ValueError(self.output_mismatch)
         tokens, grid = self._embed(images)
         if mask is not None:
             return self._forward_visible(tokens, mask, num_removed)

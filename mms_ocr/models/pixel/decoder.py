@@ -6,18 +6,18 @@ from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLay
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import use_attend
-from mms_ocr.models.backbones.outputs import describe_output
+from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.backbones.positions import sincos_positions
-from mms_ocr.models.loaded_last import LoadedLast
 from mms_ocr.models.pretraining.patches import unpatchify
-from mms_ocr.models.told_settings import tell_settings
+from mms_ocr.models.stored_settings import store_settings
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["PixelDecoder"]
 
 
 @MODELS.register_module()
-class PixelDecoder(LoadedLast):
+class PixelDecoder(StrictInitModule):
     """A few transformer blocks over the tokens of a map, and a linear layer to pixels.
 
     Depth, width and heads are those of CCD and SSM. Unlike theirs it adds positions: an encoder
@@ -91,7 +91,7 @@ class PixelDecoder(LoadedLast):
         #: Whether initialization sets the last layer to zero.
         self.starts_at_zero = False
         self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * out_channels)
-        tell_settings(self, decoder_num_heads=decoder_num_heads, with_positions=with_positions)
+        store_settings(self, decoder_num_heads=decoder_num_heads, with_positions=with_positions)
 
     def init_own_weights(self) -> None:
         """Set the last layer to zero, where the output is to start there."""

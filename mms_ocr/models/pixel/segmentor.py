@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from mms_ocr.models.loaded_last import LoadedLast
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["COVERAGE_STEPS", "IGNORED", "TextSegmentor", "label_coverage", "resize_logits"]
@@ -48,7 +48,7 @@ def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
 
 
 @MODELS.register_module()
-class TextSegmentor(LoadedLast, BaseModel):
+class TextSegmentor(StrictInitModule, BaseModel):
     """Tells text from background, pixel by pixel: encoder, pixel decoder, threshold.
 
     Samples have MMSegmentation's fields: ``gt_sem_seg`` is read, ``seg_logits`` and

@@ -10,8 +10,8 @@ from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mms_ocr.models.loaded_last import LoadedLast
-from mms_ocr.models.told_settings import tell_settings
+from mms_ocr.models.stored_settings import store_settings
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextSuperResolver", "enlarge"]
@@ -29,7 +29,7 @@ def enlarge(images: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @MODELS.register_module()
-class TextSuperResolver(LoadedLast, BaseModel):
+class TextSuperResolver(StrictInitModule, BaseModel):
     """Super-resolution with the encoder of word images and the small pixel decoder.
 
     A small image is enlarged to the size of the encoder by bicubic interpolation, encoded and
@@ -79,7 +79,7 @@ class TextSuperResolver(LoadedLast, BaseModel):
         # What is to be added starts as nothing.
         self.decoder.starts_at_zero = residual
         self.residual = residual
-        tell_settings(self, residual=residual)
+        store_settings(self, residual=residual)
         self.criterion = criterion
         self.gradient_loss = None if gradient_loss is None else _built(gradient_loss)
         rows, columns = self.backbone.grid

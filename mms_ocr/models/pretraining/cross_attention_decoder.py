@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from mms_ocr.models.backbones.attention import attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
-from mms_ocr.models.loaded_last import LoadedLast
-from mms_ocr.models.told_settings import tell_settings
+from mms_ocr.models.stored_settings import store_settings
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["CrossAttentionDecoder"]
@@ -49,7 +49,7 @@ class CrossAttentionBlock(nn.Module):
 
 
 @MODELS.register_module()
-class CrossAttentionDecoder(LoadedLast):
+class CrossAttentionDecoder(StrictInitModule):
     """Decoder without self-attention, after CrossMAE (arXiv 2401.14391).
 
     Mask tokens do not see one another, so any part of the removed patches can be predicted alone;
@@ -104,7 +104,7 @@ class CrossAttentionDecoder(LoadedLast):
         )
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
         self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * 3)
-        tell_settings(self, decoder_num_heads=decoder_num_heads)
+        store_settings(self, decoder_num_heads=decoder_num_heads)
 
     def init_own_weights(self) -> None:
         """Initialize the mask token: normal with standard deviation 0.02."""

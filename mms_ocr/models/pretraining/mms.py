@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mms_ocr.masking import MaskViews
 from mms_ocr.masking.base import uniform
-from mms_ocr.models.loaded_last import LoadedLast
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["MMS"]
@@ -35,7 +35,7 @@ class DecodedView:
 
 
 @MODELS.register_module()
-class MMS(LoadedLast, BaseSelfSupervisor):
+class MMS(StrictInitModule, BaseSelfSupervisor):
     """Masked autoencoder of word images, with one or several masked views of every image.
 
     Whether an image has one view of a drawn strategy (mixed) or one of each (joint) is the

@@ -11,15 +11,15 @@ from torch import Tensor
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.backbones.text_vit import gather_tokens
-from mms_ocr.models.loaded_last import LoadedLast
-from mms_ocr.models.told_settings import tell_settings
+from mms_ocr.models.stored_settings import store_settings
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["SelfAttentionDecoder"]
 
 
 @MODELS.register_module()
-class SelfAttentionDecoder(LoadedLast, MAEPretrainDecoder):
+class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
     """MMPretrain's MAE decoder (arXiv 2111.06377) on a rectangular grid.
 
     Parameters are named as there. The output layer runs for the wanted patches only.
@@ -58,7 +58,7 @@ class SelfAttentionDecoder(LoadedLast, MAEPretrainDecoder):
         self.grid = (grid[0], grid[1])
         self._set_positions()
         use_attend(self.decoder_blocks)
-        tell_settings(self, decoder_num_heads=decoder_num_heads)
+        store_settings(self, decoder_num_heads=decoder_num_heads)
 
     def _set_positions(self) -> None:
         positions = self.decoder_pos_embed

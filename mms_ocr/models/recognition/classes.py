@@ -6,10 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["tell_classes"]
+__all__ = ["store_classes"]
 
 
-def tell_classes(decoder: Any) -> None:
+def store_classes(decoder: Any) -> None:
     """Let the state dicts of a decoder tell its characters, and be refused by one with others.
 
     Args:

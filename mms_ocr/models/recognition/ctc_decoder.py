@@ -12,12 +12,12 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.dictionaries import check_dictionaries
-from mms_ocr.models.backbones.outputs import describe_output
-from mms_ocr.models.loaded_last import LoadedLast
-from mms_ocr.models.recognition.classes import tell_classes
+from mms_ocr.models.backbones.output_kinds import describe_output
+from mms_ocr.models.recognition.classes import store_classes
 from mms_ocr.models.recognition.column_conv import ColumnConv
 from mms_ocr.models.recognition.ctc import ctc_word_confidences, pool_rows, valid_columns
 from mms_ocr.models.recognition.labels import check_labels, check_width
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["CTCDecoder"]
@@ -26,7 +26,7 @@ POOLINGS = ("attention", "conv", "mean")
 
 
 @MODELS.register_module()
-class CTCDecoder(LoadedLast, BaseDecoder):
+class CTCDecoder(StrictInitModule, BaseDecoder):
     """Reads every column of a map by itself; MMOCR's CTC loss and postprocessor do the rest.
 
     The rows of a column become one vector, and a linear layer makes the logits of its characters
@@ -107,7 +107,7 @@ class CTCDecoder(LoadedLast, BaseDecoder):
             width = channels or in_channels
             self.columns = ColumnConv(in_channels, num_rows, width, dropout)
         self.classifier = nn.Linear(width, self.dictionary.num_classes)
-        tell_classes(self)
+        store_classes(self)
 
     def _loss_config(self, module_loss: dict) -> dict:
         dictionary = copy.copy(self.dictionary)

@@ -14,14 +14,14 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 
 from mms_ocr.dictionaries import check_dictionaries
-from mms_ocr.models.backbones.outputs import describe_output
-from mms_ocr.models.loaded_last import LoadedLast
-from mms_ocr.models.recognition.classes import tell_classes
+from mms_ocr.models.backbones.output_kinds import describe_output
+from mms_ocr.models.recognition.classes import store_classes
 from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
 from mms_ocr.models.recognition.labels import check_labels, check_length
 from mms_ocr.models.recognition.process_means import scale_mean
 from mms_ocr.models.recognition.step_weights import KeptLayers, StepWeights, layer_weights
-from mms_ocr.models.told_settings import tell_settings
+from mms_ocr.models.stored_settings import store_settings
+from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 __all__ = ["TextDecoder", "flatten_map", "valid_tokens"]
@@ -55,7 +55,7 @@ def valid_tokens(
 
 
 @MODELS.register_module()
-class TextDecoder(LoadedLast, NRTRDecoder):
+class TextDecoder(StrictInitModule, NRTRDecoder):
     """Pre-norm Transformer decoder that writes a word token by token.
 
     Parameters, training output and probabilities up to the end of each word are those of MMOCR's
@@ -144,8 +144,8 @@ class TextDecoder(LoadedLast, NRTRDecoder):
         self.project: nn.Module = nn.Identity()
         if d_input is not None and d_input != d_model:
             self.project = nn.Linear(d_input, d_model)
-        tell_classes(self)
-        tell_settings(self, n_head=n_head)
+        store_classes(self)
+        store_settings(self, n_head=n_head)
 
     def _loss_config(self, module_loss: dict) -> dict:
         config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)

@@ -11,7 +11,7 @@ from torch import nn
 
 from mms_ocr.models.weights.families import FAMILIES, find_encoder
 from mms_ocr.models.weights.loading import load_strictly
-from mms_ocr.models.weights.naming import find_weights, take_part, without_wrappers
+from mms_ocr.models.weights.naming import find_weights, strip_wrappers, take_part
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.recognizers import find_recognizer, load_recognizer
 from mms_ocr.registry import WEIGHT_INITIALIZERS
@@ -110,7 +110,7 @@ class PretrainedModel:
         """
         if "://" in self.checkpoint:
             fetched = CheckpointLoader.load_checkpoint(self.checkpoint, map_location="cpu")
-            weights = without_wrappers(find_weights(fetched, self.checkpoint)[1], self.checkpoint)
+            weights = strip_wrappers(find_weights(fetched, self.checkpoint)[1], self.checkpoint)
         else:
             weights = read_state_dict(self.checkpoint)
         if self.prefix:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import TIMM_PATCHES
-from mms_ocr.models.weights.naming import under_prefix
+from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.wording import listed
 
@@ -42,7 +42,7 @@ def fit_weights(
         ValueError: A key is missing, unknown, of another shape or type, or not finite; all of them
             are counted, and some of each kind named. Or ``exclude`` names nothing, or everything.
     """
-    state_dict = under_prefix(state_dict, own, path)
+    state_dict = strip_prefix(state_dict, own, path)
     if exclude:
         own, state_dict = _without(own, state_dict, exclude)
     missing = [key for key in own if key not in state_dict]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mms_ocr.models.weights.wording import listed
 
-__all__ = ["choose_prefix", "find_weights", "take_part", "under_prefix", "without_wrappers"]
+__all__ = ["choose_prefix", "find_weights", "strip_prefix", "strip_wrappers", "take_part"]
 
 # Parts of a name that wrappers put in: DDP and averages of a model (EMA), torch.compile, FSDP,
 # activation checkpointing.
@@ -65,7 +65,7 @@ def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
     return f"{names[0]}.{inner}".rstrip("."), weights
 
 
-def without_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any]:
+def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any]:
     """A state dict without the parts of names that wrappers put in.
 
     Raises:
@@ -112,7 +112,7 @@ def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
     return chosen
 
 
-def under_prefix(
+def strip_prefix(
     state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
 ) -> Mapping[str, Tensor]:
     """A state dict with the names of a model, whatever is before them.

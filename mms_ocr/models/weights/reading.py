@@ -15,7 +15,7 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from torch import Tensor
 
-from mms_ocr.models.weights.naming import find_weights, without_wrappers
+from mms_ocr.models.weights.naming import find_weights, strip_wrappers
 from mms_ocr.models.weights.wording import listed
 from mms_ocr.sealing import check_seal
 
@@ -105,7 +105,7 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
         raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
     name, weights = find_weights(checkpoint, path)
     others = {key: checkpoint[key] for key in checkpoint if key != name.partition(".")[0]}
-    return {**(others if name else {}), "state_dict": without_wrappers(weights, path)}
+    return {**(others if name else {}), "state_dict": strip_wrappers(weights, path)}
 
 
 def _refusal(error: pickle.UnpicklingError) -> str:

@@ -60,7 +60,7 @@ class Model:
             yield found
 
     def iterate(self, images, report):
-        for given in reading.given_images(images, report):
+        for given in reading.input_images(images, report):
             height, width = given.image.shape[:2]
             if self.segments:
                 shown = np.ones((height, width), np.float32)

@@ -10,7 +10,7 @@ import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 from torch.utils.data import DataLoader
 
-from mms_ocr.apis.given_images import given_images, is_one_image
+from mms_ocr.apis.input_images import input_images, is_one_image
 from mms_ocr.datasets import WordImageDataset, open_source
 from mms_ocr.datasets.conversion import guess_layout
 from mms_ocr.datasets.sources import LmdbSource, is_lmdb, lmdb_source
@@ -82,7 +82,7 @@ def test_an_lmdb_in_one_file_is_one_everywhere(single_file):
     assert isinstance(open_source(single_file), LmdbSource)
     assert guess_layout(single_file) == "words"
     assert not is_one_image(single_file)
-    assert len(list(given_images(single_file))) == 3
+    assert len(list(input_images(single_file))) == 3
     with pytest.raises(ValueError, match="has no masks"):
         open_masked(single_file)
     with pytest.raises(ValueError, match="no key 'image_hr-000000003'"):

@@ -10,7 +10,7 @@ from traceback import walk_tb
 
 from mms_ocr.apis.parts import Finding, Part
 
-__all__ = ["commands", "lay_to", "missing_library", "warnings"]
+__all__ = ["describe_warnings", "failing_module", "install_commands", "missing_library"]
 
 _OPENMMLAB = ("mmengine", "mmcv", "mmpretrain", "mmdet")
 # For what is installed and does not work. Without the cache, which may hold a build for another
@@ -43,7 +43,7 @@ _PACKAGES = {
 _BROUGHT = re.compile(r"lib(torch|c10|shm|cu|nv|nccl|mkl|iomp|caffe|opencv)", re.IGNORECASE)
 
 
-def lay_to(error: BaseException, modules: Iterable[str]) -> str | None:
+def failing_module(error: BaseException, modules: Iterable[str]) -> str | None:
     """The one of the modules in whose own code an import failed; others that import it do, too."""
     modules = set(modules)
     while error.__cause__ is not None:
@@ -62,7 +62,9 @@ def missing_library(error: BaseException) -> str | None:
     return None if _BROUGHT.match(name) else name
 
 
-def commands(parts: Sequence[Part], findings: Mapping[str, Finding], needed: bool) -> list[str]:
+def install_commands(
+    parts: Sequence[Part], findings: Mapping[str, Finding], needed: bool
+) -> list[str]:
     """What to type for the parts that are not in order, in the order in which to type it.
 
     Args:
@@ -97,7 +99,7 @@ def commands(parts: Sequence[Part], findings: Mapping[str, Finding], needed: boo
     return typed
 
 
-def warnings(parts: Sequence[Part], findings: Mapping[str, Finding]) -> list[str]:
+def describe_warnings(parts: Sequence[Part], findings: Mapping[str, Finding]) -> list[str]:
     """What is doubtful, or mended by something else than pip, with the command beneath."""
     upstream = _is_upstream(findings)
     lines = []

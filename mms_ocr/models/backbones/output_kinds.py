@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-__all__ = ["describe_output", "misuse"]
+__all__ = ["describe_mismatch", "describe_output"]
 
 _TAKE_TUPLES = ("mmpretrain.models.classifiers", "mmseg.models.segmentors")
 _TAKE_TENSORS = ("mmocr.models.textrecog.recognizers", "mms_ocr.models.pixel")
 
 
-def misuse(model: nn.Module, gives_tensor: bool) -> str | None:
+def describe_mismatch(model: nn.Module, gives_tensor: bool) -> str | None:
     """What is wrong with the outputs of an encoder for its model, and what to set; or None.
 
     MMPretrain's classifiers and MMSegmentation's heads take the last of what they get: of a plain
@@ -42,10 +42,10 @@ def describe_output(output: Any) -> str:
     return f"a {type(output).__name__}; with out_indices=-1, TextViT gives one tensor"
 
 
-def _find_misuse(model: nn.Module, name: str, module: Any) -> None:
+def _note_mismatch(model: nn.Module, name: str, module: Any) -> None:
     if name == "backbone" and hasattr(module, "single_output"):
-        module.misuse = misuse(model, module.single_output)
+        module.output_mismatch = describe_mismatch(model, module.single_output)
 
 
 # Torch calls it where a module becomes a part of another one. An encoder does not know its model.
-register_module_module_registration_hook(_find_misuse)
+register_module_module_registration_hook(_note_mismatch)

@@ -6,10 +6,10 @@ import os
 
 from mms_ocr.datasets.sources.folder import FolderSource
 
-__all__ = ["partner_order"]
+__all__ = ["pair_by_stem"]
 
 
-def partner_order(first: FolderSource, second: FolderSource) -> list[int] | None:
+def pair_by_stem(first: FolderSource, second: FolderSource) -> list[int] | None:
     """Find the partner of every image of a folder in the folder beside it.
 
     Args:

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mms_ocr.apis.given_images import (
-    check_given,
+from mms_ocr.apis.input_images import (
+    check_inputs,
     each_image,
-    files_given,
-    given_images,
+    input_files,
+    input_images,
     is_one_image,
     output_stem,
 )
@@ -29,7 +29,7 @@ def folder(tmp_path):
 
 def test_one_of_each(folder):
     grey = pixels(7)[:, :, 0]
-    found = list(given_images([str(folder / "1.png"), folder, pixels(5), grey]))
+    found = list(input_images([str(folder / "1.png"), folder, pixels(5), grey]))
     names = [folder / "1.png", *(folder / f"{n}.png" for n in range(3)), "image 3", "image 4"]
     assert [given.name for given in found] == [str(name) for name in names]
     for given, expected in zip(found, [1, 0, 1, 2, 5]):
@@ -42,7 +42,7 @@ def test_one_of_each(folder):
     [str, lambda path: path, lambda path: path.read_bytes(), lambda path: cv2.imread(str(path))],
 )
 def test_a_single_one_needs_no_list(folder, kind):
-    (given,) = given_images(kind(folder / "2.png"))
+    (given,) = input_images(kind(folder / "2.png"))
     np.testing.assert_array_equal(given.image, pixels(2))
     assert is_one_image(kind(folder / "2.png"))
 
@@ -58,7 +58,7 @@ def test_patterns_and_data_sets(folder):
         (folder / "words.jsonl", ["2.png"]),
     ):
         told = []
-        names = [one.name for one in given_images(given, told.append)]
+        names = [one.name for one in input_images(given, told.append)]
         assert names == [str(folder / name) for name in expected]
         assert is_one_image(given) == (not told and len(names) == 1)
     assert told == [f"{folder}/gone.png: No such file or directory"]
@@ -77,18 +77,18 @@ def test_what_a_data_set_says_of_itself_is_told_once(folder):
     (folder / "bad.jsonl").write_text("{}")
     (folder / "empty").mkdir()
     told = []
-    assert list(given_images([folder / "bad.jsonl", folder / "empty"], told.append)) == []
+    assert list(input_images([folder / "bad.jsonl", folder / "empty"], told.append)) == []
     assert told[0].startswith(f"{folder}/bad.jsonl, line 1: not a JSON object")
     assert told[1].startswith(f"folder '{folder}/empty' holds no image files")
 
 
 def test_wrong_calls_are_found_before_anything_is_read(folder, tmp_path_factory):
-    check_given([str(folder), "gone.png", f"{folder}/*.png", f"{folder}/1.png"])
+    check_inputs([str(folder), "gone.png", f"{folder}/*.png", f"{folder}/1.png"])
     empty = tmp_path_factory.mktemp("empty")
     (folder / "bad.jsonl").write_text("")
     for path in (empty, "nothing*.png", folder / "bad.jsonl"):
         with pytest.raises(ValueError, match=r"holds no|no file matches|has no lines"):
-            check_given([str(folder), str(path)])
+            check_inputs([str(folder), str(path)])
 
 
 def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
@@ -96,7 +96,7 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
     (folder / "alone.jpg").write_bytes(b"")
     inputs = [folder, folder / "missing.png", np.zeros((2, 2)), pixels(9)]
     told = []
-    found = list(given_images(inputs, told.append))
+    found = list(input_images(inputs, told.append))
     assert [given.name.rpartition("/")[2] for given in found] == ["0.png", "2.png", "image 4"]
     for message, expected in zip(
         told,
@@ -126,12 +126,12 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
 )
 def test_without_a_report_it_is_an_error(given, error, message):
     with pytest.raises(error, match=message):
-        list(given_images([given]))
+        list(input_images([given]))
 
 
 def test_an_empty_folder(tmp_path):
     with pytest.raises(ValueError, match="holds no image files"):
-        list(given_images(tmp_path))
+        list(input_images(tmp_path))
 
 
 def test_names_of_results_are_unique():
@@ -153,7 +153,7 @@ def test_names_of_results_are_unique():
 def test_a_pattern_in_a_loop_of_links_finds_each_file_once(folder):
     (folder / "sub").mkdir()
     (folder / "sub" / "loop").symlink_to(folder)
-    names = [given.name for given in given_images(str(folder / "**" / "*.png"))]
+    names = [given.name for given in input_images(str(folder / "**" / "*.png"))]
     assert names == [str(folder / f"{number}.png") for number in range(3)]
 
 
@@ -161,12 +161,12 @@ def test_a_folder_that_is_a_data_set_is_one(folder):
     for name in ("image", "mask"):
         (folder / "words" / name).mkdir(parents=True)
         cv2.imwrite(str(folder / "words" / name / "1.png"), pixels(1))
-    names = [given.name for given in given_images(str(folder / "words"))]
+    names = [given.name for given in input_images(str(folder / "words"))]
     assert names == [str(folder / "words" / "image" / "1.png")]
-    assert len(list(given_images(str(folder)))) == 4
+    assert len(list(input_images(str(folder)))) == 4
     (folder / "words" / "labels.jsonl").write_text("{}")
     with pytest.raises(ValueError, match=r"words/labels\.jsonl"):
-        check_given([str(folder)])
+        check_inputs([str(folder)])
 
 
 @pytest.mark.parametrize(
@@ -202,4 +202,4 @@ def test_output_names_that_every_system_takes():
 def test_patterns_are_replaced_by_the_files_that_they_match(folder):
     given = [str(folder / "?.png"), "none.png", str(folder)]
     files = [str(folder / f"{number}.png") for number in range(3)]
-    assert files_given(given) == [*files, "none.png", str(folder)]
+    assert input_files(given) == [*files, "none.png", str(folder)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mms_ocr.datasets.outputs import (
+from mms_ocr.datasets.output_checks import (
     check_new_set,
     check_outputs,
     check_picture_folder,

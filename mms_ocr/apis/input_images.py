@@ -19,11 +19,11 @@ from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
 
 __all__ = [
     "BrokenImage",
-    "GivenImage",
-    "check_given",
+    "InputImage",
+    "check_inputs",
     "each_image",
-    "files_given",
-    "given_images",
+    "input_files",
+    "input_images",
     "is_one_image",
     "output_stem",
 ]
@@ -34,7 +34,7 @@ Report = Callable[[str], Any]
 _RESERVED = re.compile(r'[<>:"/\\|?*\x00- ]|[. ]+$|^(?:con|prn|aux|nul|com\d|lpt\d)(?=$|\.)', re.I)
 
 
-class GivenImage(NamedTuple):
+class InputImage(NamedTuple):
     """An image and where it is from.
 
     Attributes:
@@ -51,7 +51,7 @@ class BrokenImage(NamedTuple):
     """What was given and cannot be used.
 
     Attributes:
-        name: As of a :class:`GivenImage`.
+        name: As of a :class:`InputImage`.
         reason: Why not.
         error: What is raised where this is an error.
     """
@@ -66,7 +66,7 @@ class BrokenImage(NamedTuple):
         return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
 
 
-def given_images(inputs: Any, report: Report | None = None) -> Iterator[GivenImage]:
+def input_images(inputs: Any, report: Report | None = None) -> Iterator[InputImage]:
     """Read images one by one.
 
     Args:
@@ -80,7 +80,7 @@ def given_images(inputs: Any, report: Report | None = None) -> Iterator[GivenIma
         TypeError: An input is none of these.
     """
     for given in each_image(inputs):
-        if isinstance(given, GivenImage):
+        if isinstance(given, InputImage):
             yield given
         elif report is None:
             raise given.error(given.line)
@@ -88,7 +88,7 @@ def given_images(inputs: Any, report: Report | None = None) -> Iterator[GivenIma
             report(given.line)
 
 
-def each_image(inputs: Any) -> Iterator[GivenImage | BrokenImage]:
+def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
     """All images that were given, in their order, the broken ones among them.
 
     Args:
@@ -126,7 +126,7 @@ def is_one_image(inputs: Any) -> bool:
     return isinstance(inputs, (bytes, np.ndarray))
 
 
-def check_given(paths: Iterable[str]) -> None:
+def check_inputs(paths: Iterable[str]) -> None:
     """Look at folders, data sets and patterns before anything is done with what is in them.
 
     Missing and broken images are not looked for.
@@ -160,7 +160,7 @@ def _matching(pattern: str) -> list[str]:
     return sorted(unique.values())
 
 
-def _at_path(path: str) -> Iterator[GivenImage | BrokenImage]:
+def _at_path(path: str) -> Iterator[InputImage | BrokenImage]:
     try:
         names = _matching(path) if _is_pattern(path) else [path]
         source = open_source(path) if os.path.exists(path) and _is_data_set(path) else None
@@ -180,7 +180,7 @@ def _at_path(path: str) -> Iterator[GivenImage | BrokenImage]:
             yield _decoded(raw.data, raw.name)
 
 
-def _of_file(path: str) -> GivenImage | BrokenImage:
+def _of_file(path: str) -> InputImage | BrokenImage:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -203,16 +203,16 @@ def _told(message: str, name: str) -> BrokenImage:
     return BrokenImage(name, message) if end < 0 else BrokenImage(message[:end], message[end + 2 :])
 
 
-def _decoded(data: bytes, name: str) -> GivenImage | BrokenImage:
+def _decoded(data: bytes, name: str) -> InputImage | BrokenImage:
     if not data:
         return BrokenImage(name, "the file is empty")
     try:
-        return GivenImage(name, decode_image(data))
+        return InputImage(name, decode_image(data))
     except BrokenImageError as error:
         return BrokenImage(name, str(error))
 
 
-def _of_array(array: np.ndarray, name: str) -> GivenImage | BrokenImage:
+def _of_array(array: np.ndarray, name: str) -> InputImage | BrokenImage:
     is_grey = array.ndim == 2
     is_colour = array.ndim == 3 and array.shape[2] == 3
     if array.dtype != np.uint8 or not array.size or not (is_grey or is_colour):
@@ -221,7 +221,7 @@ def _of_array(array: np.ndarray, name: str) -> GivenImage | BrokenImage:
             f"an array of {array.dtype} {array.shape} is no word image: give uint8 (H, W, 3) in "
             "BGR or (H, W) in grey",
         )
-    return GivenImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_grey else array)
+    return InputImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_grey else array)
 
 
 def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
@@ -231,7 +231,7 @@ def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
     Windows does not allow become ``_``.
 
     Args:
-        name: Of the image, see :class:`GivenImage`.
+        name: Of the image, see :class:`InputImage`.
         taken: Names that were given already, as they are compared; this one is added.
         longest: Most bytes, so that 255 are not exceeded with a suffix; the rest is cut off.
     """
@@ -249,7 +249,7 @@ def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
     return stem + end
 
 
-def files_given(paths: Iterable[str]) -> list[str]:
+def input_files(paths: Iterable[str]) -> list[str]:
     """The paths, with the files that patterns match in place of those.
 
     Raises:

@@ -8,12 +8,12 @@ from typing import Any
 from mmengine.model import BaseModule, PretrainedInit, initialize
 from torch import nn
 
-__all__ = ["LoadedLast", "use_strict_loading"]
+__all__ = ["StrictInitModule", "use_strict_loading"]
 
 _MMENGINE_NAMES = ("Pretrained", "mmengine.Pretrained", PretrainedInit)
 
 
-class LoadedLast(BaseModule):
+class StrictInitModule(BaseModule):
     """Module whose checkpoints are loaded last, and every weight of them.
 
     Checkpoints that ``init_cfg`` names are loaded after all other initialization. MMEngine's
@@ -49,12 +49,12 @@ def use_strict_loading(model: nn.Module) -> None:
 
     Args:
         model: Such as a recognizer of MMOCR; the ``init_cfg`` of those of its modules that contain
-            a :class:`LoadedLast` is changed, where it names a checkpoint.
+            a :class:`StrictInitModule` is changed, where it names a checkpoint.
     """
     for module in model.modules():
-        if not isinstance(module, BaseModule) or isinstance(module, LoadedLast):
+        if not isinstance(module, BaseModule) or isinstance(module, StrictInitModule):
             continue
-        if module.init_cfg and any(isinstance(part, LoadedLast) for part in module.modules()):
+        if module.init_cfg and any(isinstance(part, StrictInitModule) for part in module.modules()):
             module.init_cfg = _sorted_configs(module.init_cfg)
 
 

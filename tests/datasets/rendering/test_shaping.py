@@ -4,7 +4,7 @@ import pytest
 
 from mms_ocr.apis.cli import main
 from mms_ocr.datasets.rendering import FontCollection, TextSource, WordRenderer
-from mms_ocr.datasets.rendering.scripts import needs_shaping
+from mms_ocr.datasets.rendering.shaping import needs_shaping
 
 REFUSED = {
     "Hebrew": ("\u05e9\u05dc\u05d5\u05dd", "U+05E9"),

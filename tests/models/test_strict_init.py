@@ -7,7 +7,7 @@ import torch
 from mmengine.model import PretrainedInit
 from tiny_models import ARCH, CROSS, SELF, mms_config, shake
 
-from mms_ocr.models.loaded_last import LoadedLast, use_strict_loading
+from mms_ocr.models.strict_init import StrictInitModule, use_strict_loading
 from mms_ocr.registry import MODELS
 
 BACKBONE = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
@@ -132,7 +132,7 @@ def test_every_trainable_module_of_ours_in_a_model_loads_last(task):
     for module in model.modules():
         overrides = "init_weights" in vars(type(module))
         ours = type(module).__module__.startswith("mms_ocr")
-        assert isinstance(module, LoadedLast) or not (ours and overrides)
+        assert isinstance(module, StrictInitModule) or not (ours and overrides)
 
 
 def test_super_resolution_without_a_checkpoint_starts_as_the_enlarged_image(tmp_path):
