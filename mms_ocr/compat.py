@@ -38,8 +38,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-__all__ = ["ActiveShim", "MissingOperatorError", "active", "install"]
-
 # Newest releases that MMDetection from 3.0 on and MMOCR 1.0.1 let through their import-time checks.
 _ACCEPTED_VERSIONS = {"mmcv": "2.0.1", "mmdet": "3.1.0"}
 # Operators for which torchvision registers Python code at import; without its binary part their

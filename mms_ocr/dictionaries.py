@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["check_dictionaries", "read_dictionary"]
-
 _SPECIAL = ("start", "end", "padding", "unknown")  # MMOCR's tokens
 
 

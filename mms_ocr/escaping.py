@@ -8,8 +8,6 @@ import re
 import sys
 from typing import Any
 
-__all__ = ["escape_output", "file_name", "is_unicode", "printable", "to_json"]
-
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 

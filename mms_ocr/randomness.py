@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["kept_random_states", "put_random_states", "seed_everything", "take_random_states"]
-
 
 def take_random_states() -> dict[str, Any]:
     """The state of every global generator, as tensors and numbers, which checkpoints may hold."""

@@ -17,16 +17,6 @@ import zipfile
 import zlib
 from pathlib import Path
 
-__all__ = [
-    "DamagedCheckpointError",
-    "check_seal",
-    "put_in_place",
-    "remove",
-    "saved_at",
-    "seal",
-    "write_whole",
-]
-
 _SEAL_FORM = re.compile(rb"(mms_ocr sha256=([0-9a-f]{64}) saved=([0-9]{20})) crc32=([0-9a-f]{8})")
 _SEAL_LENGTH = len("mms_ocr sha256= saved= crc32=") + 64 + 20 + 8
 # The record that ends a zip file; its last two bytes are the length of the comment after it.

@@ -24,16 +24,6 @@ from mms_ocr.evaluation.benchmark_table import (
 )
 from mms_ocr.registry import type_name
 
-__all__ = [
-    "add_benchmark_options",
-    "check_reports",
-    "name_sets",
-    "reads_words",
-    "set_benchmark",
-    "write_report",
-    "write_words",
-]
-
 _BASE = "_base_/datasets/rec_benchmark"
 _FOLDER = "recognition/benchmarks"
 # The last parts of paths that say what a set is stored as, or which part of it, and not its name.

@@ -15,8 +15,6 @@ from mms_ocr.apis import commands
 from mms_ocr.apis.errors import run_command
 from mms_ocr.escaping import escape_output
 
-__all__ = ["main"]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line ``argv`` (default: this process's) and return its exit status."""

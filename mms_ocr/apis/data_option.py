@@ -15,16 +15,6 @@ from mms_ocr.datasets.output_checks import folder_around
 from mms_ocr.datasets.sources.base import warn
 from mms_ocr.registry import type_name
 
-__all__ = [
-    "PARTS",
-    "check_data",
-    "check_ends",
-    "check_holdout",
-    "data_sets_of",
-    "loaders_of",
-    "set_data",
-]
-
 PARTS = ("train", "val", "test")
 
 

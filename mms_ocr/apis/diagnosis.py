@@ -24,8 +24,6 @@ from mms_ocr.apis.install_advice import (
 from mms_ocr.apis.parts import PARTS, Finding, Part, installed_version
 from mms_ocr.apis.platform_limits import describe_limits
 
-__all__ = ["Diagnosis", "diagnose"]
-
 _GIGABYTE = 1024**3
 _OF_ANOTHER_BUILD = ("binary incompatibility", "compiled against")  # NumPy's words
 

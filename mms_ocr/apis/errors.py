@@ -12,8 +12,6 @@ from mms_ocr.apis.worker_errors import lost_worker, original_message
 from mms_ocr.compat import MissingOperatorError
 from mms_ocr.escaping import escape_output, printable
 
-__all__ = ["report_error", "run_command", "run_program"]
-
 # Exit statuses of a shell's world: a wrong call, 128 + SIGINT, 128 + SIGPIPE.
 _WRONG_CALL = 2
 _INTERRUPTED = 130

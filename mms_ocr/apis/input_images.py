@@ -15,18 +15,7 @@ import numpy as np
 
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource, is_lmdb, open_source
-from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
-
-__all__ = [
-    "BrokenImage",
-    "InputImage",
-    "check_inputs",
-    "each_image",
-    "input_files",
-    "input_images",
-    "is_one_image",
-    "output_stem",
-]
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 
 Report = Callable[[str], Any]
 

@@ -10,8 +10,6 @@ from traceback import walk_tb
 
 from mms_ocr.apis.parts import Finding, Part
 
-__all__ = ["describe_warnings", "failing_module", "install_commands", "missing_library"]
-
 _OPENMMLAB = ("mmengine", "mmcv", "mmpretrain", "mmdet")
 # For what is installed and does not work. Without the cache, which may hold a build for another
 # torch.

@@ -12,8 +12,6 @@ import zlib
 import torch
 from mmengine import dist
 
-__all__ = ["MPI_LOCAL_SIZES", "join_processes", "leave_together"]
-
 # Which variables of a launcher stand for those of torchrun; of several MPIs, that which is there.
 _STANDING_FOR = {
     "slurm": [dict(RANK="SLURM_PROCID", WORLD_SIZE="SLURM_NTASKS", LOCAL_RANK="SLURM_LOCALID")],

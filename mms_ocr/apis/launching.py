@@ -28,14 +28,6 @@ from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 from mms_ocr.engine.runners import ConfigKeepingRunner
 from mms_ocr.escaping import is_unicode
 
-__all__ = [
-    "add_shared_options",
-    "build_runner",
-    "fit_to_machine",
-    "join_job",
-    "read_config",
-]
-
 # What running the user's config, and merging it with those that it inherits from, may raise.
 _CONFIG_ERRORS = (
     AssertionError, AttributeError, ConfigParsingError, KeyError, NameError, SyntaxError, TypeError,

@@ -19,8 +19,6 @@ from torch.utils.data import DataLoader
 
 from mms_ocr import registry
 
-__all__ = ["check_options", "merge_options"]
-
 # Settings that a whole config may have beside the arguments of MMEngine's Runner: what Runner,
 # FlexibleRunner and mms_ocr.apis take from it.
 _OF_CONFIGS = {

@@ -6,8 +6,6 @@ import importlib.metadata
 import re
 from dataclasses import dataclass, field
 
-__all__ = ["PARTS", "Finding", "Part", "installed_version"]
-
 
 def installed_version(distribution: str) -> str | None:
     """The version of an installed distribution."""

@@ -13,10 +13,8 @@ from torch import Tensor
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.output_checks import check_outputs
-from mms_ocr.datasets.sources.folder import IMAGE_SUFFIXES
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 from mms_ocr.registry import DATASETS
-
-__all__ = ["check_picture", "load_word_images"]
 
 
 def check_picture(

@@ -9,8 +9,6 @@ import sys
 
 from mms_ocr import compat
 
-__all__ = ["describe_limits"]
-
 
 def describe_limits() -> list[str]:
     """What does not work for lack of something that Linux has, a line each; none on Linux.

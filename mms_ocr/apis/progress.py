@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sized
 
 from tqdm import tqdm
 
-__all__ = ["progress_bar"]
-
 
 def progress_bar(indices: Iterable[int], title: str, total: int) -> Iterable[int]:
     """Show on stderr how many of ``total`` images are done and how long the others will take.

@@ -32,8 +32,6 @@ from mms_ocr.registry import type_name
 if TYPE_CHECKING:
     from mmocr.apis import TextRecInferencer
 
-__all__ = ["Reading", "WordReader", "inferencer_config", "mmocr_inferencer"]
-
 #: A path or pattern, the bytes of an image file, or uint8 BGR ``(H, W, 3)`` (grey: ``(H, W)``).
 WordImage: TypeAlias = "str | os.PathLike[str] | bytes | np.ndarray"
 

@@ -20,8 +20,6 @@ from mms_ocr.apis.trained_models import SEGMENTATION, build_trained, load_config
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.datasets.writing import write_image
 
-__all__ = ["PARTS", "SegmentedWord", "WordSegmenter", "write_parts"]
-
 #: What is written of a word: the names of its files end in these.
 PARTS = ("mask", "cutout", "overlay")
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import mms_ocr
 
-__all__ = ["config_folder", "find_config"]
-
 
 def config_folder() -> Path:
     """The folder of the configs that ship: of the checkout, or of the installed package.

@@ -33,8 +33,6 @@ from mms_ocr.evaluation.restored_table import restored_notes, restored_table
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import type_name
 
-__all__ = ["main"]
-
 _LISTED = 1000  # names of unreadable images in a report
 
 

@@ -21,15 +21,6 @@ from mms_ocr.models.weights.loading import task_of
 from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.registry import MODELS, type_name
 
-__all__ = [
-    "RECOGNITION",
-    "SEGMENTATION",
-    "SUPER_RESOLUTION",
-    "Task",
-    "build_trained",
-    "load_config",
-]
-
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
 _BY_WIDTH = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}

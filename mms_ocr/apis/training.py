@@ -28,8 +28,6 @@ from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
 from mms_ocr.engine.loops import end_workers, use_resumable_loop
 from mms_ocr.registry import DATASETS, type_name
 
-__all__ = ["main"]
-
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Options of ``tools/train.py``."""

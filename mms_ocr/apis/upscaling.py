@@ -18,8 +18,6 @@ from mms_ocr.apis.trained_models import SUPER_RESOLUTION, build_trained, load_co
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.datasets.writing import write_image
 
-__all__ = ["UpscaledWord", "WordUpscaler", "write_upscaled"]
-
 SCALE = 2
 
 

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from mms_ocr.apis.errors import report_error
 
-__all__ = ["BrokenCount", "add_word_options", "check_word_options"]
-
 _CONFIG_FOUND = "the shipped one that the checkpoint says it was trained with"
 
 

@@ -10,8 +10,6 @@ from PIL import Image, ImageDraw, ImageFont
 from mms_ocr.apis.input_images import output_stem
 from mms_ocr.datasets.writing import write_image
 
-__all__ = ["PictureFolder", "draw_reading"]
-
 _WORD_HEIGHT = 64  # pixels; larger images are shrunk, smaller ones enlarged to it
 _WIDEST = 1024
 _FONT_SIZE = 22

@@ -8,8 +8,6 @@ import signal
 import time
 from traceback import walk_tb
 
-__all__ = ["lost_worker", "original_message"]
-
 _WRAPPED = re.compile(r"Caught (?P<name>\w+) in (DataLoader worker process|pin memory thread)")
 _LOST = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) "

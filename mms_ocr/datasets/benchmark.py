@@ -14,8 +14,6 @@ from mms_ocr.datasets.sources import BrokenImageError, ImageSource
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
 
-__all__ = ["BenchmarkDataset", "BenchmarkSet", "find_labelled_set"]
-
 # Where the words of a set called NAME may lie below the root: an LMDB (a folder with data.mdb in
 # it) or JSON lines; else JSON lines within a folder of its name, as sets are released.
 _SUFFIXES = (".lmdb", ".jsonl")

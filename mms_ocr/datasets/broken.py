@@ -9,8 +9,6 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
-__all__ = ["BrokenCounter", "TooManyBrokenError"]
-
 _ROWS = 256  # more loader workers than this would share rows, and lose a count now and then
 _SAMPLE = 1000
 

@@ -18,8 +18,6 @@ from mms_ocr.datasets.pillow_images import (
 )
 from mms_ocr.datasets.sources.base import BrokenImageError
 
-__all__ = ["MAX_PIXELS", "SPECIAL_CHUNKS", "check_png", "decode_image", "decode_oriented"]
-
 #: Images with more pixels than this are refused unread: 2^24 = 16,384 x 1,024.
 MAX_PIXELS = 1 << 24
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["hash_numbers"]
-
 _GOLDEN = 0x9E3779B97F4A7C15
 
 

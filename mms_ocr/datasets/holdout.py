@@ -8,8 +8,6 @@ import numpy as np
 
 from mms_ocr.datasets.hashing import hash_numbers
 
-__all__ = ["holdout_indices"]
-
 _CHUNK = 1 << 20
 
 

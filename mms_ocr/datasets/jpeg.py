@@ -9,8 +9,6 @@ import simplejpeg
 
 from mms_ocr.datasets.sources.base import BrokenImageError
 
-__all__ = ["JPEG_START", "JpegFrame", "decode_strictly", "mend_harmless_faults", "read_frame"]
-
 JPEG_START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = (0xC0, 0xC1)

@@ -18,8 +18,6 @@ from mms_ocr.datasets.jpeg import JPEG_START
 from mms_ocr.datasets.pillow_images import StoredImage, alpha_of, gray_levels, open_upright
 from mms_ocr.datasets.sources.base import BrokenImageError, RawImage
 
-__all__ = ["decode_label_map", "decode_masked", "decode_pair"]
-
 _COLOR_MODES = ("RGB", "RGBX", "RGBA", "LA", "PA")
 
 

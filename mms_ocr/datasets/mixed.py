@@ -17,8 +17,6 @@ from mms_ocr.datasets.word_batches import (
 )
 from mms_ocr.registry import DATASETS
 
-__all__ = ["MixedDataset", "repeats_for_shares"]
-
 _MOST_REPEATS = 50  # of the least repeated set; then rounding costs at most 1% of a share
 _ACCEPTED_ERROR = 0.01
 

@@ -9,17 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 from mms_ocr.datasets.writing import check_place
 from mms_ocr.escaping import file_name
-
-__all__ = [
-    "check_new_set",
-    "check_outputs",
-    "check_picture_folder",
-    "check_unfinished",
-    "folder_around",
-]
 
 # Of the files in a folder of inputs, those that are read: images, LMDBs, fonts, annotations.
 _INPUT_NAMES = (*IMAGE_SUFFIXES, ".img", ".mdb", ".ttf", ".otf", ".ttc", ".json", "labels.jsonl")

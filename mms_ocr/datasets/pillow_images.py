@@ -12,16 +12,6 @@ from PIL import Image, ImageOps
 
 from mms_ocr.datasets.sources.base import BrokenImageError
 
-__all__ = [
-    "StoredImage",
-    "alpha_of",
-    "apply_orientation",
-    "exif_orientation",
-    "gray_levels",
-    "open_upright",
-    "wrong_size",
-]
-
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 262, 339  # EXIF and TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 _TIFF_STARTS = (b"II*\0", b"MM\0*")

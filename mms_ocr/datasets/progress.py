@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-__all__ = ["Progress", "silent"]
-
 #: Wraps an iterable of indices, given what is being done and how many indices there are in all.
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
 

@@ -29,8 +29,6 @@ from mms_ocr.datasets.word_batches import (
 )
 from mms_ocr.registry import DATASETS
 
-__all__ = ["RenderedWordDataset"]
-
 _EXTRAS = ("clean", "mask", "char_boxes")
 
 

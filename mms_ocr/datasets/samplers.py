@@ -13,8 +13,6 @@ from mms_ocr.datasets.hashing import hash_numbers
 from mms_ocr.datasets.shuffling import shuffled_order
 from mms_ocr.registry import DATA_SAMPLERS
 
-__all__ = ["EndlessSampler"]
-
 _BLOCK = 4096
 
 

@@ -13,8 +13,6 @@ from mms_ocr.datasets.hashing import hash_numbers
 from mms_ocr.randomness import kept_random_states, seed_everything
 from mms_ocr.registry import DATASETS
 
-__all__ = ["SeededDataset", "draws_nothing"]
-
 # Transforms that give the same for the same image, whatever the generators' states.
 _FIXED_TRANSFORMS = ("ResizeWordImage", "PackWordImage", "PackLabelledWord")
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from mms_ocr.datasets.hashing import hash_numbers
 
-__all__ = ["shuffled_order"]
-
 _ROUNDS = 12  # fewer leave orders of five or so samples unevenly likely
 
 

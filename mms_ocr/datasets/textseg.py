@@ -11,8 +11,6 @@ from mms_ocr.datasets.sources import ImageSource, RawImage
 from mms_ocr.datasets.word_masks import WordMaskDataset
 from mms_ocr.registry import DATASETS
 
-__all__ = ["TEXTSEG_MASK_VALUES", "TextSegDataset"]
-
 #: Text is the letters alone, as where the data set comes from: their outlines, shadows and other
 #: effects count as background.
 TEXTSEG_MASK_VALUES = dict(background=(0, 200), text=(100,), ignored=(255,))

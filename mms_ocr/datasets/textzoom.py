@@ -9,8 +9,6 @@ from typing import Any
 from mms_ocr.datasets.word_pairs import WordPairDataset
 from mms_ocr.registry import DATASETS
 
-__all__ = ["TEXTZOOM_SPLITS", "TextZoomDataset"]
-
 _TEST = "test/"
 #: LMDBs of the release, below its folder.
 TEXTZOOM_SPLITS = ("train1", "train2", "test/easy", "test/medium", "test/hard")

@@ -16,18 +16,6 @@ from torch.utils.data import get_worker_info
 from mms_ocr.datasets.transforms import PackWordImage, ResizeWordImage, resize_word_image
 from mms_ocr.registry import FUNCTIONS
 
-__all__ = [
-    "BatchLayout",
-    "BatchReadable",
-    "WordBatch",
-    "batch_layout_of",
-    "collate_words",
-    "finish_into",
-    "fused_layout",
-    "fused_transforms",
-    "read_batch",
-]
-
 
 class WordBatch(Sequence[dict[str, Any]]):
     """The items of a batch of which the images lie in one tensor.

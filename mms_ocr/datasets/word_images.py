@@ -26,8 +26,6 @@ from mms_ocr.datasets.word_batches import (
 )
 from mms_ocr.registry import DATASETS
 
-__all__ = ["WordImageDataset"]
-
 T = TypeVar("T")
 
 

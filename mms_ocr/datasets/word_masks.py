@@ -15,8 +15,6 @@ from mms_ocr.datasets.sources.masked import open_masked
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
 
-__all__ = ["WordMaskDataset", "mask_labels"]
-
 BACKGROUND, TEXT, IGNORED = 0, 1, 255
 _LABELS = {"background": BACKGROUND, "text": TEXT, "ignored": IGNORED}
 _UNKNOWN = 254

@@ -15,8 +15,6 @@ from mms_ocr.datasets.sources.pairs import PairSource, open_pairs
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
 
-__all__ = ["WordPairDataset"]
-
 
 @DATASETS.register_module()
 class WordPairDataset(WordImageDataset):

@@ -12,8 +12,6 @@ from torch.utils.data import get_worker_info
 from mms_ocr.randomness import seed_everything
 from mms_ocr.registry import FUNCTIONS
 
-__all__ = ["start_worker"]
-
 _KILLED = 128 + signal.SIGTERM
 _signalled = False
 

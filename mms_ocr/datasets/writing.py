@@ -23,18 +23,6 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = [
-    "check_place",
-    "disk_error",
-    "lock_folder",
-    "open_unfinished",
-    "put_all",
-    "write_file",
-    "write_image",
-    "write_json",
-    "write_lines",
-]
-
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSE_TO_FULL = 1 << 24  # bytes
 _DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")

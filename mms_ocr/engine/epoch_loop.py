@@ -12,8 +12,6 @@ from torch.utils.data import DataLoader
 from mms_ocr.engine.loops import Resumable, batch_size_of, find_sampler, seeded_loader
 from mms_ocr.registry import LOOPS
 
-__all__ = ["ResumableEpochLoop"]
-
 
 @LOOPS.register_module()
 class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):

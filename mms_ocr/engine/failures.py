@@ -10,17 +10,6 @@ from collections.abc import Iterator
 
 import torch
 
-__all__ = [
-    "CheckpointNotSavedError",
-    "DataError",
-    "JobError",
-    "NonFiniteError",
-    "TrainingError",
-    "ValidationStopped",
-    "in_one_line",
-    "worded",
-]
-
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
 _RAISED_IN_WORKER = re.compile(r"Caught RuntimeError in .*^RuntimeError: (?P<what>.*)", re.S | re.M)

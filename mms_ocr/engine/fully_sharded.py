@@ -24,8 +24,6 @@ from mms_ocr.engine.runners import ConfigKeepingFlexibleRunner
 from mms_ocr.models.strict_init import use_strict_loading
 from mms_ocr.registry import STRATEGIES, type_name
 
-__all__ = ["FullyShardedStrategy", "build_sharded_runner"]
-
 _NAME = "FullyShardedStrategy"
 
 

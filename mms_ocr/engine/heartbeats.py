@@ -14,8 +14,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["Report", "Reports", "current_place", "describe_stall", "is_running"]
-
 # A process that stands here waits for others: collectives, the backward pass of a wrapped model
 # which holds some, and wherever the host waits for a GPU that waits for others.
 _WAITING_FILES = (

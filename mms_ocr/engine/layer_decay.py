@@ -11,8 +11,6 @@ from torch import nn
 
 from mms_ocr.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
-__all__ = ["LayerDecayOptimWrapperConstructor", "layer_scale"]
-
 # What MMEngine's constructor asks its settings for; it overlooks all else in silence.
 _KEYS = {
     "bias_decay_mult", "bias_lr_mult", "bypass_duplicate", "custom_keys", "dcn_offset_lr_mult",

@@ -16,8 +16,6 @@ from mms_ocr.engine.fully_sharded import FullyShardedStrategy
 from mms_ocr.models.strict_init import use_strict_loading
 from mms_ocr.models.weights import check_values, fit_weights
 
-__all__ = ["LoadFromHook", "prepare_loading"]
-
 
 class LoadFromHook(Hook):
     """Refuses weights to start from that do not fit the model; MMEngine loads those that do.

@@ -14,16 +14,6 @@ from mms_ocr.engine.failures import ValidationStopped, in_one_line
 from mms_ocr.engine.schedule import check_counting, fit_warm_ups
 from mms_ocr.registry import LOOPS, type_name
 
-__all__ = [
-    "Resumable",
-    "ResumableTrainLoop",
-    "batch_size_of",
-    "end_workers",
-    "find_sampler",
-    "seeded_loader",
-    "use_resumable_loop",
-]
-
 
 class Resumable:
     """What both loops do to resume exactly.

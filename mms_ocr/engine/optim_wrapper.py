@@ -14,8 +14,6 @@ from torch import nn
 
 from mms_ocr.registry import OPTIM_WRAPPERS
 
-__all__ = ["Bf16OptimWrapper", "Fp16OptimWrapper", "computes_bf16"]
-
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):

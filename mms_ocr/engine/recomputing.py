@@ -9,8 +9,6 @@ from mmengine.runner import runner as mmengine_runner
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["recompute", "use_recompute"]
-
 
 def recompute(model: nn.Module, names: Sequence[str] | str) -> None:
     """Turn on activation checkpointing (arXiv 1604.06174) for some parts of a model.

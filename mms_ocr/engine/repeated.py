@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from torch import nn
 
-__all__ = ["repeated_layers"]
-
 
 def repeated_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The members of the model's module lists, with their names; not what lies inside of them."""

@@ -18,14 +18,6 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.sealing import DamagedCheckpointError, check_seal, saved_at
 
-__all__ = [
-    "check_parts",
-    "find_resume_point",
-    "newest_whole_checkpoint",
-    "use_checked_reading",
-]
-
-
 PARTS = ("meta", "state_dict", "optimizer", "message_hub")
 
 

@@ -10,8 +10,6 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmengine.runner import FlexibleRunner, Runner
 
-__all__ = ["ConfigKeepingFlexibleRunner", "ConfigKeepingRunner"]
-
 
 def is_config_of(path: Path, cfg: Any) -> bool:
     """Whether a file is that of a config, or of one that it inherits from."""

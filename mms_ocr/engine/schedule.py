@@ -12,8 +12,6 @@ from mmengine.logging import print_log
 
 from mms_ocr.registry import type_name
 
-__all__ = ["check_counting", "fit_warm_ups", "set_epochs", "set_iterations"]
-
 _LENGTHS = ("end", "T_max", "step_size", "total_steps")
 
 

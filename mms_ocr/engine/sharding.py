@@ -12,8 +12,6 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 
 from mms_ocr.registry import OPTIMIZERS
 
-__all__ = ["ShardedOptimizer", "gather_states"]
-
 
 @OPTIMIZERS.register_module()
 class ShardedOptimizer(ZeroRedundancyOptimizer):

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["PROTOCOLS", "ReadWord", "SetScore", "mean_of_sets", "of_all_images", "score_sets"]
-
 #: What counts as the right word, by the name that MMOCR's ``WordMetric`` gives it.
 PROTOCOLS = {
     "word_acc_ignore_case_symbol": "letters and digits only, ignoring case",

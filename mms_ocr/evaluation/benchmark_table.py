@@ -12,8 +12,6 @@ from mms_ocr.evaluation.benchmark_scores import (
     of_all_images,
 )
 
-__all__ = ["benchmark_json", "benchmark_notes", "benchmark_table", "markdown_table"]
-
 #: Protocols that stand in the table; JSON has all of them.
 TABLE_PROTOCOLS = ("word_acc_ignore_case_symbol", "word_acc")
 

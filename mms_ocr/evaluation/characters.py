@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.escaping import file_name
 
-__all__ = ["Word", "character_patches", "fit_linear_probe", "pool_characters", "read_characters"]
-
 
 @dataclass(frozen=True)
 class Word:

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from mms_ocr.registry import METRICS
 
-__all__ = ["ForegroundMetric", "count_foreground", "foreground_scores"]
-
 IGNORED = 255
 
 

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["psnr", "squared_error", "ssim", "ssim_zero_padded"]
-
 _SIGMA = 1.5
 _RADIUS = 5  # of the window of 11 x 11
 _C1, _C2 = 0.01**2, 0.03**2  # the constants of Wang et al. for a range of 1

@@ -9,8 +9,6 @@ from mmengine.evaluator import BaseMetric
 
 from mms_ocr.registry import METRICS
 
-__all__ = ["MaskedError"]
-
 
 @METRICS.register_module()
 class MaskedError(BaseMetric):

@@ -16,8 +16,6 @@ from torch import Tensor
 from mms_ocr.evaluation.image_quality import psnr, squared_error, ssim, ssim_zero_padded
 from mms_ocr.registry import METRICS
 
-__all__ = ["PSNR", "SSIM"]
-
 
 @dataclass(frozen=True)
 class _Measured:

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from mms_ocr.evaluation.benchmark_scores import PROTOCOLS
 from mms_ocr.evaluation.benchmark_table import markdown_table
 
-__all__ = ["restored_notes", "restored_table"]
-
 _QUALITY = {"PSNR": "{:.2f}", "PSNR_batch": "{:.2f}", "SSIM": "{:.4f}", "SSIM_batch": "{:.4f}"}
 _ALL = "all"
 #: Protocol that stands in the table; that of TextZoom and IIIT5K.

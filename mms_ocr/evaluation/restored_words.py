@@ -21,8 +21,6 @@ from mms_ocr.evaluation.word_benchmark import judge_words
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import METRICS
 
-__all__ = ["RestoredWordAccuracy", "read_words"]
-
 _FIELDS = {"LR": "bicubic_img", "SR": "pred_img", "HR": "gt_img"}
 
 

@@ -20,8 +20,6 @@ from mms_ocr.evaluation.benchmark_scores import (
 )
 from mms_ocr.registry import METRICS
 
-__all__ = ["WordBenchmark", "judge_words", "text_confidence"]
-
 # MMOCR's names of the protocols, in its constructor and in what it keeps of a word.
 _MODES = {
     "word_acc": ("exact", "match_num"),

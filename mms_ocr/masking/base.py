@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["MaskGenerator", "MaskViews", "count_removed", "remove_first", "uniform"]
-
 
 def count_removed(ratio: float, num_patches: int) -> int:
     """Patches that a mask ratio removes: ``round(ratio * num_patches)``.

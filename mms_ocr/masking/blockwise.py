@@ -17,8 +17,6 @@ from mms_ocr.masking.coverage import (
 )
 from mms_ocr.registry import TASK_UTILS
 
-__all__ = ["BlockwiseMask", "block_sizes"]
-
 
 def block_sizes(
     noise: Tensor,

@@ -12,8 +12,6 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-__all__ = ["first_cover", "num_rectangles", "place", "removal_order", "sweep_orders"]
-
 # Rectangles whose coverage fits the bits of one int64 without its sign bit.
 BITS_PER_WORD = 62
 

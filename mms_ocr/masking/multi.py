@@ -12,8 +12,6 @@ from torch import Tensor
 from mms_ocr.masking.base import MaskGenerator, MaskViews, remove_first, uniform
 from mms_ocr.registry import TASK_UTILS
 
-__all__ = ["MultiMask", "assign_strategies"]
-
 MODES = ("mixed", "joint")
 
 

@@ -8,8 +8,6 @@ from torch import Tensor
 from mms_ocr.masking.base import MaskGenerator, uniform
 from mms_ocr.registry import TASK_UTILS
 
-__all__ = ["RandomPatchMask"]
-
 
 @TASK_UTILS.register_module()
 class RandomPatchMask(MaskGenerator):

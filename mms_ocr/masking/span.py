@@ -18,8 +18,6 @@ from mms_ocr.masking.coverage import (
 )
 from mms_ocr.registry import TASK_UTILS
 
-__all__ = ["SpanMask", "span_lengths"]
-
 # Span lengths and their probabilities in PIXEL (arXiv 2207.06991), after its published code.
 PIXEL_LENGTHS = (1, 2, 3, 4, 5, 6)
 PIXEL_PROBABILITIES = (0.2, 0.2, 0.2, 0.2, 0.1, 0.1)

@@ -7,8 +7,6 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["store_settings"]
-
 
 def store_settings(module: nn.Module, **settings: bool | int) -> None:
     """Store settings in the state dicts of a module, and refuse those that hold other values.

@@ -8,8 +8,6 @@ from typing import Any
 from mmengine.model import BaseModule, PretrainedInit, initialize
 from torch import nn
 
-__all__ = ["StrictInitModule", "use_strict_loading"]
-
 _MMENGINE_NAMES = ("Pretrained", "mmengine.Pretrained", PretrainedInit)
 
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from mms_ocr.visualization.sheets import label_columns, stack_rows
 
-__all__ = ["comparison_sheet", "to_picture"]
-
 # Background black, text white, pixels that do not count grey.
 _LABEL_COLOURS = np.full((256, 3), 128, np.uint8)
 _LABEL_COLOURS[:2] = [[0] * 3, [255] * 3]

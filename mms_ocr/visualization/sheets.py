@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-__all__ = ["label_columns", "reconstruction_sheet", "stack_rows"]
-
 GAP = 4
 HEADER = 14
 BACKGROUND = 255

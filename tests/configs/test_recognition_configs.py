@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
-from mms_ocr.apis.launching import set_data
+from mms_ocr.apis.data_option import set_data
 from mms_ocr.registry import DATASETS, MODELS
 
 pytest.importorskip("mmocr")

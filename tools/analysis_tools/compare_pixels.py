@@ -10,9 +10,9 @@ import sys
 from mmengine.config import Config, DictAction
 from torch.utils.data import DataLoader, Subset
 
+from mms_ocr.apis.data_option import set_data
 from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.errors import run_program
-from mms_ocr.apis.launching import set_data
 from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.pictures import check_picture
 from mms_ocr.apis.shipped_configs import find_config

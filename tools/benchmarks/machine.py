@@ -6,8 +6,6 @@ import platform
 
 import torch
 
-__all__ = ["describe_machine", "synchronise"]
-
 
 def describe_machine(device: str = "cpu") -> str:
     """Processor or GPU, cores and threads, versions, date."""

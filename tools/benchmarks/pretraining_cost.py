@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-__all__ = ["SIZES", "Speeds", "cost_table", "sized"]
-
 SIZES = {"10 million": 10_000_000, "100 million": 100_000_000, "1 billion": 1_000_000_000}
 
 

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["CHARACTERS", "SmallRecognizer", "normalise", "read", "to_input", "train"]
-
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 HEIGHT, WIDTH = 32, 128
 _REACH = (4, 2)  # pixels that an edge may move while training: left and right, top and bottom

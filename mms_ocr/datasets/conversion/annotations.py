@@ -11,8 +11,6 @@ from typing import Any, NamedTuple, TextIO
 
 from mms_ocr.escaping import file_name, is_unicode
 
-__all__ = ["Annotation", "read_annotations"]
-
 _CHUNK = 1 << 20  # characters read at a time
 _LONGEST = 1 << 24  # characters of one entry; a longer one is of some other file
 _QUOTED = re.compile(r'^\s*(\S+?)\s*,\s*"(.*)"\s*$')  # ICDAR's: word_1.png, "Tiredness"

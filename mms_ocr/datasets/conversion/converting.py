@@ -9,8 +9,6 @@ from mms_ocr.datasets.conversion.writers import RecordWriter, open_writer
 from mms_ocr.datasets.progress import Progress, silent
 from mms_ocr.datasets.sources import BrokenImageError
 
-__all__ = ["Conversion", "convert_records"]
-
 _CHUNK_WORDS = 1000
 _CHUNK_BYTES = 1 << 25
 

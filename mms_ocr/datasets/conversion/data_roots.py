@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from mms_ocr.datasets.conversion.annotations import Annotation, read_annotations
 
-__all__ = ["find_data_root", "plain_name"]
-
 _TRIED = 20  # entries looked for at least, spread over the file; at most twice as many
 _PARENTS = 3
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["LabelReport", "describe_report"]
-
 _SHOWN = 20
 
 

@@ -24,8 +24,6 @@ try:
 except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["convert_labels"]
-
 _PAUSE = 2.0  # seconds between two notes of how far it is
 
 

@@ -16,8 +16,6 @@ from mms_ocr.datasets.sources import BrokenImageError, JsonlSource, LmdbSource, 
 from mms_ocr.datasets.sources.masked import MaskedSource, has_mask_folders, open_masked
 from mms_ocr.datasets.sources.pairs import open_pairs
 
-__all__ = ["PairRecords", "Record", "Records", "Selection", "WordRecords"]
-
 
 @dataclass(frozen=True)
 class Record:

@@ -16,8 +16,6 @@ from mms_ocr.datasets.label_maps import decode_masked
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.sources.folder import read_image_file
 
-__all__ = ["TextSegRecords"]
-
 _ANNOTATION_FOLDERS = ("annotation", "bpoly_label")
 _SPLITS = ("train", "val", "test")
 

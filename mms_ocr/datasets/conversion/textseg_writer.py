@@ -16,8 +16,6 @@ from mms_ocr.datasets.label_maps import decode_label_map, decode_masked
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.writing import write_json
 
-__all__ = ["MASK_LEVELS", "MasksAsTextSeg", "TextSegWriter"]
-
 #: What the levels of a mask mean: 0 background and any other text; or TextSeg's own.
 MASK_LEVELS = ("binary", "textseg")
 _TEXT, _EFFECTS = 100, 200

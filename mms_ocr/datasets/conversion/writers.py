@@ -27,8 +27,6 @@ from mms_ocr.datasets.writing import (
     write_json,
 )
 
-__all__ = ["FolderWriter", "LmdbWriter", "RecordWriter", "open_writer"]
-
 _PLAN = "convert.json"
 _LOCK = "convert.lock"
 _PROGRESS = "progress.json"

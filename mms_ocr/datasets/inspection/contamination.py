@@ -12,8 +12,6 @@ from mms_ocr.datasets.inspection.fingerprints import Fingerprint, fingerprints
 from mms_ocr.datasets.progress import Progress, silent
 from mms_ocr.datasets.sources import ImageSource
 
-__all__ = ["Contamination", "Match", "find_contamination"]
-
 _LOOK_BITS = 256
 _BLOCK = 1024
 

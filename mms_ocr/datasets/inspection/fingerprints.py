@@ -15,8 +15,6 @@ from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.progress import Progress, silent
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource
 
-__all__ = ["Fingerprint", "fingerprints", "look_of"]
-
 _BATCH = 64
 _LOOK_SIZE = 16
 _FLAT = 8  # grey levels: below this range an image is blank, and its looks are those of its noise

@@ -18,8 +18,6 @@ from mms_ocr.escaping import printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["describe_survey", "draw_surveys"]
-
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
 _CELL = (32, 128)
 

@@ -12,8 +12,6 @@ from mms_ocr.datasets.inspection.fingerprints import fingerprints
 from mms_ocr.datasets.progress import Progress, silent
 from mms_ocr.datasets.sources import ImageSource
 
-__all__ = ["Survey", "survey_of"]
-
 _KEPT_ERRORS = 5
 _EXAMPLES = 36
 

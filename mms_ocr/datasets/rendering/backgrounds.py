@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.sources.base import BrokenImageError, warn
 from mms_ocr.datasets.sources.folder import read_image_file
-from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, list_files
+from mms_ocr.datasets.sources.listing import list_files
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 
 from .colours import colour_of_luma
 from .settings import RenderSettings
-
-__all__ = ["BackgroundImages", "make_background", "ramp", "smooth_noise"]
 
 Image = NDArray
 _MAX_PIXELS = 1 << 27  # of a photograph

@@ -16,8 +16,6 @@ from .backgrounds import ramp, smooth_noise
 from .colours import colour_of_luma
 from .settings import RenderSettings
 
-__all__ = ["take_photograph"]
-
 Image = NDArray
 
 

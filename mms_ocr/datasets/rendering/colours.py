@@ -8,8 +8,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["colour_of_luma", "contrasting_luma", "luma"]
-
 Colour = NDArray[np.float32]
 _WEIGHTS = (0.114, 0.587, 0.299)  # of blue, green, red
 

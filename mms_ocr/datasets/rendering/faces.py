@@ -16,8 +16,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .shaping import needs_shaping
 
-__all__ = ["CAP_HEIGHT", "FontFace", "Glyph"]
-
 CAP_HEIGHT = 44  # pixels of a capital letter in the drawings from which words are warped
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 # Fonts of matplotlib with symbols where ASCII letters or punctuation belong (TeX encodings).

@@ -9,8 +9,6 @@ from typing import Any
 
 from .stores import EncodedWord, WordStore
 
-__all__ = ["FolderStore"]
-
 _IMAGES_PER_FOLDER = 1000
 
 

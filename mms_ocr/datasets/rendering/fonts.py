@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mms_ocr.datasets.sources.base import warn
-from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, NO_IMAGES, list_files
+from mms_ocr.datasets.sources.listing import NO_IMAGES, list_files
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 
 from .faces import FontFace
-
-__all__ = ["FontCollection", "family_part"]
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 _NO_FONTS = NO_IMAGES.union(

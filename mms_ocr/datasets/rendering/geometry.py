@@ -13,8 +13,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bend", "Geometry", "boxes_of_points", "homography", "translation"]
-
 Floats = NDArray[np.float32]
 
 

@@ -12,8 +12,6 @@ from .backgrounds import ramp
 from .colours import colour_of_luma, contrasting_luma, luma
 from .settings import RenderSettings
 
-__all__ = ["blend", "lay_ink"]
-
 Image = NDArray
 
 

@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from .faces import CAP_HEIGHT, FontFace, Glyph
 
-__all__ = ["TextLayout", "lay_out"]
-
 
 @dataclass(frozen=True)
 class TextLayout:

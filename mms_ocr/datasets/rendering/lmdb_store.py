@@ -11,8 +11,6 @@ from mms_ocr.datasets.writing import disk_error, open_unfinished, put_all
 
 from .stores import EncodedWord, WordStore
 
-__all__ = ["LmdbStore"]
-
 
 class LmdbStore(WordStore):
     """Keys ``image-%09d`` and ``label-%09d`` from 1, ``num-samples`` when whole.

@@ -12,8 +12,6 @@ from .geometry import Bend, Geometry, homography, translation
 from .layout import TextLayout
 from .settings import RenderSettings
 
-__all__ = ["draw_geometry", "fit"]
-
 _LEAST_CAP_HEIGHT = 3  # pixels; lower letters are no letters any more
 
 

@@ -27,8 +27,6 @@ from .lmdb_store import LmdbStore
 from .renderer import RenderedWord, WordRenderer
 from .stores import EncodedWord, WordStore
 
-__all__ = ["encode_word", "open_store", "produce", "recipe_of", "usable_cores"]
-
 _CHUNK = 64  # words rendered by a process at a time and written together
 # What a worker process renders with; set once when it starts.
 _renderers: list[WordRenderer] = []

@@ -20,8 +20,6 @@ from .settings import RenderSettings
 from .shaping import needs_shaping
 from .words import TextSource
 
-__all__ = ["RenderedWord", "WordRenderer", "generator_for"]
-
 _CONTENT, _LOOK = 0, 1  # separate streams, so that the text does not change with the difficulty
 _ATTEMPTS = 100  # at a text that one of the fonts can draw
 _LEAST_WIDTH = 12  # pixels of the widest image for each character of the longest text

@@ -6,8 +6,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["RenderSettings"]
-
 Level = float | tuple[float, float]
 
 

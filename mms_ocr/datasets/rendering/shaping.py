@@ -5,8 +5,6 @@ from __future__ import annotations
 import unicodedata
 from functools import cache
 
-__all__ = ["needs_shaping"]
-
 _RIGHT_TO_LEFT = ("R", "AL")
 # Marks that are set on other characters, and control, invisible and half (surrogate) characters.
 _CATEGORIES = ("Mn", "Mc", "Me", "Cc", "Cf", "Cs", "Zl", "Zp")

@@ -13,8 +13,6 @@ from mms_ocr.datasets.writing import check_place, write_image
 
 from .renderer import RenderedWord
 
-__all__ = ["SHEET_SUFFIXES", "beside", "parts_sheet", "save_sheet", "word_sheet"]
-
 SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _GAP = 4

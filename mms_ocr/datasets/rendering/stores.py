@@ -18,8 +18,6 @@ from typing import Any
 from mms_ocr.datasets.output_checks import check_unfinished
 from mms_ocr.datasets.writing import lock_folder, write_json
 
-__all__ = ["EncodedWord", "WordStore"]
-
 _RECIPE = "render.json"
 _LOCK = "render.lock"
 

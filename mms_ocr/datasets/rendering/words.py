@@ -15,8 +15,6 @@ import numpy as np
 
 from .shaping import needs_shaping
 
-__all__ = ["CASES", "TextSource", "embedded_words", "random_string", "read_words"]
-
 CASES = ("keep", "lower", "upper", "title", "mixed")
 _PUNCTUATION = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _COMMON_PUNCTUATION = ".,-'&!?:/$%#()+@\""

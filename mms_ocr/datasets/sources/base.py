@@ -16,18 +16,6 @@ from mmengine.logging import MMLogger, print_log
 
 from mms_ocr.escaping import printable
 
-__all__ = [
-    "PUT_BACK",
-    "BrokenImageError",
-    "ImageSource",
-    "RawImage",
-    "SourceChangedError",
-    "check_sources",
-    "open_descriptor",
-    "read_at",
-    "warn",
-]
-
 #: How messages of a SourceChangedError end.
 PUT_BACK = "put it back as it was and run again (a training: with --resume)"
 

@@ -15,9 +15,8 @@ from mms_ocr.datasets.sources.base import (
     SourceChangedError,
     open_descriptor,
 )
-from mms_ocr.datasets.sources.listing import IMAGE_SUFFIXES, list_files
-
-__all__ = ["IMAGE_SUFFIXES", "FolderSource", "Witnesses", "read_image_file"]
+from mms_ocr.datasets.sources.listing import list_files
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 
 
 class FolderSource(ImageSource):

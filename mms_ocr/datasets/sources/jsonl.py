@@ -24,8 +24,6 @@ from mms_ocr.datasets.sources.folder import Witnesses, read_image_file
 from mms_ocr.datasets.sources.layouts import LABELS_FILE
 from mms_ocr.escaping import file_name, is_unicode
 
-__all__ = ["JsonlSource", "open_labels_in"]
-
 _LINES_PER_MARK = 16  # the index keeps the place of every 16th line
 _CHUNK = 1 << 20  # bytes scanned at a time
 _LONGEST_LINE = 1 << 24  # bytes; longer ones are of some other file

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection
 
-__all__ = ["LABELS_FILE", "is_json_lines", "is_lmdb", "is_textseg", "layer_files", "layer_folders"]
-
 #: The annotation file at the top of a folder that ``convert`` and ``render`` write.
 LABELS_FILE = "labels.jsonl"
 

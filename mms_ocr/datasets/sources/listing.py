@@ -24,8 +24,6 @@ from mms_ocr.datasets.sources.base import warn
 from mms_ocr.datasets.sources.names import CompactNames
 from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES, Walk, folder_stamp
 
-__all__ = ["IMAGE_SUFFIXES", "NO_IMAGES", "Listing", "cache_folder", "list_files"]
-
 #: Suffixes of files that are usual beside images; files of other kinds are counted and reported.
 NO_IMAGES = frozenset(
     [

@@ -23,8 +23,6 @@ from mms_ocr.datasets.sources.base import (
     warn,
 )
 
-__all__ = ["LmdbSource"]
-
 _META_SIZE = 256  # bytes; header and meta data of a meta page take about 150
 _COUNT = re.compile(rb"\s*\+?(\d{1,18})[\s\0]*")
 

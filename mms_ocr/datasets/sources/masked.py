@@ -12,8 +12,6 @@ from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, is_textseg
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.pairing import pair_by_stem
 
-__all__ = ["MaskedSource", "has_mask_folders", "open_masked"]
-
 _FOLDERS = (("image", "mask"), ("images", "masks"))
 
 

@@ -9,8 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 
-__all__ = ["CompactNames"]
-
 Names = TypeVar("Names", bound="CompactNames")
 
 _BLOCK = 64

@@ -6,8 +6,6 @@ import os
 
 from mms_ocr.datasets.sources.folder import FolderSource
 
-__all__ = ["pair_by_stem"]
-
 
 def pair_by_stem(first: FolderSource, second: FolderSource) -> list[int] | None:
     """Find the partner of every image of a folder in the folder beside it.

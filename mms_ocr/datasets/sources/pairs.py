@@ -12,8 +12,6 @@ from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.pairing import pair_by_stem
 
-__all__ = ["PairSource", "open_pairs"]
-
 _HIGH, _LOW = "hr", "lr"
 
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from mms_ocr.datasets.sources.layouts import LABELS_FILE, layer_files, layer_folders
 
-__all__ = ["IMAGE_SUFFIXES", "Walk", "folder_stamp"]
-
 #: File names that end so, in any case, are images. ``.img`` is what ``convert`` gave to some.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),

@@ -10,8 +10,6 @@ from mmcv.transforms import BaseTransform
 
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["BlurWord", "add_noise", "lose_resolution", "motion_kernel"]
-
 
 def lose_resolution(image: np.ndarray, scale: float) -> np.ndarray:
     """Shrink an image ``(H, W, 3)`` to ``scale`` of its height and width, and enlarge it again."""

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from mms_ocr.datasets.transforms.resize import resize_word_image
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["Degradation", "DegradeWord", "degrade_word"]
-
 _KERNELS = {
     "area": cv2.INTER_AREA,
     "bilinear": cv2.INTER_LINEAR,

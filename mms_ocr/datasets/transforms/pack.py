@@ -11,8 +11,6 @@ from mmengine.structures import BaseDataElement
 
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["PackWordImage"]
-
 
 @TRANSFORMS.register_module()
 class PackWordImage(BaseTransform):

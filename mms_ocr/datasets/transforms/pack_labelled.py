@@ -12,8 +12,6 @@ from mmocr.structures import TextRecogDataSample
 
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["PackLabelledWord", "character_spans"]
-
 
 def character_spans(boxes: np.ndarray, width: int) -> list[tuple[float, float]]:
     """Left and right ends of boxes ``(n, 4)`` ``[x, y, w, h]``, as shares of an image's width."""

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["ResizeWordImage", "resize_word_image"]
-
 _INTERPOLATIONS = {
     "nearest": cv2.INTER_NEAREST,
     "bilinear": cv2.INTER_LINEAR,

@@ -9,8 +9,6 @@ from mmcv.transforms import BaseTransform
 from mms_ocr.datasets.sources import BrokenImageError
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["SkipLongLabels"]
-
 
 @TRANSFORMS.register_module()
 class SkipLongLabels(BaseTransform):

@@ -10,8 +10,6 @@ from mmcv.transforms import BaseTransform
 
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["WarpWord", "fit_corners", "turned_corners", "warp_word"]
-
 # Top left, top right, bottom right, bottom left of a picture of one unit.
 UNIT_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 

@@ -8,8 +8,6 @@ import numpy as np
 from mms_ocr.datasets.transforms.warp_word import UNIT_CORNERS, WarpWord, warp_word
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["WarpWordMask", "warp_mask"]
-
 _IGNORED = 255
 
 

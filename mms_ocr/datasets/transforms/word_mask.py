@@ -13,8 +13,6 @@ from mmengine.structures import BaseDataElement, PixelData
 from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["AsSegMap", "PackWordCoverage", "PackWordMask", "mask_coverage"]
-
 # As in mms_ocr.models.pixel.segmentor, from which data sets import nothing.
 _STEPS, _IGNORED = 240, 255
 

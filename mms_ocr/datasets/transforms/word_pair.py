@@ -13,8 +13,6 @@ from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.datasets.transforms.resize import resize_word_image
 from mms_ocr.registry import TRANSFORMS
 
-__all__ = ["PackWordPair", "ResizeWordPair"]
-
 
 @TRANSFORMS.register_module()
 class ResizeWordPair(BaseTransform):

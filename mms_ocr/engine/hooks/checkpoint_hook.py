@@ -15,8 +15,6 @@ from mms_ocr.engine.sharding import gather_states
 from mms_ocr.registry import HOOKS
 from mms_ocr.sealing import put_in_place, remove, seal, write_whole
 
-__all__ = ["AtomicCheckpointHook"]
-
 _UNFINISHED = ".{}.saving"
 _WITHIN_EPOCH = "ckpt_within_epoch"
 

@@ -16,8 +16,6 @@ from mms_ocr.datasets.writing import write_image
 from mms_ocr.registry import HOOKS
 from mms_ocr.visualization import comparison_sheet, to_picture
 
-__all__ = ["ComparisonHook", "comparison_rows"]
-
 
 def comparison_rows(
     inputs: Sequence[Any], samples: Sequence[BaseDataElement], fields: Mapping[str, str]

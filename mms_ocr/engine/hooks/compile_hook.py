@@ -11,8 +11,6 @@ from mmengine.runner import Runner
 from mms_ocr.engine.repeated import repeated_layers
 from mms_ocr.registry import HOOKS
 
-__all__ = ["CompileHook"]
-
 
 @HOOKS.register_module()
 class CompileHook(Hook):

@@ -20,8 +20,6 @@ from mms_ocr.engine.resuming import check_parts, find_resume_point
 from mms_ocr.randomness import put_random_states, take_random_states
 from mms_ocr.registry import HOOKS
 
-__all__ = ["ExactResumeHook"]
-
 _KEY = "exact_resume"
 _MOST_NAMED = 4
 

@@ -15,8 +15,6 @@ from torch.nn.parallel import DistributedDataParallel
 from mms_ocr.engine.failures import NonFiniteError
 from mms_ocr.registry import HOOKS
 
-__all__ = ["SkipNonFiniteHook", "all_finite", "with_spoilt_gradient"]
-
 _LEAST_SCALE = 1.0  # gradients that overflow at this one are at fault themselves
 
 

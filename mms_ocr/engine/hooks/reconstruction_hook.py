@@ -16,8 +16,6 @@ from mms_ocr.datasets.writing import write_image
 from mms_ocr.registry import HOOKS
 from mms_ocr.visualization import reconstruction_sheet
 
-__all__ = ["ReconstructionHook", "draw_reconstructions"]
-
 
 def draw_reconstructions(samples: Sequence[BaseDataElement], scale: int = 2) -> np.ndarray:
     """Sheet of samples that :meth:`mms_ocr.models.MMS.predict` has written to; uint8 RGB."""

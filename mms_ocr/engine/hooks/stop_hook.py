@@ -20,8 +20,6 @@ from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook, between_u
 from mms_ocr.engine.loops import Resumable
 from mms_ocr.registry import HOOKS
 
-__all__ = ["EXIT_AGAIN", "StopOnSignalHook"]
-
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command will go on.
 EXIT_AGAIN = 75
 # Windows has no SIGUSR1.

@@ -17,8 +17,6 @@ from torch import Tensor
 
 from mms_ocr.registry import HOOKS
 
-__all__ = ["VisualizationHook", "use_visualization_hook"]
-
 
 @HOOKS.register_module()
 class VisualizationHook(Hook):

@@ -18,8 +18,6 @@ from mmengine.runner import Runner
 from mms_ocr.engine.heartbeats import Report, Reports, current_place, describe_stall, is_running
 from mms_ocr.registry import HOOKS
 
-__all__ = ["WatchdogHook"]
-
 _STATUS = 1
 _BETWEEN = 5.0  # seconds between two reports, where the time-out allows
 _FULL_SPEED = 100  # ranks that may report as often

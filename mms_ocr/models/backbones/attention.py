@@ -9,8 +9,6 @@ import torch.nn.functional as F
 from mmpretrain.models.utils.attention import MultiheadAttention, scaled_dot_product_attention
 from torch import Tensor, nn
 
-__all__ = ["attend", "use_attend"]
-
 # Probabilities in bf16 of one layer, kept for the backward pass: 64 MiB.
 MOST_KEPT = 2**25
 

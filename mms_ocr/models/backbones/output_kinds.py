@@ -7,8 +7,6 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_module_registration_hook
 
-__all__ = ["describe_mismatch", "describe_output"]
-
 _TAKE_TUPLES = ("mmpretrain.models.classifiers", "mmseg.models.segmentors")
 _TAKE_TENSORS = ("mmocr.models.textrecog.recognizers", "mms_ocr.models.pixel")
 

@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["find_sincos_grid", "resize_positions", "sincos_positions"]
-
 
 def sincos_positions(grid: tuple[int, int], dim: int, temperature: float = 10000.0) -> Tensor:
     """Sine-cosine positions of a grid, in row-major order.

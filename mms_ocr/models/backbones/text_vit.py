@@ -19,8 +19,6 @@ from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["TextViT", "gather_tokens", "split_mask"]
-
 OUT_TYPES = {
     "map": "featmap",
     "row": "featmap",

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from mms_ocr.registry import MODELS
 
-__all__ = ["GradientProfileLoss", "gradient_magnitude"]
-
 # Under the root, so that its slope stays finite where an image is even.
 _LEAST_SQUARE = 1e-6
 

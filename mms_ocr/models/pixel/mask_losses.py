@@ -8,15 +8,6 @@ from torch import Tensor
 
 from mms_ocr.registry import MODELS
 
-__all__ = [
-    "MaskCrossEntropy",
-    "MaskDice",
-    "MaskSquaredError",
-    "mask_cross_entropy",
-    "mask_dice",
-    "mask_squared_error",
-]
-
 
 def _mean_over(values: Tensor, valid: Tensor) -> Tensor:
     return (values * valid).sum() / valid.sum().clamp(min=1)

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from mms_ocr.registry import MODELS
 
-__all__ = ["WordPairDataPreprocessor"]
-
 
 @MODELS.register_module()
 class WordPairDataPreprocessor(BaseDataPreprocessor):

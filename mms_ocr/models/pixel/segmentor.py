@@ -14,8 +14,6 @@ from torch import Tensor, nn
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["COVERAGE_STEPS", "IGNORED", "TextSegmentor", "label_coverage", "resize_logits"]
-
 #: ``gt_coverage`` counts the share of text in a pixel in so many steps; halves, thirds, quarters,
 #: fifths, sixths, eighths and sixteenths are exact.
 COVERAGE_STEPS = 240

@@ -14,8 +14,6 @@ from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["TextSuperResolver", "enlarge"]
-
 CRITERIA = {"L1": F.l1_loss, "L2": F.mse_loss}
 
 

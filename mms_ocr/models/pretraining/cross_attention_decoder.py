@@ -12,8 +12,6 @@ from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["CrossAttentionDecoder"]
-
 
 class CrossAttentionBlock(nn.Module):
     """Pre-norm block: queries attend to a memory, then a feed-forward network.

@@ -15,8 +15,6 @@ from torch import Tensor
 from mms_ocr.masking import MaskGenerator, MaskViews
 from mms_ocr.registry import MODELS, TASK_UTILS
 
-__all__ = ["MaskedTextDataPreprocessor"]
-
 # Evaluation masks are drawn for blocks of this many consecutive sample indices.
 EVALUATION_BLOCK = 256
 

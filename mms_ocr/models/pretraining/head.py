@@ -13,8 +13,6 @@ from mms_ocr.models.backbones.text_vit import gather_tokens
 from mms_ocr.models.pretraining.patches import normalise_patches, patchify, unpatchify
 from mms_ocr.registry import MODELS
 
-__all__ = ["MaskedPixelHead"]
-
 CRITERIA: dict[str, Callable[..., Tensor]] = {"L1": F.l1_loss, "L2": F.mse_loss}
 
 

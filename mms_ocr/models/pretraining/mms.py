@@ -16,8 +16,6 @@ from mms_ocr.masking.base import uniform
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["MMS"]
-
 
 @dataclass(frozen=True)
 class DecodedView:

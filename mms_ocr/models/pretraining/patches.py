@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["normalise_patches", "patchify", "unpatchify"]
-
 # Added to the variance of a patch, as in MAE, so that flat patches do not blow up.
 EPSILON = 1e-6
 

@@ -15,8 +15,6 @@ from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["SelfAttentionDecoder"]
-
 
 @MODELS.register_module()
 class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):

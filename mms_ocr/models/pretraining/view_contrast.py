@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from mms_ocr.registry import MODELS
 
-__all__ = ["ViewContrast", "view_contrast_loss"]
-
 
 def view_contrast_loss(
     anchors: Tensor, candidates: Tensor, image_of_candidate: Tensor, first: int, temperature: float

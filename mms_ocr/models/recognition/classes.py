@@ -6,8 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["store_classes"]
-
 
 def store_classes(decoder: Any) -> None:
     """Let the state dicts of a decoder tell its characters, and be refused by one with others.

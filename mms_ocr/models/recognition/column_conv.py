@@ -7,8 +7,6 @@ from torch.nn import functional as F
 
 from mms_ocr.models.recognition.ctc import pool_rows
 
-__all__ = ["ColumnConv"]
-
 
 class ColumnConv(nn.Module):
     """Weighted means over the rows, and what convolutions add to them.

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["IGNORED_COLUMN", "column_targets"]
-
 IGNORED_COLUMN = -100  # what torch's cross-entropy ignores
 
 

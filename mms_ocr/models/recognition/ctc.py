@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["ctc_word_confidences", "pool_rows", "read_columns", "valid_columns"]
-
 
 def pool_rows(feature_map: Tensor, scores: Tensor) -> Tensor:
     """Columns ``(N, W, C)`` of a map ``(N, C, H, W)``: weighted means over its rows.

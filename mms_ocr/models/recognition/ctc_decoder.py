@@ -20,8 +20,6 @@ from mms_ocr.models.recognition.labels import check_labels, check_width
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["CTCDecoder"]
-
 POOLINGS = ("attention", "conv", "mean")
 
 

@@ -29,8 +29,6 @@ from mms_ocr.models.recognition.packing import (
 )
 from mms_ocr.models.recognition.step_weights import LayerWeights, StepWeights
 
-__all__ = ["decoding_step", "empty_cache", "greedy_decode", "word_confidences"]
-
 # Taking words out copies what is kept of the others. Done once a quarter has ended, all copying
 # together moves each word at most a few times.
 MOST_KEPT = 0.75

@@ -6,8 +6,6 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["check_label", "check_labels", "check_length", "check_width"]
-
 
 class CharacterSet(Protocol):
     """What is needed of MMOCR's ``Dictionary``."""

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 from mms_ocr.models.recognition.columns import IGNORED_COLUMN, column_targets
 from mms_ocr.registry import MODELS
 
-__all__ = ["LocatedCTCLoss"]
-
 
 @MODELS.register_module()
 class LocatedCTCLoss(CTCModuleLoss):

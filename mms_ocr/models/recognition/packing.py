@@ -7,8 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["PackedImages", "attend_packed", "can_pack", "pack_images", "pack_linear"]
-
 # Those that compiled models call.
 _OPERATORS = (
     "_reorder_linear_weight",

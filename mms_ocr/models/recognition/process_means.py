@@ -6,8 +6,6 @@ import torch
 from mmengine import dist
 from torch import Tensor
 
-__all__ = ["scale_mean"]
-
 
 def scale_mean(mean: Tensor, count: Tensor) -> Tensor:
     """Scale a mean over this process's items: processes then average to the mean over all items.

@@ -11,8 +11,6 @@ from torch.nn import functional as F
 
 from mms_ocr.models.recognition.packing import can_pack, pack_linear
 
-__all__ = ["KeptLayers", "LayerWeights", "Projection", "StepWeights", "layer_weights", "pack"]
-
 
 class Projection(NamedTuple):
     """A linear layer.

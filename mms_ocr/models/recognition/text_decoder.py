@@ -24,8 +24,6 @@ from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-__all__ = ["TextDecoder", "flatten_map", "valid_tokens"]
-
 START_AND_END = 2
 
 

@@ -10,8 +10,6 @@ from mms_ocr.models.backbones.positions import find_sincos_grid
 from mms_ocr.models.weights.families import Found
 from mms_ocr.models.weights.loading import load_strictly
 
-__all__ = ["EncoderFacts", "check_encoder"]
-
 
 class EncoderFacts(NamedTuple):
     """Measures of an encoder.

@@ -18,8 +18,6 @@ from torch import Tensor
 from mms_ocr.models.weights.naming import choose_prefix
 from mms_ocr.models.weights.wording import listed
 
-__all__ = ["FAMILIES", "Found", "find_encoder", "take_encoder", "timm_names"]
-
 OUR_PATCHES = "patch_embed.projection.weight"
 TIMM_PATCHES = "patch_embed.proj.weight"
 # The images of Union14M's MAERec are 32×128 and its patches 4×4.

@@ -16,8 +16,6 @@ from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.recognizers import find_recognizer, load_recognizer
 from mms_ocr.registry import WEIGHT_INITIALIZERS
 
-__all__ = ["PretrainedModel", "PretrainedRecognizer", "PretrainedTextViT"]
-
 
 class _FromCheckpoint:
     """What both initializers are told.

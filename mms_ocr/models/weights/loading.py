@@ -14,8 +14,6 @@ from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.wording import listed
 
-__all__ = ["fit_weights", "load_model", "load_strictly", "task_of"]
-
 _PATCHES = "backbone.patch_embed.projection.weight"
 # What names the classes of MMOCR's decoders and of ours.
 CLASSIFIERS = ("decoder.classifier.", "decoder.trg_word_emb.", "decoder.cls.", "decoder.decoder.")

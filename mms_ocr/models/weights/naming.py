@@ -12,8 +12,6 @@ from torch import Tensor
 
 from mms_ocr.models.weights.wording import listed
 
-__all__ = ["choose_prefix", "find_weights", "strip_prefix", "strip_wrappers", "take_part"]
-
 # Parts of a name that wrappers put in: DDP and averages of a model (EMA), torch.compile, FSDP,
 # activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}

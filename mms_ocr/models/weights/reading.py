@@ -19,8 +19,6 @@ from mms_ocr.models.weights.naming import find_weights, strip_wrappers
 from mms_ocr.models.weights.wording import listed
 from mms_ocr.sealing import check_seal
 
-__all__ = ["check_values", "read_checkpoint", "read_state_dict"]
-
 # What is found in checkpoints beside tensors and plain Python values: the history of MMEngine's
 # log, as NumPy arrays, and the options of a run of MAE. Nothing else is ever built from a file.
 ALLOWED_TYPES: list[Any] = [

@@ -13,8 +13,6 @@ from mms_ocr.models.weights.families import find_encoder
 from mms_ocr.models.weights.loading import load_strictly
 from mms_ocr.models.weights.wording import listed
 
-__all__ = ["MAEREC_CLASSES", "FoundRecognizer", "find_recognizer", "load_recognizer"]
-
 DIGITS_AND_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # What each output of Union14M's MAERec stands for, in their order. Source: Mountchicken/Union14M,
 # mmocr-dev-1.x/dicts/english_digits_symbols_space.txt (the space is its last line), and the tokens

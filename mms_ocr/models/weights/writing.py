@@ -11,8 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["write_checkpoint"]
-
 
 def write_checkpoint(
     path: str | os.PathLike[str],
