@@ -73,7 +73,7 @@ fi
 
 # Preempted or out of time, the tasks get a signal, save, and exit with 75, or are ended by it where
 # they have only begun to start. Slurm may take the job for done then, and is told otherwise. A job
-# that was cancelled runs no longer, and is not queued again; nor is one that failed.
+# that was canceled runs no longer, and is not queued again; nor is one that failed.
 script="#!/usr/bin/env bash
 trap : TERM USR1
 srun$(printf ' %q' "${resources[@]}" "${task[@]}") &

@@ -83,7 +83,7 @@ def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
     Args:
         inputs: The path of an image, or of a folder, LMDB (whatever its name) or file of JSON
             lines (``.jsonl``); a pattern of files such as ``'crops/*.png'``; the bytes of an image
-            file; an array, uint8 ``(H, W, 3)`` in BGR or ``(H, W)`` in grey; or an iterable of
+            file; an array, uint8 ``(H, W, 3)`` in BGR or ``(H, W)`` in gray; or an iterable of
             these.
 
     Raises:
@@ -202,15 +202,15 @@ def _decoded(data: bytes, name: str) -> InputImage | BrokenImage:
 
 
 def _of_array(array: np.ndarray, name: str) -> InputImage | BrokenImage:
-    is_grey = array.ndim == 2
-    is_colour = array.ndim == 3 and array.shape[2] == 3
-    if array.dtype != np.uint8 or not array.size or not (is_grey or is_colour):
+    is_gray = array.ndim == 2
+    is_color = array.ndim == 3 and array.shape[2] == 3
+    if array.dtype != np.uint8 or not array.size or not (is_gray or is_color):
         return BrokenImage(
             name,
             f"an array of {array.dtype} {array.shape} is no word image: give uint8 (H, W, 3) in "
-            "BGR or (H, W) in grey",
+            "BGR or (H, W) in gray",
         )
-    return InputImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_grey else array)
+    return InputImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_gray else array)
 
 
 def output_stem(name: str, taken: set[str], longest: int = 243) -> str:

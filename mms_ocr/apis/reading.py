@@ -32,7 +32,7 @@ from mms_ocr.registry import type_name
 if TYPE_CHECKING:
     from mmocr.apis import TextRecInferencer
 
-#: A path or pattern, the bytes of an image file, or uint8 BGR ``(H, W, 3)`` (grey: ``(H, W)``).
+#: A path or pattern, the bytes of an image file, or uint8 BGR ``(H, W, 3)`` (gray: ``(H, W)``).
 WordImage: TypeAlias = "str | os.PathLike[str] | bytes | np.ndarray"
 
 # Transforms that load what an image here has already, or has not at all.

@@ -23,7 +23,7 @@ from mms_ocr.datasets.writing import write_image
 #: What is written of a word: the names of its files end in these.
 PARTS = ("mask", "cutout", "overlay")
 
-_OVERLAY_COLOUR = (255, 0, 255)  # magenta, which words are seldom written in
+_OVERLAY_COLOR = (255, 0, 255)  # magenta, which words are seldom written in
 _OVERLAY_STRENGTH = 0.65
 
 
@@ -59,7 +59,7 @@ class SegmentedWord:
     def overlay(self) -> np.ndarray:
         """uint8 BGR ``(H, W, 3)``: the image with its text painted over in magenta."""
         share = self.mask[:, :, None] * np.float32(_OVERLAY_STRENGTH)
-        mixed = self.image * (1 - share) + np.array(_OVERLAY_COLOUR, np.float32) * share
+        mixed = self.image * (1 - share) + np.array(_OVERLAY_COLOR, np.float32) * share
         return np.rint(mixed).astype(np.uint8)
 
 

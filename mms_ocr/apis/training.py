@@ -88,7 +88,7 @@ def count_accumulation(cfg: Config) -> None:
 
 
 def check_precision(cfg: Config) -> None:
-    """Make sure that the optimiser's wrapper works here.
+    """Make sure that the optimizer's wrapper works here.
 
     Raises:
         ValueError: It needs a GPU, and there is none.

@@ -14,7 +14,7 @@ _ROUNDS = 12  # fewer leave orders of five or so samples unevenly likely
 def shuffled_order(places: np.ndarray, length: int, keys: int | np.ndarray) -> np.ndarray:
     """What stands at the given places of a shuffled ``range(length)``.
 
-    For each key the map from place to value is a bijection of ``range(length)``: the generalised
+    For each key the map from place to value is a bijection of ``range(length)``: the generalized
     Feistel cipher with cycle walking of Black and Rogaway, "Ciphers with arbitrary finite domains"
     (2002). No permutation is kept in memory; any place costs the same.
 

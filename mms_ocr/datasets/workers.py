@@ -13,7 +13,7 @@ from mms_ocr.randomness import seed_everything
 from mms_ocr.registry import FUNCTIONS
 
 _KILLED = 128 + signal.SIGTERM
-_signalled = False
+_signaled = False
 
 
 @FUNCTIONS.register_module()
@@ -32,10 +32,10 @@ def start_worker(worker_id: int, grace: int = 300) -> None:
         seed_everything((info.seed + 7919 * dist.get_rank()) % 2**63)
 
     def outlive(number: int, frame: FrameType | None) -> None:
-        global _signalled
-        if _signalled:
+        global _signaled
+        if _signaled:
             os._exit(_KILLED)
-        _signalled = True
+        _signaled = True
         signal.alarm(grace)
 
     if hasattr(signal, "SIGUSR1"):  # Windows sends neither

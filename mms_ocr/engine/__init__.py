@@ -1,4 +1,4 @@
-"""What runs a training: loops, hooks, optimiser wrappers, schedules."""
+"""What runs a training: loops, hooks, optimizer wrappers, schedules."""
 
 from mms_ocr.engine.epoch_loop import ResumableEpochLoop
 from mms_ocr.engine.fully_sharded import FullyShardedStrategy

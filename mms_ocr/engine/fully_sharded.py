@@ -1,4 +1,4 @@
-"""Weights, gradients and optimiser states parted among processes (FSDP; arXiv 2304.11277)."""
+"""Weights, gradients and optimizer states parted among processes (FSDP; arXiv 2304.11277)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FullyShardedStrategy(FSDPStrategy):
     """MMEngine's FSDPStrategy, with checkpoints that are those of a plain run.
 
     Each process keeps a part of every layer, and gets the rest of a layer while it computes it.
-    The first process writes whole weights and whole states of the optimiser, under the names and
+    The first process writes whole weights and whole states of the optimizer, under the names and
     numbers of the plain model: any other run, and any number of processes, goes on from them.
 
     MMEngine's own cannot resume under torch 2.1 and later, whose
@@ -89,7 +89,7 @@ class FullyShardedStrategy(FSDPStrategy):
 
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         # Parted, parameters have one dimension and other names, by which they could be taken for
-        # others: the optimiser gets its groups before.
+        # others: the optimizer gets its groups before.
         state_dict = model.state_dict()
         self.weights = {
             name: torch.empty_like(value, device="meta") for name, value in state_dict.items()
@@ -119,17 +119,17 @@ class FullyShardedStrategy(FSDPStrategy):
             return super()._wrap_model(model)
 
     def build_optim_wrapper(self, optim_wrapper: Any, model: Any = None) -> BaseOptimWrapper:
-        """The optimiser's wrapper of the plain model, given the parted parameters.
+        """The optimizer's wrapper of the plain model, given the parted parameters.
 
         Raises:
-            ValueError: The model has several optimisers, or one that is parted by itself.
+            ValueError: The model has several optimizers, or one that is parted by itself.
         """
         wrapper = self._optimizer
         if not isinstance(wrapper, OptimWrapper) or hasattr(
             wrapper.optimizer, "consolidate_state_dict"
         ):
             raise ValueError(
-                "mms_ocr.FullyShardedStrategy works with one plain optimiser, such as AdamW, whose "
+                "mms_ocr.FullyShardedStrategy works with one plain optimizer, such as AdamW, whose "
                 "states it parts itself"
             )
         parted = {_plain(name): value for name, value in model.named_parameters()}
@@ -152,7 +152,7 @@ class FullyShardedStrategy(FSDPStrategy):
         return self.model.clip_grad_norm_(max_norm, norm_type)
 
     def optim_state_dict(self) -> dict:
-        """States of the whole optimiser, as the plain one has them; of use on the first process."""
+        """States of the whole optimizer, as the plain one has them; of use on the first process."""
         optimizer = self.optim_wrapper.optimizer
         whole = FullyShardedDataParallel.optim_state_dict(self.model, optimizer)
         state = self.optim_wrapper.state_dict()
@@ -163,7 +163,7 @@ class FullyShardedStrategy(FSDPStrategy):
         return state
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
-        """Take this process's part of the states of a whole optimiser."""
+        """Take this process's part of the states of a whole optimizer."""
         optimizer = self.optim_wrapper.optimizer
         state = state_dict["state"].items()
         groups = [

@@ -30,7 +30,7 @@ def psnr(error: float, most: float = 100.0) -> float:
 
 
 def ssim(predicted: Tensor, truth: Tensor) -> float:
-    """SSIM of Wang et al. (2004) of one colour image, as scikit-image computes it.
+    """SSIM of Wang et al. (2004) of one color image, as scikit-image computes it.
 
     Gaussian window of 11 x 11 with sigma 1.5, population covariance, mean over the channels and
     over the places where the window lies within the image: a border of 5 pixels has no say.

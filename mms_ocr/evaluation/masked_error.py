@@ -15,7 +15,7 @@ class MaskedError(BaseMetric):
     """Error on removed patches of held-out images: the mean over images, per strategy.
 
     Results are ``masked_error/<strategy>`` and their plain average ``masked_error/mean``, in the
-    units of the head: for normalised patches and L2, predicting a patch's mean gives about 1.
+    units of the head: for normalized patches and L2, predicting a patch's mean gives about 1.
 
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``, how results travel between processes.

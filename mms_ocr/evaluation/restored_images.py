@@ -87,11 +87,11 @@ class _PairMetric(BaseMetric):
     def compute_metrics(self, results: list[_Measured]) -> dict[str, float]:
         """The numbers of all images, and of every subset under ``<subset>/``."""
         subsets = dict.fromkeys(measured.subset for measured in results)
-        metrics = self._summarise(results)
+        metrics = self._summarize(results)
         for subset in subsets:
             if subset is not None:
                 part = [measured for measured in results if measured.subset == subset]
-                numbers = self._summarise(part)
+                numbers = self._summarize(part)
                 metrics |= {f"{subset}/{name}": value for name, value in numbers.items()}
         return metrics
 
@@ -100,17 +100,17 @@ class _PairMetric(BaseMetric):
         """What is kept of an image ``(3, H, W)``."""
 
     @abstractmethod
-    def summarise(self, values: Tensor) -> dict[str, float]:
+    def summarize(self, values: Tensor) -> dict[str, float]:
         """The numbers of images whose values are ``(N, values of an image)``, in order."""
 
     def blocks(self, values: Tensor) -> Iterator[Tensor]:
         """The values block by block."""
         yield from values.split(self.batch_size)
 
-    def _summarise(self, results: Sequence[_Measured]) -> dict[str, float]:
+    def _summarize(self, results: Sequence[_Measured]) -> dict[str, float]:
         ordered = sorted(results, key=lambda measured: measured.place)
         values = torch.tensor([measured.values for measured in ordered], dtype=torch.float64)
-        return self.summarise(values)
+        return self.summarize(values)
 
     def _image(self, sample: dict, key: str) -> Tensor:
         if key not in sample:
@@ -141,7 +141,7 @@ class PSNR(_PairMetric):
         """Squared error, and the number of values that it is the mean of."""
         return float(squared_error(predicted[None], truth[None])), float(truth.numel())
 
-    def summarise(self, values: Tensor) -> dict[str, float]:
+    def summarize(self, values: Tensor) -> dict[str, float]:
         """``PSNR`` and ``PSNR_batch``."""
         each = [psnr(error, self.most) for error in values[:, 0].tolist()]
         batches = [
@@ -175,7 +175,7 @@ class SSIM(_PairMetric):
         """Without and with the border."""
         return ssim(predicted, truth), float(ssim_zero_padded(predicted[None], truth[None]))
 
-    def summarise(self, values: Tensor) -> dict[str, float]:
+    def summarize(self, values: Tensor) -> dict[str, float]:
         """``SSIM`` and ``SSIM_batch``."""
         batches = [float(block[:, 1].mean()) for block in self.blocks(values)]
         return {"SSIM": float(values[:, 0].mean()), "SSIM_batch": sum(batches) / len(batches)}

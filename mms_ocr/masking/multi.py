@@ -76,7 +76,7 @@ class MultiMask(MaskGenerator):
         if not strategies:
             raise ValueError("MultiMask needs at least one strategy, got none")
         self.strategies = tuple(_build(strategy, ratio, grid) for strategy in strategies)
-        self.weights = _normalise(weights, len(self.strategies))
+        self.weights = _normalize(weights, len(self.strategies))
         self.mode = mode
         if any(isinstance(strategy, MultiMask) for strategy in self.strategies):
             raise ValueError("MultiMask holds single strategies, and not another MultiMask")
@@ -177,7 +177,7 @@ def _build(
     return TASK_UTILS.build(settings)
 
 
-def _normalise(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
+def _normalize(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
     weights = [1.0] * count if weights is None else list(weights)
     if len(weights) != count:
         raise ValueError(f"{count} strategies need {count} weights, got {weights}")

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mms_ocr.visualization.sheets import label_columns, stack_rows
 
-# Background black, text white, pixels that do not count grey.
-_LABEL_COLOURS = np.full((256, 3), 128, np.uint8)
-_LABEL_COLOURS[:2] = [[0] * 3, [255] * 3]
+# Background black, text white, pixels that do not count gray.
+_LABEL_COLORS = np.full((256, 3), 128, np.uint8)
+_LABEL_COLORS[:2] = [[0] * 3, [255] * 3]
 
 
 def to_picture(values: Any) -> np.ndarray:
@@ -38,7 +38,7 @@ def to_picture(values: Any) -> np.ndarray:
             array = np.rint(np.clip(array, 0, 1) * 255)
         return np.ascontiguousarray(array.transpose(1, 2, 0).astype(np.uint8))
     if array.ndim == 2 or (array.ndim == 3 and len(array) == 1):
-        return _LABEL_COLOURS[array.reshape(array.shape[-2:]).astype(np.uint8)]
+        return _LABEL_COLORS[array.reshape(array.shape[-2:]).astype(np.uint8)]
     raise ValueError(
         f"a picture is (3, H, W), and labels are (1, H, W) or (H, W); got {tuple(array.shape)}"
     )

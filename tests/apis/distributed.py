@@ -78,7 +78,7 @@ class PartOfMasks(MultiMask):
     """The masks of this process's part of a step, cut out of those of the whole step.
 
     Args:
-        parts: Batches that a process takes one after another for one step of the optimiser.
+        parts: Batches that a process takes one after another for one step of the optimizer.
         **kwargs: Of MultiMask.
     """
 

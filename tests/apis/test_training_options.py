@@ -130,14 +130,14 @@ def test_fp16_over_two_processes(tmp_path, words):
     assert 0 < info["overflowed_steps"] < 10
 
 
-def test_sharded_optimiser_states_and_their_resume(tmp_path, words):
+def test_sharded_optimizer_states_and_their_resume(tmp_path, words):
     ends = {}
     for name, optimizer in dict(whole=ADAMW, sharded=ZERO).items():
         settings = dict(batch_size=4, optimizer=optimizer)
         config = write_config(tmp_path / f"{name}.py", words, **settings)
         ends[name] = train(2, config, tmp_path / name)[1]
     assert_same_weights(ends["whole"]["state_dict"], ends["sharded"]["state_dict"])
-    # The checkpoint holds the states of all ranks: those of one optimiser.
+    # The checkpoint holds the states of all ranks: those of one optimizer.
     states = [ends[name]["optimizer"]["state"] for name in ends]
     assert states[0].keys() == states[1].keys()
     for key, state in states[0].items():

@@ -66,9 +66,9 @@ def test_a_folder_a_pattern_and_a_data_set_give_lists(reader, word_images, label
         reader("gone.png")
 
 
-def test_grey_arrays_are_read_as_grey_colours(reader, word_images):
-    grey = cv2.imread(word_images(1)[0], cv2.IMREAD_GRAYSCALE)
-    assert reader(grey).text == reader(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)).text
+def test_gray_arrays_are_read_as_gray_colors(reader, word_images):
+    gray = cv2.imread(word_images(1)[0], cv2.IMREAD_GRAYSCALE)
+    assert reader(gray).text == reader(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR)).text
 
 
 def test_broken_images_leave_the_others_alone(reader, word_images, tmp_path):

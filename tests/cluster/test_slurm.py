@@ -58,8 +58,8 @@ def test_a_preempted_run_goes_on_by_itself(slurm, config, trained_run):
     assert same_weights(trained_run[0] / name, folder / name)
 
 
-def test_a_cancelled_run_stays_cancelled(slurm, config):
-    folder = config.parent / "cancelled"
+def test_a_canceled_run_stays_canceled(slurm, config):
+    folder = config.parent / "canceled"
     number = submit(slurm, config, folder, *OPTIONS)
     slurm.wait_until(lambda: trained(folder), 120, "the run trains")
     slurm.run("scancel", number)

@@ -23,20 +23,20 @@ def steps():
     pipeline = cfg.train_dataloader.dataset.pipeline
     assert pipeline[0].type == "mms_ocr.ResizeWordImage"
     assert pipeline[-1].type == "mms_ocr.PackLabelledWord"
-    warp, blur, colour = pipeline[1:-1]
-    return dict(warp=warp, blur=blur, colour=colour)
+    warp, blur, color = pipeline[1:-1]
+    return dict(warp=warp, blur=blur, color=color)
 
 
 @pytest.fixture
 def image():
-    """A bright bar and a coloured one on grey, far from every edge."""
+    """A bright bar and a colored one on gray, far from every edge."""
     image = np.full((32, 128, 3), 100, np.uint8)
     image[10:22, 30:50] = 220
     image[10:22, 70:90] = (40, 80, 200)
     return image
 
 
-@pytest.mark.parametrize(("name", "share"), [("warp", 0.5), ("blur", 0.25), ("colour", 0.25)])
+@pytest.mark.parametrize(("name", "share"), [("warp", 0.5), ("blur", 0.25), ("color", 0.25)])
 def test_each_step_acts_as_often_as_it_says(steps, image, name, share):
     assert steps[name].prob == share
     step, changed = Compose([steps[name]]), 0
@@ -47,9 +47,9 @@ def test_each_step_acts_as_often_as_it_says(steps, image, name, share):
     assert changed / 200 == pytest.approx(share, abs=0.12)
 
 
-def test_colours_change_all_over_and_shapes_stay(steps, image):
-    colour = dict(steps["colour"], prob=1.0)
-    found = Compose([colour])(dict(img=image.copy(), img_shape=(32, 128)))["img"]
+def test_colors_change_all_over_and_shapes_stay(steps, image):
+    color = dict(steps["color"], prob=1.0)
+    found = Compose([color])(dict(img=image.copy(), img_shape=(32, 128)))["img"]
     for part in (image[..., 0] == 220, image[..., 2] == 200, image[..., 0] == 100):
         assert (found[part] == found[part][0]).all()
     assert not np.array_equal(found, image)

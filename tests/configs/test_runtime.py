@@ -1,4 +1,4 @@
-"""What every run's configuration does to its log and its optimiser."""
+"""What every run's configuration does to its log and its optimizer."""
 
 from types import SimpleNamespace
 

@@ -29,31 +29,31 @@ def test_jpeg_equals_opencv():
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "TIFF"])
-def test_greyscale(form):
-    grey = np.repeat(np.arange(0, 256, 8, dtype=np.uint8)[None], 16, axis=0)
-    image = decode_image(pillow_bytes(Image.fromarray(grey), form))
+def test_grayscale(form):
+    gray = np.repeat(np.arange(0, 256, 8, dtype=np.uint8)[None], 16, axis=0)
+    image = decode_image(pillow_bytes(Image.fromarray(gray), form))
     assert image.shape == (16, 32, 3)
-    np.testing.assert_allclose(image, grey[:, :, None].repeat(3, axis=2), atol=3)
+    np.testing.assert_allclose(image, gray[:, :, None].repeat(3, axis=2), atol=3)
 
 
-def test_cmyk_jpeg_has_the_right_colours():
+def test_cmyk_jpeg_has_the_right_colors():
     # Ink: cyan, magenta, yellow, black, none; each 16 wide so that JPEG keeps it.
     inks = np.zeros((16, 80, 4), np.uint8)
     for place, ink in enumerate([0, 1, 2, 3]):
         inks[:, place * 16 : place * 16 + 16, ink] = 255
     data = pillow_bytes(Image.fromarray(inks, "CMYK"), "JPEG", quality=100)
-    colours = decode_image(data)[8, 8::16]
+    colors = decode_image(data)[8, 8::16]
     expected = [[255, 255, 0], [255, 0, 255], [0, 255, 255], [0, 0, 0], [255, 255, 255]]  # BGR
-    np.testing.assert_allclose(colours, expected, atol=12)
+    np.testing.assert_allclose(colors, expected, atol=12)
 
 
 def test_sixteen_bits_are_scaled():
     levels = np.array([[0, 257, 32896, 65535]], np.uint16)
     for data in (encode(levels), pillow_bytes(Image.fromarray(levels), "TIFF")):
         np.testing.assert_array_equal(decode_image(data)[0, :, 0], [0, 1, 128, 255])
-    colours = np.stack([levels, levels[:, ::-1], levels], axis=2)
+    colors = np.stack([levels, levels[:, ::-1], levels], axis=2)
     expected = np.array([[0, 255, 0], [1, 128, 1], [128, 1, 128], [255, 0, 255]])
-    np.testing.assert_allclose(decode_image(encode(colours))[0], expected, atol=1)
+    np.testing.assert_allclose(decode_image(encode(colors))[0], expected, atol=1)
 
 
 def word_with_alpha(*luminances: int, opacity: int = 255) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_transparent_parts_are_white():
         np.testing.assert_allclose(decode_image(data)[0, :, 0], [255, 0, 127], atol=1)
 
 
-def test_palette_and_its_transparent_colour():
+def test_palette_and_its_transparent_color():
     image = Image.new("P", (3, 1))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.putdata([0, 1, 2])
@@ -122,7 +122,7 @@ def test_palette_and_its_transparent_colour():
     np.testing.assert_array_equal(decode_image(data)[0], expected)
 
 
-def test_transparent_colour_of_an_rgb_png():
+def test_transparent_color_of_an_rgb_png():
     image = Image.fromarray(np.array([[[1, 2, 3], [9, 9, 9]]], np.uint8))
     data = pillow_bytes(image, "PNG", transparency=(1, 2, 3))
     np.testing.assert_array_equal(decode_image(data)[0], [[255, 255, 255], [9, 9, 9]])

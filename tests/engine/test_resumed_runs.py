@@ -119,12 +119,12 @@ def test_a_signal_saves_and_stops(build, tmp_path):
     before = signal.getsignal(signal.SIGUSR1)
     step = runner.model.train_step
 
-    def signalled(*args, **kwargs):
+    def signaled(*args, **kwargs):
         if runner.iter == 4:
             os.kill(os.getpid(), signal.SIGUSR1)
         return step(*args, **kwargs)
 
-    runner.model.train_step = signalled
+    runner.model.train_step = signaled
     runner.train()
     (hook,) = (hook for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
     assert hook.stopped == "SIGUSR1"

@@ -60,9 +60,9 @@ def test_pool_characters_averages_each_cell_of_a_box():
 
 def test_linear_probe_separates_what_can_be_separated_and_nothing_else():
     torch.manual_seed(0)
-    centres = 4 * torch.eye(3, 6)
+    centers = 4 * torch.eye(3, 6)
     classes = torch.arange(3).repeat(60)
-    features = centres[classes] + 0.3 * torch.randn(180, 6)
+    features = centers[classes] + 0.3 * torch.randn(180, 6)
     apart = fit_linear_probe((features[:120], classes[:120]), (features[120:], classes[120:]))
     assert apart == 1
     noise = torch.randn(180, 6)

@@ -1,4 +1,4 @@
-"""Word accuracy on low, restored and high resolution, with a recognizer that reads colours."""
+"""Word accuracy on low, restored and high resolution, with a recognizer that reads colors."""
 
 import pytest
 import torch
@@ -11,10 +11,10 @@ pytest.importorskip("mmocr")
 from mms_ocr.evaluation import restored_words
 from mms_ocr.evaluation.restored_words import RestoredWordAccuracy, read_words
 
-WORDS = {0: "Dark", 64: "grey", 255: "light!"}
+WORDS = {0: "Dark", 64: "gray", 255: "light!"}
 
 
-class ColourReader(torch.nn.Module):
+class ColorReader(torch.nn.Module):
     """Reads a word that the blue of an image stands for; notes what it was given."""
 
     def test_step(self, data):
@@ -33,7 +33,7 @@ def image(blue):
 
 @pytest.fixture
 def metric(monkeypatch):
-    monkeypatch.setattr(restored_words, "_load", lambda config, weights: ColourReader())
+    monkeypatch.setattr(restored_words, "_load", lambda config, weights: ColorReader())
     recognizer = dict(config="reader.py", weights="reader.pth")
     return METRICS.build(
         dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer, device="cpu")
@@ -47,8 +47,8 @@ def sample(text, low, restored, high, **others):
 
 
 def test_a_recognizer_is_given_bgr_in_8_bits():
-    reader = ColourReader()
-    assert read_words(reader, [image(64), image(255)]) == ["grey", "light!"]
+    reader = ColorReader()
+    assert read_words(reader, [image(64), image(255)]) == ["gray", "light!"]
     assert reader.given[0].dtype == torch.uint8
     assert reader.given[0].shape == (3, 4, 8)
     assert reader.given[0].float().mean(dim=(1, 2)).tolist() == [64, 0, 0]
@@ -59,7 +59,7 @@ def test_accuracy_of_all_three_by_every_protocol(metric):
         None,
         [
             sample("DARK", 255, 0, 0),
-            sample("Grey", 0, 0, 64),
+            sample("Gray", 0, 0, 64),
             sample("light", 0, 255, 255),
             sample("light!", 255, 255, 255),
         ],
@@ -87,15 +87,15 @@ def test_accuracy_of_all_three_by_every_protocol(metric):
 
 
 def test_words_that_are_read_no_more(metric):
-    metric.process(None, [sample("grey", 64, 0, 64), sample("dark", 255, 0, 0)])
+    metric.process(None, [sample("gray", 64, 0, 64), sample("dark", 255, 0, 0)])
     metrics = metric.evaluate(2)
     assert metrics["LR/word_acc_ignore_case"] == metrics["SR/word_acc_ignore_case"] == 0.5
     assert metrics["gained/word_acc_ignore_case"] == metrics["lost/word_acc_ignore_case"] == 0.5
 
 
 def test_subsets_stand_beside_the_whole(metric):
-    metric.process(None, [sample("grey", 64, 64, 64, subset="easy")])
-    metric.process(None, [sample("grey", 0, 0, 64, subset="hard")])
+    metric.process(None, [sample("gray", 64, 64, 64, subset="easy")])
+    metric.process(None, [sample("gray", 0, 0, 64, subset="hard")])
     metrics = metric.evaluate(2)
     assert metrics["SR/word_acc"] == 0.5
     assert metrics["easy/SR/word_acc"] == 1
@@ -104,7 +104,7 @@ def test_subsets_stand_beside_the_whole(metric):
 
 
 def test_words_without_labels_are_told(metric):
-    unlabelled = sample("grey", 0, 0, 0)
+    unlabelled = sample("gray", 0, 0, 0)
     del unlabelled["text"]
     with pytest.raises(ValueError, match="needs text in every sample: set labelled=True"):
         metric.process(None, [unlabelled])

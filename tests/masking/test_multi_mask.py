@@ -116,7 +116,7 @@ def test_joint_takes_different_ratios_and_mixed_refuses_them():
         MultiMask(strategies, mode="mixed")
 
 
-def test_weights_are_normalised_and_may_be_zero():
+def test_weights_are_normalized_and_may_be_zero():
     assert three().weights == pytest.approx((1 / 3, 1 / 3, 1 / 3))
     assert three(weights=[1, 3, 0]).weights == (0.25, 0.75, 0)
     only_spans = three(weights=[0, 0, 1]).views(64)

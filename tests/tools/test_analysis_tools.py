@@ -54,9 +54,9 @@ def test_browse_masks_draws_the_originals_and_hides_the_share_asked_for(tool, vi
         for column in range(4):
             top, left = header + gap + row * (height + gap), gap + column * (width + gap)
             cell = sheet[top : top + height, left : left + width]
-            grey = (cell.reshape(8, 8, 32, 8, 3) == 128).all(axis=(1, 3, 4))
+            gray = (cell.reshape(8, 8, 32, 8, 3) == 128).all(axis=(1, 3, 4))
             # Half of 256 patches of 4 pixels, drawn twice as large.
-            assert grey.sum() == (0 if column == 0 else 128)
+            assert gray.sum() == (0 if column == 0 else 128)
 
 
 def test_mask_coverage_counts_single_patches_and_never_the_whole_image(tool, tmp_path, capsys):

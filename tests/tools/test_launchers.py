@@ -197,7 +197,7 @@ def test_slurm_queues_again(launch):
     [
         ("0", "RUNNING PreemptTime=None ", False),
         ("75", "RUNNING PreemptTime=None ", True),
-        ("75", "COMPLETING PreemptTime=None ", False),  # cancelled
+        ("75", "COMPLETING PreemptTime=None ", False),  # canceled
         ("1", "RUNNING PreemptTime=None ", False),
         ("143", "RUNNING PreemptTime=None ", False),  # another task failed
         ("143", "RUNNING PreemptTime=2026-11-23T06:07:18 ", True),

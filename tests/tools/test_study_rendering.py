@@ -28,7 +28,7 @@ def recognizer(study):
     [("Caf\u00e9 No.5!", "cafno5"), ("[06]", "06"), ("--", ""), ("\u00df\u0131", "")],
 )
 def test_only_letters_and_digits_count(recognizer, text, kept):
-    assert recognizer.normalise(text) == kept
+    assert recognizer.normalize(text) == kept
 
 
 def test_a_path_loses_repeats_and_then_blanks(recognizer):
@@ -54,12 +54,12 @@ def test_difference_is_paired(study):
     assert study.difference(first, other) == "+50.0 \u00b1 49.0 points"
 
 
-def test_images_come_to_the_input_in_grey(recognizer):
+def test_images_come_to_the_input_in_gray(recognizer):
     image = np.zeros((50, 90, 3), np.uint8)
     image[:, :, 2] = 255  # red in BGR
-    grey = recognizer.to_input(image)
-    assert grey.shape == (32, 128)
-    assert (grey == 76).all()
+    gray = recognizer.to_input(image)
+    assert gray.shape == (32, 128)
+    assert (gray == 76).all()
 
 
 def test_brightness_and_contrast_do_not_matter(recognizer):

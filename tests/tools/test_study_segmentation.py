@@ -31,8 +31,8 @@ def study(repository, monkeypatch):
 def test_otsu_takes_the_smaller_side_for_text(study, is_light):
     truth = np.zeros((20, 40), np.uint8)
     truth[5:15, 8:20] = 1
-    grey = np.where(truth == is_light, 200, 30).astype(np.uint8)
-    image = np.repeat(grey[:, :, None], 3, axis=2)
+    gray = np.where(truth == is_light, 200, 30).astype(np.uint8)
+    image = np.repeat(gray[:, :, None], 3, axis=2)
     np.testing.assert_array_equal(study.otsu_mask(image), truth)
 
 

@@ -34,15 +34,15 @@ def test_neither():
 
 
 def test_pictures_of_any_size_fill_their_panels():
-    colours = [[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]]
+    colors = [[10, 20, 30], [40, 50, 60], [70, 80, 90], [1, 2, 3]]
     sizes = [(8, 16), (4, 4), (100, 300), (9, 20)]
-    pictures = [np.full((*size, 3), colour, np.uint8) for size, colour in zip(sizes, colours)]
+    pictures = [np.full((*size, 3), color, np.uint8) for size, color in zip(sizes, colors)]
     sheet = comparison_sheet([pictures[:2], pictures[2:]], ["one", "two"], panel=(8, 16))
     assert sheet.shape == (HEADER + GAP + 2 * (8 + GAP), GAP + 2 * (16 + GAP), 3)
-    for number, colour in enumerate(colours):
+    for number, color in enumerate(colors):
         top = HEADER + GAP + number // 2 * (8 + GAP)
         left = GAP + number % 2 * (16 + GAP)
-        assert (sheet[top : top + 8, left : left + 16] == colour).all()
+        assert (sheet[top : top + 8, left : left + 16] == color).all()
 
 
 def test_sheets_that_cannot_be():

@@ -96,7 +96,7 @@ def plot(args: argparse.Namespace) -> None:
         title, curves = validation_curves(rows)
         titles += [title] if title not in titles else []
         for number, (key, points) in enumerate(curves.items()):
-            # Colours tell runs apart where there are several, and metrics where there is one.
+            # Colors tell runs apart where there are several, and metrics where there is one.
             style = dict(color=f"C{run}", linestyle=STYLES[number % len(STYLES)]) if several else {}
             right.plot(*zip(*points), marker=".", label=f"{name} {key}".strip(), **style)
     left.set(title="loss, training", xlabel="iteration")

@@ -1,6 +1,6 @@
 """Draw what a pretrained model makes of word images: original | masked | reconstruction.
 
-Targets that were normalised patch by patch are shown in image space: a prediction is given the mean
+Targets that were normalized patch by patch are shown in image space: a prediction is given the mean
 and the contrast of the true patch, about which the model says nothing.
 """
 

@@ -13,7 +13,7 @@ import statistics
 import time
 
 import torch
-from machine import describe_machine, synchronise
+from machine import describe_machine, synchronize
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.registry import MODELS
@@ -73,10 +73,10 @@ def let_words_end(decoder, length: int | None) -> None:
 
 def seconds(run, device: str) -> float:
     clock = time.process_time if device == "cpu" else time.perf_counter
-    synchronise(device)
+    synchronize(device)
     start = clock()
     run()
-    synchronise(device)
+    synchronize(device)
     return clock() - start
 
 

@@ -9,7 +9,7 @@ import statistics
 import time
 
 import torch
-from machine import describe_machine, synchronise
+from machine import describe_machine, synchronize
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.masking import BlockwiseMask, MultiMask, RandomPatchMask, SpanMask
@@ -28,10 +28,10 @@ def parse_args():
 
 
 def timed(run, device: str) -> float:
-    synchronise(device)
+    synchronize(device)
     start = time.perf_counter()
     run()
-    synchronise(device)
+    synchronize(device)
     return time.perf_counter() - start
 
 

@@ -1,6 +1,6 @@
 """Speed and memory of segmentation and super-resolution: images a second, and peak memory.
 
-From uint8 images to what is predicted, on the CPU's side: normalising, encoder, decoder, and for
+From uint8 images to what is predicted, on the CPU's side: normalizing, encoder, decoder, and for
 segmentation masks at the size of the original images (48 x 160 here). Weights are random, which
 changes nothing. On a CPU the processor time of the process is taken (with one thread and a free
 core the same as the clock's, and less disturbed by other jobs), on a GPU the clock's; the least of

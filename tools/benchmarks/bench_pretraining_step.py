@@ -14,7 +14,7 @@ import sys
 import time
 
 import torch
-from machine import describe_machine, synchronise
+from machine import describe_machine, synchronize
 
 import mms_ocr.registry  # noqa: F401
 
@@ -142,10 +142,10 @@ def measure_one(args: argparse.Namespace) -> None:
     step()
     times = []
     for _ in range(args.steps):
-        synchronise(args.device)
+        synchronize(args.device)
         start = time.perf_counter()
         step()
-        synchronise(args.device)
+        synchronize(args.device)
         times.append(time.perf_counter() - start)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     if args.device.startswith("cuda"):

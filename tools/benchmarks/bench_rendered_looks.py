@@ -1,4 +1,4 @@
-"""How rendered words measure beside real ones: light, contrast, colour, sharpness, shape.
+"""How rendered words measure beside real ones: light, contrast, color, sharpness, shape.
 
 Every word is scaled to a height of 32 pixels; the table gives the 10th, 50th and 90th percentile
 over the words of each data set.
@@ -29,12 +29,12 @@ def measure(image: np.ndarray, text: str) -> tuple[float, ...]:
     height, width = image.shape[:2]
     size = max(2, round(width * 32 / height)), 32
     image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(float)
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(float)
     saturation = cv2.cvtColor(image, cv2.COLOR_BGR2HSV)[..., 1].mean()
-    low, high = np.percentile(grey, [5, 95])
-    steepest = np.percentile(np.abs(np.diff(grey, axis=1)), 99)
+    low, high = np.percentile(gray, [5, 95])
+    steepest = np.percentile(np.abs(np.diff(gray, axis=1)), 99)
     per_character = width / height / len(text)
-    return grey.mean(), high - low, saturation, steepest / max(high - low, 1), per_character
+    return gray.mean(), high - low, saturation, steepest / max(high - low, 1), per_character
 
 
 def main() -> None:

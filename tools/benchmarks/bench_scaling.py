@@ -22,7 +22,7 @@ import cv2
 import lmdb
 import numpy as np
 import torch
-from machine import describe_machine, synchronise
+from machine import describe_machine, synchronize
 from mmengine.config import Config
 from pretraining_cost import Speeds, cost_table
 from torch.utils.data import DataLoader
@@ -108,14 +108,14 @@ def time_steps(
             optimizer.step()
 
     step()  # what is set up once
-    synchronise(device)
+    synchronize(device)
     times = []
     until = time.perf_counter() + seconds
     while len(times) < 3 or time.perf_counter() < until:
         start = time.perf_counter()
         for _ in range(10 if kind == "cuda" else 1):
             step()
-        synchronise(device)
+        synchronize(device)
         times.append((time.perf_counter() - start) / (10 if kind == "cuda" else 1))
     memory = float("nan")
     if kind == "cuda":

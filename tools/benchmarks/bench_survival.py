@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from machine import describe_machine, synchronise
+from machine import describe_machine, synchronize
 from mmengine.config import Config
 
 import mms_ocr.registry  # noqa: F401
@@ -31,10 +31,10 @@ def median_ms(work: Callable[[], object], device: str, repeats: int) -> float:
     work()
     times = []
     for _ in range(repeats):
-        synchronise(device)
+        synchronize(device)
         start = time.perf_counter()
         work()
-        synchronise(device)
+        synchronize(device)
         times.append(1e3 * (time.perf_counter() - start))
     return statistics.median(times)
 

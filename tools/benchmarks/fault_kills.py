@@ -4,7 +4,7 @@ python tools/benchmarks/fault_kills.py [--kills 50] [--seed 0] [--folder DIR]
 
 Each run is killed (SIGKILL) again and again, at a random moment after its start or while it writes
 a checkpoint, and resumed each time by the same command. Its weights, their average and the
-optimiser's state at the end are compared, bit by bit, with those of a run that nobody killed.
+optimizer's state at the end are compared, bit by bit, with those of a run that nobody killed.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A slurm of two nodes is started on this machine (local_slurm.py), and ``tools/slurm_train.sh`` with
 ``REQUEUE=1`` trains a tiny model over both. Jobs of a partition that goes first push it out at
 random moments: of its training, and of its start, when nothing handles a signal yet. Slurm queues
-it again by itself. Weights, their average and the optimiser's state are compared bit by bit with
+it again by itself. Weights, their average and the optimizer's state are compared bit by bit with
 those of a run that nothing happened to.
 
     python tools/benchmarks/fault_preemptions.py --preemptions 20
@@ -183,7 +183,7 @@ def main() -> int:
     same = (folder / "hit" / last).is_file() and same_weights(
         folder / "alone" / last, folder / "hit" / last
     )
-    print(f"bitwise the same weights, averages and optimiser states: {same}\n")
+    print(f"bitwise the same weights, averages and optimizer states: {same}\n")
     survived = run.injected if run.state == "COMPLETED" and same else 0
     command = f"tools/benchmarks/fault_preemptions.py --preemptions {args.preemptions}"
     lost = f"nothing: {run.repeated} iterations trained twice"

@@ -249,7 +249,7 @@ def _wait(pid: int) -> int:
 
 
 def weights_of(path: Path) -> dict:
-    """All tensors of the end of a run: weights, their average, the optimiser's state."""
+    """All tensors of the end of a run: weights, their average, the optimizer's state."""
     from mms_ocr.models.weights import read_checkpoint
 
     checkpoint = read_checkpoint(path)
@@ -261,7 +261,7 @@ def weights_of(path: Path) -> dict:
 
 
 def same_weights(one: Path, other: Path) -> bool:
-    """Whether two runs ended with the same weights, averages and optimiser states, bit by bit."""
+    """Whether two runs ended with the same weights, averages and optimizer states, bit by bit."""
     first, second = weights_of(one), weights_of(other)
     return first.keys() == second.keys() and all(
         first[key].dtype == second[key].dtype

@@ -23,7 +23,7 @@ def describe_machine(device: str = "cpu") -> str:
     )
 
 
-def synchronise(device: str) -> None:
+def synchronize(device: str) -> None:
     """Wait for the device, so that a clock tells the truth."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)

@@ -17,17 +17,17 @@ HEIGHT, WIDTH = 32, 128
 _REACH = (4, 2)  # pixels that an edge may move while training: left and right, top and bottom
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Letters and digits of ASCII only, in lower case: what is compared."""
     return "".join(char for char in text.lower() if char in CHARACTERS)
 
 
 def to_input(image: NDArray) -> NDArray[np.uint8]:
-    """``(32, 128)`` grey values of an image ``(H, W, 3)``, whatever its shape was."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    shrinks = grey.shape[0] > HEIGHT or grey.shape[1] > WIDTH
+    """``(32, 128)`` gray values of an image ``(H, W, 3)``, whatever its shape was."""
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    shrinks = gray.shape[0] > HEIGHT or gray.shape[1] > WIDTH
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(grey, (WIDTH, HEIGHT), interpolation=method))
+    return np.asarray(cv2.resize(gray, (WIDTH, HEIGHT), interpolation=method))
 
 
 class SmallRecognizer(nn.Module):
@@ -55,7 +55,7 @@ class SmallRecognizer(nn.Module):
         self.classify = nn.Conv2d(along, len(CHARACTERS) + 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Log-probabilities ``(32, B, 37)``, blank last, of grey images ``(B, 32, 128)`` uint8."""
+        """Log-probabilities ``(32, B, 37)``, blank last, of gray images ``(B, 32, 128)`` uint8."""
         images = images.float()
         images = images - images.mean((1, 2), keepdim=True)
         images = images / (images.std((1, 2), keepdim=True) + 4)
@@ -87,7 +87,7 @@ def train(
     seed: int = 0,
     progress: Callable[[str], None] = print,
 ) -> SmallRecognizer:
-    """Train on grey images ``(N, 32, 128)`` and their normalised labels, with one cycle of the lr.
+    """Train on gray images ``(N, 32, 128)`` and their normalized labels, with one cycle of the lr.
 
     Each time an image is seen its edges lie elsewhere by up to 4 columns and 2 rows.
 
@@ -160,7 +160,7 @@ def _move_edges(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[n
 
 @torch.inference_mode()
 def read(model: SmallRecognizer, images: NDArray[np.uint8], batch_size: int = 256) -> list[str]:
-    """What stands in grey images ``(N, 32, 128)``: the likeliest character of each column."""
+    """What stands in gray images ``(N, 32, 128)``: the likeliest character of each column."""
     texts = []
     for start in range(0, len(images), batch_size):
         best = model(torch.from_numpy(images[start : start + batch_size])).argmax(-1).T

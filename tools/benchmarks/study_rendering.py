@@ -6,8 +6,8 @@ differs:
 
 - full: difficulty 0.5, or what --difficulty says;
 - undegraded: the very same pictures before the camera: no uneven light, obstacles, blur, noise,
-  low resolution or JPEG, while colours, backgrounds, bends and perspective stay;
-- plain: difficulty 0: upright grey text on an even grey ground, nothing else.
+  low resolution or JPEG, while colors, backgrounds, bends and perspective stay;
+- plain: difficulty 0: upright gray text on an even gray ground, nothing else.
 
 The last weights are tested; no test image is used in training or to choose among weights. Words are
 compared by letters and digits only, regardless of case; those without any are left out.
@@ -37,7 +37,7 @@ import torch
 from machine import describe_machine
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
-from small_recognizer import SmallRecognizer, normalise, read, to_input, train
+from small_recognizer import SmallRecognizer, normalize, read, to_input, train
 from tqdm import tqdm
 
 from mms_ocr.datasets import RenderedWordDataset, WordImageDataset
@@ -47,7 +47,7 @@ _datasets: dict[str, RenderedWordDataset] = {}  # of a rendering process
 
 
 class Words(NamedTuple):
-    """Grey images ``(N, 32, 128)`` uint8 and their normalised labels."""
+    """Gray images ``(N, 32, 128)`` uint8 and their normalized labels."""
 
     images: NDArray[np.uint8]
     labels: list[str]
@@ -92,7 +92,7 @@ def _render(task: tuple[dict[str, Any], int]) -> tuple[NDArray, NDArray, str]:
         cv2.setNumThreads(1)
         _datasets[key] = RenderedWordDataset(**settings)
     word = _datasets[key].render(index)
-    return to_input(word.image), to_input(word.clean), normalise(word.text)
+    return to_input(word.image), to_input(word.clean), normalize(word.text)
 
 
 def render(settings: dict[str, Any], folder: Path, workers: int) -> None:
@@ -182,7 +182,7 @@ def read_real(path: str) -> Words:
     """
     dataset = WordImageDataset(path, labelled=True)
     items = [dataset[index] for index in range(len(dataset))]
-    pairs = [(to_input(item["img"]), normalise(item["text"])) for item in items]
+    pairs = [(to_input(item["img"]), normalize(item["text"])) for item in items]
     pairs = [(image, label) for image, label in pairs if label]
     if not pairs:
         raise ValueError(f"{path}: no label has a letter or digit")

@@ -22,7 +22,7 @@ import numpy as np
 from machine import describe_machine
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
-from small_recognizer import normalise, read, to_input
+from small_recognizer import normalize, read, to_input
 from study_rendering import Scores, difference, load_model
 from study_super_resolution import ROOT, restore
 from torch import Tensor
@@ -53,8 +53,8 @@ def pixels(image: Tensor) -> np.ndarray:
 def scores(samples: list[BaseDataElement], reader: str) -> dict[str, Scores]:
     """What is read of the words that have a letter or digit, by kind of image."""
     model = load_model(Path(reader))
-    samples = [sample for sample in samples if normalise(sample.text)]
-    labels = [normalise(sample.text) for sample in samples]
+    samples = [sample for sample in samples if normalize(sample.text)]
+    labels = [normalize(sample.text) for sample in samples]
     return {
         kind: Scores.of(
             read(model, np.stack([to_input(pixels(sample.get(field))) for sample in samples])),

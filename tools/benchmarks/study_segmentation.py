@@ -184,8 +184,8 @@ def measure(segmenter: WordSegmenter, words: Any, args: argparse.Namespace) -> d
 
 def otsu_mask(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """1 on the smaller side of Otsu's threshold of an image in BGR."""
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    mask = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    mask = cv2.threshold(gray, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
     return mask if mask.mean() <= 0.5 else 1 - mask
 
 

@@ -1,5 +1,5 @@
 # AdamW, warm-up for a tenth of the run, then half a cosine, for segmentation and super-resolution:
-# optimiser and learning rate of SSM. The length is in iterations; `tools/train.py --iterations N` or
+# optimizer and learning rate of SSM. The length is in iterations; `tools/train.py --iterations N` or
 # `--epochs N` changes it with all that follows it.
 max_iters = 20_000
 

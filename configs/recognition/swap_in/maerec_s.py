@@ -1,5 +1,5 @@
 # Union14M's MAERec-S: our encoder and decoder as its weights need them. The decoder attends to the
-# class token as well, images stay BGR and are normalised as MAERec's fine-tuning did, and there are
+# class token as well, images stay BGR and are normalized as MAERec's fine-tuning did, and there are
 # 91 characters, the space among them.
 #   --cfg-options model.init_cfg.type=mms_ocr.PretrainedRecognizer \
 #                 model.init_cfg.checkpoint=maerec_s_union14m.pth

@@ -17,7 +17,7 @@ from mms_ocr.datasets.sources import BrokenImageError, ImageSource
 
 _BATCH = 64
 _LOOK_SIZE = 16
-_FLAT = 8  # grey levels: below this range an image is blank, and its looks are those of its noise
+_FLAT = 8  # gray levels: below this range an image is blank, and its looks are those of its noise
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What a word stands on: flat colour, gradients, stains, textures, sign edges, image crops.
+"""What a word stands on: flat color, gradients, stains, textures, sign edges, image crops.
 
 Images are float32 BGR ``(H, W, 3)`` in [0, 255]. What OpenCV draws or resizes is uint8: it then
 computes with integers, and every machine gives the same picture.
@@ -22,7 +22,7 @@ from mms_ocr.datasets.sources.folder import read_image_file
 from mms_ocr.datasets.sources.listing import list_files
 from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 
-from .colours import colour_of_luma
+from .colors import color_of_luma
 from .settings import RenderSettings
 
 Image = NDArray
@@ -150,11 +150,11 @@ def make_background(
     """A background by the settings' probabilities."""
     if images is not None and rng.random() < settings.image:
         return images.crop(rng, height, width)
-    base = _colour(rng, settings)
+    base = _color(rng, settings)
     picture = np.empty((height, width, 3), np.float32)
     picture[:] = base
     if rng.random() < settings.gradient:
-        other = base + (_colour(rng, settings) - base) * np.float32(0.15 + 0.5 * rng.random())
+        other = base + (_color(rng, settings) - base) * np.float32(0.15 + 0.5 * rng.random())
         picture += ramp(rng, height, width)[..., None] * (other - base)
     if rng.random() < settings.clouds:
         _add_clouds(rng, picture)
@@ -165,12 +165,12 @@ def make_background(
     return np.clip(picture, 0, 255, out=picture)
 
 
-def _colour(rng: np.random.Generator, settings: RenderSettings) -> NDArray:
-    # Dark and light signs are commoner than middle greys.
+def _color(rng: np.random.Generator, settings: RenderSettings) -> NDArray:
+    # Dark and light signs are commoner than middle grays.
     draw = rng.random()
     middle = 0.5 - 0.5 * math.cos(math.pi * draw)
     target = 0.03 + 0.94 * (0.3 * draw + 0.7 * middle)
-    return colour_of_luma(rng, target, settings.saturation) * np.float32(255)
+    return color_of_luma(rng, target, settings.saturation) * np.float32(255)
 
 
 def _add_clouds(rng: np.random.Generator, picture: Image) -> None:
@@ -244,7 +244,7 @@ _TEXTURES = (_add_grain, _add_grain, _add_stripes, _add_bricks, _add_specks)
 def _add_panel(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
     """Edges of a sign or rules, near the border where they do not meet the letters."""
     height, width = picture.shape[:2]
-    colour = _colour(rng, settings)
+    color = _color(rng, settings)
     reach = 0.1 * height
     filled = rng.random() < 0.6
     shape = np.zeros((height, width), np.uint8)
@@ -267,4 +267,4 @@ def _add_panel(rng: np.random.Generator, picture: Image, settings: RenderSetting
         else:
             ends = corners[:2].tolist()
             cv2.line(shape, ends[0], ends[1], 255, thickness, cv2.LINE_AA)
-    picture += (shape.astype(np.float32) * np.float32(1 / 255))[..., None] * (colour - picture)
+    picture += (shape.astype(np.float32) * np.float32(1 / 255))[..., None] * (color - picture)

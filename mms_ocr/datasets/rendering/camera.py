@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backgrounds import ramp, smooth_noise
-from .colours import colour_of_luma
+from .colors import color_of_luma
 from .settings import RenderSettings
 
 Image = NDArray
@@ -67,28 +67,28 @@ def _rounded(picture: Image) -> Image:
 def _occlude(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
     """A wire, a pole or a blot; thin enough that the word can still be told."""
     height, width = picture.shape[:2]
-    colour = (colour_of_luma(rng, rng.random(), settings.saturation) * 255).tolist()
+    color = (color_of_luma(rng, rng.random(), settings.saturation) * 255).tolist()
     kind = rng.random()
     if kind < 0.5:
         start, end = (int(share * width) for share in rng.random(2))
         thickness = max(1, round(height * 0.06 * rng.random()))
-        cv2.line(picture, (start, 0), (end, height), colour, thickness, cv2.LINE_AA)
+        cv2.line(picture, (start, 0), (end, height), color, thickness, cv2.LINE_AA)
     elif kind < 0.75:
         y = int(rng.random() * height)
         slant = int((rng.random() - 0.5) * height * 0.4)
         thickness = max(1, round(height * 0.05 * rng.random()))
-        cv2.line(picture, (0, y), (width, y + slant), colour, thickness, cv2.LINE_AA)
+        cv2.line(picture, (0, y), (width, y + slant), color, thickness, cv2.LINE_AA)
     else:
         axes = [max(1, round(height * (0.04 + 0.12 * rng.random()))) for _ in range(2)]
-        centre = int(rng.random() * width), int(rng.random() * height)
+        center = int(rng.random() * width), int(rng.random() * height)
         angle = int(rng.random() * 180)
-        cv2.ellipse(picture, centre, axes, angle, 0, 360, colour, -1, cv2.LINE_AA)
+        cv2.ellipse(picture, center, axes, angle, 0, 360, color, -1, cv2.LINE_AA)
 
 
 def _light(
     rng: np.random.Generator, picture: Image, glare: bool, settings: RenderSettings
 ) -> Image:
-    """Uneven and coloured light, and a bright reflection if asked for."""
+    """Uneven and colored light, and a bright reflection if asked for."""
     height, width = picture.shape[:2]
     lost = settings.light * rng.random()
     middle = np.float32(1 - lost / 2)
@@ -103,9 +103,9 @@ def _light(
     lit = picture * shade[..., None]
     lit *= 1 + (cast - cast.mean()) * np.float32(settings.tint)
     if glare:
-        centre_x, centre_y = rng.random() * width, rng.random() * height
-        x = (np.arange(width) - centre_x) / (height * (0.2 + 0.9 * rng.random()))
-        y = (np.arange(height) - centre_y) / (height * (0.15 + 0.5 * rng.random()))
+        center_x, center_y = rng.random() * width, rng.random() * height
+        x = (np.arange(width) - center_x) / (height * (0.2 + 0.9 * rng.random()))
+        y = (np.arange(height) - center_y) / (height * (0.15 + 0.5 * rng.random()))
         spot = np.exp(-(y * y))[:, None] * np.exp(-(x * x)) * (60 + 140 * rng.random())
         lit += spot.astype(np.float32)[..., None]
     return _rounded(lit)
@@ -150,11 +150,11 @@ def _expose(rng: np.random.Generator, picture: Image, strength: float) -> Image:
 
 def _add_noise(rng: np.random.Generator, picture: Image, strongest: float) -> Image:
     sigma = 255 * strongest * rng.random() ** 2
-    coloured = rng.random() < 0.5
+    colored = rng.random() < 0.5
     if sigma < 0.7:
         return picture
     # Half of the pictures get the same noise in all channels: it costs a third.
-    shape = picture.shape if coloured else (*picture.shape[:2], 1)
+    shape = picture.shape if colored else (*picture.shape[:2], 1)
     return _rounded(picture + rng.standard_normal(shape, np.float32) * np.float32(sigma))
 
 

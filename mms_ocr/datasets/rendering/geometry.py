@@ -82,12 +82,12 @@ class Geometry:
     def warp(self, canvas: NDArray, size: tuple[int, int]) -> NDArray:
         """The canvas ``(H, W)`` as seen in an image of ``size = (width, height)``.
 
-        Pixel centres lie at half-integers on both sides, so the identity changes nothing. What lies
+        Pixel centers lie at half-integers on both sides, so the identity changes nothing. What lies
         outside the canvas is 0. The map is computed in double precision and rounded to 1/32 pixel,
         and the pixels are fetched with integers, so that every machine gives the same image.
         """
         width, height = size
-        # From a pixel's number to its centre, and from there to the bent base line.
+        # From a pixel's number to its center, and from there to the bent base line.
         a, b, c = np.linalg.inv(self.matrix) @ translation(0.5, 0.5)
         x, y = np.arange(width)[None], np.arange(height)[:, None]
         bent_x, bent_y = a[0] * x + (a[1] * y + a[2]), b[0] * x + (b[1] * y + b[2])

@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backgrounds import ramp
-from .colours import colour_of_luma, contrasting_luma, luma
+from .colors import color_of_luma, contrasting_luma, luma
 from .settings import RenderSettings
 
 Image = NDArray
 
 
-def blend(picture: Image, alpha: NDArray[np.float32], colour: NDArray[np.float32]) -> None:
-    """Cover the picture ``(H, W, 3)`` with a colour ``(3,)`` or ``(H, W, 3)``, in place.
+def blend(picture: Image, alpha: NDArray[np.float32], color: NDArray[np.float32]) -> None:
+    """Cover the picture ``(H, W, 3)`` with a color ``(3,)`` or ``(H, W, 3)``, in place.
 
     ``alpha`` is ``(H, W)`` in [0, 1].
     """
-    picture += alpha[..., None] * (colour - picture)
+    picture += alpha[..., None] * (color - picture)
 
 
 def lay_ink(
@@ -31,7 +31,7 @@ def lay_ink(
     text_height: float,
     settings: RenderSettings,
 ) -> None:
-    """Write on the picture in place, in a colour whose contrast lies in the set range.
+    """Write on the picture in place, in a color whose contrast lies in the set range.
 
     Args:
         rng: the generator to draw from.
@@ -43,13 +43,13 @@ def lay_ink(
     """
     ground = luma(picture)
     ink_luma = contrasting_luma(rng, ground, settings.contrast)
-    ink = colour_of_luma(rng, ink_luma, settings.saturation) * np.float32(255)
+    ink = color_of_luma(rng, ink_luma, settings.saturation) * np.float32(255)
     alpha = coverage.astype(np.float32) * np.float32(1 / 255)
     if neighbours is not None:
         other = ink
         if rng.random() < 0.3:
             other_luma = contrasting_luma(rng, ground, settings.contrast)
-            other = colour_of_luma(rng, other_luma, settings.saturation) * np.float32(255)
+            other = color_of_luma(rng, other_luma, settings.saturation) * np.float32(255)
         blend(picture, neighbours.astype(np.float32) * np.float32(1 / 255), other)
     if rng.random() < settings.shadow:
         _drop_shadow(rng, picture, coverage, text_height)
@@ -59,7 +59,7 @@ def lay_ink(
         end = contrasting_luma(rng, ground, settings.contrast)
         if (end > ground) != (ink_luma > ground):  # would cross the background's own luma
             end = ink_luma
-        change = colour_of_luma(rng, end, settings.saturation) * np.float32(255) - ink
+        change = color_of_luma(rng, end, settings.saturation) * np.float32(255) - ink
         blend(picture, alpha, ink + (ramp(rng, *alpha.shape) + 0.5)[..., None] * change)
     else:
         blend(picture, alpha, ink)
@@ -104,7 +104,7 @@ def _outline(
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     wide = cv2.dilate(coverage, kernel).astype(np.float32) * np.float32(1 / 255)
     line_luma = contrasting_luma(rng, ink_luma, (0.35, 1.0))
-    line = colour_of_luma(rng, line_luma, settings.saturation) * np.float32(255)
+    line = color_of_luma(rng, line_luma, settings.saturation) * np.float32(255)
     blend(picture, wide, line)
 
 

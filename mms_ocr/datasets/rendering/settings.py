@@ -63,7 +63,7 @@ class RenderSettings:
     contrast: tuple[float, float] = _dial(
         (0.5, 1.0), (0.25, 1.0), (0.15, 1.0), (0.02, 1), "difference of luma, text to background"
     )
-    saturation: float = _dial(0, 0.9, 1, (0, 1), "strength of the colours")
+    saturation: float = _dial(0, 0.9, 1, (0, 1), "strength of the colors")
     ink_gradient: float = _dial(0, 0.25, 0.4, (0, 1), "probability of ink that changes along it")
     outline: float = _dial(0, 0.15, 0.25, (0, 1), "probability of an outline")
     shadow: float = _dial(0, 0.2, 0.35, (0, 1), "probability of a drop shadow")
@@ -81,7 +81,7 @@ class RenderSettings:
 
     # Light and what stands before the text
     light: float = _dial(0, 0.3, 0.6, (0, 0.95), "uneven light: share lost in the darkest corner")
-    tint: float = _dial(0, 0.1, 0.25, (0, 1), "colour cast of the light, share of a channel")
+    tint: float = _dial(0, 0.1, 0.25, (0, 1), "color cast of the light, share of a channel")
     glare: float = _dial(0, 0.07, 0.2, (0, 1), "probability of a bright reflection")
     occlusion: float = _dial(0, 0.06, 0.2, (0, 1), "probability of something across the text")
 

@@ -29,10 +29,10 @@ def motion_kernel(length: int, degrees: float) -> np.ndarray:
     """What a point becomes that moves ``length`` pixels at this angle: ``(K, K)``, its sum is 1."""
     reach = (length - 1) / 2
     size = 2 * math.ceil(reach) + 1
-    angle, centre = math.radians(degrees), size // 2
+    angle, center = math.radians(degrees), size // 2
     along = np.linspace(-reach, reach, 8 * length)
     kernel = np.zeros((size + 2, size + 2))
-    x, y = centre + 1 + along * math.cos(angle), centre + 1 + along * math.sin(angle)
+    x, y = center + 1 + along * math.cos(angle), center + 1 + along * math.sin(angle)
     left, top = np.floor(x).astype(int), np.floor(y).astype(int)
     # Each place of the point is shared among the four pixels around it.
     for right in (0, 1):
@@ -56,7 +56,7 @@ class BlurWord(BaseTransform):
         prob: How often anything is done at all.
         min_scale: Smallest share of its height and width that an image is shrunk to; the share is
             drawn evenly on a logarithmic scale.
-        noise: Standard deviation of the noise, in grey levels.
+        noise: Standard deviation of the noise, in gray levels.
         motion: Longest way of motion in pixels; at least 3.
 
     Raises:

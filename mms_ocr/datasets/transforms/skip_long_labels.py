@@ -1,4 +1,4 @@
-"""Labels too long to be learnt, left out of large data sets and counted."""
+"""Labels too long to be learned, left out of large data sets and counted."""
 
 from __future__ import annotations
 

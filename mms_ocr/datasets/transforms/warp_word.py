@@ -60,7 +60,7 @@ def warp_word(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
         Image of the same size.
     """
     height, width = image.shape[:2]
-    # Edges of the outer pixels; OpenCV counts from their centres.
+    # Edges of the outer pixels; OpenCV counts from their centers.
     before = (UNIT_CORNERS * (width, height) - 0.5).astype(np.float32)
     after = (corners * (width, height) - 0.5).astype(np.float32)
     matrix = cv2.getPerspectiveTransform(before, after)

@@ -22,7 +22,7 @@ _LEAST_SCALE = 1.0  # gradients that overflow at this one are at fault themselve
 class SkipNonFiniteHook(Hook):
     """Skips the step of a batch whose loss or gradients are not finite, on all ranks alike.
 
-    Weights and the optimiser's state stay as they were. The log tells each; their number is
+    Weights and the optimizer's state stay as they were. The log tells each; their number is
     ``skipped_steps`` in the message hub, and so in the checkpoints.
 
     Gradients that overflow for the loss scale of fp16 are no fault: such steps are counted by
@@ -146,7 +146,7 @@ class SkipNonFiniteHook(Hook):
             finite = _on_all_ranks(torch.tensor(finite, device=device))
         if not finite:
             self._skipped_now = True
-            # An optimiser passes over parameters without a gradient.
+            # An optimizer passes over parameters without a gradient.
             optimizer.zero_grad(set_to_none=True)
 
 

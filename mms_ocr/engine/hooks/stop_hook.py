@@ -33,11 +33,11 @@ class StopOnSignalHook(Hook):
     With gradient accumulation it ends after the cycle, as half a cycle's gradients are not saved.
 
     Slurm sends such signals before it preempts a job and before its time is over. All ranks agree
-    on the iteration to stop at: each tells the others whether it was signalled while it computes
+    on the iteration to stop at: each tells the others whether it was signaled while it computes
     the next iteration, so that nobody waits. ``tools/train.py`` then exits with status 75, and goes
     on with ``--resume``.
 
-    A run of one process that is signalled in a validation stops at once if it has a checkpoint of
+    A run of one process that is signaled in a validation stops at once if it has a checkpoint of
     this iteration; others end the validation first. The resumed run makes up for a validation that
     did not end.
 

@@ -83,8 +83,8 @@ class TextViT(StrictInitModule, VisionTransformer):
         drop_path_rate: Stochastic depth of the last layer; earlier ones have proportionally less.
         frozen_stages: Layers to freeze, counted from the input, with the patch embedding; -1 none.
         checkpoint_grid: Grid (rows, columns) of the positions in checkpoints that do not tell it.
-            Files written by this project tell it, and fixed positions are recognised by value.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+            Files written by this project tell it, and fixed positions are recognized by value.
+        init_cfg: Initialization, as everywhere in MMEngine.
         **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
 
     Raises:
@@ -188,7 +188,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         """Encode word images, whole or under a mask.
 
         Args:
-            images: Normalised, ``(B, 3, H, W)``; without a mask any size that the patch divides.
+            images: Normalized, ``(B, 3, H, W)``; without a mask any size that the patch divides.
             mask: Bool ``(B, L)``, True = removed, equally many in every row.
             num_removed: That number, where it is known; spares waiting for the device.
 

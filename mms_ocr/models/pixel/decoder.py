@@ -33,7 +33,7 @@ class PixelDecoder(StrictInitModule):
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         drop_path_rate: Stochastic depth of every block.
         with_positions: Whether fixed sine-cosine positions are added to the tokens.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: The heads do not divide the width.

@@ -1,4 +1,4 @@
-"""From uint8 pairs of word images to normalised low and true high resolution on the device."""
+"""From uint8 pairs of word images to normalized low and true high resolution on the device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mms_ocr.registry import MODELS
 
 @MODELS.register_module()
 class WordPairDataPreprocessor(BaseDataPreprocessor):
-    """Moves pairs to the device, makes them RGB, and normalises the small images.
+    """Moves pairs to the device, makes them RGB, and normalizes the small images.
 
     Args:
         mean: Per channel, in the order of the model's input, on the scale of 0 to 255.
@@ -46,7 +46,7 @@ class WordPairDataPreprocessor(BaseDataPreprocessor):
             training: Makes no difference.
 
         Returns:
-            ``inputs``, normalised float32 ``(B, 3, h, w)`` on the device; ``gt_img``, float32 in
+            ``inputs``, normalized float32 ``(B, 3, h, w)`` on the device; ``gt_img``, float32 in
             [0, 1] ``(B, 3, H, W)`` or None; ``data_samples`` as given.
 
         Raises:
@@ -61,7 +61,7 @@ class WordPairDataPreprocessor(BaseDataPreprocessor):
         }
 
     def unit_range(self, images: Tensor) -> Tensor:
-        """Normalised images on the scale where black is 0 and white is 1; not clamped."""
+        """Normalized images on the scale where black is 0 and white is 1; not clamped."""
         return (images * self.std + self.mean) / 255
 
     def _take(self, images: Tensor | Sequence[Tensor]) -> Tensor:

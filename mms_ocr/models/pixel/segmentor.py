@@ -60,7 +60,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
         losses: Losses or their configs; None takes cross-entropy and Dice.
         data_preprocessor: As everywhere in MMEngine.
         threshold: Probability from which on a pixel is text, in (0, 1).
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: The threshold lies outside (0, 1), or there is no loss.
@@ -102,7 +102,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
         """One entry for training, evaluation and logits.
 
         Args:
-            inputs: Normalised images, ``(N, 3, H, W)``.
+            inputs: Normalized images, ``(N, 3, H, W)``.
             data_samples: Samples of the batch, or None.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
             gt_coverage: See :meth:`loss`.
@@ -130,7 +130,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
         """Losses of a batch.
 
         Args:
-            inputs: Normalised images, ``(N, 3, H, W)``.
+            inputs: Normalized images, ``(N, 3, H, W)``.
             data_samples: Samples with ``gt_sem_seg`` of any size; for use without ``gt_coverage``.
             gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
                 to 240 all, 255 not counted; what mms_ocr.PackWordCoverage gives.
@@ -160,7 +160,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
         """Masks at the size of the original images.
 
         Args:
-            inputs: Normalised images, ``(N, 3, H, W)``.
+            inputs: Normalized images, ``(N, 3, H, W)``.
             data_samples: Samples to write to, with ``ori_shape`` (height, width), or without for
                 the size of the logits; None makes new ones.
 

@@ -21,7 +21,7 @@ def enlarge(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Images ``(B, C, H, W)`` at another size, by bicubic interpolation.
 
     Torch's and OpenCV's kernel (a = -0.75), the corners of the outermost pixels staying where they
-    are. This is the bicubic baseline of all numbers here; TextZoom's own aligns the centres.
+    are. This is the bicubic baseline of all numbers here; TextZoom's own aligns the centers.
     """
     return F.interpolate(images, size=size, mode="bicubic", align_corners=False)
 
@@ -33,7 +33,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
     A small image is enlarged to the size of the encoder by bicubic interpolation, encoded and
     decoded to pixels. With the residual path the decoder predicts what is to be added to the
     enlarged image: training starts from the bicubic image itself, since the last layer starts at
-    zero, and colours and even areas need not pass through the tokens. Without it the decoder
+    zero, and colors and even areas need not pass through the tokens. Without it the decoder
     predicts all of the image, as in the released code of CCD and SSM.
 
     Args:
@@ -45,7 +45,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         criterion: ``'L2'`` or ``'L1'``, the mean over all values of images in [0, 1].
         gradient_loss: A further term, such as :class:`~mms_ocr.models.GradientProfileLoss`, or its
             config; None for none.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: The criterion is unknown.
@@ -94,7 +94,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         """One entry for training, prediction and plain tensors.
 
         Args:
-            inputs: Normalised images, ``(B, 3, h, w)``, of any size.
+            inputs: Normalized images, ``(B, 3, h, w)``, of any size.
             data_samples: Samples of the images.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
             gt_img: The true images in [0, 1], ``(B, 3, H, W)``; needed for losses.
@@ -114,7 +114,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def restore(self, enlarged: Tensor) -> Tensor:
-        """Sharp images, black 0 and white 1, from normalised enlarged ones; ``(B, 3, H, W)``."""
+        """Sharp images, black 0 and white 1, from normalized enlarged ones; ``(B, 3, H, W)``."""
         output = self.decoder(self.backbone(enlarged)).float()
         return self.data_preprocessor.unit_range(enlarged + output if self.residual else output)
 

@@ -63,7 +63,7 @@ class CrossAttentionDecoder(StrictInitModule):
         decoder_num_heads: Heads.
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         predict_share: Share of the removed patches that training predicts, in (0, 1].
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: The share lies outside (0, 1], or the heads do not divide the width.

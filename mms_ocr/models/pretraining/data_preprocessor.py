@@ -1,4 +1,4 @@
-"""From uint8 word images to normalised ones on the device, with masks for the whole batch."""
+"""From uint8 word images to normalized ones on the device, with masks for the whole batch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def mixed_seed(*parts: int) -> int:
 
 @MODELS.register_module()
 class MaskedTextDataPreprocessor(BaseDataPreprocessor):
-    """Moves word images to the device, normalises them, and draws the masks of the batch there.
+    """Moves word images to the device, normalizes them, and draws the masks of the batch there.
 
     In training, masks depend on the seed, the rank and the iteration, and on nothing that would
     have to be stored: a resumed run draws the masks that it would have drawn. In evaluation every
@@ -100,8 +100,8 @@ class MaskedTextDataPreprocessor(BaseDataPreprocessor):
         )
         return {"inputs": inputs, "data_samples": samples, "masks": masks}
 
-    def denormalise(self, images: Tensor) -> Tensor:
-        """Images as people see them: RGB ``(B, 3, H, W)``, uint8, from normalised ones."""
+    def denormalize(self, images: Tensor) -> Tensor:
+        """Images as people see them: RGB ``(B, 3, H, W)``, uint8, from normalized ones."""
         pixels = images.float() * self.std + self.mean
         pixels = pixels if self.bgr_to_rgb else pixels.flip(1)
         return pixels.round().clamp(0, 255).byte()

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule
 from torch import Tensor
 
 from mms_ocr.models.backbones.text_vit import gather_tokens
-from mms_ocr.models.pretraining.patches import normalise_patches, patchify, unpatchify
+from mms_ocr.models.pretraining.patches import normalize_patches, patchify, unpatchify
 from mms_ocr.registry import MODELS
 
 CRITERIA: dict[str, Callable[..., Tensor]] = {"L1": F.l1_loss, "L2": F.mse_loss}
@@ -22,7 +22,7 @@ class MaskedPixelHead(BaseModule):
 
     Args:
         patch_size: Side of a patch in pixels.
-        norm_pix: Normalise every target patch to zero mean and unit variance.
+        norm_pix: Normalize every target patch to zero mean and unit variance.
         criterion: ``'L1'`` or ``'L2'``.
 
     Raises:
@@ -42,7 +42,7 @@ class MaskedPixelHead(BaseModule):
 
         Args:
             pred: Predictions for the wanted patches, ``(B, M, p * p * 3)``.
-            images: Normalised images, ``(B, 3, H, W)``.
+            images: Normalized images, ``(B, 3, H, W)``.
             wanted: Patch index of every prediction, ``(B, M)``.
 
         Returns:
@@ -50,28 +50,28 @@ class MaskedPixelHead(BaseModule):
         """
         targets = gather_tokens(patchify(images.float(), self.patch_size), wanted)
         if self.norm_pix:
-            targets = normalise_patches(targets)[0]
+            targets = normalize_patches(targets)[0]
         error = CRITERIA[self.criterion](pred.float(), targets, reduction="none")
         return error.flatten(1).mean(dim=1)
 
     def reconstruct(self, pred: Tensor, images: Tensor, wanted: Tensor) -> Tensor:
         """Images with the predicted patches put in.
 
-        Where patches were normalised, a prediction says nothing of a patch's mean and contrast;
+        Where patches were normalized, a prediction says nothing of a patch's mean and contrast;
         those of the true patch are used, so that the picture does not look broken.
 
         Args:
             pred: Predictions, ``(B, M, p * p * 3)``.
-            images: Normalised images, ``(B, 3, H, W)``.
+            images: Normalized images, ``(B, 3, H, W)``.
             wanted: Patch index of every prediction, ``(B, M)``.
 
         Returns:
-            ``(B, 3, H, W)``, normalised as ``images`` are.
+            ``(B, 3, H, W)``, normalized as ``images`` are.
         """
         patches = patchify(images.float(), self.patch_size)
         pred = pred.float()
         if self.norm_pix:
-            _, mean, std = normalise_patches(gather_tokens(patches, wanted))
+            _, mean, std = normalize_patches(gather_tokens(patches, wanted))
             pred = pred * std + mean
         index = wanted.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
         filled = patches.scatter(1, index, pred)

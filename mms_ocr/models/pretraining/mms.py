@@ -47,7 +47,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         data_preprocessor: Preprocessor or config.
         contrast: Config of a term between views, such as
             :class:`~mms_ocr.models.pretraining.ViewContrast`; None for none.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: The masks are made for another grid than the encoder's, or the encoder has no
@@ -107,7 +107,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         """One entry for training, evaluation and features.
 
         Args:
-            inputs: Normalised images, ``(B, 3, H, W)``.
+            inputs: Normalized images, ``(B, 3, H, W)``.
             data_samples: Samples of the batch, or None.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
             masks: Views of the batch; needed by the first two.
@@ -127,7 +127,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         """Losses of a batch.
 
         Args:
-            inputs: Normalised images, ``(B, 3, H, W)``.
+            inputs: Normalized images, ``(B, 3, H, W)``.
             data_samples: Not looked at.
             masks: Views of the batch.
 
@@ -152,7 +152,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         """Errors and pictures of every image under every view.
 
         Args:
-            inputs: Normalised images, ``(B, 3, H, W)``.
+            inputs: Normalized images, ``(B, 3, H, W)``.
             data_samples: Samples to write to; None makes new ones.
             masks: Views of the batch, each of one strategy.
 
@@ -163,7 +163,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         """
         masks = _required(masks)
         samples = data_samples or [BaseDataElement() for _ in inputs]
-        to_pixels = self.data_preprocessor.denormalise
+        to_pixels = self.data_preprocessor.denormalize
         for sample, image in zip(samples, to_pixels(inputs).cpu()):
             sample.image = image
             sample.masked_error, sample.masked_image, sample.reconstruction = {}, {}, {}

@@ -45,15 +45,15 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int) -> Tenso
     )
 
 
-def normalise_patches(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def normalize_patches(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Patches with zero mean and unit variance each, as MAE's targets (arXiv 2111.06377).
 
     Args:
         patches: ``(B, L, D)``.
 
     Returns:
-        Normalised patches ``(B, L, D)``, and the mean and the standard deviation ``(B, L, 1)`` that
-        turn them back: ``normalised * std + mean``.
+        Normalized patches ``(B, L, D)``, and the mean and the standard deviation ``(B, L, 1)`` that
+        turn them back: ``normalized * std + mean``.
     """
     mean = patches.mean(dim=-1, keepdim=True)
     std = (patches.var(dim=-1, keepdim=True) + EPSILON).sqrt()

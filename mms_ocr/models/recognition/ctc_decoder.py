@@ -52,7 +52,7 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
         postprocessor: MMOCR's ``CTCPostProcessor``.
         max_seq_len: Handed on to MMOCR's parts, which do not use it; words are as long as their
             columns allow.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: The pooling is unknown or lacks ``num_rows``, or the dictionary is missing or

@@ -29,7 +29,7 @@ def check_labels(
         check_size: Is given a label and its source, and raises ValueError for one that is too long.
 
     Raises:
-        ValueError: An image has no label, or one that cannot be learnt.
+        ValueError: An image has no label, or one that cannot be learned.
     """
     for sample in data_samples:
         source = sample.get("img_path", "an image without img_path")
@@ -47,7 +47,7 @@ def check_label(text: str, dictionary: CharacterSet, source: str) -> None:
 
     Args:
         text: The label, in the letter case that is trained.
-        dictionary: Its characters; with an unknown token, other characters are learnt as that.
+        dictionary: Its characters; with an unknown token, other characters are learned as that.
         source: Which image it is the label of, for the message.
 
     Raises:

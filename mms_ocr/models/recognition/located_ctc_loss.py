@@ -22,7 +22,7 @@ class LocatedCTCLoss(CTCModuleLoss):
     CTC alone has to find out which columns belong to which character, and begins by reading blanks
     everywhere. Rendered words come with the box of every character (``extras=('char_boxes',)`` of
     the data set), and :class:`mms_ocr.PackLabelledWord` hands them on. Words without them are
-    learnt by CTC alone, so that both kinds may share a batch; without any, this is
+    learned by CTC alone, so that both kinds may share a batch; without any, this is
     ``CTCModuleLoss``.
 
     Args:

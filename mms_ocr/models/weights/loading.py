@@ -181,8 +181,8 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
     if pixels is not None and _PATCHES in weights:
         patch_size = weights[_PATCHES].shape[-1]
         # Three values a pixel at the resolution of the encoder, or one at any.
-        is_colour = len(pixels) == 3 * patch_size**2
-        return "a super-resolution model" if is_colour else "a segmentor"
+        is_color = len(pixels) == 3 * patch_size**2
+        return "a super-resolution model" if is_color else "a segmentor"
     if _PATCHES in weights and not any(key.startswith("decoder.") for key in weights):
         return "an encoder alone"
     return ""

@@ -123,7 +123,7 @@ def _in_order(
     unknown = [repr(token) for token in wanted if token not in classes]
     unused = [repr(token) for token in classes if token not in wanted]
     if unknown or unused:
-        parts = ((unknown, "that the checkpoint never learnt"), (unused, "too few"))
+        parts = ((unknown, "that the checkpoint never learned"), (unused, "too few"))
         faults = [f"{len(tokens)} {what} ({listed(tokens)})" for tokens, what in parts if tokens]
         raise ValueError(
             f"{path} was trained on other characters: the dictionary has {', and '.join(faults)}; "

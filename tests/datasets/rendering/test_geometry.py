@@ -31,7 +31,7 @@ def test_bends_go_there_and_back(bend):
 def test_arc_lies_on_its_circle():
     x = np.linspace(-100, 100, 11)
     bent_x, bent_y = Bend("arc", 80.0).forward(x, np.zeros(11))
-    np.testing.assert_allclose(np.hypot(bent_x, bent_y - 80), 80)  # centre below the base line
+    np.testing.assert_allclose(np.hypot(bent_x, bent_y - 80), 80)  # center below the base line
     assert bent_y[0] > 0 == bent_y[5]
     assert Bend("arc", -80.0).forward(x, np.zeros(11))[1][0] < 0
 
@@ -70,8 +70,8 @@ def test_pixels_go_where_points_go(bend, angle, shear, scale, tilt, x, y):
     image = geometry.warp(canvas, (440, 440)).astype(float)
     expected = geometry.forward(np.array([[column + 0.5, row + 0.5]], np.float32))[0]
     total = image.sum()
-    centre = (image.sum(0) @ (np.arange(440) + 0.5), image.sum(1) @ (np.arange(440) + 0.5)) / total
-    np.testing.assert_allclose(centre, expected, atol=0.15)
+    center = (image.sum(0) @ (np.arange(440) + 0.5), image.sum(1) @ (np.arange(440) + 0.5)) / total
+    np.testing.assert_allclose(center, expected, atol=0.15)
 
 
 def test_then_is_composition():

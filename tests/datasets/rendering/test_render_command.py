@@ -94,7 +94,7 @@ def test_a_sheet_beside_other_words(tmp_path):
         ("--out a.lmdb --count 1 --backgrounds nowhere", "no such folder of background images"),
         ("--out a.lmdb --count 1 --set contrast", "--set contrast: give NAME=NUMBER"),
         ("--out a.lmdb --count 1 --set contrast=low", "--set contrast=low: give NAME=NUMBER"),
-        ("--out a.lmdb --count 1 --set colour=1", "unknown render setting 'colour'"),
+        ("--out a.lmdb --count 1 --set color=1", "unknown render setting 'color'"),
         ("--out a.lmdb --count 1 --max-length 3", "are longer than max_length=3"),
         ("--out nowhere/a.lmdb --count 1", "nowhere: no such folder to write a.lmdb"),
         ("--sheet a.gif", "a.gif: its name has to end in .png, .jpg, .jpeg"),

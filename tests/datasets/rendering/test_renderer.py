@@ -18,7 +18,7 @@ from mms_ocr.datasets.rendering import (
     WordRenderer,
     generator_for,
 )
-from mms_ocr.datasets.rendering.colours import luma
+from mms_ocr.datasets.rendering.colors import luma
 from mms_ocr.datasets.rendering.faces import CAP_HEIGHT
 from mms_ocr.datasets.rendering.geometry import Bend, Geometry, homography, translation
 from mms_ocr.datasets.rendering.layout import TextLayout, lay_out
@@ -130,7 +130,7 @@ def test_boxes_of_rendered_words_hold_their_ink(fonts):
         assert bottom <= height + 0.5
 
 
-def test_plain_words_are_two_colours_where_the_mask_says(fonts):
+def test_plain_words_are_two_colors_where_the_mask_says(fonts):
     renderer = _renderer(fonts, 0, contrast=(0.3, 0.4))
     for index in range(40):
         word = renderer.render(index)

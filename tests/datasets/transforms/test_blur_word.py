@@ -27,8 +27,8 @@ def test_lost_resolution_is_the_mean_of_what_shrank_together(image):
 
 
 def test_noise_has_its_strength_and_none_is_lost_at_the_ends():
-    grey = np.full((64, 128, 3), 128, np.uint8)
-    noise = add_noise(grey, 4.5).astype(float) - 128
+    gray = np.full((64, 128, 3), 128, np.uint8)
+    noise = add_noise(gray, 4.5).astype(float) - 128
     assert noise.std() == pytest.approx(math.sqrt(4.5**2 + 1 / 12), rel=0.03)
     assert abs(noise.mean()) < 0.1
     assert np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1] < 0.05
@@ -88,8 +88,8 @@ class Noisy:
         return 4
 
     def __getitem__(self, index):
-        grey = np.full((16, 32, 3), 128, np.uint8)
-        return int(BlurWord(prob=1.0, min_scale=1.0)(dict(img=grey))["img"].astype(int).sum())
+        gray = np.full((16, 32, 3), 128, np.uint8)
+        return int(BlurWord(prob=1.0, min_scale=1.0)(dict(img=gray))["img"].astype(int).sum())
 
 
 def test_loader_workers_draw_different_numbers():

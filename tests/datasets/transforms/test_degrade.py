@@ -45,8 +45,8 @@ def test_each_step_is_opencv_s(word):
 
 
 def test_noise_has_the_strength_that_was_asked_for():
-    grey = np.full((256, 512, 3), 128, np.uint8)
-    values = degraded(grey, noise=(0.04, 0.04)).astype(float) - 128
+    gray = np.full((256, 512, 3), 128, np.uint8)
+    values = degraded(gray, noise=(0.04, 0.04)).astype(float) - 128
     assert values.std() == pytest.approx(255 * 0.04, rel=0.03)
     assert abs(values.mean()) < 0.1
     correlation = np.corrcoef(values[:, :, 0].ravel(), values[:, :, 1].ravel())[0, 1]
@@ -54,8 +54,8 @@ def test_noise_has_the_strength_that_was_asked_for():
 
 
 def test_strengths_fill_their_range(word):
-    grey = np.full((32, 128, 3), 128, np.uint8)
-    sigmas = [degraded(grey, seed, noise=(0.02, 0.1)).std() / 255 for seed in range(60)]
+    gray = np.full((32, 128, 3), 128, np.uint8)
+    sigmas = [degraded(gray, seed, noise=(0.02, 0.1)).std() / 255 for seed in range(60)]
     assert 0.018 < min(sigmas) < 0.03
     assert 0.09 < max(sigmas) < 0.105
     kernels = ("area", "bicubic")

@@ -241,7 +241,7 @@ def bare(state_dict):
     return {key: value.clone() for key, value in state_dict.items()}
 
 
-def test_fixed_positions_without_metadata_are_recognised():
+def test_fixed_positions_without_metadata_are_recognized():
     source = encoder()
     target = TextViT(arch=ARCH, img_size=WIDE)
     target.load_state_dict(bare(source.state_dict()))

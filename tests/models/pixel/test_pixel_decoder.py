@@ -26,8 +26,8 @@ def build(**settings):
 
 
 def slow_norm(vector, norm):
-    centred = vector - vector.mean()
-    return centred / ((centred**2).mean() + 1e-6).sqrt() * norm.weight + norm.bias
+    centered = vector - vector.mean()
+    return centered / ((centered**2).mean() + 1e-6).sqrt() * norm.weight + norm.bias
 
 
 def slow_block(tokens, block, heads):
@@ -111,7 +111,7 @@ def test_the_defaults_are_ccds():
     assert decoder.pred.out_features == 48
 
 
-def test_initialisation():
+def test_initialization():
     decoder = build(embed_dim=512, decoder_embed_dim=256, decoder_num_heads=2)
     decoder.init_weights()
     assert decoder.embed.weight.std().item() == pytest.approx(0.02, rel=0.1)

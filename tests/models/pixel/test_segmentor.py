@@ -66,11 +66,11 @@ def test_label_coverage_by_hand():
     assert valid.tolist() == [[[1.0, 0.0]]]
 
 
-def test_logits_are_interpolated_between_the_centres_of_pixels():
+def test_logits_are_interpolated_between_the_centers_of_pixels():
     grown = resize_logits(torch.tensor([[[[0.0, 4.0]]]]), (1, 4))
     assert grown.tolist() == [[[[0.0, 1.0, 3.0, 4.0]]]]
     shrunk = resize_logits(torch.tensor([[[[0.0, 0, 8, 8]]]]), (1, 2))
-    # Antialiased: a triangle two pixels wide to each side of the new centres.
+    # Antialiased: a triangle two pixels wide to each side of the new centers.
     weights = np.array([0.75, 0.75, 0.25, 0])
     assert shrunk[0, 0, 0, 0].item() == pytest.approx(8 * 0.25 / weights.sum(), rel=1e-5)
 

@@ -55,7 +55,7 @@ def test_enlarging_is_that_of_opencv(batch):
         torch.testing.assert_close(image, bicubic(batch, index), atol=1e-5, rtol=0)
 
 
-def test_preprocessing_makes_rgb_normalised_inputs_and_truth_in_one(batch):
+def test_preprocessing_makes_rgb_normalized_inputs_and_truth_in_one(batch):
     preprocessor = MODELS.build(
         dict(type="mms_ocr.WordPairDataPreprocessor", mean=[10, 20, 30], std=[1, 2, 4])
     )

@@ -96,7 +96,7 @@ def test_self_attention_is_that_of_mmpretrain():
     assert torch.allclose(decoder(tokens, visible, hidden), expected, atol=1e-5)
 
 
-def test_positions_of_rectangles_survive_initialisation():
+def test_positions_of_rectangles_survive_initialization():
     decoder = SelfAttentionDecoder(GRID, embed_dim=8, patch_size=2, **SIZES)
     decoder.init_weights()
     assert torch.equal(decoder.decoder_pos_embed[0, 1:], sincos_positions(GRID, 16))
@@ -105,7 +105,7 @@ def test_positions_of_rectangles_survive_initialisation():
 
 
 @pytest.mark.parametrize("kind", [CrossAttentionDecoder, SelfAttentionDecoder])
-def test_mask_token_is_initialised(kind):
+def test_mask_token_is_initialized(kind):
     decoder = kind(GRID, embed_dim=8, decoder_embed_dim=512, decoder_depth=1, decoder_num_heads=4)
     decoder.init_weights()
     assert 0.015 < decoder.mask_token.std() < 0.025

@@ -1,4 +1,4 @@
-"""From uint8 images to normalised ones with masks that depend on what they should depend on."""
+"""From uint8 images to normalized ones with masks that depend on what they should depend on."""
 
 import copy
 import pickle
@@ -25,7 +25,7 @@ def batch(size=2):
 
 
 @pytest.mark.parametrize("swap", [True, False])
-def test_normalisation(swap):
+def test_normalization(swap):
     mean, std = (10.0, 20.0, 30.0), (2.0, 4.0, 8.0)
     data = batch()
     outputs = preprocessor(mean=mean, std=std, bgr_to_rgb=swap)(data)["inputs"]
@@ -55,13 +55,13 @@ def test_images_of_different_sizes():
 
 
 @pytest.mark.parametrize("swap", [True, False])
-def test_denormalising_gives_the_pixels_as_rgb(swap):
+def test_denormalizing_gives_the_pixels_as_rgb(swap):
     prepared = preprocessor(mean=(10, 120, 200), std=(33, 55, 77), bgr_to_rgb=swap)
     data = batch()
     # Without the swap the model is fed BGR.
-    assert torch.equal(prepared.denormalise(prepared(data)["inputs"]), data["inputs"].flip(1))
+    assert torch.equal(prepared.denormalize(prepared(data)["inputs"]), data["inputs"].flip(1))
     extreme = torch.tensor([-1e4, 1e4, 0.0]).view(1, 3, 1, 1)
-    assert prepared.denormalise(extreme).unique().tolist()[0] == 0
+    assert prepared.denormalize(extreme).unique().tolist()[0] == 0
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from tiny_models import ARCH, CROSS, SELF, mms_config, one_view, random_mask, ti
 
 from mms_ocr.engine import Bf16OptimWrapper
 from mms_ocr.masking import MaskViews
-from mms_ocr.models.pretraining.patches import normalise_patches, patchify
+from mms_ocr.models.pretraining.patches import normalize_patches, patchify
 from mms_ocr.registry import MODELS
 
 
@@ -109,7 +109,7 @@ def test_only_strategies_sure_to_be_in_a_batch_are_logged():
     assert set(losses) == {"loss_pixel", "error_random_patch"}
 
 
-def test_what_is_optimised_is_the_loss_and_not_the_log():
+def test_what_is_optimized_is_the_loss_and_not_the_log():
     model = tiny_mms()
     data = model.data_preprocessor({"inputs": torch.randint(0, 256, (3, 3, 16, 32))}, True)
     losses = model(**data, mode="loss")
@@ -188,7 +188,7 @@ def test_perfect_predictions_give_back_the_image():
     model = tiny_mms().eval()
     pixels = torch.randint(0, 256, (2, 3, 16, 32), dtype=torch.uint8)
     data = model.data_preprocessor({"inputs": pixels})
-    targets = normalise_patches(patchify(data["inputs"], 4))[0]
+    targets = normalize_patches(patchify(data["inputs"], 4))[0]
 
     class Oracle(torch.nn.Module):
         predict_share = 1.0
@@ -201,7 +201,7 @@ def test_perfect_predictions_give_back_the_image():
     for image, sample in enumerate(model.predict(data["inputs"], None, data["masks"])):
         for name in data["masks"].names:
             assert sample.masked_error[name] < 1e-10
-            # A grey level may be lost in rounding.
+            # A gray level may be lost in rounding.
             difference = sample.reconstruction[name].int() - pixels[image].flip(0).int()
             assert difference.abs().max() <= 1
 

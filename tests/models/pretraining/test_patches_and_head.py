@@ -5,7 +5,7 @@ import torch
 from mmpretrain.models.heads import MAEPretrainHead
 
 from mms_ocr.models import MaskedPixelHead
-from mms_ocr.models.pretraining.patches import normalise_patches, patchify, unpatchify
+from mms_ocr.models.pretraining.patches import normalize_patches, patchify, unpatchify
 
 
 def mae_head(patch_size, norm_pix=True, criterion="L2"):
@@ -33,23 +33,23 @@ def test_rectangles_are_cut_in_reading_order(size, patch_size):
     assert torch.equal(unpatchify(patches, grid, patch_size), images)
 
 
-def test_normalised_patches():
+def test_normalized_patches():
     patches = torch.rand(2, 5, 48) * 3 + 1
-    normalised, mean, std = normalise_patches(patches)
-    assert torch.allclose(normalised.mean(dim=-1), torch.zeros(2, 5), atol=1e-5)
-    assert torch.allclose(normalised.std(dim=-1), torch.ones(2, 5), atol=1e-4)
-    assert torch.allclose(normalised * std + mean, patches, atol=1e-5)
+    normalized, mean, std = normalize_patches(patches)
+    assert torch.allclose(normalized.mean(dim=-1), torch.zeros(2, 5), atol=1e-5)
+    assert torch.allclose(normalized.std(dim=-1), torch.ones(2, 5), atol=1e-4)
+    assert torch.allclose(normalized * std + mean, patches, atol=1e-5)
 
 
 def test_flat_patches_do_not_blow_up():
-    normalised, mean, std = normalise_patches(torch.full((1, 1, 48), 0.3))
-    assert normalised.abs().max() < 1e-3
-    assert torch.allclose(normalised * std + mean, torch.full((1, 1, 48), 0.3))
+    normalized, mean, std = normalize_patches(torch.full((1, 1, 48), 0.3))
+    assert normalized.abs().max() < 1e-3
+    assert torch.allclose(normalized * std + mean, torch.full((1, 1, 48), 0.3))
 
 
 def test_targets_are_those_of_mmpretrain():
     images = torch.randn(2, 3, 16, 16)
-    ours = normalise_patches(patchify(images, 4))[0]
+    ours = normalize_patches(patchify(images, 4))[0]
     assert torch.allclose(ours, mae_head(4).construct_target(images), atol=1e-6)
 
 
@@ -72,7 +72,7 @@ def test_errors_are_those_of_mmpretrain(norm_pix, criterion):
 def test_true_targets_give_back_the_image():
     images = torch.randn(2, 3, 8, 24)
     wanted = torch.stack([torch.randperm(12)[:9] for _ in range(2)])
-    targets = normalise_patches(patchify(images, 4))[0]
+    targets = normalize_patches(patchify(images, 4))[0]
     pred = targets.gather(1, wanted[..., None].expand(-1, -1, 48))
     filled = MaskedPixelHead(4, norm_pix=True).reconstruct(pred, images, wanted)
     assert torch.allclose(filled, images, atol=1e-5)

@@ -194,7 +194,7 @@ def test_labels_that_just_fit_have_a_finite_loss(dictionary):
     words = ["aab", "abca", "~b~"]
     losses = decoder.loss(torch.randn(3, 6, 2, 4), None, samples(words))["loss_ctc"]
     assert torch.isfinite(losses).all()
-    # Both are learnt as the unknown token, twice the same.
+    # Both are learned as the unknown token, twice the same.
     assert columns_needed(decoder.dictionary.str2idx("~é")) == 3
     with pytest.raises(ValueError, match="'ab~é' needs 5 columns"):
         decoder.loss(torch.randn(1, 6, 2, 4), None, samples(["ab~é"]))

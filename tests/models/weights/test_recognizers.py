@@ -131,14 +131,14 @@ def test_characters_in_another_order_are_put_into_it(maerec, dictionary):
 @pytest.mark.parametrize(
     ("characters", "settings", "message"),
     [
-        ([*CHARACTERS, "^"], {}, r"1 that the checkpoint never learnt \('\^'\)"),
+        ([*CHARACTERS, "^"], {}, r"1 that the checkpoint never learned \('\^'\)"),
         (CHARACTERS[:-1], {}, r"1 too few \(' '\)"),
         (CHARACTERS[:36], {}, r"55 too few \('A', .* and 49 more\)"),
         (CHARACTERS, dict(with_unknown=False), r"1 too few \('<UKN>'\)"),
         (
             [*CHARACTERS[:-1], "é"],
             {},
-            r"1 that the checkpoint never learnt \('é'\), and 1 too few \(' '\)",
+            r"1 that the checkpoint never learned \('é'\), and 1 too few \(' '\)",
         ),
     ],
 )
@@ -149,7 +149,7 @@ def test_other_characters(maerec, dictionary, characters, settings, message):
     assert "\n" not in str(caught.value)
 
 
-def test_initialising_again_leaves_the_weights_alone(maerec, dictionary):
+def test_initializing_again_leaves_the_weights_alone(maerec, dictionary):
     model = build(dictionary(), maerec[1])
     before = copy.deepcopy(model.state_dict())
     model.init_weights()
@@ -192,7 +192,7 @@ def test_a_recognizer_inside_another_module(own, dictionary, tmp_path, prefix):
     wrapped = torch.nn.ModuleDict({prefix[:-1]: own[0]})
     save_checkpoint({"state_dict": get_state_dict(wrapped)}, path)
     assert same(build(dictionary("abcd"), path).state_dict(), own[0].state_dict())
-    with pytest.raises(ValueError, match=r"1 that the checkpoint never learnt \('e'\)"):
+    with pytest.raises(ValueError, match=r"1 that the checkpoint never learned \('e'\)"):
         build(dictionary("abce"), path)
 
 

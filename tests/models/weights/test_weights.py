@@ -334,7 +334,7 @@ def test_no_encoder():
         take_encoder({"neck.weight": torch.ones(1)}, "weights.pth")
 
 
-def test_a_missing_file_is_an_error_when_weights_are_initialised(tmp_path):
+def test_a_missing_file_is_an_error_when_weights_are_initialized(tmp_path):
     backbone = dict(
         type="mms_ocr.TextViT",
         arch=ARCH,

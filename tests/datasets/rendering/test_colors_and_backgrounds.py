@@ -1,4 +1,4 @@
-"""Colours of a wanted luma, backgrounds, ink and camera by value."""
+"""Colors of a wanted luma, backgrounds, ink and camera by value."""
 
 import pickle
 
@@ -12,7 +12,7 @@ from mms_ocr.apis import cli
 from mms_ocr.datasets.rendering import BackgroundImages, RenderSettings, backgrounds
 from mms_ocr.datasets.rendering.backgrounds import make_background, ramp, smooth_noise
 from mms_ocr.datasets.rendering.camera import _motion_blur, take_photograph
-from mms_ocr.datasets.rendering.colours import colour_of_luma, contrasting_luma, luma
+from mms_ocr.datasets.rendering.colors import color_of_luma, contrasting_luma, luma
 from mms_ocr.datasets.rendering.ink import _moved, blend, lay_ink
 
 PLAIN = RenderSettings.at(0)
@@ -20,13 +20,13 @@ PLAIN = RenderSettings.at(0)
 
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**32), target=st.floats(0, 1), saturation=st.floats(0, 1))
-def test_colours_have_the_wanted_luma(seed, target, saturation):
-    colour = colour_of_luma(np.random.default_rng(seed), target, saturation)
-    assert colour.min() >= -1e-6
-    assert colour.max() <= 1 + 1e-6
-    assert colour @ np.array([0.114, 0.587, 0.299]) == pytest.approx(target, abs=1e-5)
+def test_colors_have_the_wanted_luma(seed, target, saturation):
+    color = color_of_luma(np.random.default_rng(seed), target, saturation)
+    assert color.min() >= -1e-6
+    assert color.max() <= 1 + 1e-6
+    assert color @ np.array([0.114, 0.587, 0.299]) == pytest.approx(target, abs=1e-5)
     if saturation == 0:
-        assert np.ptp(colour) == 0
+        assert np.ptp(color) == 0
 
 
 @settings(max_examples=200, deadline=None)
@@ -42,10 +42,10 @@ def test_contrast_lies_in_the_range_or_is_the_most_there_is(seed, background, en
     assert min(ends[0], room) - 1e-9 <= distance <= ends[1] + 1e-9
 
 
-def test_luma_is_that_of_grey_scale_conversion():
+def test_luma_is_that_of_gray_scale_conversion():
     image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
-    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-    assert luma(image) == pytest.approx(grey.mean() / 255, abs=1e-3)
+    gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    assert luma(image) == pytest.approx(gray.mean() / 255, abs=1e-3)
 
 
 def test_ramp_and_noise_keep_their_ranges():
@@ -59,7 +59,7 @@ def test_ramp_and_noise_keep_their_ranges():
         assert -1 <= noise.min() < 0 < noise.max() <= 1
 
 
-def test_plain_background_is_one_grey():
+def test_plain_background_is_one_gray():
     picture = make_background(np.random.default_rng(3), 20, 50, PLAIN)
     assert np.ptp(picture) == 0
 

@@ -1,6 +1,6 @@
-"""Colours that differ from each other by a set amount of luma.
+"""Colors that differ from each other by a set amount of luma.
 
-Colours are float BGR in [0, 1]; luma is Rec. 601's, as in grey-scale conversion.
+Colors are float BGR in [0, 1]; luma is Rec. 601's, as in gray-scale conversion.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Colour = NDArray[np.float32]
+Color = NDArray[np.float32]
 _WEIGHTS = (0.114, 0.587, 0.299)  # of blue, green, red
 
 
@@ -20,19 +20,19 @@ def luma(image: NDArray) -> float:
     return weighted / (255 * image.shape[0] * image.shape[1])
 
 
-def colour_of_luma(rng: np.random.Generator, target: float, saturation: float) -> Colour:
-    """A colour of exactly this luma, in the hues of signs and print.
+def color_of_luma(rng: np.random.Generator, target: float, saturation: float) -> Color:
+    """A color of exactly this luma, in the hues of signs and print.
 
     Args:
         rng: the generator to draw from.
         target: luma in [0, 1].
-        saturation: 0 for grey only, 1 for as colourful as the luma allows at most.
+        saturation: 0 for gray only, 1 for as colorful as the luma allows at most.
     """
-    if rng.random() > 0.7 * saturation:  # white, black and greys are the commonest of all
+    if rng.random() > 0.7 * saturation:  # white, black and grays are the commonest of all
         chroma, room = _chroma_of_hue(rng.random() * 6, target)
         strength = 0.1 * rng.random() * saturation
     else:
-        # The more colourful of two: few signs are brownish or pale for want of room.
+        # The more colorful of two: few signs are brownish or pale for want of room.
         chroma, room = max(
             (_chroma_of_hue(_draw_hue(rng), target) for _ in range(2)), key=lambda pair: pair[1]
         )
@@ -49,16 +49,16 @@ _SIGN_HUES = (
 
 def _draw_hue(rng: np.random.Generator) -> float:
     draw = rng.random()
-    centre = next(hue for hue, upto in _SIGN_HUES if draw < upto)
-    return centre + 0.5 * (rng.random() - 0.5)
+    center = next(hue for hue, upto in _SIGN_HUES if draw < upto)
+    return center + 0.5 * (rng.random() - 0.5)
 
 
-def _chroma_of_hue(hue: float, target: float) -> tuple[Colour, float]:
-    """What the hue adds to grey, without luma of its own, and how much of it the luma allows."""
+def _chroma_of_hue(hue: float, target: float) -> tuple[Color, float]:
+    """What the hue adds to gray, without luma of its own, and how much of it the luma allows."""
     away = np.abs((hue + np.array([2.0, 4.0, 0.0])) % 6 - 3)  # blue, green, red
     pure = np.clip(away - 1, 0, 1)
-    grey = sum(weight * channel for weight, channel in zip(_WEIGHTS, pure.tolist()))
-    chroma = (pure - grey).astype(np.float32)
+    gray = sum(weight * channel for weight, channel in zip(_WEIGHTS, pure.tolist()))
+    chroma = (pure - gray).astype(np.float32)
     above = (1 - target) / max(float(chroma.max()), 1e-6)
     below = target / max(-float(chroma.min()), 1e-6)
     return chroma, max(min(above, below, 1.0), 0.0)
