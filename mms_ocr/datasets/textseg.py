@@ -36,7 +36,7 @@ class _TextSegSource(ImageSource):
         record = self._record(index)
         return RawImage(record.images["image"], self.name(index), record.text if labelled else None)
 
-    def read_mask(self, index: int) -> RawImage:
+    def read_second(self, index: int) -> RawImage:
         return RawImage(self._record(index).images["mask"], f"{self.name(index)}, mask", None)
 
     def check_labels(self) -> None:

@@ -136,7 +136,7 @@ class WordMaskDataset(WordImageDataset):
                 size.
         """
         source, place = self.locate(index)
-        stored: RawImage = source.read_mask(place)  # type: ignore[attr-defined]
+        stored: RawImage = source.read_second(place)  # type: ignore[attr-defined]
         image, levels = decode_masked(raw, stored, self.max_pixels)
         results = self.as_results(index, raw, image)
         try:

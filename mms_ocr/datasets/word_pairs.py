@@ -11,7 +11,8 @@ import numpy as np
 from mms_ocr.datasets.decoding import MAX_PIXELS
 from mms_ocr.datasets.label_maps import decode_pair
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
-from mms_ocr.datasets.sources.pairs import PairSource, open_pairs
+from mms_ocr.datasets.sources.pairing import PairedSource
+from mms_ocr.datasets.sources.pairs import open_pairs
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
 
@@ -82,7 +83,7 @@ class WordPairDataset(WordImageDataset):
             self._check_first(source)
 
     @staticmethod
-    def open(path: str | os.PathLike[str], data_root: str | None) -> PairSource:
+    def open(path: str | os.PathLike[str], data_root: str | None) -> PairedSource:
         """Open one of the paths."""
         return open_pairs(path, data_root)
 
@@ -95,7 +96,7 @@ class WordPairDataset(WordImageDataset):
         """
         source: Any
         source, place = self.locate(index)
-        large, small = decode_pair(raw, source.read_low(place), self.max_pixels)
+        large, small = decode_pair(raw, source.read_second(place), self.max_pixels)
         if _is_larger(small, large):
             raise BrokenImageError(_exchanged(source, place, small, large))
         results = dict(self.as_results(index, raw, small), gt=large)
@@ -106,7 +107,7 @@ class WordPairDataset(WordImageDataset):
     def _check_first(self, source: Any) -> None:
         """Tell exchanged resolutions before a run starts; broken images are told when met."""
         try:
-            large, small = decode_pair(source.read(0), source.read_low(0), self.max_pixels)
+            large, small = decode_pair(source.read(0), source.read_second(0), self.max_pixels)
         except BrokenImageError:
             return
         if _is_larger(small, large):
@@ -119,7 +120,7 @@ def _is_larger(small: np.ndarray, large: np.ndarray) -> bool:
 
 def _exchanged(source: Any, place: int, small: np.ndarray, large: np.ndarray) -> str:
     return (
-        f"{source.low_name(place)}: {small.shape[1]} x {small.shape[0]} pixels, more than its pair "
-        f"of high resolution has, {source.name(place)} ({large.shape[1]} x {large.shape[0]}); are "
-        "the two exchanged?"
+        f"{source.second_name(place)}: {small.shape[1]} x {small.shape[0]} pixels, more than its "
+        f"pair of high resolution has, {source.name(place)} ({large.shape[1]} x {large.shape[0]}); "
+        "are the two exchanged?"
     )

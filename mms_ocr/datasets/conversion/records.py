@@ -13,7 +13,8 @@ import numpy as np
 from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.label_maps import decode_masked, decode_pair
 from mms_ocr.datasets.sources import BrokenImageError, JsonlSource, LmdbSource, open_source
-from mms_ocr.datasets.sources.masked import MaskedSource, has_mask_folders, open_masked
+from mms_ocr.datasets.sources.masked import has_mask_folders, open_masked
+from mms_ocr.datasets.sources.pairing import PairedSource
 from mms_ocr.datasets.sources.pairs import open_pairs
 
 
@@ -83,8 +84,8 @@ class WordRecords(Records):
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
         raw = self._source.read(index, self._labelled)
-        if isinstance(self._source, MaskedSource):
-            mask = self._source.read_mask(index)
+        if isinstance(self._source, PairedSource):
+            mask = self._source.read_second(index)
             decode_masked(raw, mask)
             return Record({"image": raw.data, "mask": mask.data}, raw.text)
         try:
@@ -122,7 +123,7 @@ class PairRecords(Records):
         self.path = path
         pairs = open_pairs(path, data_root)
         self._pairs = pairs
-        self._labelled = pairs.high.has_labels()
+        self._labelled = pairs.first.has_labels()
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -130,7 +131,7 @@ class PairRecords(Records):
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
         high = self._pairs.read(index, self._labelled)
-        low = self._pairs.read_low(index)
+        low = self._pairs.read_second(index)
         decode_pair(high, low)
         return Record({"image_hr": high.data, "image_lr": low.data}, high.text)
 

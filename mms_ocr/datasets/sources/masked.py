@@ -3,70 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 
-from mms_ocr.datasets.sources.base import ImageSource, RawImage
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
 from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, is_textseg
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
-from mms_ocr.datasets.sources.pairing import pair_by_stem
+from mms_ocr.datasets.sources.pairing import PairedSource, pair_by_stem
 
 _FOLDERS = (("image", "mask"), ("images", "masks"))
-
-
-class MaskedSource(ImageSource):
-    """Two sources, of images and of masks, and which mask belongs to which image.
-
-    Read as a source it is the one of the images.
-
-    Args:
-        path: Where the pairs are, as the user named it.
-        images: The images, with the labels where there are any.
-        masks: The masks.
-        order: For every image, the index of its mask; None where both come in the same order.
-
-    Raises:
-        ValueError: Without an order, they are not equally many.
-    """
-
-    kind = "images with masks"
-
-    def __init__(
-        self,
-        path: str,
-        images: ImageSource,
-        masks: ImageSource,
-        order: Sequence[int] | None = None,
-    ) -> None:
-        super().__init__(path)
-        if order is None and len(images) != len(masks):
-            raise ValueError(
-                f"{path!r} has {len(images):,} images and {len(masks):,} masks; every image needs "
-                "its mask"
-            )
-        self.images = images
-        self.masks = masks
-        self._order = order
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def name(self, index: int) -> str:
-        """Where the image is stored."""
-        return self.images.name(index)
-
-    def read(self, index: int, labelled: bool = False) -> RawImage:
-        """The image; see :meth:`ImageSource.read`."""
-        return self.images.read(index, labelled)
-
-    def read_mask(self, index: int) -> RawImage:
-        """Its mask; see :meth:`ImageSource.read`."""
-        return self.masks.read(index if self._order is None else self._order[index])
-
-    def check_labels(self) -> None:
-        """See :meth:`ImageSource.check_labels`."""
-        self.images.check_labels()
 
 
 def has_mask_folders(path: str) -> bool:
@@ -74,7 +18,7 @@ def has_mask_folders(path: str) -> bool:
     return any(all(os.path.isdir(os.path.join(path, name)) for name in pair) for pair in _FOLDERS)
 
 
-def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> MaskedSource:
+def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> PairedSource:
     """Open images with masks, whatever layout they have.
 
     Args:
@@ -121,23 +65,23 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> M
     )
 
 
-def _open_lines(images: JsonlSource) -> MaskedSource:
+def _open_lines(images: JsonlSource) -> PairedSource:
     if not images.has_field("mask"):
         raise ValueError(
             f"annotation file {images.path!r} names no masks: there is no 'mask' in its first line"
         )
     masks = JsonlSource(images.path, images.data_root, field="mask")
-    return MaskedSource(images.path, images, masks)
+    return PairedSource(images.path, images, masks)
 
 
-def _open_lmdb(path: str) -> MaskedSource:
+def _open_lmdb(path: str) -> PairedSource:
     images = LmdbSource(path)
     if not images.has("mask-000000001"):
         raise ValueError(f"LMDB {path!r} has no masks: there is no key 'mask-000000001'")
-    return MaskedSource(path, images, LmdbSource(path, image_key="mask-%09d"))
+    return PairedSource(path, images, LmdbSource(path, image_key="mask-%09d"))
 
 
-def _open_folders(path: str, image_folder: str, mask_folder: str) -> MaskedSource:
+def _open_folders(path: str, image_folder: str, mask_folder: str) -> PairedSource:
     images = FolderSource(os.path.join(path, image_folder))
     masks = FolderSource(os.path.join(path, mask_folder))
-    return MaskedSource(path, images, masks, pair_by_stem(images, masks))
+    return PairedSource(path, images, masks, pair_by_stem(images, masks))

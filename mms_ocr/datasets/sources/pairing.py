@@ -1,10 +1,79 @@
-"""Which files of two folders belong together: those of one path but for its suffix."""
+"""Images that come in pairs: with their masks, or in two resolutions."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
+from mms_ocr.datasets.sources.base import ImageSource, RawImage
 from mms_ocr.datasets.sources.folder import FolderSource
+
+
+class PairedSource(ImageSource):
+    """Two sources, and which image of the second belongs to which image of the first.
+
+    Read as a source it is the first one.
+
+    Args:
+        path: Where the pairs are, as the user named it.
+        first: The images, with the labels where there are any.
+        second: Their masks, or the same images in low resolution.
+        order: For every image of the first, the index of its partner in the second; None where
+            both come in the same order.
+
+    Raises:
+        ValueError: Without an order, they are not equally many.
+    """
+
+    kind = "pairs of images"
+
+    def __init__(
+        self,
+        path: str,
+        first: ImageSource,
+        second: ImageSource,
+        order: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(path)
+        if order is None and len(first) != len(second):
+            raise ValueError(
+                f"{path!r} has {len(first):,} images and {len(second):,} masks or images of low "
+                "resolution that belong to them; every image needs one"
+            )
+        self.first = first
+        self.second = second
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def name(self, index: int) -> str:
+        """Where the first image of a pair is stored."""
+        return self.first.name(index)
+
+    def read(self, index: int, labelled: bool = False) -> RawImage:
+        """Read the first image of a pair; see :meth:`ImageSource.read`."""
+        return self.first.read(index, labelled)
+
+    def second_name(self, index: int) -> str:
+        """Where the second image of a pair is stored."""
+        return self.second.name(self._second_index(index))
+
+    def read_second(self, index: int) -> RawImage:
+        """Read the second image of a pair; see :meth:`ImageSource.read`."""
+        return self.second.read(self._second_index(index))
+
+    def _second_index(self, index: int) -> int:
+        return index if self._order is None else self._order[index]
+
+    def check_labels(self) -> None:
+        """See :meth:`ImageSource.check_labels`."""
+        self.first.check_labels()
+
+    def check(self) -> None:
+        """See :meth:`ImageSource.check`."""
+        self.first.check()
+        self.second.check()
 
 
 def pair_by_stem(first: FolderSource, second: FolderSource) -> list[int] | None:
