@@ -10,7 +10,7 @@ _SPECIAL = ("start", "end", "padding", "unknown")  # MMOCR's tokens
 
 
 def read_dictionary(path: str) -> list[str]:
-    """Read the characters of a dictionary file, as MMOCR's ``Dictionary`` takes it.
+    """Read the characters of a dictionary file, as MMOCR's ``Dictionary`` does.
 
     A line has one character, which may be a space, or none.
 
@@ -29,7 +29,7 @@ def read_dictionary(path: str) -> list[str]:
         ) from error
     if lines[0].startswith("\ufeff"):
         raise ValueError(
-            f"{path} begins with a byte order mark, which MMOCR takes for a character; save it as "
+            f"{path} begins with a byte order mark, which MMOCR reads as a character; save it as "
             "UTF-8 without one"
         )
     places: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Text to show and to store, whatever is in the names of files."""
+"""Escaping of text, such as names of files, for terminals, logs and JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def escape_output() -> None:
-    """Let standard output and error escape what they cannot show, in place of an error.
+    """Make standard output and error escape what they cannot show, instead of failing.
 
     That is, names of files whose bytes are no text, and letters outside of a narrow encoding.
     """
@@ -23,7 +23,7 @@ def escape_output() -> None:
 
 def printable(text: str) -> str:
     r"""Escape what would steer a terminal or break a line, such as ``\n`` and ``\x1b``."""
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def to_json(content: Any, encoding: str | None = "utf-8") -> str:

@@ -38,7 +38,7 @@ __all__ = [
 
 
 def type_name(settings: Mapping[str, Any]) -> str:
-    """The name of the type that a config builds, without its scope; the type may be a class."""
+    """Return the name of a config's type, which may be a class, without its scope."""
     kind = settings.get("type", "")
     return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
 

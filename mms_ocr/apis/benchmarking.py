@@ -59,8 +59,8 @@ def reads_words(cfg: Config) -> bool:
     """Whether a config is of a model that reads words: its test metrics compare words."""
     evaluator = cfg.get("test_evaluator") or []
     metrics = [evaluator] if isinstance(evaluator, Mapping) else evaluator
-    metrics = [inner for one in metrics for inner in _inner_metrics(one)]
-    return any(type_name(one) in ("WordMetric", "WordBenchmark") for one in metrics)
+    metrics = [inner for metric in metrics for inner in _inner_metrics(metric)]
+    return any(type_name(metric) in ("WordMetric", "WordBenchmark") for metric in metrics)
 
 
 def _inner_metrics(metric: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -184,7 +184,7 @@ def write_report(
         skipped=list(skipped),
     )
     figures = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
-    # What Unicode has not becomes an escape of JSON.
+    # Surrogates, which stand for bytes that are no text, become escapes of JSON.
     write_file(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
     head = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", table, ""]
     skips = [f"Skipped: `{printable(name)}`" for name in skipped]
@@ -193,7 +193,7 @@ def write_report(
 
 
 def check_reports(cfg: Config, args: argparse.Namespace) -> None:
-    """Refuse, before the test, places where its reports cannot be written or are inputs.
+    """Check, before the test, that its reports can be written and replace no input.
 
     Raises:
         ValueError: A report would replace the config, the checkpoint, or a test set.
@@ -201,7 +201,7 @@ def check_reports(cfg: Config, args: argparse.Namespace) -> None:
     """
     dataset = cfg.test_dataloader.dataset
     root = dataset.get("root") or ""
-    sets = [os.path.join(root, one["path"]) for one in dataset.sets.values() if one.get("path")]
+    sets = [os.path.join(root, test.path) for test in dataset.sets.values() if test.get("path")]
     inputs = [args.config, args.checkpoint, *sets, *(args.recognizer or [])]
     stem = _report_stem(cfg, args)
     stem.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ PARTS = ("train", "val", "test")
 
 
 def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = PARTS) -> None:
-    """Let every data set of a config that reads files read ``paths``, also inside of wrappers.
+    """Set the paths of every data set of a config that reads files, also inside wrappers.
 
     Args:
         cfg: The config; changed.
@@ -44,21 +44,21 @@ def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = PARTS) ->
     if not reached:
         raise ValueError(
             f"--data was given, and {cfg.filename} reads no files; use a config of your own data, "
-            f"such as {_like_it_of_files(Path(cfg.filename or 'config.py'))}"
+            f"such as {_config_of_files(Path(cfg.filename or 'config.py'))}"
         )
 
 
 def check_data(cfg: Config, parts: Sequence[str]) -> None:
-    """Refuse a config whose word images are not there, such as those that shipped ones name.
+    """Check that the word images of a config exist; warn of a work folder among them.
 
-    Data sets that come as pairs, or in a form of their own, tell by themselves what they lack.
+    Data sets of pairs, or of a form of their own, report by themselves what they lack.
 
     Args:
         cfg: The config.
         parts: Of the loaders to look at: ``'train'``, ``'val'``, ``'test'``.
 
     Raises:
-        FileNotFoundError: The path of a data set leads nowhere.
+        FileNotFoundError: The path of a data set does not exist.
     """
     for part in parts:
         for _, dataset in data_sets_of(cfg, part):
@@ -77,7 +77,7 @@ def check_data(cfg: Config, parts: Sequence[str]) -> None:
 
 
 def check_holdout(cfg: Config) -> None:
-    """Warn of a validation on words that are trained on: shares were changed on one side alone."""
+    """Warn where validation uses words that are trained on, as the two holdouts do not match."""
     for place, train in data_sets_of(cfg, "train"):
         for held_out_place, held_out in data_sets_of(cfg, "val"):
             same = "path" in train and train["path"] == held_out.get("path")
@@ -118,22 +118,22 @@ def check_ends(cfg: Config) -> None:
                 )
 
 
-def _like_it_of_files(config: Path) -> Path:
+def _config_of_files(config: Path) -> Path:
     """The config beside one of rendered words that reads files in their place."""
     stem = config.stem.removesuffix("_rendered")
     beside = [config.with_name(f"{stem}_{data}.py") for data in ("words", "pairs")]
     beside.append(Path("configs/mms/pretrain_vit_s_words.py"))
-    return next((one for one in beside if one.is_file()), beside[-1])
+    return next((path for path in beside if path.is_file()), beside[-1])
 
 
 def data_sets_of(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
-    """The data sets of a loader that wrap no others, each after its place in the config."""
+    """Yield the data sets of a loader that wrap no others, each after its place in the config."""
     for name, loader in loaders_of(cfg, part):
         yield from _innermost(f"{name}.dataset", loader.get("dataset"))
 
 
 def loaders_of(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
-    """The loader of a part, or all of a list, each after its place in the config."""
+    """Yield the loader of a part, or all of a list, each after its place in the config."""
     name = f"{part}_dataloader"
     given = cfg.get(name) or []
     if isinstance(given, dict):

@@ -94,7 +94,7 @@ def _find(part: Part) -> Finding:
         else:
             finding.state, finding.detail = "broken", _one_line(error)
             finding.lacks = (error.name or "").partition(".")[0] or None
-    except Exception as error:  # a broken package may raise anything; it is told, not hidden
+    except Exception as error:  # a broken package may raise anything; it is reported
         finding.state, finding.detail = "broken", _one_line(error)
         cause = failing_module(error, (other.module for other in PARTS))
         finding.lacks = cause if cause != part.module else None

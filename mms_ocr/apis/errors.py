@@ -33,7 +33,7 @@ def run_program(
 
 
 def run_command(name: str, command: Callable[[], int | None], *, traceback: bool) -> int:
-    """Run a command; what the user can mend becomes one line on standard error.
+    """Run a command; what the user can fix becomes one line on standard error.
 
     Args:
         name: What the line starts with.
@@ -58,14 +58,14 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
     except _USER_ERRORS as error:
         if traceback:
             raise
-        told = lost_worker(error) if isinstance(error, ConnectionError) else None
-        return _report(name, told or original_message(error) or type(error).__name__)
+        lost = lost_worker(error) if isinstance(error, ConnectionError) else None
+        return _report(name, lost or original_message(error) or type(error).__name__)
     except (RuntimeError, EOFError) as error:
         # What ends a training is worded where it arises, see mms_ocr.engine.failures.
-        told = str(error) if getattr(error, "for_user", False) else lost_worker(error)
-        if traceback or told is None:
+        reason = str(error) if getattr(error, "for_user", False) else lost_worker(error)
+        if traceback or reason is None:
             raise
-        return _report(name, told)
+        return _report(name, reason)
     except KeyError as error:
         # What MMEngine raises for a type in a config that no registry knows.
         message = str(error.args[0]) if error.args else ""

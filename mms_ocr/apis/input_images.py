@@ -60,8 +60,8 @@ def input_images(inputs: Any, report: Report | None = None) -> Iterator[InputIma
 
     Args:
         inputs: See :func:`each_image`.
-        report: Is told of everything that cannot be used, in one line, and the rest go on; without
-            it, that is an error.
+        report: Called with one line about each input that cannot be used, which is left out;
+            without it, such an input raises an error.
 
     Raises:
         FileNotFoundError: A path is missing, and there is no ``report``.
@@ -154,7 +154,7 @@ def _at_path(path: str) -> Iterator[InputImage | BrokenImage]:
         names = _matching(path) if _is_pattern(path) else [path]
         source = open_source(path) if os.path.exists(path) and _is_data_set(path) else None
     except (OSError, ValueError) as error:
-        yield _told(str(error), path)
+        yield _broken_image(str(error), path)
         return
     if source is None:
         for name in names:
@@ -164,7 +164,7 @@ def _at_path(path: str) -> Iterator[InputImage | BrokenImage]:
         try:
             raw = source.read(index)
         except BrokenImageError as error:
-            yield _told(str(error), _name_of(source, index))
+            yield _broken_image(str(error), _name_of(source, index))
         else:
             yield _decoded(raw.data, raw.name)
 
@@ -186,7 +186,7 @@ def _name_of(source: ImageSource, index: int) -> str:
         return source.path  # a line without a file name
 
 
-def _told(message: str, name: str) -> BrokenImage:
+def _broken_image(message: str, name: str) -> BrokenImage:
     """What a source says of itself or an image, parted where it is ``name, place: reason``."""
     end = message.find(": ", len(name)) if message.startswith(name) else -1
     return BrokenImage(name, message) if end < 0 else BrokenImage(message[:end], message[end + 2 :])

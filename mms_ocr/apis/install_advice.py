@@ -1,4 +1,4 @@
-"""What to type where a part is missing, too old or broken, and what to change by hand."""
+"""Commands for parts that are missing, too old or broken, and advice where pip cannot help."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _PACKAGES = {
     "libgeos_c.so": "libgeos-c1v5",
     "libturbojpeg.so": "libturbojpeg0",
 }
-# Libraries that wheels bring along: where one is missing, the wheel is not whole.
+# Libraries that wheels contain: where one is missing, the wheel is damaged.
 _BROUGHT = re.compile(r"lib(torch|c10|shm|cu|nv|nccl|mkl|iomp|caffe|opencv)", re.IGNORECASE)
 
 
 def failing_module(error: BaseException, modules: Iterable[str]) -> str | None:
-    """The one of the modules in whose own code an import failed; others that import it do, too."""
+    """Find the module in whose own code an import failed; those that import it fail as well."""
     modules = set(modules)
     while error.__cause__ is not None:
         error = error.__cause__
@@ -52,7 +52,7 @@ def failing_module(error: BaseException, modules: Iterable[str]) -> str | None:
 
 
 def missing_library(error: BaseException) -> str | None:
-    """The library of the system that an import did not find; None for those that wheels bring."""
+    """Find the system library that an import lacks; None for those that wheels contain."""
     match = _LIBRARY.search(str(error))
     if match is None:
         return None
@@ -63,7 +63,7 @@ def missing_library(error: BaseException) -> str | None:
 def install_commands(
     parts: Sequence[Part], findings: Mapping[str, Finding], needed: bool
 ) -> list[str]:
-    """What to type for the parts that are not in order, in the order in which to type it.
+    """List the commands for parts that are missing, too old or broken, in the order to type them.
 
     Args:
         parts: All of them, in the order in which to install them.
@@ -78,13 +78,13 @@ def install_commands(
         if part.needed != needed or finding.state == "ok":
             continue
         if finding.lacks:
-            # Another part's absence: that part's own line mends it, if it has one.
+            # Another part's absence, which that part's own command ends, if it has one.
             if finding.lacks not in findings and not _of_python(finding.lacks):
                 groups[()].append(finding.lacks)
         elif finding.library:
             typed += _for_library(part, finding)
         elif finding.state == "missing" and finding.distributions:
-            # Its files went with a distribution that shared them; pip takes it for installed.
+            # Its files went with a distribution that shared them; pip counts it as installed.
             groups[_REINSTALL].append(part.spec(upstream))
         elif finding.state != "broken":
             options = ("--no-deps",) if part.without_dependencies else ()
@@ -98,7 +98,7 @@ def install_commands(
 
 
 def describe_warnings(parts: Sequence[Part], findings: Mapping[str, Finding]) -> list[str]:
-    """What is doubtful, or mended by something else than pip, with the command beneath."""
+    """Describe what is doubtful, or what pip cannot fix, with the commands beneath."""
     upstream = _is_upstream(findings)
     lines = []
     for part in parts:
@@ -107,7 +107,7 @@ def describe_warnings(parts: Sequence[Part], findings: Mapping[str, Finding]) ->
             lines.append(
                 f"Warning: {part.module} comes from {len(finding.distributions)} distributions "
                 f"({', '.join(finding.distributions)}), which overwrite each other's files; keep "
-                "one, such as by"
+                "one:"
             )
             lines += [f"  {line}" for line in _keep_one(part, finding, part.spec(upstream))]
         if finding.lacks and _of_python(finding.lacks):
@@ -152,7 +152,7 @@ def _package(library: str) -> str | None:
 
 
 def _keep_one(part: Part, finding: Finding, spec: str) -> list[str]:
-    """Remove all distributions of a part, which share files, and install one of them."""
+    """List the commands that remove all distributions of a part and install one of them."""
     if part.module == "cv2":
         # Nothing of ours opens a window, and contrib has all that the others have.
         kinds = {name.removesuffix("-headless") for name in finding.distributions}

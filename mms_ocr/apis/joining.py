@@ -12,8 +12,8 @@ import zlib
 import torch
 from mmengine import dist
 
-# Which variables of a launcher stand for those of torchrun; of several MPIs, that which is there.
-_STANDING_FOR = {
+# What launchers call the variables of torchrun; of several MPIs, the one whose rank is set counts.
+_VARIABLES = {
     "slurm": [dict(RANK="SLURM_PROCID", WORLD_SIZE="SLURM_NTASKS", LOCAL_RANK="SLURM_LOCALID")],
     "mpi": [
         dict(
@@ -30,7 +30,7 @@ _STANDING_FOR = {
         dict(RANK="PMI_RANK", WORLD_SIZE="PMI_SIZE", LOCAL_RANK="MPI_LOCALRANKID"),
     ],
 }
-# Where MPIs tell how many processes they started on this machine.
+# Where MPIs say how many processes they started on this machine.
 MPI_LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
 _STARTED_BY = {
     "slurm": ("srun", "tools/slurm_train.sh"),
@@ -54,7 +54,7 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
         ValueError: The environment variables of the launcher are missing, the first machine is not
             known, or there are fewer GPUs than processes.
     """
-    if launcher in _STANDING_FOR:
+    if launcher in _VARIABLES:
         _take_over_from(launcher)
         _find_first_machine(launcher)
     needed = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -104,7 +104,7 @@ def gpu_of_process(local_rank: int, gpus: int) -> int:
 
 
 def _take_over_from(launcher: str) -> None:
-    known = _STANDING_FOR[launcher]
+    known = _VARIABLES[launcher]
     sources = next((names for names in known if names["RANK"] in os.environ), known[0])
     missing = [name for name in sources.values() if name not in os.environ]
     if missing:

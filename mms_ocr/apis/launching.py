@@ -32,7 +32,7 @@ from mms_ocr.escaping import is_unicode
 _CONFIG_ERRORS = (
     AssertionError, AttributeError, ConfigParsingError, KeyError, NameError, SyntaxError, TypeError,
 )  # fmt: skip
-# Where launchers tell how many processes they started on this machine.
+# Where launchers say how many processes they started on this machine.
 _PROCESSES = ("LOCAL_WORLD_SIZE", *MPI_LOCAL_SIZES, "SLURM_NTASKS_PER_NODE")
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
@@ -58,7 +58,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
         help="change any setting of the config, such as train_dataloader.batch_size=64",
     )
     parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="job launcher")
-    # torchrun before 2.0 passes it; it is told by the environment too.
+    # torchrun before 2.0 passes it; it is in the environment too.
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error arose"
@@ -66,7 +66,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Config:
-    """The config of the command line, with the command line's changes.
+    """Read the config of the command line, and apply the changes of the command line.
 
     Args:
         args: The options of :func:`add_shared_options`.
@@ -78,7 +78,7 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
         ValueError: The config or an option is wrong, or ``--data`` does not reach its data sets.
     """
     if not Path(args.config).is_file():
-        raise FileNotFoundError(f"no config file {args.config}; those that ship stand in configs/")
+        raise FileNotFoundError(f"no config file {args.config}; the bundled ones are in configs/")
     try:
         cfg = Config.fromfile(args.config)
     except ImportError as error:
@@ -90,8 +90,8 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
             "'mms_ocr::mms/pretrain_vit_s.py' and the like, from an mms_ocr that pip has installed"
         ) from error
     except _CONFIG_ERRORS as error:
-        told = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise ValueError(f"{args.config} cannot be read: {told}") from error
+        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
+        raise ValueError(f"{args.config} cannot be read: {reason}") from error
     cfg.launcher = args.launcher
     if args.data:
         set_data(cfg, args.data, parts)
@@ -105,8 +105,8 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
     check_ends(cfg)
     if not is_unicode(os.path.abspath(cfg.work_dir)):
         raise ValueError(
-            f"the work folder {os.path.abspath(cfg.work_dir)} has a name that is no UTF-8, and "
-            "MMEngine cannot write pictures there; give another by --work-dir"
+            f"the work folder {os.path.abspath(cfg.work_dir)} has a name that is not UTF-8, and "
+            "MMEngine cannot write pictures there; give another --work-dir"
         )
     fit_to_machine(cfg)
     return cfg
@@ -164,7 +164,7 @@ def build_runner(cfg: Config) -> Runner:
     """The runner of a config, whose processes are joined here if they are not yet.
 
     ``compile`` of the config compiles the layers of the model, see
-    :class:`~mms_ocr.engine.CompileHook`; ``strategy`` parts it among processes, see
+    :class:`~mms_ocr.engine.CompileHook`; ``strategy`` shards it among processes, see
     :class:`~mms_ocr.engine.FullyShardedStrategy`. Where it is to resume and no checkpoint is
     named, the newest whole one is found. Checkpoints are read without running anything in them.
 

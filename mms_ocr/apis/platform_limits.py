@@ -11,9 +11,9 @@ from mms_ocr import compat
 
 
 def describe_limits() -> list[str]:
-    """What does not work for lack of something that Linux has, a line each; none on Linux.
+    """List what does not work on this system, a line each; nothing on Linux.
 
-    Goes by what Python has here, and not only by the name of the system.
+    Depends on what Python has here, and not only on the name of the system.
     """
     lines = []
     # macOS has fork, and Python does not use it there by itself.

@@ -110,7 +110,7 @@ class WordSegmenter:
 
         Args:
             inputs: See :func:`~mms_ocr.apis.input_images.input_images`.
-            report: Is told of every image that cannot be used; without it, that is an error.
+            report: Called for every image that cannot be used; without it, one raises an error.
 
         Raises:
             FileNotFoundError: A path is missing, and there is no ``report``.

@@ -35,7 +35,7 @@ class Task(NamedTuple):
         folder: Where its configs lie below ``configs/``.
         noun: What a model of it is called.
         model: Type of its models, without the scope; None for any of MMOCR's.
-        by_width: Shipped configs by the encoder's width, for checkpoints that name none; ``{}``
+        by_width: Bundled configs by the encoder's width, for checkpoints that name none; ``{}``
             in a name stands for the kind of a recognizer's decoder, ``ar`` or ``ctc``.
     """
 
@@ -67,7 +67,7 @@ def load_config(
             task, or no config.
     """
     if config is None:
-        config = _told_by_checkpoint(os.fspath(weights), task)
+        config = _config_for_checkpoint(os.fspath(weights), task)
     elif not isinstance(config, Config) and Path(config).suffix in _CHECKPOINTS:
         raise ValueError(f"the config {os.fspath(config)} is a checkpoint; weights come first")
     if isinstance(config, Config):
@@ -87,7 +87,7 @@ def load_config(
     return cfg
 
 
-def _told_by_checkpoint(weights: str, task: Task) -> Path:
+def _config_for_checkpoint(weights: str, task: Task) -> Path:
     checkpoint = read_checkpoint(weights)
     meta = checkpoint.get("meta")
     run = meta.get("experiment_name") if isinstance(meta, Mapping) else None
@@ -103,13 +103,13 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
         raise ValueError(f"{weights} holds the weights of {held}, which is no {task.noun}")
     of_what = "does not say"
     if name:
-        of_what = f"was trained with {name!r}, none of the {task.noun} configs that ship"
+        of_what = f"was trained with {name!r}, none of the bundled {task.noun} configs"
     beside = Path(weights).parent / f"{Path(name).name}.py"  # where a run stores its config
-    alike = _told_by_weights(state_dict, task)
-    # A recognizer's own config may prepare images otherwise, which weights do not tell.
+    alike = _config_for_weights(state_dict, task)
+    # A recognizer's own config may prepare images otherwise, which weights do not show.
     if alike and not (task is RECOGNITION and beside.is_file()):
         print_log(
-            f"the config {alike} is taken for {weights}: the checkpoint {of_what}, and its weights "
+            f"using the config {alike} for {weights}: the checkpoint {of_what}, and its weights "
             "are of this kind",
             logger="current",
         )
@@ -117,12 +117,12 @@ def _told_by_checkpoint(weights: str, task: Task) -> Path:
     example = f", such as {beside}" if beside.is_file() else ""
     raise ValueError(
         f"the config of {weights} is needed (the checkpoint {of_what}): give the file that the "
-        f"{task.noun} was trained with{example}, or the name of a config that ships"
+        f"{task.noun} was trained with{example}, or the name of a bundled config"
     )
 
 
-def _told_by_weights(weights: Mapping[str, Any], task: Task) -> str:
-    """Name of the shipped config of the encoder's width and the decoder's kind; '' if none is."""
+def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
+    """Name of the bundled config of the encoder's width and the decoder's kind; '' if none is."""
     bias = weights.get(_WIDTH_KEY)
     width = len(bias) if isinstance(bias, Tensor) and bias.dim() else 0
     name = task.by_width.get(width, "")

@@ -45,8 +45,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="go on from a checkpoint; without a value or with auto, from the newest whole one in "
-        "the work folder, or from scratch, or load_from, where there is none",
+        help="resume from a checkpoint; without a value or with auto, from the newest whole one in "
+        "the work folder; where there is none, start from load_from or from scratch",
     )
     return parser.parse_args(argv)
 
@@ -102,7 +102,7 @@ def check_precision(cfg: Config) -> None:
 
 
 def check_starting_weights(cfg: Config) -> None:
-    """Make sure that checkpoints of the run do not replace those that it starts from.
+    """Check that checkpoints of the run do not replace those that it starts from.
 
     Raises:
         ValueError: The weights that training starts from have a name that it saves under.
@@ -116,7 +116,7 @@ def check_starting_weights(cfg: Config) -> None:
         if is_ours and is_there and os.path.samefile(folder, cfg.work_dir):
             raise ValueError(
                 f"training starts from {path}, and its own checkpoints would replace it in "
-                f"{cfg.work_dir}: give another --work-dir, or --resume to go on with that run"
+                f"{cfg.work_dir}: give another --work-dir, or --resume to continue that run"
             )
 
 
@@ -141,7 +141,7 @@ def train(args: argparse.Namespace) -> int:
     Raises:
         FileNotFoundError: The config, the data or the checkpoint is missing.
         ValueError: A setting cannot be used.
-        TrainingError: Training cannot go on.
+        TrainingError: Training cannot continue.
     """
     cfg = read_config(args, ("train", "val"))
     for part in ("model", "train_dataloader"):

@@ -1,4 +1,4 @@
-"""JPEGs decoded strictly: what libjpeg warns of is an error, unless no pixel depends on it."""
+"""Strict decoding of JPEGs: libjpeg's warnings raise errors, unless no pixel depends on them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ZEROS_AT_END = bytes(16) + _END
 
 
 class JpegFrame(NamedTuple):
-    """What the header of a JPEG says: its kind, samples and size, and its EXIF block, if any."""
+    """Header of a JPEG: its kind, samples and size, and its EXIF block, if any."""
 
     is_progressive: bool
     bits: int
@@ -54,7 +54,7 @@ def read_frame(data: bytes) -> JpegFrame | None:
 
 
 def decode_strictly(data: bytes, frame: JpegFrame) -> np.ndarray | None:
-    """Decode a JPEG of which libjpeg has nothing to complain; None for unusual subsampling.
+    """Decode a JPEG without any warning of libjpeg; None for unusual subsampling.
 
     Args:
         data: The bytes of the file.

@@ -1,4 +1,4 @@
-"""From the bytes of a mask's file to the levels that it stores, exactly; and images with masks."""
+"""Decoding of masks to the exact levels that they store, and of images with their masks."""
 
 from __future__ import annotations
 

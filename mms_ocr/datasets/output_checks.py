@@ -1,4 +1,4 @@
-"""Outputs that are checked before the work: none is written over an input, or where none can be."""
+"""Checks of output paths before the work: they can be written, and replace no input."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def check_picture_folder(
     _check_outside(folder, inputs)
     if folder.is_dir():
         with os.scandir(folder) as entries:
-            pictures = [one.path for one in entries if one.name.lower().endswith(endings)]
+            pictures = [entry.path for entry in entries if entry.name.lower().endswith(endings)]
         _refuse_inputs(pictures, inputs)
 
 
@@ -113,7 +113,7 @@ def check_new_set(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLi
 def folder_around(
     path: str | os.PathLike[str], folders: Iterable[str | os.PathLike[str]]
 ) -> str | None:
-    """Which of some folders a path is or lies in, by any link; None if it does in none.
+    """Find the folder that a path is, or is in, by any link; None if there is none.
 
     Args:
         path: The path; it may not exist.
@@ -139,8 +139,7 @@ def check_unfinished(folder: Path, plan: str, lock: str) -> None:
     names = {file.name for file in folder.iterdir()}
     if plan not in names and names - {lock, Path(plan).with_suffix(".new").name}:
         raise ValueError(
-            f"{folder}: cannot be gone on with (it holds files of something else); remove it or "
-            "rename it"
+            f"{folder}: cannot be resumed (it holds other files); remove it or rename it"
         )
 
 

@@ -1,4 +1,4 @@
-"""Images as Pillow opens them: upright, with what is needed to know their levels exactly."""
+"""Images decoded by Pillow: upright, and with their exact levels."""
 
 from __future__ import annotations
 

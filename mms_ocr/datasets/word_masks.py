@@ -37,7 +37,7 @@ def mask_labels(
         uint8 ``(H, W)``: 0 background, 1 text, 255 ignored.
 
     Raises:
-        BrokenImageError: The mask has levels that stand for nothing.
+        BrokenImageError: The mask has levels without a label.
     """
     present = np.flatnonzero(np.bincount(levels.ravel()))
     if mask_values is None:
@@ -72,7 +72,7 @@ class WordMaskDataset(WordImageDataset):
 
     A pair of which one is missing or broken, that differ in size or EXIF orientation, or whose mask
     has unknown gray levels, gives way to the next; they are counted and reported, and more than
-    ``max_broken`` of them are an error. Where the first eight pairs are all so, it is one at once.
+    ``max_broken`` of them raise an error, as do eight at the very start.
 
     Args:
         path: Where the pairs are: see :func:`mms_ocr.datasets.sources.masked.open_masked`. Several

@@ -105,7 +105,7 @@ class WordPairDataset(WordImageDataset):
         return results
 
     def _check_first(self, source: Any) -> None:
-        """Tell exchanged resolutions before a run starts; broken images are told when met."""
+        """Report exchanged resolutions before a run starts; broken images are reported when met."""
         try:
             large, small = decode_pair(source.read(0), source.read_second(0), self.max_pixels)
         except BrokenImageError:

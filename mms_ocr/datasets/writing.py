@@ -151,7 +151,7 @@ def open_unfinished(folder: Path) -> lmdb.Environment:
     try:
         return lmdb.open(os.fsencode(folder), map_size=_FIRST_MAP_SIZE, metasync=False)
     except lmdb.Error as error:
-        raise ValueError(f"{folder}: cannot be gone on with ({error}); remove it")
+        raise ValueError(f"{folder}: cannot be resumed ({error}); remove it")
 
 
 def put_all(environment: lmdb.Environment, entries: Sequence[tuple[bytes, bytes]]) -> None:

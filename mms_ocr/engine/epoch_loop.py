@@ -50,7 +50,7 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
         self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
 
     def in_epoch(self, iteration: int) -> int:
-        """Samples of the epoch that all ranks have trained on before an iteration."""
+        """Count the samples of the epoch that all ranks have trained on before an iteration."""
         return (iteration - self._epoch_began) * self._samples_of_step()
 
     def run(self) -> Any:

@@ -1,4 +1,4 @@
-"""Starting a run from the weights of another one: ``load_from``, every weight of it."""
+"""Starting a run from all weights of another one: ``load_from``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mms_ocr.models.weights import check_values, fit_weights
 
 
 class LoadFromHook(Hook):
-    """Refuses weights to start from that do not fit the model; MMEngine loads those that do.
+    """Checks that the weights of ``load_from`` fit the model; MMEngine alone loads those that do.
 
     Args:
         exclude: Names of modules, or of weights, that keep their initial values.
@@ -62,7 +62,7 @@ class LoadFromHook(Hook):
 
 
 def prepare_loading(runner: Any) -> None:
-    """Let a runner take ``load_from`` and ``init_cfg`` strictly.
+    """Make a runner load ``load_from`` and ``init_cfg`` strictly.
 
     ``load_from_exclude`` of its config names parts of the model that ``load_from`` leaves out. An
     encoder that it loads counts as pretrained where layer-wise learning rates depend on it
@@ -86,7 +86,7 @@ def prepare_loading(runner: Any) -> None:
 
 
 def _check_groups(wrapper: Any, stored: Any, path: str) -> None:
-    """Make sure that a run which is resumed groups its parameters as before.
+    """Check that a resumed run groups its parameters as before.
 
     Raises:
         ValueError: It does not.

@@ -16,7 +16,7 @@ from mms_ocr.registry import LOOPS, type_name
 
 
 class Resumable:
-    """What both loops do to resume exactly.
+    """Base of the training loops that resume exactly.
 
     Attributes:
         resumed_sampler: State of the sampler in the checkpoint that the run resumes from.
@@ -43,12 +43,12 @@ class Resumable:
         check_counting(self.runner, max_iters, length, by_epoch)
 
     def drawn_by(self, iteration: int) -> int:
-        """Samples that each rank has trained on before an iteration."""
+        """Count the samples that each rank has trained on before an iteration."""
         since, drawn = self._placed_at
         return drawn + (iteration - since) * (batch_size_of(self.dataloader) or 0)
 
     def in_epoch(self, iteration: int) -> int:
-        """Samples of the epoch that all ranks have trained on before an iteration."""
+        """Count the samples of the epoch that all ranks have trained on before an iteration."""
         return 0
 
     def _place_sampler(self) -> bool:
@@ -220,7 +220,7 @@ def find_sampler(dataloader: DataLoader) -> Any:
 
 
 def batch_size_of(dataloader: DataLoader) -> int | None:
-    """The samples of a batch on each rank; None where batches differ in size."""
+    """Return the number of samples of a batch on each rank; None where batches differ in size."""
     if dataloader.batch_size is not None:
         return dataloader.batch_size
     return getattr(dataloader.batch_sampler, "batch_size", None)

@@ -1,4 +1,4 @@
-"""MMEngine's runners, which write over no config, and log any name of a file."""
+"""MMEngine's runners, which overwrite no config and log any file name."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def _scale_scheduler(scheduler: Any, scaled: Callable[[int], int]) -> None:
 
 
 def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
-    """Let a warm-up that is too short to rise begin at its end.
+    """Make a warm-up that is too short to rise begin at its end.
 
     MMEngine's ``LinearLR`` and ``ConstantLR`` reach their end in the last but one step of their
     span; over a span of one step they never leave their start, and the run keeps that rate.
@@ -130,9 +130,9 @@ def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
 
 
 def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: bool) -> None:
-    """Make sure that schedules and hooks count what the training loop counts.
+    """Check that schedules and hooks count what the training loop counts.
 
-    A scheduler or a checkpoint hook that waits for the end of an epoch waits for ever in a loop of
+    A scheduler or a checkpoint hook that waits for the end of an epoch waits forever in a loop of
     iterations, which has none before its end.
 
     Args:

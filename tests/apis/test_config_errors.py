@@ -147,7 +147,7 @@ def test_a_work_folder_whose_name_is_no_text_is_one_line(tmp_path, capsys):
     config.write_text("model = dict(type='none')\n")
     work = str(tmp_path / os.fsdecode(b"caf\xe9"))
     assert training.main([str(config), "--work-dir", work]) == 2
-    assert r"caf\udce9 has a name that is no UTF-8" in capsys.readouterr().err
+    assert r"caf\udce9 has a name that is not UTF-8" in capsys.readouterr().err
     assert not os.path.exists(work)
 
 

@@ -39,7 +39,7 @@ def checkpoint(tmp_path, run, width):
 def test_the_config_of_a_checkpoint(tmp_path, task, run, width, expected):
     weights = checkpoint(tmp_path, run, width)
     if expected is None:
-        told = f"trained with {run!r}, none of the {task.noun} configs that ship"
+        told = f"trained with {run!r}, none of the bundled {task.noun} configs"
         with pytest.raises(ValueError, match=rf"w\.pth is needed \(the checkpoint was {told}\)"):
             load_config(None, weights, task)
     else:

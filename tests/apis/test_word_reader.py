@@ -140,7 +140,7 @@ def test_nothing_in_a_checkpoint_is_run(reading, tiny_recognizer, tmp_path, caps
     meta = dict(cfg="print('a checkpoint was run')", experiment_name="x_20260101_000000")
     torch.save(dict(state_dict=state, meta=meta), path)
     with pytest.raises(
-        ValueError, match="trained with 'x', none of the recognizer configs that ship"
+        ValueError, match="trained with 'x', none of the bundled recognizer configs"
     ):
         reading.WordReader(path, None)
     assert reading.WordReader(path, config, "cpu").device.type == "cpu"

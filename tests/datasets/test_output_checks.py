@@ -136,7 +136,7 @@ def test_a_new_set_is_not_made_amid_its_inputs(words, tmp_path):
 
 
 def test_only_what_was_begun_is_written_into(words):
-    with pytest.raises(ValueError, match="files of something else"):
+    with pytest.raises(ValueError, match="holds other files"):
         check_unfinished(words, "plan.json", "lock")
     for name in ("lock", "plan.new", "plan.json"):
         (words.parent / "part").mkdir(exist_ok=True)

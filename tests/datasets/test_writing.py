@@ -74,7 +74,7 @@ def test_an_lmdb_grows_for_what_is_put_into_it(tmp_path, monkeypatch):
         put_all(environment, [(b"%d" % number, bytes(5000)) for number in range(100)])
         assert environment.stat()["entries"] == 100
     (tmp_path / "a" / "data.mdb").write_bytes(b"x" * 10_000)
-    with pytest.raises(ValueError, match=r"a: cannot be gone on with \(.*\); remove it"):
+    with pytest.raises(ValueError, match=r"a: cannot be resumed \(.*\); remove it"):
         open_unfinished(tmp_path / "a")
 
 

@@ -51,7 +51,7 @@ def annotation(folder: Path, name: str) -> Path:
             f"no mmocr1.0/{name}.json in {folder}: give the folder of Union14M-L as unpacked"
         )
     if len(found) > 1:
-        raise ValueError(f"{found[0]} or {found[1]}? Move one of them away")
+        raise ValueError(f"{found[0]} and {found[1]} have the same name; move one of them away")
     return found[0]
 
 

@@ -85,7 +85,7 @@ def convert(args: argparse.Namespace) -> None:
         weights = find_recognizer(state_dict, args.source, args.family).weights
         prefix = "backbone"
     if args.grid:
-        tell_grid(weights, prefix, args.grid, facts)
+        store_grid(weights, prefix, args.grid, facts)
     if args.check:
         return
     if args.to == "timm":
@@ -95,7 +95,7 @@ def convert(args: argparse.Namespace) -> None:
     print(f"wrote {len(weights)} weights to {args.target}")
 
 
-def tell_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) -> None:
+def store_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) -> None:
     """Let the weights tell the grid of their positions."""
     if grid[0] * grid[1] != facts.num_patches:
         raise ValueError(
@@ -107,8 +107,8 @@ def tell_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) -
             f"--grid {grid[0]} {grid[1]} was given, and the file tells {facts.grid[0]} "
             f"{facts.grid[1]} itself"
         )
-    told = weights._metadata.get(prefix, {})
-    weights._metadata = {**weights._metadata, prefix: {**told, "grid": list(grid)}}
+    stored = weights._metadata.get(prefix, {})
+    weights._metadata = {**weights._metadata, prefix: {**stored, "grid": list(grid)}}
 
 
 def describe(found: Found, facts: EncoderFacts, num_keys: int) -> None:

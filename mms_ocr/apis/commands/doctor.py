@@ -10,7 +10,7 @@ import sys
 from mms_ocr.apis.diagnosis import Diagnosis, diagnose
 from mms_ocr.apis.parts import Finding
 
-HELP = "tell what is installed and what is missing, and the command that mends it"
+HELP = "report what is installed and what is missing, and the commands to install it"
 
 _MARKS = {"ok": "ok", "missing": "MISSING", "too old": "TOO OLD", "broken": "BROKEN"}
 

@@ -167,10 +167,10 @@ def _name_and_text(fields: Any, key: str, holder: Any) -> tuple[str, str | None]
 
 
 def _checked(name: str, text: str | None) -> tuple[str, str | None] | str:
-    """Name and label, or what makes them such that no file can have or hold them."""
+    """Return the name and the label, or what is wrong with them."""
     path = file_name(name)
     if path is None or not is_unicode(text or ""):
-        return f"what stands there is no Unicode text: {_shorten(name)}, {_shorten(text or '')}"
+        return f"not Unicode text: {_shorten(name)}, {_shorten(text or '')}"
     return path, text
 
 

@@ -29,7 +29,7 @@ def find_data_root(source: str) -> str:
         ValueError: Several have, or the file cannot be read, or not even its first entry.
     """
     spread = _spread(read_annotations(source))
-    names = [plain_name(one.filename) for one in spread if one.fault is None]
+    names = [plain_name(entry.filename) for entry in spread if entry.fault is None]
     own = os.path.dirname(os.path.abspath(source))
     above = [own]
     for _ in range(_PARENTS):
@@ -85,10 +85,10 @@ def _folders_in(folder: str) -> Iterator[str]:
 
 def _files(folder: str, names: Sequence[str]) -> set[tuple[str, int, int]]:
     """Which of the names are files there: a link to a folder has the files of that folder."""
-    found = set()
+    files = set()
     for name in names:
         path = os.path.join(folder, name)
         if os.path.isfile(path):
             status = os.stat(path)
-            found.add((name, status.st_dev, status.st_ino))
-    return found
+            files.add((name, status.st_dev, status.st_ino))
+    return files

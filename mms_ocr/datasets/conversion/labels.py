@@ -1,4 +1,4 @@
-"""From annotation files to one file of JSON lines, checked, and gone on with after a stop."""
+"""From annotation files to one file of JSON lines, checked, and resumed after a stop."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def convert_labels(
 
     Every label has to be there and not empty, and every image to lie in ``data_root`` and to be
     readable; other words are left out and reported. ``out`` appears when all is written and was
-    read back; a stopped conversion is gone on with.
+    read back; a stopped conversion is resumed.
 
     Args:
         sources: Annotation files, see :func:`read_annotations`.
@@ -123,7 +123,7 @@ def convert_labels(
         if fcntl is None:
             file.close()
         _check_written(out, folder, report.written)
-        # As long as no other process can take what is finished for something to go on with.
+        # As long as no other process can take what is finished for something to resume.
         os.rename(_part(out), out)
         os.unlink(_state(out))
     return report
@@ -214,7 +214,7 @@ def _part_of(out: str, plan: dict[str, Any]) -> Iterator[tuple[TextIO, dict[str,
                     f"command, or remove it and {_state(out)}"
                 )
             if os.fstat(file.fileno()).st_size < state["size"]:
-                # Removed, or lost with the power: what was noted is not there to go on with.
+                # Removed, or lost with the power: what was noted is not there to resume.
                 state = dict(done=0, size=0, report=LabelReport().to_dict())
         elif os.fstat(file.fileno()).st_size:
             raise FileExistsError(

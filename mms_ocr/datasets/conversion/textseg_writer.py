@@ -20,7 +20,7 @@ from mms_ocr.datasets.writing import write_json
 MASK_LEVELS = ("binary", "textseg")
 _TEXT, _EFFECTS = 100, 200
 _TEXTSEG_LEVELS = (0, _TEXT, _EFFECTS, 255)
-_PROBED = 64  # masks by which the meaning of a set's levels is told
+_PROBED = 64  # masks that decide what the levels of a set mean
 _FOLDERS = ("image", "annotation", "semantic_label")
 _PROGRESS = "progress.json"
 
@@ -80,7 +80,7 @@ class MasksAsTextSeg(Records):
         for index in range(min(_PROBED, len(self))):
             try:
                 mask = decode_label_map(self._records.read(index).images["mask"])
-            except BrokenImageError:  # told when it is converted
+            except BrokenImageError:  # reported when it is converted
                 continue
             if np.isin(mask, (_TEXT, _EFFECTS)).any():
                 return "textseg"

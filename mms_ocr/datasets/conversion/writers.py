@@ -1,4 +1,4 @@
-"""What conversion writes: built aside, gone on with after a stop, renamed when whole.
+"""What conversion writes: built aside, resumed after a stop, renamed when whole.
 
 A set under construction is the folder ``NAME.part``. Its process can be killed at any moment, and
 the same command goes on with it; ``NAME`` itself appears only with the last word in it and after

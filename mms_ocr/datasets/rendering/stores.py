@@ -1,4 +1,4 @@
-"""What stores of rendered words have in common: built aside, renamed when whole, gone on with.
+"""What stores of rendered words have in common: built aside, renamed when whole, resumed.
 
 A store under construction is the folder ``NAME.part``. Its process can be killed at any moment and
 another one go on with it; ``NAME`` itself appears only with the last word in it.
@@ -44,7 +44,7 @@ class WordStore(ABC):
 
     Args:
         path: what the finished store is called.
-        recipe: what the words depend on. A store begun with another recipe is not gone on with.
+        recipe: what the words depend on. A store begun with another recipe is not resumed.
 
     Raises:
         FileExistsError: if ``path`` exists and is not a whole store of this recipe.

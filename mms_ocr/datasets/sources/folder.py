@@ -77,8 +77,8 @@ class FolderSource(ImageSource):
 class Witnesses:
     """A few image files of a folder that were there at the start: without any, all have vanished.
 
-    So a folder that is moved away is told at once, and not only when the share of images that were
-    not found is too large.
+    So a folder that is moved away is reported at once, and not only when too many images are
+    missing.
 
     Args:
         root: The folder.

@@ -130,7 +130,7 @@ class JsonlSource(ImageSource):
     def has_labels(self) -> bool:
         """See :meth:`ImageSource.has_labels`."""
         for index in range(self._length):
-            with contextlib.suppress(BrokenImageError):  # told when it is read
+            with contextlib.suppress(BrokenImageError):  # reported when it is read
                 if self._line(index).text is not None:
                     return True
         return False
@@ -156,9 +156,7 @@ class JsonlSource(ImageSource):
             raise BrokenImageError(f"{self._place(index)}: 'text' is no string: {_shorten(raw)}")
         path = file_name(filename)
         if path is None or not is_unicode(text or ""):
-            raise BrokenImageError(
-                f"{self._place(index)}: what stands there is no Unicode text: {_shorten(raw)}"
-            )
+            raise BrokenImageError(f"{self._place(index)}: not Unicode text: {_shorten(raw)}")
         return _Line(path, text)
 
     def _parse(self, index: int, raw: bytes) -> Any:
@@ -201,7 +199,7 @@ class JsonlSource(ImageSource):
 
     def _some_paths(self) -> Iterator[str]:
         for index in Witnesses.places(self._length):
-            with contextlib.suppress(BrokenImageError):  # told when it is read
+            with contextlib.suppress(BrokenImageError):  # reported when it is read
                 yield self.name(index)
 
     def _place(self, index: int) -> str:

@@ -1,4 +1,4 @@
-"""What layout a path has: an LMDB, JSON lines, TextSeg, or images beside their masks."""
+"""Layouts of data: LMDB, JSON lines, TextSeg, and images beside their masks."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
         FileNotFoundError: Nothing is there.
         OSError: A folder cannot be read.
         ValueError: What is there is empty, truncated or malformed, or a folder holds a labelled
-            data set further down; one line says what and where.
+            data set further down.
     """
     path = os.fspath(path)
     if not os.path.exists(path):

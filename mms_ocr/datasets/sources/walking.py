@@ -1,4 +1,4 @@
-"""The way through a folder tree: what of it are files of a data set, and what is passed over."""
+"""Walking a folder tree: which files are of a data set, and what is passed over."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ _COMPARED = 1000  # images of two folders, to see whether they have the same nam
 
 
 class Walk:
-    """One way through a tree.
+    """A walk through a folder tree; see :func:`mms_ocr.datasets.sources.listing.list_files`.
 
     Attributes:
         folders: All folders that were read, relative to the root.
-        stamps: Their states before that.
+        stamps: Their states before that, see :func:`folder_stamp`.
+        passed_over: See :class:`mms_ocr.datasets.sources.listing.Listing`.
+        labels: Likewise.
     """
 
     def __init__(self, root: str, suffixes: tuple[str, ...], expected: Collection[str]) -> None:
@@ -45,7 +47,7 @@ class Walk:
         self.labels: list[str] = []
 
     def files(self) -> Iterator[str]:
-        """The files, relative to the root: those of a folder, and then those in its folders."""
+        """Yield the files, relative to the root: those of a folder, then those in its folders."""
         # A link to a folder that holds the root is a loop as well.
         above = Path(os.path.realpath(self.root)).parents
         seen = {identity for path in above if (identity := folder_stamp(str(path))[2:])[0]}
@@ -84,7 +86,7 @@ class Walk:
                         self._note_hidden(name, inside)
                     elif _is_folder(entry):
                         folders.add(name)
-                    elif self._is_wanted(entry, inside):
+                    elif self._is_listed(entry, inside):
                         files.append(name)
         except OSError as error:
             raise _unreadable(path, error) from error
@@ -110,7 +112,7 @@ class Walk:
                     return stems
         return stems
 
-    def _is_wanted(self, entry: os.DirEntry[str], inside: str) -> bool:
+    def _is_listed(self, entry: os.DirEntry[str], inside: str) -> bool:
         """Whether an entry that is no folder is to be listed; if it may be missed, note it."""
         fits = entry.name.lower().endswith(self.suffixes)
         place = os.path.join(inside, entry.name)
@@ -150,9 +152,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def folder_stamp(path: str) -> tuple[int, ...]:
-    """What changes when an entry of a folder is added, removed or renamed; ctime for anything.
+    """Return what changes when an entry of a folder is added, removed or renamed.
 
-    The last two are the folder itself.
+    That is the time of the last such change, that of any change, and two numbers that identify the
+    folder.
     """
     try:
         status = os.stat(path)

@@ -102,17 +102,17 @@ class SkipNonFiniteHook(Hook):
             for key, value in (outputs or {}).items()
             if isinstance(value, (int, float, Tensor)) and "loss" in key
         }
-        told = ", ".join(f"{key} {value:g}" for key, value in losses.items())
+        values = ", ".join(f"{key} {value:g}" for key, value in losses.items())
         runner.logger.warning(
             f"step {runner.iter + 1} was skipped, its loss or its gradients are not finite "
-            f"({told}); {self.in_row} in a row, {self.skipped} in all"
+            f"({values}); {self.in_row} in a row, {self.skipped} in all"
         )
         if self.in_row >= self.max_in_row:
             raise NonFiniteError(
                 f"{self.in_row} steps in a row, up to iteration {runner.iter + 1}, had a loss or "
-                f"gradients that are not finite ({told}): lower the learning rate, clip gradients "
-                "(optim_wrapper.clip_grad), or look at the data; --resume goes on from the last "
-                "checkpoint"
+                f"gradients that are not finite ({values}): lower the learning rate, clip "
+                "gradients (optim_wrapper.clip_grad), or look at the data; --resume continues "
+                "from the last checkpoint"
             )
 
     def _watch(self, wrapper: OptimWrapper) -> None:

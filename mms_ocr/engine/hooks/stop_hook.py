@@ -20,7 +20,7 @@ from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook, between_u
 from mms_ocr.engine.loops import Resumable
 from mms_ocr.registry import HOOKS
 
-# EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command will go on.
+# EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command resumes.
 EXIT_AGAIN = 75
 # Windows has no SIGUSR1.
 _SIGNALS = tuple(name for name in ("SIGTERM", "SIGUSR1") if name in signal.Signals.__members__)
@@ -62,7 +62,7 @@ class StopOnSignalHook(Hook):
         self._flag = torch.zeros(1, dtype=torch.int32)
 
     def before_train(self, runner: Runner) -> None:
-        """Listen.
+        """Install the signal handlers.
 
         Raises:
             ValueError: The loop does not stop before the end of an epoch.
@@ -70,7 +70,7 @@ class StopOnSignalHook(Hook):
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop) and not isinstance(loop, Resumable):
             raise ValueError(
-                f"{type(loop).__name__} goes on to the end of an epoch after a signal, and never "
+                f"{type(loop).__name__} continues to the end of an epoch after a signal, and never "
                 "ends one of an endless sampler; set train_cfg=dict(type='mms_ocr."
                 f"ResumableEpochLoop', max_epochs={loop.max_epochs}), or take StopOnSignalHook out "
                 "of default_hooks"
@@ -160,7 +160,7 @@ class StopOnSignalHook(Hook):
         place = "here" if checkpoint is not None else "the last checkpoint: nothing is saved now"
         runner.logger.warning(
             f"stopping after iteration {runner.iter + save} because of {self.stopped}; "
-            f"--resume goes on from {place}"
+            f"--resume continues from {place}"
         )
 
 

@@ -34,9 +34,6 @@ class VisualizationHook(Hook):
         draw_gt: Whether to draw the truth.
         wait_time: Seconds for which a window shows a picture.
         backend_args: Not used; files are not read again.
-
-    Raises:
-        ValueError: The visualizer of the config draws no samples.
     """
 
     def __init__(
@@ -61,7 +58,11 @@ class VisualizationHook(Hook):
         )
 
     def before_run(self, runner: Runner) -> None:
-        """Make sure that something draws."""
+        """Check that the visualizer draws samples.
+
+        Raises:
+            ValueError: It draws none.
+        """
         kind = type(runner.visualizer)
         if self.enable and kind.add_datasample is Visualizer.add_datasample:
             raise ValueError(

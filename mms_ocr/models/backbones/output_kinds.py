@@ -12,7 +12,7 @@ _TAKE_TENSORS = ("mmocr.models.textrecog.recognizers", "mms_ocr.models.pixel")
 
 
 def describe_mismatch(model: nn.Module, gives_tensor: bool) -> str | None:
-    """What is wrong with the outputs of an encoder for its model, and what to set; or None.
+    """Describe why the outputs of an encoder do not fit its model; None where they do.
 
     MMPretrain's classifiers and MMSegmentation's heads take the last of what they get: of a plain
     tensor, that is the last image of the batch.
@@ -34,7 +34,7 @@ def describe_mismatch(model: nn.Module, gives_tensor: bool) -> str | None:
 
 
 def describe_output(output: Any) -> str:
-    """What an encoder gave, for the message of an error, and how to get one tensor from it."""
+    """Describe the output of an encoder for an error, and how to get one tensor from it."""
     if isinstance(output, Tensor):
         return str(tuple(output.shape))
     return f"a {type(output).__name__}; with out_indices=-1, TextViT gives one tensor"

@@ -82,7 +82,7 @@ class TextViT(StrictInitModule, VisionTransformer):
             MMPretrain, MMDetection and MMSegmentation take it.
         drop_path_rate: Stochastic depth of the last layer; earlier ones have proportionally less.
         frozen_stages: Layers to freeze, counted from the input, with the patch embedding; -1 none.
-        checkpoint_grid: Grid (rows, columns) of the positions in checkpoints that do not tell it.
+        checkpoint_grid: Grid (rows, columns) of the positions in checkpoints that do not store it.
             Files written by this project tell it, and fixed positions are recognized by value.
         init_cfg: Initialization, as everywhere in MMEngine.
         **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
@@ -158,7 +158,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         self._set_positions()
         use_attend(self.layers)
         # A hook, since MMEngine collects weights by itself and calls no method of the module.
-        self._register_state_dict_hook(_tell_grid)
+        self._register_state_dict_hook(_store_grid)
         store_settings(self, num_heads=widths["num_heads"])
 
     def _set_positions(self) -> None:
@@ -294,7 +294,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         )
 
 
-def _tell_grid(
+def _store_grid(
     module: TextViT, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict[str, Any]
 ) -> None:
     """Write the grid of the positions into the metadata of a state dict."""

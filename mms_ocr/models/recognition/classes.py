@@ -1,4 +1,4 @@
-"""Checkpoints of decoders tell what each of their outputs stands for, and are held to it."""
+"""Characters of a decoder in its state dicts, which weights are checked against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def store_classes(decoder: Any) -> None:
-    """Let the state dicts of a decoder tell its characters, and be refused by one with others.
+    """Store the characters of a decoder in its state dicts, and refuse those with others.
 
     Args:
         decoder: A decoder of MMOCR with a ``dictionary``.

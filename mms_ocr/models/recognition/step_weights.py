@@ -124,7 +124,7 @@ def pack(layers: Sequence[LayerWeights]) -> list[LayerWeights]:
 class KeptLayers:
     """The weights of a stack of layers, packed where that is possible and kept until they change.
 
-    A change is told by where the parameters lie, by torch's count of what was written to each, and
+    A change is seen by where the parameters lie, by torch's count of what was written to each, and
     by their sums, since writing to ``parameter.data`` (as averaging hooks do) is not counted.
     Copies and pickles start with nothing kept.
     """
@@ -137,7 +137,7 @@ class KeptLayers:
 
     def clear(self) -> None:
         """Keep nothing."""
-        self._told: list[Any] | None = None
+        self._state: list[Any] | None = None
         self._layers: list[LayerWeights] = []
 
     @torch.no_grad()
@@ -147,12 +147,12 @@ class KeptLayers:
         if not parameters or not can_pack(parameters[0]):
             self.clear()
             return [layer_weights(layer) for layer in stack]
-        told: list[Any] = [id(module) for module in stack.modules()]
+        state: list[Any] = [id(module) for module in stack.modules()]
         for parameter in parameters:
             counted = 0 if parameter.is_inference() else parameter._version
-            told += [parameter.data_ptr(), counted]
-        told += torch.stack([parameter.sum() for parameter in parameters]).tolist()
-        if told != self._told:
+            state += [parameter.data_ptr(), counted]
+        state += torch.stack([parameter.sum() for parameter in parameters]).tolist()
+        if state != self._state:
             self._layers = pack([layer_weights(layer) for layer in stack])
-            self._told = told
+            self._state = state
         return self._layers

@@ -36,7 +36,7 @@ class EncoderFacts(NamedTuple):
 def check_encoder(found: Found, path: str) -> EncoderFacts:
     """Load an encoder's weights into one of their own measures, strictly.
 
-    The number of heads leaves no trace in the weights; files of this project tell it.
+    The number of heads leaves no trace in the weights; files of this project store it.
 
     Args:
         found: The weights.
@@ -58,13 +58,13 @@ def check_encoder(found: Found, path: str) -> EncoderFacts:
     has_class = "cls_token" in weights
     num_patches = weights["pos_embed"].shape[1] - has_class
     inner = len(weights["layers.0.ffn.layers.0.0.weight"])
-    told = getattr(weights, "_metadata", {}).get("", {})
-    grid = told.get("grid")
+    stored = getattr(weights, "_metadata", {}).get("", {})
+    grid = stored.get("grid")
     model = TextViT(
         arch=dict(
             embed_dims=width,
             num_layers=len(layers),
-            num_heads=told.get("num_heads", 1),
+            num_heads=stored.get("num_heads", 1),
             feedforward_channels=inner,
         ),
         img_size=(patch_size, patch_size * num_patches),

@@ -138,12 +138,12 @@ def find_encoder(state_dict: Weights, path: str, family: str | None = None) -> F
         )
     prefix = choose_prefix(list(prefixes), path, "an encoder")
     own_names = prefixes[prefix]
-    told = _told_family(state_dict, prefix, own_names)
+    detected = _detect_family(state_dict, prefix, own_names)
     if family is not None and (family in ("mms", "mmpretrain")) != own_names:
         raise ValueError(
-            f"{path} holds an encoder of family {told}, and family={family!r} was asked for"
+            f"{path} holds an encoder of family {detected}, and family={family!r} was asked for"
         )
-    chosen = family or told
+    chosen = family or detected
     weights = FAMILIES[chosen](state_dict, prefix)
     left_out = [key for key in state_dict if not key.startswith(prefix)]
     if chosen in ("mae", "timm"):
@@ -175,7 +175,7 @@ def timm_names(weights: Weights) -> dict[str, Tensor]:
     )
 
 
-def _told_family(state_dict: Weights, prefix: str, own_names: bool) -> str:
+def _detect_family(state_dict: Weights, prefix: str, own_names: bool) -> str:
     if own_names:
         metadata = getattr(state_dict, "_metadata", {}).get(prefix[:-1], {})
         return "mms" if "grid" in metadata else "mmpretrain"

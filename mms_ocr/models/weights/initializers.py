@@ -18,7 +18,7 @@ from mms_ocr.registry import WEIGHT_INITIALIZERS
 
 
 class _FromCheckpoint:
-    """What both initializers are told.
+    """Arguments of both initializers.
 
     Raises:
         ValueError: There is no such family.

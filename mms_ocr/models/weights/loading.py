@@ -26,7 +26,7 @@ def fit_weights(
     kind: str,
     exclude: Sequence[str] = (),
 ) -> Mapping[str, Tensor]:
-    """Weights with the names of a model, every one of them checked.
+    """Check weights against those of a model, and give them its names.
 
     Args:
         own: The model's weights, of which shapes and types matter.
@@ -132,10 +132,10 @@ def _without(
     weights._metadata = {
         module: {
             key: value
-            for key, value in told.items()
+            for key, value in stored.items()
             if key != "classes" or not any(part.startswith(f"{module}.") for part in exclude)
         }
-        for module, told in getattr(state_dict, "_metadata", {}).items()
+        for module, stored in getattr(state_dict, "_metadata", {}).items()
         if not is_excluded(module)
     }
     return kept, weights

@@ -32,10 +32,9 @@ PLAIN = (
 
 
 def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
-    """The weights of a checkpoint.
+    """Find the weights of a checkpoint.
 
-    Where it holds both a model and its average (EMA, teacher), the average is taken, and a line in
-    the log says so.
+    Where it holds both a model and its average (EMA, teacher), the average is taken and logged.
 
     Args:
         checkpoint: What the file holds.
@@ -64,7 +63,7 @@ def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
 
 
 def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """A state dict without the parts of names that wrappers put in.
+    """Remove the parts of names that wrappers put in.
 
     Raises:
         ValueError: Two weights have the same name then, or a name is no text.
@@ -86,10 +85,10 @@ def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any
 
 
 def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
-    """The prefix to take of those under which a state dict holds the same thing.
+    """Choose one of the prefixes under which a state dict holds the same thing.
 
     An average of the model (EMA, teacher) comes first, then what has no prefix, then
-    ``backbone.``. Where there are several, a line in the log names them.
+    ``backbone.``. Several are logged.
 
     Raises:
         ValueError: There are several, and it is none of these.
@@ -113,7 +112,7 @@ def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
 def strip_prefix(
     state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
 ) -> Mapping[str, Tensor]:
-    """A state dict with the names of a model, whatever is before them.
+    """Remove whatever is before the names of a model in a state dict.
 
     Args:
         state_dict: The weights.
@@ -138,7 +137,7 @@ def strip_prefix(
 
 
 def take_part(state_dict: Mapping[str, Tensor], prefix: str, path: str) -> Mapping[str, Tensor]:
-    """The weights under a prefix, without it; a line in the log counts those left out.
+    """Take the weights under a prefix, without it; those left out are counted in the log.
 
     Raises:
         ValueError: There are none.
@@ -171,9 +170,9 @@ def _renamed(
     names: Mapping[str, str],
     module_name: Callable[[str], str | None],
 ) -> dict[str, Any]:
-    """A state dict with some keys under new names, and what it tells of its modules, likewise."""
+    """Rename keys of a state dict, and the modules of its metadata."""
     renamed: Any = OrderedDict((new, state_dict[old]) for old, new in names.items())
     metadata = getattr(state_dict, "_metadata", {})
-    modules = {module_name(module): told for module, told in metadata.items()}
-    renamed._metadata = {module: told for module, told in modules.items() if module is not None}
+    modules = {module_name(module): stored for module, stored in metadata.items()}
+    renamed._metadata = {module: stored for module, stored in modules.items() if module is not None}
     return renamed

@@ -133,8 +133,8 @@ def _in_order(
     order = torch.tensor([classes.index(token) for token in wanted])
     ordered: Any = OrderedDict(weights)
     metadata = getattr(weights, "_metadata", {})
-    told = {**metadata.get("decoder", {}), "classes": list(wanted)}
-    ordered._metadata = {**metadata, "decoder": told}
+    stored = {**metadata.get("decoder", {}), "classes": list(wanted)}
+    ordered._metadata = {**metadata, "decoder": stored}
     for key in CLASS_ROWS:
         # One that is missing or of another length is named when the weights are loaded.
         if key in ordered and len(ordered[key]) == len(order):

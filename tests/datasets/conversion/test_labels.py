@@ -1,4 +1,4 @@
-"""Labels of annotation files: parsed, checked, written as JSON lines, gone on with after a stop."""
+"""Labels of annotation files: parsed, checked, written as JSON lines, resumed after a stop."""
 
 import io
 import json
@@ -146,9 +146,9 @@ def test_what_no_file_can_hold_is_left_out_and_told(root, name):
     report = convert_labels([str(source)], str(root / "b.jsonl"), max_broken=0.5)
     assert report.written == 4
     told = [line.partition(": ")[2] for line in report.left_out]
-    assert told[-1] == "what stands there is no Unicode text: 'images/\\x00.png', 'x'"
+    assert told[-1] == "not Unicode text: 'images/\\x00.png', 'x'"
     if name != "a.txt":
-        assert told[0] == "what stands there is no Unicode text: 'images/4.png', 'half \\ud800'"
+        assert told[0] == "not Unicode text: 'images/4.png', 'half \\ud800'"
     assert len(told) == (1 if name == "a.txt" else 2)
 
 

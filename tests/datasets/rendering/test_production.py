@@ -185,7 +185,7 @@ def test_a_missing_folder_or_damaged_part(tmp_path, renderer):
         open_store(".", {})
     (tmp_path / "a.lmdb.part").mkdir()
     (tmp_path / "a.lmdb.part" / "data.mdb").write_bytes(b"x" * 10_000)
-    with pytest.raises(ValueError, match=r"a\.lmdb\.part: cannot be gone on with .*; remove it"):
+    with pytest.raises(ValueError, match=r"a\.lmdb\.part: cannot be resumed .*; remove it"):
         _make(renderer, tmp_path / "a.lmdb")
     (tmp_path / "b.part").mkdir()
     (tmp_path / "b.part" / "render.json").write_text("{")

@@ -319,5 +319,5 @@ def test_file_names_of_json_lines_may_be_bytes_and_labels_may_not(tmp_path):
     raw = JsonlSource(str(path)).read(0, labelled=True)
     assert (raw.data, raw.name, raw.text) == (b"data", str(tmp_path / name), "é")
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    with pytest.raises(ValueError, match="line 2: what stands there is no Unicode text"):
+    with pytest.raises(ValueError, match="line 2: not Unicode text"):
         JsonlSource(str(path))
