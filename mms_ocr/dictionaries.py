@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from mms_ocr.registry import nested_settings
 
 _SPECIAL = ("start", "end", "padding", "unknown")  # MMOCR's tokens
 
@@ -62,7 +63,9 @@ def check_dictionaries(config: Any) -> None:
         ValueError: See :func:`read_dictionary`; or two special tokens, or a token and a character,
             are the same.
     """
-    for dictionary in _dictionaries(config):
+    for dictionary in nested_settings(config):
+        if not isinstance(dictionary.get("dict_file"), str):
+            continue
         known = read_dictionary(dictionary["dict_file"])
         for name in _SPECIAL:
             token = dictionary.get(f"{name}_token")
@@ -74,14 +77,3 @@ def check_dictionaries(config: Any) -> None:
                     "its characters or other tokens; give another"
                 )
             known.append(token)
-
-
-def _dictionaries(config: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(config, Mapping):
-        if isinstance(config.get("dict_file"), str):
-            yield config
-        for part in config.values():
-            yield from _dictionaries(part)
-    elif isinstance(config, (list, tuple)):
-        for part in config:
-            yield from _dictionaries(part)

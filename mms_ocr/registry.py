@@ -6,7 +6,7 @@ Types that need MMOCR stand in modules that are imported only when one of them i
 everything else works without it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -41,6 +41,17 @@ def type_name(settings: Mapping[str, Any]) -> str:
     """Return the name of a config's type, which may be a class, without its scope."""
     kind = settings.get("type", "")
     return getattr(kind, "__name__", str(kind)).rpartition(".")[2]
+
+
+def nested_settings(config: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield a config, if it is a mapping, and all mappings in it, at any depth."""
+    if isinstance(config, Mapping):
+        yield config
+        config = config.values()
+    elif not isinstance(config, (list, tuple)):
+        return
+    for part in config:
+        yield from nested_settings(part)
 
 
 class _Registry(Registry):

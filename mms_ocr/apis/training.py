@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatch
-from typing import Any
 
 import torch
 from mmengine import dist
@@ -26,7 +25,7 @@ from mms_ocr.engine import StopOnSignalHook, set_epochs, set_iterations
 from mms_ocr.engine.failures import in_one_line
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
 from mms_ocr.engine.loops import end_workers, use_resumable_loop
-from mms_ocr.registry import DATASETS, type_name
+from mms_ocr.registry import DATASETS, nested_settings, type_name
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -109,7 +108,10 @@ def check_starting_weights(cfg: Config) -> None:
     """
     if cfg.get("resume"):
         return
-    for path in filter(None, [cfg.get("load_from"), *_checkpoints_in(cfg.model)]):
+    initial = [settings.get("checkpoint") for settings in nested_settings(cfg.model)]
+    for path in [cfg.get("load_from"), *initial]:
+        if not isinstance(path, (str, os.PathLike)):
+            continue
         folder, name = os.path.split(os.path.abspath(path))
         is_ours = any(fnmatch(name, kind) for kind in ("iter_*", "epoch_*", "best_*"))
         is_there = os.path.isfile(path) and os.path.isdir(cfg.work_dir)
@@ -118,18 +120,6 @@ def check_starting_weights(cfg: Config) -> None:
                 f"training starts from {path}, and its own checkpoints would replace it in "
                 f"{cfg.work_dir}: give another --work-dir, or --resume to continue that run"
             )
-
-
-def _checkpoints_in(settings: Any) -> Iterator[str]:
-    """The checkpoints that the parts of a model are initialized from."""
-    if isinstance(settings, Mapping):
-        if isinstance(settings.get("checkpoint"), str):
-            yield settings["checkpoint"]
-        settings = settings.values()
-    elif not isinstance(settings, (list, tuple)):
-        return
-    for inner in settings:
-        yield from _checkpoints_in(inner)
 
 
 def train(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
-from mms_ocr.apis.errors import run_command
+from mms_ocr.apis.errors import run_program
 from mms_ocr.models import TextViT
 from mms_ocr.registry import DATASETS, MODELS
 
@@ -130,7 +130,4 @@ def compare(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    arguments = parse_args()
-    sys.exit(
-        run_command("try_swap_in.py", lambda: compare(arguments), traceback=arguments.traceback)
-    )
+    sys.exit(run_program("try_swap_in.py", parse_args, compare))
