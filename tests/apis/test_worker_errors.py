@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from mms_ocr.apis.errors import run_command
 from mms_ocr.apis.worker_errors import original_message
 from mms_ocr.datasets import EndlessSampler, WordImageDataset
-from mms_ocr.datasets.sources import base, lmdb_source
+from mms_ocr.datasets.sources import base, lmdb_files
 
 PIPELINE = [dict(type="mms_ocr.ResizeWordImage"), dict(type="mms_ocr.PackWordImage", meta_keys=())]
 COUNT = 300
@@ -98,13 +98,13 @@ def test_an_lmdb_that_changes_under_workers(words, change, message, capsys):
 
 def test_an_lmdb_that_is_cut_right_before_a_read(words, capsys, monkeypatch):
     # Without the look before each read, as if the file had been cut right after it.
-    monkeypatch.setattr(lmdb_source._OpenFile, "check_size", lambda self: None)
-    look = lmdb_source._OpenFile.check
-    monkeypatch.setattr(lmdb_source._OpenFile, "check", lambda self: None)
+    monkeypatch.setattr(lmdb_files.OpenLmdb, "check_size", lambda self: None)
+    look = lmdb_files.OpenLmdb.check
+    monkeypatch.setattr(lmdb_files.OpenLmdb, "check", lambda self: None)
 
     def change() -> None:
         # In this process alone: the workers are forked already, and die of a bus error.
-        monkeypatch.setattr(lmdb_source._OpenFile, "check", look)
+        monkeypatch.setattr(lmdb_files.OpenLmdb, "check", look)
         cut(words)
 
     line = told(WordImageDataset(words, PIPELINE), change, capsys)

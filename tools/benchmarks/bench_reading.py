@@ -140,9 +140,9 @@ def least(dataset: WordImageDataset, indices: list[int]) -> torch.Tensor:
 
 def _environment(path: str) -> lmdb.Environment:
     # A file can be open only once in a process: the data set's own is used.
-    from mms_ocr.datasets.sources import lmdb_source
+    from mms_ocr.datasets.sources.lmdb_files import open_lmdb
 
-    return lmdb_source._open(path).environment
+    return open_lmdb(path).environment
 
 
 def best_times(runs: dict[str, Callable], batches: list[list[int]], repeats: int) -> dict:

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakValueDictionary
 
 import lmdb
 
@@ -18,130 +17,11 @@ from mms_ocr.datasets.sources.base import (
     ImageSource,
     RawImage,
     SourceChangedError,
-    open_descriptor,
-    read_at,
     warn,
 )
+from mms_ocr.datasets.sources.lmdb_files import OpenLmdb, first_line, open_lmdb
 
-_META_SIZE = 256  # bytes; header and meta data of a meta page take about 150
 _COUNT = re.compile(rb"\s*\+?(\d{1,18})[\s\0]*")
-
-
-class _OpenFile:
-    """One LMDB file, opened read-only."""
-
-    def __init__(self, file: str) -> None:
-        self.file = file
-        if not os.path.getsize(file):
-            raise ValueError(f"LMDB {file!r} is empty (0 bytes); copy or build it again")
-        self.environment = lmdb.open(
-            os.fsencode(file),
-            subdir=False,
-            readonly=True,
-            lock=False,
-            readahead=False,
-            create=False,
-        )
-        self._descriptor = open_descriptor(file)
-        # Counted from pages, not from the file: this is what reading relies on. A page beyond the
-        # end of the file would kill the process with a bus error.
-        pages = self.environment.info()["last_pgno"] + 1
-        self._needed = pages * self.environment.stat()["psize"]
-        status = os.fstat(self._descriptor)
-        if status.st_size < self._needed:
-            raise ValueError(
-                f"LMDB {file!r} is truncated: it has {status.st_size:,} bytes of {self._needed:,}; "
-                "copy or build it again"
-            )
-        self._modified = status.st_mtime_ns
-        #: The two meta pages: each transaction that writes changes one of them.
-        self.stamp = self._read_stamp()
-
-    def __del__(self) -> None:
-        if hasattr(self, "_descriptor"):
-            os.close(self._descriptor)
-
-    def check(self) -> None:
-        """Raise SourceChangedError if the file shrank, or was deleted, replaced or written to.
-
-        Asked before a read, or before those of a batch: it takes a microsecond, as long as nothing
-        has changed.
-        """
-        status = os.fstat(self._descriptor)
-        if (
-            status.st_size >= self._needed
-            and status.st_mtime_ns == self._modified
-            and status.st_nlink
-        ):
-            return
-        if status.st_size < self._needed:
-            raise SourceChangedError(
-                f"LMDB {self.file!r} shrank while it was in use: {status.st_size:,} bytes are left "
-                f"of {self._needed:,}; {PUT_BACK}"
-            )
-        if not status.st_nlink:
-            raise SourceChangedError(
-                f"LMDB {self.file!r} was deleted while it was in use; {PUT_BACK}"
-            )
-        if self._read_stamp() != self.stamp:
-            raise SourceChangedError(
-                f"LMDB {self.file!r} was written to while it was in use; {PUT_BACK}"
-            )
-        self._modified = status.st_mtime_ns  # only its time was changed
-
-    def check_size(self) -> None:
-        """Raise SourceChangedError if the file shrank, and look at nothing else.
-
-        Asked before every read within a batch: what is asked, the end of the file, is the cheapest
-        of all, a quarter of a microsecond.
-        """
-        if os.lseek(self._descriptor, 0, os.SEEK_END) < self._needed:
-            self.check()
-
-    def _read_stamp(self) -> bytes:
-        page = self.environment.stat()["psize"]
-        return b"".join(read_at(self._descriptor, _META_SIZE, start) for start in (0, page))
-
-
-# LMDB forbids to open a file twice in a process, and to use one opened before a fork: so all
-# sources of a process share what is open here (by real path, as long as a source holds it), and a
-# forked child closes its copies and opens the files anew.
-_open_files: WeakValueDictionary[str, _OpenFile] = WeakValueDictionary()
-
-
-def _close_after_fork() -> None:
-    for opened in list(_open_files.values()):
-        opened.environment.close()  # without a lock file, the parent does not notice
-    _open_files.clear()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=_close_after_fork)
-
-
-def _open(file: str) -> _OpenFile:
-    """The open file for a path, shared within the process.
-
-    Raises:
-        ValueError: It is no LMDB, or truncated.
-        SourceChangedError: It is open already, and has changed since.
-    """
-    real = os.path.realpath(file)
-    opened = _open_files.get(real)
-    if opened is not None:
-        opened.check()
-        return opened
-    try:
-        opened = _OpenFile(real)
-    except lmdb.Error as error:
-        reason = _reason(error).removeprefix(f"{real}: ")
-        raise ValueError(f"cannot open {file!r} as an LMDB: {reason}") from error
-    _open_files[real] = opened
-    return opened
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0]
 
 
 class LmdbSource(ImageSource):
@@ -169,7 +49,7 @@ class LmdbSource(ImageSource):
         self._file = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
         if not os.path.isfile(self._file):
             raise FileNotFoundError(f"there is no LMDB at {path!r}: no file {self._file!r}")
-        self._handle: _OpenFile | None = None
+        self._handle: OpenLmdb | None = None
         self._handle_process = 0
         self._length = 0
         self._length = self._read_length()
@@ -193,7 +73,7 @@ class LmdbSource(ImageSource):
             with opened.environment.begin() as transaction:
                 return self._read(transaction, index, labelled)
         except lmdb.Error as error:
-            raise BrokenImageError(f"{self.name(index)}: {_reason(error)}") from error
+            raise BrokenImageError(f"{self.name(index)}: {first_line(error)}") from error
 
     @contextmanager
     def reading(self, labelled: bool = False) -> Iterator[Callable[[int], RawImage]]:
@@ -211,7 +91,7 @@ class LmdbSource(ImageSource):
                 # LMDB gives up a transaction that met a damaged page.
                 transaction.abort()
                 transaction = opened.environment.begin()
-                raise BrokenImageError(f"{self.name(index)}: {_reason(error)}") from error
+                raise BrokenImageError(f"{self.name(index)}: {first_line(error)}") from error
 
         try:
             yield read
@@ -266,25 +146,25 @@ class LmdbSource(ImageSource):
                 cursor = transaction.cursor()
                 return cursor.set_range(begins) and cursor.key().startswith(begins)
         except lmdb.Error as error:
-            raise ValueError(f"LMDB {self.path!r} is corrupt: {_reason(error)}") from error
+            raise ValueError(f"LMDB {self.path!r} is corrupt: {first_line(error)}") from error
 
-    def _opened(self) -> _OpenFile:
+    def _opened(self) -> OpenLmdb:
         process = os.getpid()
         if self._handle is None or self._handle_process != process:
-            self._handle = self._reopen() if self._length else _open(self._file)
+            self._handle = self._reopen() if self._length else open_lmdb(self._file)
             self._handle_process = process
         return self._handle
 
-    def _reopen(self) -> _OpenFile:
+    def _reopen(self) -> OpenLmdb:
         """Open the file in another process; it has to be what it was when the source was made."""
         if not os.path.isfile(self._file):
             raise SourceChangedError(self._vanished())
         try:
-            opened = _open(self._file)
+            opened = open_lmdb(self._file)
             with opened.environment.begin() as transaction:
                 length = transaction.get(b"num-samples")
         except (ValueError, lmdb.Error) as error:
-            reason = f"changed while it was in use: {_reason(error)}; {PUT_BACK}"
+            reason = f"changed while it was in use: {first_line(error)}; {PUT_BACK}"
             raise SourceChangedError(reason) from error
         if length is None or _parse_count(length) != self._length:
             raise SourceChangedError(
@@ -305,7 +185,7 @@ class LmdbSource(ImageSource):
             with self._opened().environment.begin() as transaction:
                 value: bytes | None = transaction.get(key.encode())
         except lmdb.Error as error:
-            raise ValueError(f"LMDB {self.path!r} is corrupt: {_reason(error)}") from error
+            raise ValueError(f"LMDB {self.path!r} is corrupt: {first_line(error)}") from error
         return value
 
     def _read_length(self) -> int:
