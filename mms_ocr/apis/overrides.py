@@ -23,8 +23,8 @@ from mms_ocr import registry
 # FlexibleRunner and mms_ocr.apis take from it.
 _OF_CONFIGS = {
     "activation_checkpointing", "compile", "custom_imports", "efficient_conv_bn_eval",
-    "find_unused_parameters", "model_wrapper_cfg", "runner_type", "strategy", "sync_bn",
-    "test_pipeline", "tta_model", "tta_pipeline",
+    "find_unused_parameters", "load_from_exclude", "model_wrapper_cfg", "runner_type", "strategy",
+    "sync_bn", "test_pipeline", "tta_model", "tta_pipeline",
 }  # fmt: skip
 # What MMEngine takes out of settings before it hands them to what it builds.
 _OF_LOADERS = {"batch_sampler", "num_batch_per_epoch"}

@@ -47,7 +47,8 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
         self._epoch_began = 0  # at which iteration
         sampler = find_sampler(self.dataloader)
         self._endless = isinstance(sampler, InfiniteSampler) or hasattr(sampler, "set_position")
-        self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+        if self._endless:
+            self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
 
     def in_epoch(self, iteration: int) -> int:
         """Count the samples of the epoch that all ranks have trained on before an iteration."""
@@ -85,12 +86,9 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
         self._epoch_began = self._iter
 
     def _resume(self) -> None:
-        length = len(self.dataloader)
-        if self.resumed_in_epoch is not None:
-            done = self.resumed_in_epoch // self._samples_of_step()
-        else:
-            done = max(0, self._iter - self._epoch * length)
-        self._epoch_began = self._iter - min(done, length)
+        # By MMEngine's own checkpoints, an epoch that was not ended begins anew.
+        done = (self.resumed_in_epoch or 0) // self._samples_of_step()
+        self._epoch_began = self._iter - min(done, len(self.dataloader))
         if not self._place_sampler() and self._endless:
             self._skip(self._iter)
         if done == 0 and self.validated_at != self._iter:

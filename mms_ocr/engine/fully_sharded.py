@@ -75,7 +75,6 @@ class FullyShardedStrategy(FSDPStrategy):
         self._checkpointed = activation_checkpointing
         self._optimizer: Any = None
         self._names: list[str] = []
-        self.shapes: dict[str, torch.Size] = {}
         self.weights: dict[str, Tensor] = {}
 
     def prepare(self, model: Any, *, optim_wrapper: Any = None, **kwargs: Any) -> Any:
@@ -90,11 +89,10 @@ class FullyShardedStrategy(FSDPStrategy):
     def _wrap_model(self, model: nn.Module) -> nn.Module:
         # Parted, parameters have one dimension and other names, by which they could be taken for
         # others: the optimizer gets its groups before.
-        state_dict = model.state_dict()
         self.weights = {
-            name: torch.empty_like(value, device="meta") for name, value in state_dict.items()
+            name: torch.empty_like(value, device="meta")
+            for name, value in model.state_dict().items()
         }
-        self.shapes = {name: value.shape for name, value in state_dict.items()}
         if isinstance(self._optimizer, dict):
             self._optimizer = build_optim_wrapper(model, self._optimizer)
             names = {id(value): name for name, value in model.named_parameters()}

@@ -39,15 +39,18 @@ class LoadFromHook(Hook):
         path = str(runner._load_from)
         if runner._resume:
             _check_groups(runner.optim_wrapper, checkpoint.get("optimizer"), path)
-        own = _own_weights(runner)
-        if runner._resume or own is None:
+        own = own_weights(runner)
+        if own is None:
             return
         check_values(checkpoint["state_dict"], path)
+        exclude = [] if runner._resume else self.exclude
         try:
             weights: Any = fit_weights(
-                own, checkpoint["state_dict"], path, "the model of this config", self.exclude
+                own, checkpoint["state_dict"], path, "the model of this config", exclude
             )
         except ValueError as error:
+            if runner._resume:
+                raise
             raise ValueError(
                 f"{error}; load_from takes whole models: name parts that are to differ in "
                 "load_from_exclude, such as [decoder], or take an encoder alone by init_cfg "
@@ -101,7 +104,7 @@ def _check_groups(wrapper: Any, stored: Any, path: str) -> None:
         )
 
 
-def _own_weights(runner: Runner) -> dict[str, Tensor] | None:
+def own_weights(runner: Runner) -> dict[str, Tensor] | None:
     """The model's weights by name; None where processes hold parts of unknown wholes."""
     if isinstance(getattr(runner, "strategy", None), FullyShardedStrategy):
         return runner.strategy.weights

@@ -164,3 +164,7 @@ def test_the_tools_say_it_in_a_line(repository, tool):
         " and DataLoader takes none; did you mean train_dataloader.batch_size or "
         "train_dataloader.batch_sampler?"
     )
+
+
+def test_what_the_tools_take_is_known_in_configs_of_others():
+    check_options(Config(dict(default_scope="mmocr")), {"load_from_exclude": ["decoder"]})

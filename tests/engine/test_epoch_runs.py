@@ -232,3 +232,17 @@ def test_loops_of_others_stay():
 def test_settings_of_two_loops(given, said):
     with pytest.raises(ValueError, match=said):
         use_resumable_loop(ConfigDict(given))
+
+
+def test_without_the_hook_that_keeps_the_place_a_larger_batch_skips_no_epoch(build):
+    for number, batch_size, iterations in ((1, 2, 5), (2, 10, 6)):
+        runner = build(
+            train_cfg=epochs(number),
+            sampler=SAMPLERS[1],
+            checkpoint=BY_EPOCH,
+            batch_size=batch_size,
+            resume=number == 2,
+        )
+        runner._hooks = [hook for hook in runner.hooks if type(hook).__name__ != "ExactResumeHook"]
+        runner.train()
+        assert (runner.epoch, runner.iter) == (number, iterations)

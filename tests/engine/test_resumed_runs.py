@@ -3,11 +3,13 @@
 import os
 import shutil
 import signal
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 import torch
 from small_runs import Numbers, Score, names, read_by
+from torch import nn
 
 from mms_ocr.engine import StopOnSignalHook, loops
 from mms_ocr.engine.failures import CheckpointNotSavedError, DataError
@@ -110,7 +112,7 @@ def test_the_model_has_to_fit(build, tmp_path):
     checkpoint = torch.load(path, weights_only=False)
     del checkpoint["state_dict"]["layer.bias"]
     torch.save(checkpoint, path)
-    with pytest.raises(ValueError, match=r"does not fit the model .* lacks layer\.bias"):
+    with pytest.raises(ValueError, match=r"does not fit the model .* 1 missing \(layer\.bias\)"):
         build(resume=True, load_from=str(path)).train()
 
 
@@ -218,3 +220,13 @@ def test_a_run_that_has_ended_says_so(build, monkeypatch):
     assert told == []
     assert read_by(build(iterations=3, resume=True)) == []
     assert told == ["nothing is left to train: the checkpoint is of iteration 4, and the run has 3"]
+
+
+def test_a_part_of_the_model_may_be_called_module(build, tmp_path):
+    weights = []
+    for resume in (False, True):
+        runner = build(iterations=1, resume=resume)
+        runner.model.layer = nn.Sequential(OrderedDict(module=nn.Linear(1, 1)))
+        runner.train()
+        weights.append(runner.model.state_dict())
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())

@@ -10,18 +10,16 @@ import torch
 from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch.nn.parallel import DistributedDataParallel
 
-from mms_ocr.engine.fully_sharded import FullyShardedStrategy
+from mms_ocr.engine.load_from import own_weights
 from mms_ocr.engine.loops import Resumable, find_sampler
 from mms_ocr.engine.resuming import check_parts, find_resume_point
+from mms_ocr.models.weights import fit_weights
 from mms_ocr.randomness import put_random_states, take_random_states
 from mms_ocr.registry import HOOKS
 
 _KEY = "exact_resume"
-_MOST_NAMED = 4
 
 
 @HOOKS.register_module()
@@ -91,9 +89,11 @@ class ExactResumeHook(Hook):
             raise ValueError(
                 f"{path} holds no schedule, and this run has one: it cannot be resumed from"
             )
-        shapes = _shapes(runner)
-        if shapes is not None:
-            _check_fit(shapes, checkpoint["state_dict"], path)
+        own = own_weights(runner)
+        if own is not None:
+            checkpoint["state_dict"] = fit_weights(
+                own, checkpoint["state_dict"], path, "the model of this config"
+            )
         _compare_schedules(runner.param_schedulers, checkpoint.get("param_schedulers"), path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
@@ -142,35 +142,6 @@ class ExactResumeHook(Hook):
         if self._before_validation is not None:
             put_random_states(self._before_validation)
             self._before_validation = None
-
-
-def _shapes(runner: Runner) -> Mapping[str, torch.Size] | None:
-    """Names and shapes of the model's weights, None where ranks hold parts of unknown wholes."""
-    if isinstance(getattr(runner, "strategy", None), FullyShardedStrategy):
-        return runner.strategy.shapes
-    model = runner.model
-    if isinstance(model, DistributedDataParallel):
-        model = model.module
-    if is_model_wrapper(model):
-        return None
-    return {name: value.shape for name, value in model.state_dict().items()}
-
-
-def _check_fit(own: Mapping[str, torch.Size], state_dict: dict, path: str | None) -> None:
-    given = {key.removeprefix("module."): value.shape for key, value in state_dict.items()}
-    faults = [f"lacks {key}" for key in own if key not in given]
-    faults += [f"has {key}, unknown to it" for key in given if key not in own]
-    faults += [
-        f"has {key} of {tuple(given[key])} in place of {tuple(own[key])}"
-        for key in own
-        if key in given and given[key] != own[key]
-    ]
-    if faults:
-        more = f" and {len(faults) - _MOST_NAMED} more" if len(faults) > _MOST_NAMED else ""
-        raise ValueError(
-            f"{path} does not fit the model of this config: it "
-            f"{', '.join(faults[:_MOST_NAMED])}{more}"
-        )
 
 
 def _compare_schedules(own: Any, stored: Any, path: str | None) -> None:

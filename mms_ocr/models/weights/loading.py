@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import TIMM_PATCHES
-from mms_ocr.models.weights.naming import strip_prefix
+from mms_ocr.models.weights.naming import match_names
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.wording import listed
 
@@ -40,7 +41,12 @@ def fit_weights(
         ValueError: A key is missing, unknown, of another shape or type, or not finite; all of them
             are counted, and some of each kind named. Or ``exclude`` names nothing, or everything.
     """
-    state_dict = strip_prefix(state_dict, own, path)
+    state_dict = match_names(state_dict, own, path)
+    # Torch's counters of batches, which few need and many converters leave out, start at 0.
+    counters = [key for key in own if key.endswith(".num_batches_tracked")]
+    if uncounted := {key: torch.tensor(0) for key in counters if key not in state_dict}:
+        state_dict = copy.copy(state_dict)
+        state_dict.update(uncounted)  # type: ignore[attr-defined]
     if exclude:
         own, state_dict = _without(own, state_dict, exclude)
     missing = [key for key in own if key not in state_dict]

@@ -109,6 +109,25 @@ def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
     return chosen
 
 
+def match_names(
+    state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
+) -> Mapping[str, Tensor]:
+    """A state dict with the names of a model, see :func:`strip_prefix`.
+
+    A model may have parts of its own that are called as wrappers call theirs, such as ``module``.
+    """
+    names = {_plain(key): key for key in own}
+    state_dict = strip_prefix(state_dict, names, path)
+    if all(plain == key for plain, key in names.items()):
+        return state_dict
+    renamed: Any = OrderedDict((names.get(key, key), value) for key, value in state_dict.items())
+    parts = [key.split(".") for key in own]
+    modules = {".".join(part[:depth]) for part in parts for depth in range(len(part))}
+    told = getattr(state_dict, "_metadata", {})
+    renamed._metadata = {name: told[_plain(name)] for name in modules if _plain(name) in told}
+    return renamed
+
+
 def strip_prefix(
     state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
 ) -> Mapping[str, Tensor]:
@@ -132,6 +151,8 @@ def strip_prefix(
             break
     else:
         return state_dict
+    counts = {prefix: sum(prefix + key in state_dict for key in own) for prefix in prefixes}
+    prefixes = [prefix for prefix in prefixes if counts[prefix] == max(counts.values())]
     prefix = choose_prefix(prefixes, path, "the model")
     return take_part(state_dict, prefix, path)
 

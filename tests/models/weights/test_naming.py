@@ -5,6 +5,7 @@ from collections import OrderedDict
 import pytest
 import torch
 from tiny_models import ARCH, CROSS, mms_config, shake, tiny_mms
+from torch import nn
 
 from mms_ocr.models import PretrainedModel, PretrainedTextViT, TextViT
 from mms_ocr.models.weights import load_model, read_checkpoint, read_state_dict, timm_names
@@ -231,3 +232,25 @@ def test_a_checkpoint_of_mmengine_without_its_weights_is_not_read_as_its_average
     checkpoint = dict(meta=dict(), message_hub=dict(), ema_state_dict={"a": torch.ones(1)})
     with pytest.raises(ValueError, match=r"a\.pth holds no state_dict"):
         find_weights(checkpoint, "a.pth")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_a_part_of_a_model_may_be_called_as_wrappers_call_theirs(tmp_path, prefix):
+    source, target = (nn.Sequential(nn.Module(), encoder()) for _ in range(2))
+    for model, size in ((source, (16, 32)), (target, (32, 32))):
+        model[0].module = shake(nn.BatchNorm1d(3))
+        model[0].module.encoder = encoder(size)
+    torch.save({"state_dict": named(source.state_dict(), prefix)}, tmp_path / "m.pth")
+    load_model(target, str(tmp_path / "m.pth"))
+    one, other = source.state_dict(), target.state_dict()
+    resized = {"0.module.encoder.pos_embed"}
+    assert {key for key in one if not torch.equal(one[key], other[key])} == resized
+
+
+def test_counters_of_batches_may_be_left_out(tmp_path):
+    source, target = (shake(nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2))) for _ in range(2))
+    weights = source.state_dict()
+    del weights["0.num_batches_tracked"]
+    torch.save(weights, tmp_path / "w.pth")
+    load_model(target, str(tmp_path / "w.pth"))
+    assert equal(target, source.state_dict())
