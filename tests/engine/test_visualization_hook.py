@@ -48,6 +48,24 @@ def test_every_image_is_drawn_at_its_size_whatever_its_source():
     assert len(runner.visualizer.drawn) == 12
 
 
+def test_what_pads_a_word_is_not_drawn():
+    runner = SimpleNamespace(iter=0, visualizer=Drawing())
+    image = torch.cat([torch.ones(1, 4, 6), torch.zeros(1, 4, 2)], dim=2)
+    sample = BaseDataElement(metainfo=dict(ori_shape=(8, 12), valid_ratio=0.75))
+    VisualizationHook(enable=True).after_val_iter(runner, 0, dict(inputs=[image]), [sample])
+    [(_, picture, _)] = runner.visualizer.drawn
+    assert picture.shape[:2] == (8, 12)
+    assert np.unique(picture).tolist() == [1]
+
+
+@pytest.mark.parametrize("kind", ["mmocr.KIELocalVisualizer", "TextDetLocalVisualizer"])
+def test_pages_are_drawn_by_mmocr(kind):
+    hook = dict(type="mmocr.VisualizationHook", enable=True)
+    cfg = Config(dict(custom_hooks=[hook], visualizer=dict(type=kind)))
+    use_visualization_hook(cfg)
+    assert cfg.custom_hooks == [hook]
+
+
 def test_a_visualizer_that_draws_nothing_is_an_error():
     runner = SimpleNamespace(visualizer=Visualizer())
     VisualizationHook(enable=False).before_run(runner)

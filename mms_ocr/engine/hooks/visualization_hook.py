@@ -12,10 +12,11 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
 from mmengine.visualization import Visualizer
 from torch import Tensor
 
-from mms_ocr.registry import HOOKS
+from mms_ocr.registry import HOOKS, type_name
 
 
 @HOOKS.register_module()
@@ -101,7 +102,7 @@ class VisualizationHook(Hook):
             # Numbered, since images of several folders may have one name.
             runner.visualizer.add_datasample(
                 f"{name}_{number}",
-                _picture(image, sample.get("ori_shape")),
+                _picture(image, sample),
                 data_sample=sample,
                 step=step,
                 **self.options,
@@ -114,14 +115,20 @@ def _file_name(path: str) -> str:
     return re.sub(r"[^\w-]+", "_", name)[-60:]
 
 
-def _picture(image: Tensor, size: Sequence[int] | None) -> np.ndarray:
+def _picture(image: Tensor, sample: BaseDataElement) -> np.ndarray:
     """A BGR image ``(3, H, W)`` in RGB ``(H, W, 3)``, at its original size where that is known."""
-    picture = np.ascontiguousarray(image.flip(0).permute(1, 2, 0).byte().cpu().numpy())
+    # MMOCR's PadToWidth leaves this share of the width to the word.
+    width = max(1, round(image.shape[-1] * sample.get("valid_ratio", 1)))
+    image = image[..., :width].flip(0).permute(1, 2, 0)
+    picture = np.ascontiguousarray(image.byte().cpu().numpy())
+    size = sample.get("ori_shape")
     return cv2.resize(picture, (size[1], size[0])) if size else picture
 
 
 def use_visualization_hook(cfg: Config) -> None:
-    """Put :class:`VisualizationHook` in the place of MMOCR's in a config."""
+    """Put :class:`VisualizationHook` in the place of MMOCR's in a config of word images."""
+    if type_name(cfg.get("visualizer") or {}).startswith(("KIE", "TextDet", "TextSpotting")):
+        return
     names = ["mmocr.VisualizationHook"]
     if cfg.get("default_scope") == "mmocr":
         names.append("VisualizationHook")
