@@ -18,12 +18,16 @@ _APP0, _APP1, _SCAN = 0xE0, 0xE1, 0xDA
 # Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
 # stand for endless coefficients of -1, which no image has. The decoder may still end in step.
 _USUAL_TABLE = bytes.fromhex("0002010303020403050504040000017d")
-_ZEROS_AT_END = bytes(16) + _END
+_ZEROS = bytes(16)
 
 
 class JpegFrame(NamedTuple):
-    """Header of a JPEG: its kind, samples and size, and its EXIF block, if any."""
+    """Header of a JPEG: its kind, samples and size, and its EXIF block, if any.
 
+    ``place`` is the first byte of the frame's header in the file.
+    """
+
+    place: int
     is_progressive: bool
     bits: int
     height: int
@@ -39,6 +43,7 @@ def read_frame(data: bytes) -> JpegFrame | None:
         marker = data[place + 1]
         if marker in _FRAMES:
             return JpegFrame(
+                place,
                 marker == _PROGRESSIVE,
                 data[place + 4],
                 data[place + 5] << 8 | data[place + 6],
@@ -67,8 +72,8 @@ def decode_strictly(data: bytes, frame: JpegFrame) -> np.ndarray | None:
         BrokenImageError: It is damaged.
     """
     colorspace = "CMYK" if frame.components == 4 else "BGR"
-    if data.endswith(_ZEROS_AT_END) and _USUAL_TABLE in data:
-        data = mend_harmless_faults(data)
+    if _ZEROS in data:
+        data = _without_zeros(data, frame)
     try:
         image = simplejpeg.decode_jpeg(data, colorspace)
     except ValueError as error:
@@ -81,6 +86,23 @@ def decode_strictly(data: bytes, frame: JpegFrame) -> np.ndarray | None:
     if frame.is_progressive and not _is_complete(data):
         raise BrokenImageError("a damaged JPEG: the last scans of a progressive one are missing")
     return image
+
+
+def _without_zeros(data: bytes, frame: JpegFrame) -> bytes:
+    """Cut off zeros between the pixels and the end mark; elsewhere among pixels, they are an error.
+
+    Only where they can stand for no pixels: with the usual tables, in a scan of all components.
+    """
+    scan = data.find(b"\xff\xda", frame.place)
+    end = data.find(_END, scan)
+    zeros = data.find(_ZEROS, scan, end)
+    if zeros < 0 or frame.is_progressive or data[scan + 4] != frame.components:
+        return data
+    if _USUAL_TABLE not in data:
+        return data
+    if data[zeros:end].strip(b"\0"):
+        raise BrokenImageError("a damaged JPEG: zeros take the place of pixels")
+    return data[: zeros + (data[zeros - 1] == 0xFF)] + _END  # FF 00 stands for a level of FF
 
 
 def _is_complete(data: bytes) -> bool:

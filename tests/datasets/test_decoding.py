@@ -345,6 +345,16 @@ def test_zeros_after_which_the_decoder_ends_in_step():
             decode_image(data[:start] + bytes(len(data) - start - 2) + data[-2:])
 
 
+@pytest.mark.parametrize("kind", ["baseline", "gray", "restarts"])
+def test_zeros_amid_the_pixels_of_a_jpeg(kind):
+    data = jpeg_bytes(kind)
+    scan = data.find(b"\xff\xda")
+    for share in (0.2, 0.4, 0.6, 0.8):  # libjpeg finds fault with some of them alone
+        start = scan + int(share * (len(data) - scan))
+        with pytest.raises(BrokenImageError, match="damaged JPEG"):
+            decode_image(data[:start] + bytes(24) + data[start + 24 :])
+
+
 def test_what_libjpeg_complains_of_without_need():
     good = jpeg_bytes("baseline")
     revision = good.replace(b"JFIF\0\1", b"JFIF\0\2", 1)
