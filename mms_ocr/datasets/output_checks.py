@@ -95,9 +95,11 @@ def check_new_set(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLi
 
     Raises:
         ValueError: A folder of images lies in a folder of inputs, or an input in ``NAME.part``.
-        OSError: The folder to make it in is read-only.
+        OSError: The folder to make it in is read-only, or the path is a folder such as ``.``.
     """
     path, inputs = Path(path), list(inputs)
+    if not path.name:
+        raise IsADirectoryError(f"{path} is a folder; give the name of a new one")
     if path.parent.is_dir() and not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
     for given in inputs:

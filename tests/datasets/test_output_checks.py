@@ -127,6 +127,9 @@ def test_places_that_are_no_folders(words):
 def test_a_new_set_is_not_made_amid_its_inputs(words, tmp_path):
     with pytest.raises(ValueError, match="would be among the images of"):
         check_new_set(words / "copy", [words])
+    for folder in (".", "/", ""):
+        with pytest.raises(IsADirectoryError):
+            check_new_set(folder, [words])
     check_new_set(words / "copy.lmdb", [words])
     check_new_set(tmp_path / "copy", [words])
     words.rename(tmp_path / "copy.part")
