@@ -36,6 +36,8 @@ def test_output_without_an_encoding_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     monkeypatch.setattr(sys, "stderr", None)
     escape_output()
+    print("caf\udce9")
+    assert sys.stdout.getvalue() == "caf\udce9\n"
 
 
 def test_controls_do_not_reach_the_terminal():

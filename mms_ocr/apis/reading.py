@@ -194,7 +194,7 @@ def inference_pipeline(cfg: Config) -> list[dict | Callable]:
         pipeline = cfg.get("test_pipeline")
     if not pipeline:
         raise ValueError(f"{cfg.filename} has no test_dataloader.dataset.pipeline to read with")
-    kept = [one for one in pipeline if type_name(one) not in _LOADING]
+    kept = [step for step in pipeline if type_name(step) not in _LOADING]
     if not kept or type_name(kept[-1]) not in _PACKING:
         raise ValueError(
             f"{cfg.filename}: the test pipeline does not end in {' or '.join(_PACKING)}"

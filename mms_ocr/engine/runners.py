@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import FlexibleRunner, Runner
 
 
-def is_config_of(path: Path, cfg: Any) -> bool:
+def _is_config_of(path: Path, cfg: Any) -> bool:
     """Whether a file is that of a config, or of one that it inherits from."""
     # MMEngine keeps the text of all of them, each after a line with its path.
     files = [cfg.filename, *(line for line in cfg.text.splitlines() if line.endswith(path.suffix))]
@@ -25,7 +25,7 @@ class _KeepsConfig:
     def dump_config(self) -> None:
         """Write the config into the work folder, if it was not read from there."""
         path = Path(self.work_dir, os.path.basename(self.cfg.filename or ""))
-        if not (path.is_file() and is_config_of(path, self.cfg)):
+        if not (path.is_file() and _is_config_of(path, self.cfg)):
             super().dump_config()  # type: ignore[misc]
 
 

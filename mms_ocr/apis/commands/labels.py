@@ -98,9 +98,8 @@ def _check(sources: list[str], characters: frozenset[str] | None) -> LabelReport
     for path in sources:
         source = open_source(path) if Path(path).is_dir() or is_lmdb(path) else None
         if source is None:
-            found = ((one.place, one.text, one.fault) for one in read_annotations(path))
-            for place, text, fault in found:
-                _look_at(report, place, text, fault, characters)
+            for word in read_annotations(path):
+                _look_at(report, word.place, word.text, word.fault, characters)
             continue
         if isinstance(source, FolderSource):
             raise ValueError(f"{path} is a folder of images, which has no labels")

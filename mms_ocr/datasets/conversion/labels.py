@@ -93,7 +93,7 @@ def convert_labels(
         report, done = LabelReport.from_dict(state["report"]), state["done"]
         _note(out, file, plan, done, report)  # from now on the file is known as begun by this
         entries = chain.from_iterable(
-            ((root, one) for one in read_annotations(source))
+            ((root, entry) for entry in read_annotations(source))
             for source, root in zip(sources, roots)
         )
         rest = islice(entries, done, None)

@@ -156,6 +156,9 @@ def folder_stamp(path: str) -> tuple[int, ...]:
 
     That is the time of the last such change, that of any change, and two numbers that identify the
     folder.
+
+    Raises:
+        OSError: The folder cannot be read.
     """
     try:
         status = os.stat(path)
