@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection
 
 #: The annotation file at the top of a folder that ``convert`` and ``render`` write.
@@ -11,7 +12,9 @@ LABELS_FILE = "labels.jsonl"
 _LMDB_SUFFIXES = (".lmdb", ".mdb")
 # LMDB's magic number in its first meta page, after a page header of 16 bytes, by byte order.
 _LMDB_MAGIC = (bytes.fromhex("dec0efbe"), bytes.fromhex("beefc0de"))
-_MASK_ENDS = ("_mask", "-mask", ".mask")
+# Names of masks beside their images; the last is of those that mms-ocr segment writes.
+_MASK_NAME = re.compile(r"(.+)[_.-](?:mask|gt|overlay)")
+_MASK_ENDS = ("mask.", "gt.", "overlay.")
 _TEXTSEG_FOLDERS = ("annotation", "bpoly_label", "semantic_label")
 _IMAGES = ("image", "images", "img", "imgs", "img_dir", "jpegimages", "image_hr", "hr")
 _LAYERS = (
@@ -101,10 +104,12 @@ def layer_folders(
 def layer_files(names: Collection[str]) -> set[str]:
     """Find which image files of a folder are masks of others in it, or other versions of them.
 
-    They are called ``1_mask.png`` beside ``1.jpg``, for at least a quarter of the files, or
-    ``mask.png`` beside ``image.jpg`` with nothing else.
+    They are called ``1_mask.png``, ``1_gt.png`` or ``1_overlay.png`` beside ``1.jpg`` or
+    ``1_cutout.png``, for at least a quarter of the files, or ``mask.png`` beside ``image.jpg`` with
+    nothing else.
     """
-    if "mask" not in "/".join(names).lower():  # nearly always, and seen at once
+    joined = "/".join(names).lower()
+    if not any(end in joined for end in _MASK_ENDS):  # nearly always, and seen at once
         return set()
     stems = {os.path.splitext(name)[0].lower() for name in names}
     if stems <= {*_IMAGES, *_LAYERS} and not stems.isdisjoint(_IMAGES):
@@ -112,6 +117,7 @@ def layer_files(names: Collection[str]) -> set[str]:
     masks = {
         name
         for name in names
-        if (stem := os.path.splitext(name)[0].lower()).endswith(_MASK_ENDS) and stem[:-5] in stems
+        if (found := _MASK_NAME.fullmatch(os.path.splitext(name)[0].lower()))
+        and not stems.isdisjoint((found[1], f"{found[1]}_cutout"))
     }
     return masks if 4 * len(masks) >= len(names) else set()

@@ -214,6 +214,13 @@ def test_masks_beside_their_images_are_no_words(tmp_path, warnings):
     assert "5 masks of images beside them" in warnings[0]
 
 
+def test_what_segment_writes_and_ground_truth_beside_images(tmp_path):
+    make(tmp_path, "s/1_mask.png", "s/1_cutout.png", "s/1_overlay.png", "t/1.tif", "t/1_GT.tif")
+    make(tmp_path, "u/w_mask.png", "u/w_gt.png")
+    expected = ["s/1_cutout.png", "t/1.tif", "u/w_gt.png", "u/w_mask.png"]
+    assert names_of(tmp_path) == expected
+
+
 def test_other_annotation_files_and_lmdbs_are_named(tmp_path, warnings):
     make(tmp_path, "1.jpg", "train.jsonl", "w.lmdb/data.mdb", "w.lmdb/lock.mdb")
     assert names_of(tmp_path) == ["1.jpg"]
