@@ -67,7 +67,15 @@ def check_options(cfg: Config, options: Mapping[str, Any]) -> None:
         ValueError: A key is surely wrong; with the nearest ones.
     """
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
-        for key in options:
+        for key, value in options.items():
+            parts = value if isinstance(value, list | tuple) else [value]
+            if key in ("custom_hooks", "param_scheduler") and any(
+                isinstance(part, str) for part in parts
+            ):
+                raise ValueError(
+                    f"{key}={value!r} is text, and no settings; the command line takes plain "
+                    f"values and lists of them: write {key} into a config of your own"
+                )
             _check(cfg, key, options)
 
 

@@ -168,3 +168,9 @@ def test_the_tools_say_it_in_a_line(repository, tool):
 
 def test_what_the_tools_take_is_known_in_configs_of_others():
     check_options(Config(dict(default_scope="mmocr")), {"load_from_exclude": ["decoder"]})
+
+
+@pytest.mark.parametrize("value", ["{type:EMAHook}", ['{"type":"EMAHook"}']])
+def test_hooks_that_stay_text_are_refused(value):
+    with pytest.raises(ValueError, match=r"custom_hooks=.* is text"):
+        check_options(Config({}), {"custom_hooks": value})
