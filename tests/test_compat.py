@@ -348,6 +348,7 @@ def test_the_installed_stack(repository, tmp_path):
     assert all("INFO" in line for line in announced)
 
 
+@pytest.mark.slow
 def test_mmpretrain_beside_transformers_5(repository, tmp_path):
     """transformers without what MMPretrain's multimodal models are derived from."""
     pytest.importorskip("mmpretrain", exc_type=ImportError)

@@ -124,6 +124,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_two_processes_count_each_image_once(tiny_recognizer, labelled, tmp_path, repository):
     """Nine images on two processes, so that one is drawn twice, and a broken one among them."""
     config, weights = tiny_recognizer

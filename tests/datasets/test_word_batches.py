@@ -138,7 +138,7 @@ def test_other_pipelines_and_data_sets_read_image_by_image(make_source):
     assert torch.equal(items[0]["inputs"], upright.flip(1))
 
 
-@pytest.mark.parametrize("context", [None, "fork", "spawn"])
+@pytest.mark.parametrize("context", [None, "fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_loaders(make_source, context):
     dataset = WordImageDataset(
         make_source("lmdb", images(0, broken=(3,)) + images(10)), pipeline(), max_broken=0.5

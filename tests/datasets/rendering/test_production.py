@@ -117,6 +117,7 @@ def test_a_stopped_run_goes_on_and_gives_the_same(tmp_path, renderer, kind):
     assert not stopped.with_name(stopped.name + ".part").exists()
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_as_one(tmp_path, renderer):
     _make(renderer, tmp_path / "one.lmdb")
     _make(renderer, tmp_path / "two.lmdb", workers=2)
