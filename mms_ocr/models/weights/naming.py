@@ -123,8 +123,10 @@ def match_names(
     renamed: Any = OrderedDict((names.get(key, key), value) for key, value in state_dict.items())
     parts = [key.split(".") for key in own]
     modules = {".".join(part[:depth]) for part in parts for depth in range(len(part))}
-    told = getattr(state_dict, "_metadata", {})
-    renamed._metadata = {name: told[_plain(name)] for name in modules if _plain(name) in told}
+    metadata = getattr(state_dict, "_metadata", {})
+    renamed._metadata = {
+        name: metadata[_plain(name)] for name in modules if _plain(name) in metadata
+    }
     return renamed
 
 
