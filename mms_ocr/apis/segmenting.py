@@ -98,8 +98,7 @@ class WordSegmenter:
         self.model: Any = build_trained(self.cfg, weights, self.device)
         self.batch_size = batch_size
         self.threshold = self.model.threshold if threshold is None else threshold
-        encoder = self.model.backbone
-        self._size = (encoder.grid[0] * encoder.patch_size, encoder.grid[1] * encoder.patch_size)
+        self._size: tuple[int, int] = tuple(self.model.backbone.img_size)
 
     def __call__(self, inputs: Any, report: Report | None = None) -> list[SegmentedWord]:
         """Segment all of the given images; see :meth:`iterate`."""

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 
-def store_settings(module: nn.Module, **settings: bool | int) -> None:
+def store_settings(module: nn.Module, **settings: bool | int | list[int]) -> None:
     """Store settings in the state dicts of a module, and refuse those that hold other values.
 
     Two models may differ, say, in their number of heads, and their weights in nothing. Loading

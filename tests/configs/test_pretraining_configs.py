@@ -42,7 +42,7 @@ def difference(child, parent):
 
 def test_all_configs_are_here():
     data = ("", "_words", "_union14m")
-    expected = {f"pretrain_vit_{size}{kind}.py" for size in "tsb" for kind in data}
+    expected = {f"pretrain_vit_{size}{kind}.py" for size in "ntsb" for kind in data}
     ablations = ("random_patch", "blockwise", "span", "mixed", "joint", "joint_contrastive")
     assert expected | {f"ablation/{name}.py" for name in ablations} <= set(NAMES)
 

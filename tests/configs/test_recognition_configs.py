@@ -72,7 +72,7 @@ def test_all_configs_are_here():
         for data in ("rendered", "words", "mixed", "union14m")
     ]
     kinds.append("ctc_words_probe")
-    expected = {f"mms_vit_{size}_{kind}.py" for size in "tsb" for kind in kinds}
+    expected = {f"mms_vit_{size}_{kind}.py" for size in "ntsb" for kind in kinds}
     expected |= {f"mms_vit_t_{decoder}_words_overfit.py" for decoder in ("ar", "ctc")}
     assert expected | {"mms_vit_s_ar_words_ema.py"} == set(NAMES)
 

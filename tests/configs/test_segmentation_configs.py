@@ -16,7 +16,7 @@ from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import DATASETS, MODELS
 
 FOLDER = config_folder() / "segmentation"
-NAMES = [f"mms_vit_{size}_{data}" for size in "ts" for data in ("rendered", "textseg", "pairs")]
+NAMES = [f"mms_vit_{size}_{data}" for size in "nts" for data in ("rendered", "textseg", "pairs")]
 SMALL = [
     *(
         f"model.backbone.arch.{key}"

@@ -116,8 +116,8 @@ def describe(found: Found, facts: EncoderFacts, num_keys: int) -> None:
     under = f"under {found.prefix!r}" if found.prefix else "at the top"
     print(f"family {found.family}: {num_keys} keys, those of the encoder {under}")
     print(
-        f"encoder: {facts.embed_dims} wide, {facts.num_layers} layers, {facts.patch_size}×"
-        f"{facts.patch_size} patches, {len(found.weights)} weights"
+        f"encoder: {facts.embed_dims} wide, {facts.num_layers} layers, "
+        f"{'×'.join(map(str, facts.patch_size))} patches, {len(found.weights)} weights"
     )
     made = "other positions than fixed ones"
     if facts.sincos_grid:

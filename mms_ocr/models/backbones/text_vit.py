@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor
 
 from mms_ocr.models.backbones.attention import use_attend
+from mms_ocr.models.backbones.conv_stem import ConvStem
 from mms_ocr.models.backbones.positions import (
     find_sincos_grid,
     resize_positions,
@@ -19,6 +21,7 @@ from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
+STEMS = ("patch", "conv")
 OUT_TYPES = {
     "map": "featmap",
     "row": "featmap",
@@ -60,6 +63,20 @@ def gather_tokens(tokens: Tensor, index: Tensor) -> Tensor:
     return tokens.gather(1, index.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
 
 
+def hide_patches(
+    images: Tensor, mask: Tensor, patch_size: tuple[int, int], value: float = 0.0
+) -> Tensor:
+    """Images ``(B, C, H, W)`` with the patches of ``mask`` ``(B, L)`` set to ``value``.
+
+    0 is gray, where images are normalized as usual.
+    """
+    height, width = patch_size
+    grid = (images.shape[-2] // height, images.shape[-1] // width)
+    pixels = mask.view(len(mask), 1, *grid)
+    pixels = pixels.repeat_interleave(height, dim=2).repeat_interleave(width, dim=3)
+    return images.masked_fill(pixels, value)
+
+
 @MODELS.register_module()
 class TextViT(StrictInitModule, VisionTransformer):
     """Vision Transformer for word images (after arXiv 2010.11929), on MMPretrain's.
@@ -70,10 +87,13 @@ class TextViT(StrictInitModule, VisionTransformer):
     returned as a plain tensor, as MMOCR takes it.
 
     Args:
-        arch: ``'tiny'`` (192 wide, 12 layers, 3 heads), ``'small'`` (384, 12, 6), ``'base'`` (768,
-            12, 12), or a dict as MMPretrain takes it.
+        arch: ``'nano'`` (192 wide, 4 layers, 3 heads), ``'tiny'`` (192, 12, 3), ``'small'`` (384,
+            12, 6), ``'base'`` (768, 12, 12), or a dict as MMPretrain takes it.
         img_size: Height and width of a word image in pixels.
-        patch_size: Side of a patch in pixels; divides both.
+        patch_size: Side of a patch in pixels, or its height and width; divides ``img_size``.
+        stem: ``'patch'`` for a linear layer on every patch, ``'conv'`` for convolutions to the same
+            grid (:class:`~mms_ocr.models.backbones.conv_stem.ConvStem`). Under a mask, removed
+            patches are gray before the convolutions, so that nothing of them reaches the others.
         out_type: ``'map'`` for ``(B, C, H, W)``, ``'row'`` for the mean of its rows
             ``(B, C, 1, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the class token first,
             ``'cls_token'`` for that alone ``(B, C)``.
@@ -88,11 +108,12 @@ class TextViT(StrictInitModule, VisionTransformer):
         **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
 
     Raises:
-        ValueError: The architecture or output type is unknown, the patch does not divide the image,
-            or ``out_indices`` or ``frozen_stages`` lie outside the layers.
+        ValueError: The architecture, stem or output type is unknown, the patch does not divide the
+            image, or ``out_indices`` or ``frozen_stages`` lie outside the layers.
     """
 
     arch_zoo = {
+        "nano": {"embed_dims": 192, "num_layers": 4, "num_heads": 3, "feedforward_channels": 768},
         "tiny": {"embed_dims": 192, "num_layers": 12, "num_heads": 3, "feedforward_channels": 768},
         "small": {
             "embed_dims": 384,
@@ -112,7 +133,8 @@ class TextViT(StrictInitModule, VisionTransformer):
         self,
         arch: str | dict[str, int] = "small",
         img_size: tuple[int, int] = (32, 128),
-        patch_size: int = 4,
+        patch_size: int | tuple[int, int] = 4,
+        stem: str = "patch",
         out_type: str = "map",
         out_indices: int | Sequence[int] = -1,
         drop_path_rate: float = 0.0,
@@ -123,6 +145,8 @@ class TextViT(StrictInitModule, VisionTransformer):
     ) -> None:
         if isinstance(arch, str) and arch not in self.arch_zoo:
             raise ValueError(f"unknown arch {arch!r}; choose from {', '.join(self.arch_zoo)}")
+        if stem not in STEMS:
+            raise ValueError(f"stem must be one of {', '.join(STEMS)}, got {stem!r}")
         if out_type not in OUT_TYPES:
             raise ValueError(f"out_type must be one of {', '.join(OUT_TYPES)}, got {out_type!r}")
         widths = self.arch_zoo[arch] if isinstance(arch, str) else arch
@@ -141,7 +165,7 @@ class TextViT(StrictInitModule, VisionTransformer):
             raise ValueError(f"out_indices must lie in [-{depth}, {depth - 1}], got {out_indices}")
         super().__init__(
             arch=arch,
-            img_size=_checked_size(img_size, patch_size),
+            img_size=_checked_size(img_size, to_2tuple(patch_size)),
             patch_size=patch_size,
             out_type=OUT_TYPES[out_type],
             out_indices=[index % depth for index in indices],
@@ -150,7 +174,15 @@ class TextViT(StrictInitModule, VisionTransformer):
             init_cfg=init_cfg,
             **kwargs,
         )
-        self.patch_size = patch_size
+        #: Height and width of a patch in pixels.
+        self.patch_size: tuple[int, int] = tuple(to_2tuple(patch_size))
+        self.stem = stem
+        if stem == "conv":
+            self.patch_embed = ConvStem(
+                self.patch_size, self.embed_dims, kwargs.get("in_channels", 3)
+            )
+            # Of a patch embedding, the kernel shows it.
+            store_settings(self, patch_size=list(self.patch_size))
         self._one_row = out_type == "row"
         self.grid: tuple[int, int] = tuple(self.patch_resolution)
         self.checkpoint_grid = checkpoint_grid
@@ -171,6 +203,8 @@ class TextViT(StrictInitModule, VisionTransformer):
         self._set_positions()
         kernel = self.patch_embed.projection.weight.data
         torch.nn.init.xavier_uniform_(kernel.view(len(kernel), -1))
+        if isinstance(self.patch_embed, ConvStem):
+            self.patch_embed.init_own_weights()
         if self.cls_token is not None:
             torch.nn.init.normal_(self.cls_token, std=0.02)
 
@@ -204,9 +238,9 @@ class TextViT(StrictInitModule, VisionTransformer):
         """
         if mask is None and self.output_mismatch:
             raise ValueError(self.output_mismatch)
-        tokens, grid = self._embed(images)
         if mask is not None:
-            return self._forward_visible(tokens, mask, num_removed)
+            return self._forward_visible(images, mask, num_removed)
+        tokens, grid = self._embed(images)
         tokens = self._prepend_class(tokens)
         outs = []
         for index, layer in enumerate(self.layers):
@@ -218,13 +252,17 @@ class TextViT(StrictInitModule, VisionTransformer):
         return outs[0] if self.single_output else tuple(outs)
 
     def _forward_visible(
-        self, tokens: Tensor, mask: Tensor, num_removed: int | None
+        self, images: Tensor, mask: Tensor, num_removed: int | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        if mask.shape != tokens.shape[:2]:
+        rows, columns = self._grid_of(images)
+        if mask.shape != (len(images), rows * columns):
             raise ValueError(
                 f"the mask is {tuple(mask.shape)} and the images have (images, patches) = "
-                f"{tuple(tokens.shape[:2])}"
+                f"{(len(images), rows * columns)}"
             )
+        if self.stem == "conv":
+            images = hide_patches(images, mask, self.patch_size)
+        tokens, _ = self._embed(images)
         visible, removed = split_mask(mask, num_removed)
         tokens = self._prepend_class(gather_tokens(tokens, visible))
         for layer in self.layers:
@@ -235,12 +273,15 @@ class TextViT(StrictInitModule, VisionTransformer):
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Patch embeddings with their positions ``(B, L, C)``, and their grid."""
-        size = _checked_size(images.shape[-2:], self.patch_size)
-        grid = (size[0] // self.patch_size, size[1] // self.patch_size)
+        grid = self._grid_of(images)
         positions = resize_positions(
             self.pos_embed, self.grid, grid, self.num_extra_tokens, self.interpolate_mode
         )
         return self.patch_embed(images)[0] + positions[:, self.num_extra_tokens :], grid
+
+    def _grid_of(self, images: Tensor) -> tuple[int, int]:
+        height, width = _checked_size(images.shape[-2:], self.patch_size)
+        return height // self.patch_size[0], width // self.patch_size[1]
 
     def _format_output(self, x: Tensor, hw: tuple[int, int]) -> Tensor:
         out: Tensor = super()._format_output(x, hw)
@@ -301,13 +342,14 @@ def _store_grid(
     local_metadata["grid"] = list(module.grid)
 
 
-def _checked_size(size: Sequence[int], patch_size: int) -> tuple[int, int]:
+def _checked_size(size: Sequence[int], patch_size: tuple[int, int]) -> tuple[int, int]:
     if not isinstance(size, Sequence) or len(size) != 2:
         raise ValueError(f"img_size must be two numbers (height, width), got {size}")
-    height, width = size
-    if height % patch_size or width % patch_size or min(height, width) < patch_size:
+    if any(side % patch or side < patch for side, patch in zip(size, patch_size)):
+        height, width = patch_size
         raise ValueError(
-            f"image size {height}×{width} is not divisible by the patch size {patch_size}; resize "
-            "the images, or choose another patch_size"
+            f"image size {size[0]}×{size[1]} is not divisible by the patch size "
+            f"{height if height == width else f'{height}×{width}'}; resize the images, or choose "
+            "another patch_size"
         )
-    return int(height), int(width)
+    return int(size[0]), int(size[1])

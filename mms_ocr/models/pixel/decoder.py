@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
 
@@ -25,7 +28,7 @@ class PixelDecoder(StrictInitModule):
         embed_dim: Channels of the map, the width of the encoder; where it is not the decoder's, a
             linear layer goes between.
         out_channels: c, values of a pixel.
-        patch_size: p, side of a patch in pixels.
+        patch_size: Side of a patch in pixels, or its height and width.
         grid: Rows and columns of the maps to expect; others work as well.
         decoder_embed_dim: Width of the decoder; a multiple of its heads, and of 4 with positions.
         decoder_depth: Blocks.
@@ -43,7 +46,7 @@ class PixelDecoder(StrictInitModule):
         self,
         embed_dim: int,
         out_channels: int,
-        patch_size: int = 4,
+        patch_size: int | tuple[int, int] = 4,
         grid: tuple[int, int] = (8, 32),
         decoder_embed_dim: int = 384,
         decoder_depth: int = 3,
@@ -88,7 +91,7 @@ class PixelDecoder(StrictInitModule):
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
         #: Whether initialization sets the last layer to zero.
         self.starts_at_zero = False
-        self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * out_channels)
+        self.pred = nn.Linear(decoder_embed_dim, math.prod(to_2tuple(patch_size)) * out_channels)
         store_settings(self, decoder_num_heads=decoder_num_heads, with_positions=with_positions)
 
     def init_own_weights(self) -> None:

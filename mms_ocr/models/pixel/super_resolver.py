@@ -80,9 +80,8 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         store_settings(self, residual=residual)
         self.criterion = criterion
         self.gradient_loss = None if gradient_loss is None else _built(gradient_loss)
-        rows, columns = self.backbone.grid
         #: Height and width of the enlarged images, in pixels.
-        self.size = (rows * self.backbone.patch_size, columns * self.backbone.patch_size)
+        self.size: tuple[int, int] = tuple(self.backbone.img_size)
 
     def forward(
         self,

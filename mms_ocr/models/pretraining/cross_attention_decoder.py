@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import attend
@@ -57,7 +60,7 @@ class CrossAttentionDecoder(StrictInitModule):
     Args:
         grid: Rows and columns of the patch grid.
         embed_dim: Width of the encoder.
-        patch_size: Side of a patch in pixels.
+        patch_size: Side of a patch in pixels, or its height and width.
         decoder_embed_dim: Width of the decoder; a multiple of 4 and of the heads.
         decoder_depth: Blocks.
         decoder_num_heads: Heads.
@@ -73,7 +76,7 @@ class CrossAttentionDecoder(StrictInitModule):
         self,
         grid: tuple[int, int],
         embed_dim: int,
-        patch_size: int = 4,
+        patch_size: int | tuple[int, int] = 4,
         decoder_embed_dim: int = 256,
         decoder_depth: int = 4,
         decoder_num_heads: int = 8,
@@ -101,7 +104,7 @@ class CrossAttentionDecoder(StrictInitModule):
             for _ in range(decoder_depth)
         )
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
-        self.pred = nn.Linear(decoder_embed_dim, patch_size**2 * 3)
+        self.pred = nn.Linear(decoder_embed_dim, math.prod(to_2tuple(patch_size)) * 3)
         store_settings(self, decoder_num_heads=decoder_num_heads)
 
     def init_own_weights(self) -> None:
@@ -117,7 +120,7 @@ class CrossAttentionDecoder(StrictInitModule):
             wanted: Patch indices to predict, ``(B, M)``.
 
         Returns:
-            Pixels of the wanted patches, ``(B, M, p * p * 3)``.
+            Pixels of the wanted patches, ``(B, M, p * q * 3)``.
         """
         positions = self.positions.expand(tokens.shape[0], -1, -1)
         memory = self.embed(tokens)

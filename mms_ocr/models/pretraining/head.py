@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
+from mmengine.utils import to_2tuple
 from torch import Tensor
 
-from mms_ocr.models.backbones.text_vit import gather_tokens
+from mms_ocr.models.backbones.text_vit import gather_tokens, hide_patches
 from mms_ocr.models.pretraining.patches import normalize_patches, patchify, unpatchify
 from mms_ocr.registry import MODELS
 
@@ -21,7 +21,7 @@ class MaskedPixelHead(BaseModule):
     """Compares predicted with true pixels on removed patches only, as MAE does (arXiv 2111.06377).
 
     Args:
-        patch_size: Side of a patch in pixels.
+        patch_size: Side of a patch in pixels, or its height and width.
         norm_pix: Normalize every target patch to zero mean and unit variance.
         criterion: ``'L1'`` or ``'L2'``.
 
@@ -29,11 +29,16 @@ class MaskedPixelHead(BaseModule):
         ValueError: The criterion is unknown.
     """
 
-    def __init__(self, patch_size: int = 4, norm_pix: bool = True, criterion: str = "L2") -> None:
+    def __init__(
+        self,
+        patch_size: int | tuple[int, int] = 4,
+        norm_pix: bool = True,
+        criterion: str = "L2",
+    ) -> None:
         super().__init__()
         if criterion not in CRITERIA:
             raise ValueError(f"criterion must be 'L1' or 'L2', got {criterion!r}")
-        self.patch_size = patch_size
+        self.patch_size: tuple[int, int] = to_2tuple(patch_size)
         self.norm_pix = norm_pix
         self.criterion = criterion
 
@@ -41,7 +46,7 @@ class MaskedPixelHead(BaseModule):
         """Mean error of every image over its predicted patches.
 
         Args:
-            pred: Predictions for the wanted patches, ``(B, M, p * p * 3)``.
+            pred: Predictions for the wanted patches, ``(B, M, p * q * 3)``.
             images: Normalized images, ``(B, 3, H, W)``.
             wanted: Patch index of every prediction, ``(B, M)``.
 
@@ -61,7 +66,7 @@ class MaskedPixelHead(BaseModule):
         those of the true patch are used, so that the picture does not look broken.
 
         Args:
-            pred: Predictions, ``(B, M, p * p * 3)``.
+            pred: Predictions, ``(B, M, p * q * 3)``.
             images: Normalized images, ``(B, 3, H, W)``.
             wanted: Patch index of every prediction, ``(B, M)``.
 
@@ -75,13 +80,10 @@ class MaskedPixelHead(BaseModule):
             pred = pred * std + mean
         index = wanted.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
         filled = patches.scatter(1, index, pred)
-        grid = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
+        height, width = self.patch_size
+        grid = (images.shape[-2] // height, images.shape[-1] // width)
         return unpatchify(filled, grid, self.patch_size)
 
     def hide(self, images: Tensor, mask: Tensor, value: float = 0.0) -> Tensor:
         """Images ``(B, 3, H, W)`` with the patches of ``mask`` ``(B, L)`` set to ``value``."""
-        grid = (images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size)
-        pixels = mask.view(len(mask), 1, *grid)
-        for axis in (2, 3):
-            pixels = pixels.repeat_interleave(self.patch_size, dim=axis)
-        return torch.where(pixels, torch.full_like(images, value), images)
+        return hide_patches(images, mask, self.patch_size, value)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from mmengine.utils import to_2tuple
 from mmpretrain.models.necks import MAEPretrainDecoder
-from torch import Tensor
+from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.positions import sincos_positions
@@ -25,7 +26,7 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
     Args:
         grid: Rows and columns of the patch grid.
         embed_dim: Width of the encoder.
-        patch_size: Side of a patch in pixels.
+        patch_size: Side of a patch in pixels, or its height and width.
         decoder_embed_dim: Width of the decoder.
         decoder_depth: Layers.
         decoder_num_heads: Heads.
@@ -38,7 +39,7 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
         self,
         grid: tuple[int, int],
         embed_dim: int,
-        patch_size: int = 4,
+        patch_size: int | tuple[int, int] = 4,
         decoder_embed_dim: int = 512,
         decoder_depth: int = 8,
         decoder_num_heads: int = 16,
@@ -46,13 +47,16 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
     ) -> None:
         super().__init__(
             num_patches=grid[0] * grid[1],
-            patch_size=patch_size,
+            patch_size=max(to_2tuple(patch_size)),
             embed_dim=embed_dim,
             decoder_embed_dim=decoder_embed_dim,
             decoder_depth=decoder_depth,
             decoder_num_heads=decoder_num_heads,
             **kwargs,
         )
+        height, width = to_2tuple(patch_size)
+        if height != width:  # MMPretrain's patches are square
+            self.decoder_pred: nn.Module = nn.Linear(decoder_embed_dim, height * width * 3)
         self.grid = (grid[0], grid[1])
         self._set_positions()
         use_attend(self.decoder_blocks)
@@ -77,7 +81,7 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
             wanted: Patch indices to predict, ``(B, M)``.
 
         Returns:
-            Pixels of the wanted patches, ``(B, M, p * p * 3)``.
+            Pixels of the wanted patches, ``(B, M, p * q * 3)``.
         """
         tokens = self.decoder_embed(tokens)
         patches = self.mask_token.to(tokens.dtype).repeat(tokens.shape[0], self.num_patches, 1)

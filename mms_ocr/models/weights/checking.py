@@ -18,7 +18,7 @@ class EncoderFacts(NamedTuple):
         embed_dims: Width.
         num_layers: Layers.
         feedforward_channels: Width inside a feed-forward network.
-        patch_size: Side of a patch in pixels.
+        patch_size: Height and width of a patch in pixels.
         num_patches: Patches that it has positions for.
         grid: Grid of these patches, where the file tells it.
         sincos_grid: Grid whose fixed sine-cosine positions it has; None where they are others.
@@ -27,7 +27,7 @@ class EncoderFacts(NamedTuple):
     embed_dims: int
     num_layers: int
     feedforward_channels: int
-    patch_size: int
+    patch_size: tuple[int, int]
     num_patches: int
     grid: tuple[int, int] | None
     sincos_grid: tuple[int, int] | None
@@ -53,13 +53,14 @@ def check_encoder(found: Found, path: str) -> EncoderFacts:
             f"{len(weights)} weights"
         )
     kernel = weights["patch_embed.projection.weight"]
-    width, patch_size = kernel.shape[0], kernel.shape[-1]
+    width = len(kernel)
     layers = {match[1] for key in weights if (match := re.match(r"layers\.(\d+)\.", key))}
     has_class = "cls_token" in weights
     num_patches = weights["pos_embed"].shape[1] - has_class
     inner = len(weights["layers.0.ffn.layers.0.0.weight"])
     stored = getattr(weights, "_metadata", {}).get("", {})
     grid = stored.get("grid")
+    patch_height, patch_width = stored.get("patch_size") or kernel.shape[-2:]
     model = TextViT(
         arch=dict(
             embed_dims=width,
@@ -67,8 +68,9 @@ def check_encoder(found: Found, path: str) -> EncoderFacts:
             num_heads=stored.get("num_heads", 1),
             feedforward_channels=inner,
         ),
-        img_size=(patch_size, patch_size * num_patches),
-        patch_size=patch_size,
+        img_size=(patch_height, patch_width * num_patches),
+        patch_size=(patch_height, patch_width),
+        stem="conv" if "patch_embed.convs.0.weight" in weights else "patch",
         with_cls_token=has_class,
         out_type="tokens",
     )
@@ -78,7 +80,7 @@ def check_encoder(found: Found, path: str) -> EncoderFacts:
         embed_dims=width,
         num_layers=len(layers),
         feedforward_channels=inner,
-        patch_size=patch_size,
+        patch_size=(patch_height, patch_width),
         num_patches=num_patches,
         grid=(int(grid[0]), int(grid[1])) if grid else None,
         sincos_grid=find_sincos_grid(patches),

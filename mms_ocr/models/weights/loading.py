@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -185,9 +186,10 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
         return "a recognizer"
     pixels = weights.get("decoder.pred.bias")
     if pixels is not None and _PATCHES in weights:
-        patch_size = weights[_PATCHES].shape[-1]
+        stored = getattr(weights, "_metadata", {}).get("backbone", {})
+        patch_size = stored.get("patch_size") or weights[_PATCHES].shape[-2:]
         # Three values a pixel at the resolution of the encoder, or one at any.
-        is_color = len(pixels) == 3 * patch_size**2
+        is_color = len(pixels) == 3 * math.prod(patch_size)
         return "a super-resolution model" if is_color else "a segmentor"
     if _PATCHES in weights and not any(key.startswith("decoder.") for key in weights):
         return "an encoder alone"

@@ -440,7 +440,7 @@ def test_sizes_that_the_patch_does_not_divide(size):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (dict(arch="huge"), "unknown arch 'huge'; choose from tiny, small, base"),
+        (dict(arch="huge"), "unknown arch 'huge'; choose from nano, tiny, small, base"),
         (dict(arch=dict(embed_dims=24)), "arch needs the keys"),
         (dict(out_type="featmap"), "out_type must be one of map, row, tokens, cls_token, got"),
         (dict(out_indices=3), r"out_indices must lie in \[-3, 2\], got 3"),
@@ -464,3 +464,91 @@ def test_one_row_is_the_mean_of_the_rows():
         for column in range(16):
             rows = [feature_map[:, :, i, column] for i in range(4)]
             torch.testing.assert_close(found[:, :, 0, column], sum(rows) / 4)
+
+
+def conv_encoder(**settings):
+    arch = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+    settings = dict(arch=arch, img_size=(16, 64), patch_size=(8, 4), stem="conv") | settings
+    model = TextViT(**settings)
+    model.init_weights()
+    return model.eval()
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_of_removed_patches_reaches_the_others_through_the_stem(training):
+    model = conv_encoder().train(training)
+    images = torch.randn(3, 3, 16, 64)
+    mask = random_mask(3, 32, 20)
+    pixels = mask.view(3, 1, 2, 16).repeat_interleave(8, 2).repeat_interleave(4, 3)
+    changed = torch.where(pixels, torch.randn(images.shape), images)
+    tokens, visible, _ = model(images, mask)
+    assert torch.equal(model(changed, mask)[0], tokens)
+    kept = (~mask).nonzero()[:, 1].view(3, 12)
+    assert torch.equal(visible, kept)
+    # What is visible does count.
+    assert not torch.allclose(model(torch.where(pixels, images, images + 1), mask)[0], tokens)
+
+
+def test_a_token_of_the_stem_sees_its_own_patch():
+    model = conv_encoder()
+    images = torch.randn(1, 3, 16, 64)
+    tokens = model.patch_embed(images)[0].unflatten(1, (2, 16))
+    images[..., 8:, 40:44] += 1  # the patch of row 1, column 10
+    changed = (model.patch_embed(images)[0].unflatten(1, (2, 16)) - tokens).abs().amax(-1)[0]
+    assert changed[1, 10] > 0
+    assert changed[:, :7].max() == 0
+    assert changed[:, 14:].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "strides"),
+    [
+        ((8, 4), [(2, 2), (2, 2), (2, 1)]),
+        (4, [(2, 2), (2, 2), (1, 1)]),
+        (16, [(2, 2)] * 4),
+        ((2, 8), [(2, 2), (1, 2), (1, 2)]),
+    ],
+)
+def test_the_stem_has_the_grid_of_the_patches(patch_size, strides):
+    model = conv_encoder(patch_size=patch_size)
+    convolutions = [layer for layer in model.patch_embed.convs if hasattr(layer, "stride")]
+    assert [layer.stride for layer in convolutions] == strides
+    height, width = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+    assert model.grid == (16 // height, 64 // width)
+    assert model(torch.randn(2, 3, 32, 64)).shape == (2, 24, 32 // height, 64 // width)
+
+
+@pytest.mark.parametrize("patch_size", [(8, 4), (4, 8)])
+def test_rectangular_patches_are_cut_in_reading_order(patch_size):
+    model = encoder(patch_size=patch_size)
+    rows, columns = model.grid
+    image = torch.randn(3, *SMALL)
+    height, width = patch_size
+    assert model.grid == (SMALL[0] // height, SMALL[1] // width)
+    kernel = model.patch_embed.projection
+    tokens = model.patch_embed(image[None])[0][0]
+    for index in (0, columns + 1, rows * columns - 1):
+        row, column = divmod(index, columns)
+        patch = image[:, row * height : (row + 1) * height, column * width : (column + 1) * width]
+        expected = (kernel.weight * patch).sum((1, 2, 3)) + kernel.bias
+        assert torch.allclose(tokens[index], expected, atol=1e-5)
+
+
+def test_a_stem_keeps_its_patch_size():
+    weights = conv_encoder(patch_size=(4, 4)).state_dict()
+    other = conv_encoder(img_size=(16, 32), patch_size=(4, 2))
+    with pytest.raises(ValueError, match=r"trained with patch_size=\[4, 4\]"):
+        other.load_state_dict(weights)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(stem="convs"), "stem must be one of patch, conv, got 'convs'"),
+        (dict(patch_size=(6, 4), img_size=(12, 64)), r"powers of 2, got \(6, 4\)"),
+        (dict(patch_size=(8, 6)), "16×64 is not divisible by the patch size 8×6"),
+    ],
+)
+def test_impossible_stems(settings, message):
+    with pytest.raises(ValueError, match=message):
+        conv_encoder(**settings)

@@ -235,7 +235,7 @@ def test_decoder_and_head_take_their_sizes_from_the_encoder():
     model = tiny_mms(img_size=(8, 64))
     assert model.neck.grid == (2, 16)
     assert model.neck.embed.in_features == 24
-    assert model.head.patch_size == 4
+    assert model.head.patch_size == (4, 4)
 
 
 def test_configs_are_not_changed():

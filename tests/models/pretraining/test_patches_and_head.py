@@ -106,3 +106,12 @@ def test_hiding():
 def test_unknown_criterion():
     with pytest.raises(ValueError, match="criterion must be 'L1' or 'L2', got 'MSE'"):
         MaskedPixelHead(criterion="MSE")
+
+
+def test_rectangular_patches():
+    images = torch.randn(2, 3, 8, 12)
+    patches = patchify(images, (4, 2))
+    assert patches.shape == (2, 12, 24)
+    # The patch of row 1, column 4: its pixels in reading order, channels side by side.
+    assert torch.equal(patches[1, 10], images[1, :, 4:8, 8:10].permute(1, 2, 0).flatten())
+    assert torch.equal(unpatchify(patches, (2, 6), (4, 2)), images)

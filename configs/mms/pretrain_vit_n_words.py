@@ -1,0 +1,6 @@
+_base_ = [
+    "../_base_/models/mms_vit_n.py",
+    "../_base_/datasets/words.py",
+    "../_base_/schedules/pretrain.py",
+    "../_base_/pretrain_runtime.py",
+]
