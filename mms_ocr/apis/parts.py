@@ -88,6 +88,7 @@ PARTS = (
     Part("lmdb", "1.3", "lmdb>=1.3"),
     Part("matplotlib", "3.5", "matplotlib>=3.5"),
     Part("rich", "12", "rich>=12"),
+    Part("safetensors", "0.4.3", "safetensors>=0.4.3"),
     Part("skimage", "0.19", "scikit-image>=0.19"),
     Part("simplejpeg", "1.8", "simplejpeg>=1.8"),
     Part("tqdm", "4.62", "tqdm>=4.62"),

@@ -5,7 +5,13 @@ import torch
 from tiny_models import ARCH, CROSS, SELF, mms_config
 
 from mms_ocr.models import PretrainedTextViT, TextViT
-from mms_ocr.models.weights import check_encoder, find_encoder, load_model, read_state_dict
+from mms_ocr.models.weights import (
+    check_encoder,
+    find_encoder,
+    load_model,
+    read_state_dict,
+    write_checkpoint,
+)
 from mms_ocr.registry import MODELS
 
 BACKBONE = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
@@ -43,10 +49,11 @@ PAIRS = [
 ]
 
 
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 @pytest.mark.parametrize(("config", "other", "stored"), PAIRS)
-def test_another_setting_is_refused(tmp_path, config, other, stored):
-    path = str(tmp_path / "weights.pth")
-    torch.save({"state_dict": MODELS.build(config).state_dict()}, path)
+def test_another_setting_is_refused(tmp_path, config, other, stored, suffix):
+    path = str(tmp_path / f"weights.{suffix}")
+    write_checkpoint(path, MODELS.build(config).state_dict())
     load_model(MODELS.build(config), path)
     model = MODELS.build(other)
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -48,20 +48,25 @@ def source(tmp_path):
     """A checkpoint of a run with an encoder and a neck."""
     model = torch.nn.ModuleDict({"backbone": encoder(), "neck": torch.nn.Linear(2, 3)})
     path = tmp_path / "iter_5.pth"
-    content = dict(state_dict=model.state_dict(), optimizer=dict(state={}), meta=dict(cfg="x = 1"))
+    content = dict(state_dict=model.state_dict(), optimizer=dict(state={}), meta={})
+    content["meta"] = dict(cfg="x = 1", experiment_name="tiny")
     torch.save(content, path)
     return path
 
 
 def same(path, weights):
     read = read_state_dict(path)
-    assert list(read) == list(weights)
+    assert read.keys() == weights.keys()
     return all(torch.equal(read[key], weights[key]) for key in weights)
 
 
-def test_there_and_back(run, source, tmp_path):
+SUFFIXES = pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+
+
+@SUFFIXES
+def test_there_and_back(run, source, tmp_path, suffix):
     weights = read_state_dict(source)
-    theirs, ours = tmp_path / "new" / "timm.pth", tmp_path / "ours.pth"
+    theirs, ours = tmp_path / "new" / f"timm.{suffix}", tmp_path / f"ours.{suffix}"
     status, said = run(CONVERT, source, theirs, "--to", "timm")
     assert status == 0
     assert "family mms: 32 keys" in said
@@ -77,7 +82,7 @@ def test_there_and_back(run, source, tmp_path):
         if key.startswith("backbone.")
     }
     assert same(ours, encoder_weights)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["iter_5.pth", "new", "ours.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["iter_5.pth", "new", ours.name]
     # The grid that was told is in the file.
     model = encoder((16, 128))
     PretrainedTextViT(str(ours))(model)
@@ -166,15 +171,16 @@ def test_a_recognizer_of_maerec(run, tmp_path, repository):
     MODELS.build(config).load_state_dict(read)
 
 
-def test_publishing(run, source, tmp_path):
-    whole, half = tmp_path / "whole.pth", tmp_path / "half.pth"
+@SUFFIXES
+def test_publishing(run, source, tmp_path, suffix):
+    whole, half = tmp_path / f"whole.{suffix}", tmp_path / f"half.{suffix}"
     status, said = run(PUBLISH, source, whole)
     assert status == 0
     assert "wrote 32 weights" in said
     assert "left out meta, optimizer" in said
     assert "sha256" in said
     assert same(whole, read_state_dict(source))
-    assert read_checkpoint(whole)["meta"] == {"part": "all"}
+    assert read_checkpoint(whole)["meta"] == {"part": "all", "experiment_name": "tiny"}
     assert read_checkpoint(whole).keys() == {"state_dict", "meta"}
     status, said = run(PUBLISH, source, half, "--half", "--part", "encoder")
     assert status == 0

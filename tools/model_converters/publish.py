@@ -1,11 +1,12 @@
 """Make a checkpoint fit to share: its weights, and nothing else.
 
     python tools/model_converters/publish.py work_dirs/pretrain_vit_s/iter_80000.pth vit_s.pth
-    python tools/model_converters/publish.py work_dirs/reader/iter_40000.pth reader.pth --half
+    python tools/model_converters/publish.py work_dirs/reader/iter_9.pth reader.safetensors --half
 
-Optimizer, schedules, logs and the config with its paths are left out; ``--part encoder`` leaves out
-everything but the encoder. What the weights tell of themselves stays: the grid of the positions and
-the characters of a decoder.
+A name that ends in .safetensors makes it one of those. Optimizer, schedules, logs and the config
+with its paths are left out; ``--part encoder`` leaves out everything but the encoder. What the
+weights tell of themselves stays: the grid of the positions, the characters of a decoder, and the
+name of the config.
 """
 
 import argparse
@@ -49,13 +50,18 @@ def publish(args: argparse.Namespace) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     check_outputs([target], [source])
     weights = read_state_dict(source)
-    others = sorted(read_checkpoint(source).keys() - {"state_dict"})
+    checkpoint = read_checkpoint(source)
+    others = sorted(checkpoint.keys() - {"state_dict"})
+    meta = {"part": args.part}
+    run = (checkpoint.get("meta") or {}).get("experiment_name")
+    if args.part == "all" and isinstance(run, str):
+        meta["experiment_name"] = run
     if args.part == "encoder":
         found = find_encoder(weights, args.source)
         weights = found.weights
         if found.left_out:
             others.append(f"{len(found.left_out)} weights that are not of the encoder")
-    write_checkpoint(target, weights, {"part": args.part}, half=args.half)
+    write_checkpoint(target, weights, meta, half=args.half)
     megabytes = [path.stat().st_size / 1e6 for path in (source, target)]
     print(
         f"wrote {len(weights)} weights to {target}: {megabytes[0]:.1f} MB before, "

@@ -16,6 +16,7 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from torch import Tensor
 
 from mms_ocr.models.weights.naming import find_weights, strip_wrappers
+from mms_ocr.models.weights.safetensors_files import is_safetensors, read_safetensors
 from mms_ocr.models.weights.wording import listed
 from mms_ocr.sealing import check_seal
 
@@ -70,6 +71,8 @@ _UNREADABLE = "cannot be read as a checkpoint: it is damaged or another kind of 
 def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
 
+    Files of torch and of safetensors are recognized by their content, whatever their names.
+
     Returns:
         What it holds, with the weights as ``state_dict``, wherever the file keeps them, and without
         what wrappers (DDP, EMA, ``torch.compile``) put into their names.
@@ -81,14 +84,16 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint {path}")
-    if path.endswith(".safetensors"):  # some versions of torch read them, where a package is there
-        raise ValueError(
-            f"{path} is no checkpoint of torch: save what safetensors.torch.load_file gives by "
-            "torch.save, and take that file"
-        )
+    if is_safetensors(path):
+        checkpoint = read_safetensors(path)
+        return {**checkpoint, "state_dict": strip_wrappers(checkpoint["state_dict"], path)}
     try:
-        with torch.serialization.safe_globals([*ALLOWED_TYPES, *ALLOWED_FUNCTIONS]):
-            checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        # Opened here, since torch would choose the format by the name.
+        with (
+            open(path, "rb") as file,
+            torch.serialization.safe_globals([*ALLOWED_TYPES, *ALLOWED_FUNCTIONS]),
+        ):
+            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(f"{path} {_refusal(error)}") from error
     except (PermissionError, MemoryError):

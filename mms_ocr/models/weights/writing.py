@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mms_ocr.models.weights.safetensors_files import SUFFIX, save_safetensors
+
 
 def write_checkpoint(
     path: str | os.PathLike[str],
@@ -18,17 +20,18 @@ def write_checkpoint(
     meta: Mapping[str, Any] | None = None,
     half: bool = False,
 ) -> None:
-    """Write a checkpoint of MMEngine's, ``state_dict`` and ``meta``, whole or not at all.
+    """Write a checkpoint, ``state_dict`` and ``meta``, whole or not at all.
 
     Args:
-        path: The file; an existing one is replaced.
+        path: The file; an existing one is replaced. A name that ends in ``.safetensors`` makes it
+            one of those, any other a checkpoint of MMEngine's.
         weights: The weights; what they tell of themselves, such as the grid of the positions, is
             kept.
         meta: Plain values about them.
         half: Store floating-point weights in half the bytes (fp16).
 
     Raises:
-        ValueError: A weight does not fit into fp16.
+        ValueError: A weight does not fit into fp16, or into the format.
     """
     stored: Any = OrderedDict()
     for key, value in weights.items():
@@ -45,7 +48,10 @@ def write_checkpoint(
     # In the same folder, so that renaming it replaces the file in one step.
     unfinished = target.with_name(f".{os.getpid()}.saving")
     try:
-        torch.save({"meta": dict(meta or {}), "state_dict": stored}, unfinished)
+        if target.suffix == SUFFIX:
+            save_safetensors(unfinished, stored, meta or {})
+        else:
+            torch.save({"meta": dict(meta or {}), "state_dict": stored}, unfinished)
         os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
