@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -46,9 +47,20 @@ def uniform(
     return torch.rand(shape, device=source, generator=rng).to(device)
 
 
+def host_uniform(count: int, rng: torch.Generator | None) -> Tensor:
+    """Uniform noise in [0, 1) on the CPU, ``(count,)``, without waiting for the device.
+
+    A generator of another device does not advance; the noise follows from its state.
+    """
+    if rng is not None and rng.device.type != "cpu":
+        state = rng.get_state().numpy().tobytes()
+        rng = torch.Generator().manual_seed(zlib.crc32(state))
+    return torch.rand(count, generator=rng)
+
+
 @dataclass(frozen=True)
 class MaskViews:
-    """Masks of a batch: one or several views of every image, and the strategy of each.
+    """Masks of a batch: one or several views of images, and the strategy of each.
 
     Attributes:
         masks: Per view, bool ``(B, L)``, True = removed; a view removes equally many in every row.
@@ -57,6 +69,8 @@ class MaskViews:
         weights: Share of every view in the loss; they sum to 1.
         num_removed: Per view, patches removed in every row.
         guaranteed: Names of the strategies that every batch of this size holds.
+        images: Per view, the places of its images in the batch; views then have a ``B`` of their
+            own and together show every image once. None where every view shows all images.
     """
 
     masks: tuple[Tensor, ...]
@@ -65,6 +79,11 @@ class MaskViews:
     weights: tuple[float, ...]
     num_removed: tuple[int, ...]
     guaranteed: tuple[str, ...]
+    images: tuple[Tensor, ...] | None = None
+
+    def select(self, view: int, batch: Tensor) -> Tensor:
+        """Rows of ``batch`` that a view shows."""
+        return batch if self.images is None else batch[self.images[view]]
 
 
 class MaskGenerator(ABC):

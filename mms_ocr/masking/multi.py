@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mms_ocr.masking.base import MaskGenerator, MaskViews, remove_first, uniform
+from mms_ocr.masking.base import (
+    MaskGenerator,
+    MaskViews,
+    host_uniform,
+    remove_first,
+    uniform,
+)
 from mms_ocr.registry import TASK_UTILS
 
 MODES = ("mixed", "joint")
@@ -44,7 +50,9 @@ class MultiMask(MaskGenerator):
     The published abstract says that the three are integrated into one frame and no more, so there
     are two ways of doing it: ``mixed`` gives every image one strategy, drawn by weight, at the cost
     of one strategy; ``joint`` gives every image all of them, one view each, and their losses are
-    averaged by weight.
+    averaged by weight. In both, strategies may have ratios of their own. Where those remove
+    different numbers of patches in mixed mode, the images of a batch are grouped by that number,
+    and each group is a view with its share of the images as weight.
 
     Args:
         strategies: Mask generators or their configs. A config without ``ratio`` or ``grid`` gets
@@ -57,8 +65,7 @@ class MultiMask(MaskGenerator):
 
     Raises:
         ValueError: A strategy or the mode is unknown, a strategy is a MultiMask itself, weights do
-            not fit, grids differ, or in mixed mode the strategies remove different numbers of
-            patches.
+            not fit, or grids differ.
     """
 
     name = "multi"
@@ -84,11 +91,6 @@ class MultiMask(MaskGenerator):
         super().__init__(first.ratio, first.grid)
         if any(strategy.grid != first.grid for strategy in self.strategies):
             raise ValueError(f"all strategies need the same grid, got {self.strategies}")
-        if mode == "mixed" and len({s.num_removed for s in self.strategies}) > 1:
-            raise ValueError(
-                "mode='mixed' puts all strategies into one batch, so they must remove equally many "
-                f"patches; give them one ratio, or use mode='joint': {self.strategies}"
-            )
         self.names = _unique_names(self.strategies)
 
     def priority(
@@ -116,8 +118,11 @@ class MultiMask(MaskGenerator):
         rng: torch.Generator | None = None,
     ) -> Tensor:
         """Bool masks, True = removed: ``(B, L)`` in mixed mode, ``(V, B, L)`` in joint mode."""
-        masks = self.views(batch_size, device, rng).masks
-        return masks[0] if self.mode == "mixed" else torch.stack(masks)
+        views = self.views(batch_size, device, rng)
+        if self.mode == "joint":
+            return torch.stack(views.masks)
+        masks = torch.cat(views.masks)
+        return masks if views.images is None else masks[torch.cat(views.images).argsort()]
 
     def views(
         self,
@@ -125,7 +130,11 @@ class MultiMask(MaskGenerator):
         device: torch.device | str = "cpu",
         rng: torch.Generator | None = None,
     ) -> MaskViews:
-        """One view (mixed) or one for each strategy (joint), with the strategy of every image."""
+        """Views of a batch, with the strategy of every image.
+
+        One view in mixed mode, or one for each number of removed patches where ratios differ; one
+        for each strategy in joint mode.
+        """
         if self.mode == "joint":
             indices = range(len(self.strategies))
             return MaskViews(
@@ -136,6 +145,13 @@ class MultiMask(MaskGenerator):
                 num_removed=tuple(strategy.num_removed for strategy in self.strategies),
                 guaranteed=self.names,
             )
+        guaranteed = tuple(
+            name
+            for name, weight in zip(self.names, self.weights)
+            if math.floor(weight * batch_size + 1e-6) >= 1
+        )
+        if len({strategy.num_removed for strategy in self.strategies}) > 1:
+            return self._grouped_views(batch_size, device, rng, guaranteed)
         priority, assigned = self._mixed_priority(batch_size, device, rng)
         return MaskViews(
             masks=(remove_first(priority, self.num_removed),),
@@ -143,11 +159,38 @@ class MultiMask(MaskGenerator):
             names=self.names,
             weights=(1.0,),
             num_removed=(self.num_removed,),
-            guaranteed=tuple(
-                name
-                for name, weight in zip(self.names, self.weights)
-                if math.floor(weight * batch_size + 1e-6) >= 1
-            ),
+            guaranteed=guaranteed,
+        )
+
+    def _grouped_views(
+        self,
+        batch_size: int,
+        device: torch.device | str,
+        rng: torch.Generator | None,
+        guaranteed: tuple[str, ...],
+    ) -> MaskViews:
+        """One view for each number of removed patches."""
+        # Drawn on the CPU: the sizes of the groups are needed here, and waiting for the device to
+        # say them would leave it idle.
+        assigned = assign_strategies(host_uniform(batch_size + 1, rng), self.weights)
+        groups: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        for index, strategy in enumerate(self.strategies):
+            images = (assigned == index).nonzero().flatten()
+            if len(images):
+                mask = strategy(len(images), device, rng)
+                parts = (mask, torch.full_like(images, index), images)
+                groups.setdefault(strategy.num_removed, []).append(parts)
+        masks, strategies, places = zip(
+            *(tuple(map(torch.cat, zip(*parts))) for parts in groups.values())
+        )
+        return MaskViews(
+            masks=masks,
+            strategies=tuple(part.to(device, non_blocking=True) for part in strategies),
+            names=self.names,
+            weights=tuple(len(mask) / batch_size for mask in masks),
+            num_removed=tuple(groups),
+            guaranteed=guaranteed,
+            images=tuple(part.to(device, non_blocking=True) for part in places),
         )
 
     def each_strategy(self) -> tuple[MaskGenerator, ...]:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 
 from mms_ocr.masking import BlockwiseMask, MultiMask, RandomPatchMask, SpanMask, remove_first
-from mms_ocr.masking.base import uniform
+from mms_ocr.masking.base import host_uniform, uniform
 from mms_ocr.masking.multi import assign_strategies
 from mms_ocr.registry import TASK_UTILS
 
@@ -107,13 +107,65 @@ def test_joint_gives_every_image_one_view_of_each():
     assert torch.equal(generator(6, rng=seeded()), torch.stack(expected))
 
 
-def test_joint_takes_different_ratios_and_mixed_refuses_them():
+def test_joint_takes_different_ratios():
     strategies = [RandomPatchMask(0.75, GRID), SpanMask(0.5, GRID)]
     views = MultiMask(strategies, mode="joint").views(3)
     assert views.num_removed == (192, 128)
     assert [mask.sum(dim=1).tolist() for mask in views.masks] == [[192] * 3, [128] * 3]
-    with pytest.raises(ValueError, match="must remove equally many patches"):
-        MultiMask(strategies, mode="mixed")
+    assert views.images is None
+
+
+OWN_RATIOS = [RandomPatchMask(0.75, GRID), BlockwiseMask(0.5, GRID), SpanMask(0.5, GRID)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch_size=st.integers(1, 40),
+    weights=st.lists(st.integers(0, 9), min_size=3, max_size=3).filter(any),
+    seed=st.integers(0, 2**32),
+)
+def test_mixed_masks_of_own_ratios_are_those_of_each_strategy(batch_size, weights, seed):
+    generator = MultiMask(OWN_RATIOS, weights)
+    views = generator.views(batch_size, rng=seeded(seed))
+    rng = seeded(seed)
+    assigned = assign_strategies(torch.rand(batch_size + 1, generator=rng), generator.weights)
+    expected = torch.zeros(batch_size, 256, dtype=torch.bool)
+    for index, strategy in enumerate(OWN_RATIOS):
+        rows = [row for row, chosen in enumerate(assigned.tolist()) if chosen == index]
+        if rows:
+            expected[rows] = strategy(len(rows), rng=rng)
+    assert torch.equal(generator(batch_size, rng=seeded(seed)), expected)
+    assert sorted(torch.cat(views.images).tolist()) == list(range(batch_size))
+    assert sum(views.weights) == pytest.approx(1)
+    for view, (mask, places) in enumerate(zip(views.masks, views.images)):
+        assert torch.equal(mask, expected[places])
+        assert (mask.sum(dim=1) == views.num_removed[view]).all()
+        assert torch.equal(views.strategies[view], assigned[places])
+        assert torch.equal(views.select(view, assigned), assigned[places])
+        assert views.weights[view] == len(places) / batch_size
+    found = {name for name, index in zip(views.names, range(3)) if (assigned == index).any()}
+    assert set(views.guaranteed) <= found
+
+
+def test_strategies_of_one_ratio_share_a_view():
+    views = MultiMask(OWN_RATIOS).views(9, rng=seeded())
+    assert views.num_removed == (192, 128)
+    assert [len(mask) for mask in views.masks] == [3, 6]
+    assert views.strategies[1].tolist() == [1] * 3 + [2] * 3
+    assert views.guaranteed == views.names
+
+
+def test_noise_on_the_cpu_follows_from_the_state_of_another_generator():
+    class Elsewhere:
+        device = torch.device("cuda")
+
+        def __init__(self, seed):
+            self.get_state = seeded(seed).get_state
+
+    first, again, other = (host_uniform(9, Elsewhere(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(host_uniform(9, seeded(4)), torch.rand(9, generator=seeded(4)))
 
 
 def test_weights_are_normalized_and_may_be_zero():

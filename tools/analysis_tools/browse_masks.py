@@ -42,23 +42,34 @@ def parse_args():
     return parser.parse_args()
 
 
+def set_ratio(settings: dict, ratio: float | None) -> dict:
+    """Settings of a mask generator with one ratio for all its strategies; None changes none."""
+    if ratio is None:
+        return settings
+    changed = {**settings, "ratio": ratio}
+    if "strategies" in settings:
+        changed["strategies"] = [
+            {**strategy, "ratio": ratio} for strategy in settings["strategies"]
+        ]
+    return changed
+
+
 def browse(args: argparse.Namespace) -> None:
     check_picture(args.out, [args.config, *args.images])
     cfg = Config.fromfile(args.config)
     merge_options(cfg, args.cfg_options)
     settings = cfg.model.data_preprocessor.mask_generator
-    ratios = args.ratios or [settings.ratio]
     images = load_word_images(cfg, args.images, args.num)
     head = MaskedPixelHead(patch_size=cfg.model.backbone.patch_size)
     rng = torch.Generator().manual_seed(args.seed)
     columns: list[np.ndarray] = [images.permute(0, 2, 3, 1).numpy()]
     labels = ["original"]
-    for ratio in ratios:
-        for strategy in TASK_UTILS.build({**settings, "ratio": ratio}).each_strategy():
+    for ratio in args.ratios or [None]:
+        for strategy in TASK_UTILS.build(set_ratio(settings, ratio)).each_strategy():
             for _ in range(args.draws):
                 hidden = head.hide(images, strategy(len(images), rng=rng), value=128)
                 columns.append(hidden.permute(0, 2, 3, 1).numpy())
-                labels.append(f"{strategy.name} {ratio:g}")
+                labels.append(f"{strategy.name} {strategy.ratio:g}")
     sheet = label_columns(stack_rows(list(zip(*columns))), labels)
     write_image(args.out, sheet[:, :, ::-1])
     print(f"{len(images)} images under {len(labels) - 1} masks each: {args.out}")

@@ -24,8 +24,10 @@ VARIANTS = {
     "cross": "MMS, cross-attention decoder 256/4/8, all removed patches",
     "default": "MMS, default recipe: 256/4/8, half of the removed patches",
     "torch": "MMS, default recipe with torch's attention in the place of ours",
+    "own": "MMS, default recipe, removing 75% in random patches, 60% in blocks and spans",
     "joint": "MMS, default recipe in joint mode: three views an image",
 }
+OWN_RATIOS = (0.75, 0.6, 0.6)
 INIT = [
     {"type": "Xavier", "layer": "Linear", "distribution": "uniform"},
     {"type": "Constant", "layer": "LayerNorm", "val": 1.0, "bias": 0.0},
@@ -106,6 +108,9 @@ def build_mms(variant: str) -> torch.nn.Module:
         model.neck.predict_share = 1.0
     if variant == "torch":
         attention.MOST_KEPT = -1
+    if variant == "own":
+        for strategy, ratio in zip(model.data_preprocessor.mask_generator.strategies, OWN_RATIOS):
+            strategy.ratio = ratio
     if variant == "joint":
         model.data_preprocessor.mask_generator.mode = "joint"
     return MODELS.build(model)

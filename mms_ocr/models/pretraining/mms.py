@@ -25,11 +25,13 @@ class DecodedView:
         tokens: Visible tokens of the encoder, ``(B, 1 + N, C)``.
         pred: Predicted pixels, ``(B, M, p * p * 3)``.
         wanted: Patch index of every prediction, ``(B, M)``.
+        images: The images of the view, ``(B, 3, H, W)``.
     """
 
     tokens: Tensor
     pred: Tensor
     wanted: Tensor
+    images: Tensor
 
 
 @MODELS.register_module()
@@ -138,11 +140,13 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         """
         masks = _required(masks)
         views = self._decode_views(inputs, masks, self.neck.predict_share)
-        errors = [self.head.errors(view.pred, inputs, view.wanted) for view in views]
+        errors = [self.head.errors(view.pred, view.images, view.wanted) for view in views]
         total = sum(weight * error.mean() for weight, error in zip(masks.weights, errors))
         losses = {"loss_pixel": total}
         if self.contrast is not None:
-            losses["loss_contrast"] = self.contrast([view.tokens for view in views])
+            # Views that show different images are none of the same one.
+            comparable = views if masks.images is None else views[:1]
+            losses["loss_contrast"] = self.contrast([view.tokens for view in comparable])
         return losses | _errors_by_strategy(errors, masks)
 
     @torch.no_grad()
@@ -154,7 +158,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         Args:
             inputs: Normalized images, ``(B, 3, H, W)``.
             data_samples: Samples to write to; None makes new ones.
-            masks: Views of the batch, each of one strategy.
+            masks: Views of the batch.
 
         Returns:
             The samples, with ``masked_error`` (strategy → error over all removed patches),
@@ -168,12 +172,14 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
             sample.image = image
             sample.masked_error, sample.masked_image, sample.reconstruction = {}, {}, {}
         views = self._decode_views(inputs, masks, 1.0)
-        for view, mask, strategy in zip(views, masks.masks, masks.strategies):
-            errors = self.head.errors(view.pred, inputs, view.wanted).tolist()
-            hidden = to_pixels(self.head.hide(inputs, mask)).cpu()
-            filled = to_pixels(self.head.reconstruct(view.pred, inputs, view.wanted)).cpu()
-            for i, (sample, index) in enumerate(zip(samples, strategy.tolist())):
-                name = masks.names[index]
+        everything = torch.arange(len(inputs), device=inputs.device)
+        for number, (view, mask) in enumerate(zip(views, masks.masks)):
+            errors = self.head.errors(view.pred, view.images, view.wanted).tolist()
+            hidden = to_pixels(self.head.hide(view.images, mask)).cpu()
+            filled = to_pixels(self.head.reconstruct(view.pred, view.images, view.wanted)).cpu()
+            places = masks.select(number, everything).tolist()
+            for i, index in enumerate(masks.strategies[number].tolist()):
+                sample, name = samples[places[i]], masks.names[index]
                 sample.masked_error[name] = errors[i]
                 sample.masked_image[name] = hidden[i]
                 sample.reconstruction[name] = filled[i]
@@ -185,17 +191,13 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         for count in dict.fromkeys(masks.num_removed):
             members = [view for view, removed in enumerate(masks.num_removed) if removed == count]
             stacked = torch.cat([masks.masks[view] for view in members])
-            images = inputs.repeat(len(members), 1, 1, 1)
+            images = torch.cat([masks.select(view, inputs) for view in members])
             tokens, visible, removed = self.backbone(images, stacked, num_removed=count)
             wanted = _sample(removed, share)
             pred = self.neck(tokens, visible, wanted)
-            for parts in zip(
-                members,
-                tokens.chunk(len(members)),
-                pred.chunk(len(members)),
-                wanted.chunk(len(members)),
-            ):
-                decoded[parts[0]] = DecodedView(*parts[1:])
+            sizes = [len(masks.masks[view]) for view in members]
+            parts = zip(*(tensor.split(sizes) for tensor in (tokens, pred, wanted, images)))
+            decoded |= {view: DecodedView(*part) for view, part in zip(members, parts)}
         return [decoded[view] for view in range(len(masks.masks))]
 
 

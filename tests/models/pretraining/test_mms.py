@@ -1,5 +1,7 @@
 """MMS against MMPretrain's MAE, and against hand-made sums of its views."""
 
+import copy
+
 import pytest
 import torch
 from mmengine.structures import BaseDataElement
@@ -7,7 +9,10 @@ from mmpretrain.models.selfsup.mae import MAE
 from tiny_models import ARCH, CROSS, SELF, mms_config, one_view, random_mask, tiny_mms
 
 from mms_ocr.engine import Bf16OptimWrapper
+from mms_ocr.engine.recomputing import recompute
 from mms_ocr.masking import MaskViews
+from mms_ocr.masking.multi import assign_strategies
+from mms_ocr.models.pretraining.data_preprocessor import mixed_seed
 from mms_ocr.models.pretraining.patches import normalize_patches, patchify
 from mms_ocr.registry import MODELS
 
@@ -87,6 +92,110 @@ def test_views_of_one_count_go_through_the_encoder_together():
     masks = [(random_mask(2, 32, count), 1 / 3) for count in (24, 10, 24)]
     model.loss(torch.randn(2, 3, 16, 32), None, join(masks))
     assert seen == [4, 2]
+
+
+def slow_step(model, images, masks, assigned):
+    """Loss, log and gradients of a mixed batch whose rows all remove as much: one plain pass."""
+    tokens, visible, removed = model.backbone(images, masks)
+    share = model.neck.predict_share
+    if share < 1:
+        noise = torch.rand(removed.shape)
+        removed = removed.gather(1, noise.topk(round(share * removed.shape[1]), dim=1).indices)
+    pred = model.neck(tokens, visible, removed)
+    targets = normalize_patches(patchify(images, 4))[0]
+    targets = targets.gather(1, removed[..., None].expand(-1, -1, 48))
+    errors = (pred - targets).square().flatten(1).mean(dim=1)
+    loss = errors.mean()
+    loss.backward()
+    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    log = {f"error_{name}": errors[assigned == i].mean() for i, name in enumerate(NAMES)}
+    return loss, log, grads
+
+
+NAMES = ("random_patch", "blockwise", "span")
+
+
+def test_a_mixed_step_of_one_ratio_is_bit_for_bit_one_plain_pass():
+    model = tiny_mms(neck=dict(CROSS, predict_share=0.5))
+    images = torch.randint(0, 256, (12, 3, 16, 32), dtype=torch.uint8)
+    data = model.data_preprocessor({"inputs": images}, True)
+    generator = model.data_preprocessor.mask_generator
+    seed = torch.initial_seed()
+    rng = torch.Generator().manual_seed(mixed_seed(seed, seed >> 32, 0, 0, 0))
+    assigned = assign_strategies(torch.rand(13, generator=rng), generator.weights)
+    each = [strategy(12, "cpu", rng) for strategy in generator.strategies]
+    masks = torch.stack([each[index][row] for row, index in enumerate(assigned.tolist())])
+    assert torch.equal(data["masks"].masks[0], masks)
+    torch.manual_seed(3)
+    losses = model(**data, mode="loss")
+    losses["loss_pixel"].backward()
+    grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    torch.manual_seed(3)
+    loss, log, expected = slow_step(model, data["inputs"], masks, assigned)
+    assert torch.equal(losses["loss_pixel"], loss)
+    assert grads.keys() == expected.keys()
+    assert all(torch.equal(grads[name], expected[name]) for name in grads)
+    for name, value in log.items():
+        assert torch.allclose(losses[name], value, atol=1e-6)
+
+
+OWN_RATIOS = [
+    dict(type="mms_ocr.RandomPatchMask", ratio=0.75),
+    dict(type="mms_ocr.BlockwiseMask", ratio=0.5),
+    dict(type="mms_ocr.SpanMask", ratio=0.25),
+]
+
+
+@pytest.mark.parametrize("neck", [CROSS, SELF])
+def test_own_ratios_are_groups_that_run_alone_averaged_by_images(neck):
+    model = tiny_mms(neck=neck, strategies=OWN_RATIOS, weights=[3, 2, 1])
+    data = model.data_preprocessor({"inputs": torch.randint(0, 256, (12, 3, 16, 32))}, True)
+    views = data["masks"]
+    assert [len(mask) for mask in views.masks] == [6, 4, 2]
+    losses = model(**data, mode="loss")
+    losses["loss_pixel"].backward()
+    grads = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    total = 0
+    for mask, places, name in zip(views.masks, views.images, NAMES):
+        for row, place in zip(mask, places.tolist()):
+            image = data["inputs"][place : place + 1]
+            total = total + model.loss(image, None, one_view(row[None]))["loss_pixel"]
+        alone = model.loss(data["inputs"][places], None, one_view(mask))["loss_pixel"]
+        assert torch.allclose(losses[f"error_{name}"], alone, atol=1e-5)
+    total = total / 12
+    total.backward()
+    assert torch.allclose(losses["loss_pixel"], total, atol=1e-5)
+    for name, parameter in model.named_parameters():
+        if name in grads:
+            assert torch.allclose(grads[name], parameter.grad, atol=1e-5), name
+
+
+def test_groups_work_with_recomputed_and_compiled_layers():
+    model = tiny_mms(strategies=OWN_RATIOS)
+    data = model.data_preprocessor({"inputs": torch.randint(0, 256, (7, 3, 16, 32))}, True)
+    other = copy.deepcopy(model)
+    recompute(other, ["backbone.layers.0", "backbone.layers.1"])
+    for layer in other.backbone.layers:
+        layer.compile(backend="eager")
+    for each in (model, other):
+        each(**data, mode="loss")["loss_pixel"].backward()
+    for (name, expected), parameter in zip(model.named_parameters(), other.parameters()):
+        if expected.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected.grad, msg=name)
+
+
+def test_predictions_of_groups_go_to_their_images():
+    model = tiny_mms(strategies=OWN_RATIOS).eval()
+    data = model.data_preprocessor({"inputs": torch.randint(0, 256, (9, 3, 16, 32))}, True)
+    views = data["masks"]
+    samples = model.predict(data["inputs"], None, views)
+    for mask, places, name in zip(views.masks, views.images, NAMES):
+        for row, place in zip(mask, places.tolist()):
+            image = data["inputs"][place : place + 1]
+            expected = model.loss(image, None, one_view(row[None]))["loss_pixel"].item()
+            assert samples[place].masked_error == {name: pytest.approx(expected, abs=1e-5)}
 
 
 def test_mixed_errors_average_to_the_loss_by_counts():

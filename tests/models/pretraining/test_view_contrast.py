@@ -117,8 +117,15 @@ def test_one_line_of_config_turns_it_on():
     assert all(p.grad is not None for p in model.contrast.parameters())
 
 
-def test_one_view_of_a_model_is_an_error():
-    model = tiny_mms(mode="mixed", contrast=dict(type="mms_ocr.ViewContrast"))
+OWN_RATIOS = [
+    dict(type="mms_ocr.RandomPatchMask", ratio=0.75),
+    dict(type="mms_ocr.SpanMask", ratio=0.5),
+]
+
+
+@pytest.mark.parametrize("masks", [{}, dict(strategies=OWN_RATIOS)])
+def test_one_view_of_a_model_is_an_error(masks):
+    model = tiny_mms(mode="mixed", contrast=dict(type="mms_ocr.ViewContrast"), **masks)
     data = model.data_preprocessor({"inputs": torch.randint(0, 256, (3, 3, 16, 32))}, True)
     with pytest.raises(ValueError, match="MultiMask with mode='joint'"):
         model(**data, mode="loss")
