@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -55,6 +56,9 @@ class WordImageDataset(Dataset):
         holdout: ``dict(share=0.1, part='train')`` leaves a tenth of every source out, and
             ``part='val'`` is that tenth; see :func:`mms_ocr.datasets.holdout.holdout_indices`.
         indices: Only these images (of the part): the first so many, or the ones listed.
+        extras: ``('char_boxes',)`` adds the boxes of a word's characters, float32 ``(n, 4)``
+            ``[x, y, w, h]`` in pixels, where the source has them: JSON lines in the field
+            ``char_boxes``, an LMDB under ``boxes-%09d``, as ``mms-ocr render`` writes them.
         metainfo: Facts about the data set, for models and visualizers.
 
     Raises:
@@ -76,11 +80,17 @@ class WordImageDataset(Dataset):
         max_pixels: int = MAX_PIXELS,
         holdout: dict[str, Any] | None = None,
         indices: int | Sequence[int] | None = None,
+        extras: Sequence[str] = (),
         metainfo: dict[str, Any] | None = None,
     ) -> None:
         paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
         if not paths:
             raise ValueError("no path was given to read word images from")
+        if unknown := set(extras) - {"char_boxes"}:
+            raise ValueError(f"extras hold {min(unknown)!r}; there are only 'char_boxes'")
+        if extras and not labelled:
+            raise ValueError("extras=('char_boxes',) needs labelled=True: boxes belong to a label")
+        self.extras = tuple(extras)
         self.labelled = labelled
         self.max_pixels = max_pixels
         self._metainfo = {**self.METAINFO, **(metainfo or {})}
@@ -235,6 +245,8 @@ class WordImageDataset(Dataset):
         }
         if self.labelled:
             results["text"] = raw.text
+        if self.extras and raw.char_boxes is not None:
+            results["char_boxes"] = _read_boxes(raw)
         return results
 
     def locate(self, index: int) -> tuple[ImageSource, int]:
@@ -273,3 +285,18 @@ class WordImageDataset(Dataset):
             if len(kept) and not (kept.min() >= 0 and kept.max() < available):
                 raise ValueError(f"indices lead out of [0, {available})")
         return kept if chosen is None else chosen[kept]
+
+
+def _read_boxes(raw: RawImage) -> np.ndarray:
+    """Boxes of characters, float32 ``(n, 4)``, from what a source has."""
+    try:
+        stored = raw.char_boxes
+        boxes = np.array(json.loads(stored) if isinstance(stored, bytes) else stored, np.float32)
+    except (ValueError, TypeError) as error:
+        raise BrokenImageError(f"{raw.name}: its char_boxes are no numbers: {error}") from error
+    if boxes.shape != (len(raw.text or ""), 4) or not np.isfinite(boxes).all():
+        raise BrokenImageError(
+            f"{raw.name}: its char_boxes must be [x, y, w, h] for each of the "
+            f"{len(raw.text or '')} characters of its label, got {boxes.shape}"
+        )
+    return boxes

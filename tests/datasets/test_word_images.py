@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import os
 import pickle
 import time
 
+import cv2
 import numpy as np
 import pytest
 from made_images import encode, word_pixels
@@ -13,10 +15,12 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mms_ocr.datasets import EndlessSampler, WordImageDataset
+from mms_ocr.apis.cli import main
+from mms_ocr.datasets import EndlessSampler, RenderedWordDataset, WordImageDataset
 from mms_ocr.datasets.broken import BrokenCounter, TooManyBrokenError
 from mms_ocr.datasets.hashing import hash_numbers
 from mms_ocr.datasets.holdout import holdout_indices
+from mms_ocr.datasets.sources import BrokenImageError
 
 KINDS = ["folder", "lmdb", "jsonl"]
 PIPELINE = [dict(type="mms_ocr.ResizeWordImage"), dict(type="mms_ocr.PackWordImage")]
@@ -306,3 +310,33 @@ def test_real_words(shared_data):
     sample = dataset[0]["data_samples"]
     assert sample.img_path.endswith(".jpg")
     assert sample.text
+
+
+@pytest.mark.parametrize("name", ["words.lmdb", "words"])
+def test_boxes_of_characters_come_from_rendered_files(tmp_path, name):
+    path = tmp_path / name
+    command = ["render", "--count", "3", "--out", str(path), "--extras", "char_boxes"]
+    assert main([*command, "--workers", "1", "--seed", "5"]) == 0
+    data = WordImageDataset(path, labelled=True, extras=("char_boxes",))
+    drawn = RenderedWordDataset(3, seed=5, extras=("char_boxes",))
+    for index in range(3):
+        stored = data.load(index)
+        assert stored["text"] == drawn.load(index)["text"]
+        np.testing.assert_allclose(stored["char_boxes"], drawn.load(index)["char_boxes"], atol=0.01)
+    assert "char_boxes" not in WordImageDataset(path, labelled=True).load(0)
+
+
+@pytest.mark.parametrize("boxes", [[[0, 0, 1]], [[0, 0, 1, 1]], "none", [[0, 0, 1, None]] * 2])
+def test_boxes_that_do_not_fit_their_label(tmp_path, boxes):
+    image = cv2.imencode(".png", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    (tmp_path / "a.png").write_bytes(image)
+    path = tmp_path / "words.jsonl"
+    path.write_text(json.dumps(dict(filename="a.png", text="ab", char_boxes=boxes)))
+    data = WordImageDataset(path, labelled=True, extras=("char_boxes",))
+    with pytest.raises(BrokenImageError, match=r"a\.png: its char_boxes"):
+        data.load(0)
+
+
+def test_boxes_need_labels(tmp_path):
+    with pytest.raises(ValueError, match="labelled=True"):
+        WordImageDataset(tmp_path, extras=("char_boxes",))

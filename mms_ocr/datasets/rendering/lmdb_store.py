@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import lmdb
 
+from mms_ocr.datasets.sources.lmdb_source import BOXES_KEY
 from mms_ocr.datasets.writing import disk_error, open_unfinished, put_all
 
 from .stores import EncodedWord, WordStore
@@ -43,7 +44,7 @@ class LmdbStore(WordStore):
                 records.append((b"%s-%09d" % (kind.encode(), number), data))
             records.append((b"label-%09d" % number, word.text.encode()))
             if word.char_boxes is not None:
-                records.append((b"boxes-%09d" % number, json.dumps(word.char_boxes).encode()))
+                records.append((BOXES_KEY % number, json.dumps(word.char_boxes).encode()))
         self._put(records)
         self._done += len(words)
 

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from mmengine.dist import is_main_process
@@ -46,11 +46,13 @@ class RawImage(NamedTuple):
         data: The bytes of the image file.
         name: Where the image came from: the path of the file, or ``path/of.lmdb:key``.
         text: Its label, or None where the source has none or it was not asked for.
+        char_boxes: What the source has beside a label as the boxes of its characters, unchecked.
     """
 
     data: bytes
     name: str
     text: str | None
+    char_boxes: Any = None
 
 
 def open_descriptor(path: str) -> int:

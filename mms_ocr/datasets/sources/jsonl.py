@@ -38,6 +38,7 @@ _ADVICE = (
 class _Line(NamedTuple):
     filename: str
     text: str | None
+    char_boxes: Any
 
 
 class JsonlSource(ImageSource):
@@ -104,7 +105,7 @@ class JsonlSource(ImageSource):
             raise BrokenImageError(f"{self._place(index)}: the object has no 'text'")
         path = os.path.join(self.data_root, line.filename)
         data = read_image_file(path, self.data_root, self._witnesses)
-        return RawImage(data, path, line.text if labelled else None)
+        return RawImage(data, path, *(line[1:] if labelled else (None,)))
 
     def check(self) -> None:
         """See :meth:`ImageSource.check`."""
@@ -157,7 +158,7 @@ class JsonlSource(ImageSource):
         path = file_name(filename)
         if path is None or not is_unicode(text or ""):
             raise BrokenImageError(f"{self._place(index)}: not Unicode text: {_shorten(raw)}")
-        return _Line(path, text)
+        return _Line(path, text, fields.get("char_boxes"))
 
     def _parse(self, index: int, raw: bytes) -> Any:
         try:

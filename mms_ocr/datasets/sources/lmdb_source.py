@@ -21,6 +21,8 @@ from mms_ocr.datasets.sources.base import (
 )
 from mms_ocr.datasets.sources.lmdb_files import OpenLmdb, first_line, open_lmdb
 
+#: Key of the boxes of a word's characters, as JSON.
+BOXES_KEY = b"boxes-%09d"
 _COUNT = re.compile(rb"\s*\+?(\d{1,18})[\s\0]*")
 
 
@@ -118,7 +120,8 @@ class LmdbSource(ImageSource):
                 text = label.decode()
             except UnicodeDecodeError:
                 raise BrokenImageError(f"{self.name(index)}: its label is no UTF-8")
-        return RawImage(data, f"{self.path}:{image_key}", text)
+        boxes = transaction.get(BOXES_KEY % (index + 1)) if labelled else None
+        return RawImage(data, f"{self.path}:{image_key}", text, boxes)
 
     def check(self) -> None:
         """See :meth:`ImageSource.check`."""
