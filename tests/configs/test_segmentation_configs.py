@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.utils import to_2tuple
 
 from mms_ocr.apis import testing, training
 from mms_ocr.apis.shipped_configs import config_folder
@@ -57,9 +58,10 @@ def test_models_and_pipelines_agree(name):
     with torch.device("meta"):
         model = MODELS.build(cfg.model)
         rows, columns = model.backbone.grid
-        size = (rows * model.decoder.patch_size, columns * model.decoder.patch_size)
-    assert model.backbone.embed_dims == {"t": 192, "s": 384}[name.split("_")[2]]
-    assert model.decoder.blocks[0].attn.num_heads == 2
+        height, width = to_2tuple(model.decoder.patch_size)
+        size = (rows * height, columns * width)
+    assert model.backbone.embed_dims == {"n": 192, "t": 192, "s": 384}[name.split("_")[2]]
+    assert model.decoder.blocks[0].attn.num_heads == (3 if "vit_n" in name else 2)
     train, val = (cfg[f"{part}_dataloader"].dataset.pipeline for part in ("train", "val"))
     assert train[-1].type == "mms_ocr.PackWordCoverage"
     assert tuple(train[-1].size) == size == (64, 256)
