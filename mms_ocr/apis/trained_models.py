@@ -23,9 +23,18 @@ from mms_ocr.registry import MODELS, type_name
 
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
-_BY_WIDTH = {192: "mms_vit_t_rendered", 384: "mms_vit_s_rendered"}
+_BY_WIDTH = {
+    128: "mms_vit_n_rendered",
+    192: "mms_vit_t_rendered",
+    384: "mms_vit_s_rendered",
+}
 _CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
-_RECOGNIZERS = {192: "mms_vit_t_{}_words", 384: "mms_vit_s_{}_words", 768: "mms_vit_b_{}_words"}
+_RECOGNIZERS = {
+    128: "mms_vit_n_{}_words",
+    192: "mms_vit_t_{}_words",
+    384: "mms_vit_s_{}_words",
+    768: "mms_vit_b_{}_words",
+}
 
 
 class Task(NamedTuple):

@@ -55,7 +55,7 @@ def test_models_build_on_their_grid(name):
     grid = (4, 32) if "vit_n" in name else (8, 32)
     assert model.backbone.grid == model.data_preprocessor.mask_generator.grid == grid
     assert model.neck.grid == grid
-    widths = {"nano": 192, "tiny": 192, "small": 384, "base": 768}
+    widths = {"nano": 128, "tiny": 192, "small": 384, "base": 768}
     assert model.backbone.embed_dims == widths[cfg.model.backbone.arch]
     assert [strategy.name for strategy in model.data_preprocessor.mask_generator.strategies] == [
         "random_patch",

@@ -19,7 +19,7 @@ pytest.importorskip("mmocr")
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = sorted(path.name for path in CONFIGS.glob("recognition/mms_vit_*.py"))
-SIZES = {"n": ("nano", 192), "t": ("tiny", 192), "s": ("small", 384), "b": ("base", 768)}
+SIZES = {"n": ("nano", 128), "t": ("tiny", 192), "s": ("small", 384), "b": ("base", 768)}
 
 
 def load(name):

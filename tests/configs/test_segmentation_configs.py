@@ -60,8 +60,8 @@ def test_models_and_pipelines_agree(name):
         rows, columns = model.backbone.grid
         height, width = to_2tuple(model.decoder.patch_size)
         size = (rows * height, columns * width)
-    assert model.backbone.embed_dims == {"n": 192, "t": 192, "s": 384}[name.split("_")[2]]
-    assert model.decoder.blocks[0].attn.num_heads == (3 if "vit_n" in name else 2)
+    assert model.backbone.embed_dims == {"n": 128, "t": 192, "s": 384}[name.split("_")[2]]
+    assert model.decoder.blocks[0].attn.num_heads == (4 if "vit_n" in name else 2)
     train, val = (cfg[f"{part}_dataloader"].dataset.pipeline for part in ("train", "val"))
     assert train[-1].type == "mms_ocr.PackWordCoverage"
     assert tuple(train[-1].size) == size == (64, 256)

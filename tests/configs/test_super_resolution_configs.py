@@ -15,7 +15,7 @@ from mms_ocr.registry import DATASETS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "super_resolution"
 NAMES = sorted(path.name for path in CONFIGS.glob("*.py"))
-SIZES = {"n": ("nano", 192), "t": ("tiny", 192), "s": ("small", 384)}
+SIZES = {"n": ("nano", 128), "t": ("tiny", 192), "s": ("small", 384)}
 TINY = """_base_ = ["{base}"]
 model = dict(
     backbone=dict(

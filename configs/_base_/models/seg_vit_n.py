@@ -3,5 +3,5 @@ _base_ = "./seg_vit.py"
 
 model = dict(
     backbone=dict(arch="nano", patch_size=(8, 4), stem="conv", drop_path_rate=0.0),
-    decoder=dict(patch_size=(16, 8), decoder_embed_dim=192, decoder_depth=2, decoder_num_heads=3),
+    decoder=dict(patch_size=(16, 8), decoder_embed_dim=128, decoder_depth=2, decoder_num_heads=4),
 )

@@ -87,7 +87,7 @@ class TextViT(StrictInitModule, VisionTransformer):
     returned as a plain tensor, as MMOCR takes it.
 
     Args:
-        arch: ``'nano'`` (192 wide, 4 layers, 3 heads), ``'tiny'`` (192, 12, 3), ``'small'`` (384,
+        arch: ``'nano'`` (128 wide, 4 layers, 4 heads), ``'tiny'`` (192, 12, 3), ``'small'`` (384,
             12, 6), ``'base'`` (768, 12, 12), or a dict as MMPretrain takes it.
         img_size: Height and width of a word image in pixels.
         patch_size: Side of a patch in pixels, or its height and width; divides ``img_size``.
@@ -113,7 +113,7 @@ class TextViT(StrictInitModule, VisionTransformer):
     """
 
     arch_zoo = {
-        "nano": {"embed_dims": 192, "num_layers": 4, "num_heads": 3, "feedforward_channels": 768},
+        "nano": {"embed_dims": 128, "num_layers": 4, "num_heads": 4, "feedforward_channels": 512},
         "tiny": {"embed_dims": 192, "num_layers": 12, "num_heads": 3, "feedforward_channels": 768},
         "small": {
             "embed_dims": 384,
