@@ -146,12 +146,24 @@ def _port() -> int:
     return 12000 + zlib.crc32(job.encode()) % 20000 if job else 29500
 
 
-def leave_together() -> None:
-    """Let all processes of a job that was stopped end with the same status.
+def leave_together(stopped: bool = False) -> None:
+    """Wait until all processes of the job are done, and leave its process group.
 
-    A launcher takes the first process that ends with another status than 0 for a failure, and ends
-    the others by a signal: none ends before all are done, and none heeds it from then on.
+    A process that exits while another still communicates closes that one's connections, and may
+    make it fail after all its work is done. Call it last, and not after an error.
+
+    Args:
+        stopped: The processes exit with another status than 0. A launcher treats the first of them
+            as a failure and terminates the others; SIGTERM is ignored from here on.
     """
+    if not dist.is_distributed():
+        return
     if dist.get_world_size() > 1:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        dist.barrier()
+        if stopped:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        try:
+            dist.barrier()
+        except RuntimeError:
+            # Another process failed, and reports why; this one is done.
+            return
+    torch.distributed.destroy_process_group()

@@ -20,6 +20,7 @@ from mms_ocr.apis.benchmarking import (
 )
 from mms_ocr.apis.data_option import check_data, data_sets_of, set_data
 from mms_ocr.apis.errors import run_program
+from mms_ocr.apis.joining import leave_together
 from mms_ocr.apis.launching import (
     add_shared_options,
     build_runner,
@@ -97,6 +98,7 @@ def test(args: argparse.Namespace) -> None:
         print(_report(runner, args))
     elif is_main_process() and (table := restored_table(metrics)):
         print("\n".join([table, *restored_notes(metrics)]))
+    leave_together()
 
 
 def read_restored(cfg: Config, config: str, weights: str) -> None:

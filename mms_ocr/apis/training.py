@@ -163,8 +163,7 @@ def train(args: argparse.Namespace) -> int:
                 # Workers that are not persistent hang on the endless iterator over the loader.
                 end_workers(getattr(loop, "dataloader_iterator", None))
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
-    if stopped:
-        leave_together()
+    leave_together(stopped)
     return EXIT_AGAIN if stopped else 0
 
 

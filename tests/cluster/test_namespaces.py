@@ -1,6 +1,7 @@
 """torchrun over two network namespaces: two machines, as far as the network can tell."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -63,17 +64,28 @@ def launch(machine, rank, config, work_dir, log):
     )
 
 
+def first_error(log):
+    """The log from its first error on, and its end: torchrun ends with the status of processes."""
+    text = log.read_text()
+    error = re.search(r"Traceback|terminate called|Error|ERROR|^train\.py: ", text, re.MULTILINE)
+    start = error.start() if error else len(text)
+    return f"{log.name}:\n{text[start : start + 3000]}\n…\n{text[max(start, len(text) - 1500) :]}"
+
+
 def test_trains_on_two_machines(machines, tmp_path):
     config = write_run(tmp_path / "run", iterations=8, interval=8, workers=0)
     both, alone = tmp_path / "both", tmp_path / "alone"
-    with (tmp_path / "log").open("w") as log:
-        started = [launch(machines[i], i, config, both, log) for i in range(2)]
-        try:
-            statuses = [process.wait(timeout=240) for process in started]
-        finally:
-            for process in started:
-                process.kill()
-    assert statuses == [0, 0], (tmp_path / "log").read_text()[-3000:]
+    logs = [tmp_path / f"log{rank}" for rank in range(2)]
+    started = []
+    try:
+        for rank, log in enumerate(logs):
+            with log.open("w") as file:
+                started.append(launch(machines[rank], rank, config, both, file))
+        statuses = [process.wait(timeout=240) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert statuses == [0, 0], "\n".join(first_error(log) for log in logs)
     # Two processes of one machine do the same.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TOOLS / "benchmarks"), "PATH": path}
