@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-SOURCES = mms_ocr configs tools tests requirements setup.py
+SOURCES = mms_ocr configs tools projects tests requirements setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-slow test-slurm lint format clean
@@ -51,4 +51,4 @@ format: env
 clean:
 	rm -rf $(VENV) work_dirs/demo build dist *.egg-info mms_ocr/.mim
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
-	find mms_ocr configs tools tests requirements -name __pycache__ -prune -exec rm -rf {} +
+	find mms_ocr configs tools projects tests requirements -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,222 @@
+"""What the study of masking trains: variants, seeds, data, and the configs of every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from mms_ocr.engine import set_iterations
+from mms_ocr.registry import DATASETS
+
+ROOT = Path(__file__).resolve().parents[3]
+COMMON_RATIO = 0.75  # of all strategies, where masked errors are compared
+OWN_RATIOS = {"RandomPatchMask": 0.75, "BlockwiseMask": 0.6, "SpanMask": 0.6}
+HELD_OUT = 0.03  # share of every training set that nothing is trained on
+NUM_FEW = 500
+BATCH_VIEWS = 96  # masked views of a step of pretraining
+BATCH_WORDS = 32  # words of a step of fine-tuning
+
+LABELLED = tuple(
+    f"{name}/train.jsonl" for name in ("iiit5k", "icdar2015", "svt", "icdar2003", "born_digital")
+)
+UNLABELLED = ("mlt17_latin/unlabelled.jsonl", "icdar2015_regions/unlabelled.jsonl", *LABELLED)
+# Masked error is measured on the held-out part of these. Regions of ICDAR 2015 show some of its
+# words a second time, so neither is among them.
+MASKED_ERROR_SETS = (
+    "mlt17_latin/unlabelled.jsonl",
+    "iiit5k/train.jsonl",
+    "born_digital/train.jsonl",
+)
+TESTS = {
+    "IIIT5K": "iiit5k/test.jsonl",
+    "SVT": "svt/test.jsonl",
+    "ICDAR 2013": "icdar2013/test_1015.jsonl",
+}
+PROBE_FIT, PROBE_TEST = "iiit5k/train.jsonl", "iiit5k/test.jsonl"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of pretraining.
+
+    Attributes:
+        title: What tables call it.
+        masks: Changes to the mask generator of the base config; None for no pretraining.
+        views: Masked views of every image in a batch.
+        contrast: Whether the contrastive term between views is on.
+        seeds: Of its runs.
+    """
+
+    title: str
+    masks: dict[str, Any] | None = field(default_factory=dict)
+    views: int = 1
+    contrast: bool = False
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+VARIANTS = {
+    "none": Variant("no pretraining", masks=None),
+    "random": Variant("random patches alone", {"weights": [1, 0, 0]}),
+    "mixed": Variant("mixed, one ratio"),
+    "mixed_own": Variant(
+        "mixed, ratios of their own",
+        {
+            "strategies": [
+                {"type": f"mms_ocr.{kind}", "ratio": ratio} for kind, ratio in OWN_RATIOS.items()
+            ]
+        },
+    ),
+    "joint": Variant("joint", {"mode": "joint"}, views=3),
+    "blocks": Variant("blocks alone", {"weights": [0, 1, 0]}, seeds=(0,)),
+    "spans": Variant("spans alone", {"weights": [0, 0, 1]}, seeds=(0,)),
+    "joint_contrast": Variant(
+        "joint and contrastive", {"mode": "joint"}, views=3, contrast=True, seeds=(0,)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all runs of a work folder share.
+
+    Attributes:
+        data: Folder with the sets of real words.
+        rendered: Rendered words, an LMDB.
+        views: Masked views that every pretraining sees.
+        words: Words that every fine-tuning sees.
+        probe_words: Words that probes are fitted on, and words they are measured on; at most all.
+    """
+
+    data: str
+    rendered: str
+    views: int
+    words: int
+    probe_words: int
+
+    def paths(self, names: Sequence[str]) -> list[str]:
+        """Files of the data folder by their names."""
+        return [str(Path(self.data, name)) for name in names]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Settings as JSON takes them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """One variant under one seed: pretraining, probes of the encoder, and both fine-tunings."""
+
+    variant: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of its folder."""
+        return f"{self.variant}_seed{self.seed}"
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        """Names of its steps, in their order."""
+        pretrain = () if VARIANTS[self.variant].masks is None else ("pretrain",)
+        return (*pretrain, "encoder", "all", "few")
+
+
+def missing_data(settings: Settings) -> list[str]:
+    """Files that the study needs and that are not there."""
+    needed = [*settings.paths([*UNLABELLED, *TESTS.values()]), settings.rendered]
+    return [path for path in needed if not Path(path).exists()]
+
+
+def plan_chains(only: Sequence[str] | None = None) -> list[Chain]:
+    """All chains, or those of some variants: every variant under the first seed comes first."""
+    chains = [Chain(name, seed) for name, variant in VARIANTS.items() for seed in variant.seeds]
+    chains = [chain for chain in chains if only is None or chain.variant in only]
+    return sorted(chains, key=lambda chain: chain.seed)
+
+
+def pretraining_config(chain: Chain, settings: Settings) -> Config:
+    """Config of the pretraining of a chain; of its model and masks alone, without pretraining."""
+    cfg = Config.fromfile(ROOT / "configs/mms/pretrain_vit_n.py")
+    variant = VARIANTS[chain.variant]
+    masks = cfg.model.data_preprocessor.mask_generator
+    masks.update(variant.masks or {})
+    masks.ratio = COMMON_RATIO
+    if variant.contrast:
+        cfg.model.contrast = dict(type="mms_ocr.ViewContrast")
+    real = dict(
+        type="mms_ocr.WordImageDataset",
+        path=settings.paths(UNLABELLED),
+        holdout=dict(share=HELD_OUT, part="train"),
+        pipeline=cfg.train_pipeline,
+    )
+    rendered = dict(
+        type="mms_ocr.WordImageDataset", path=settings.rendered, pipeline=cfg.train_pipeline
+    )
+    cfg.train_dataloader.batch_size = BATCH_VIEWS // variant.views
+    cfg.train_dataloader.dataset = dict(
+        type="mms_ocr.MixedDataset", datasets=[real, rendered], weights=[1, 1]
+    )
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    return _on_one_core(cfg, chain.seed, settings.views // BATCH_VIEWS)
+
+
+def masked_error_dataset(settings: Settings) -> dict[str, Any]:
+    """Held-out real words that masked errors are measured on."""
+    cfg = Config.fromfile(ROOT / "configs/mms/pretrain_vit_n.py")
+    return dict(
+        type="mms_ocr.WordImageDataset",
+        path=settings.paths(MASKED_ERROR_SETS),
+        holdout=dict(share=HELD_OUT, part="val"),
+        pipeline=cfg.val_pipeline,
+    )
+
+
+def finetuning_config(
+    chain: Chain, settings: Settings, few: bool, checkpoint: str | None
+) -> Config:
+    """Config of a recognizer that is trained on all labelled words, or on a few of them.
+
+    Args:
+        chain: Variant and seed.
+        settings: Data and length.
+        few: Only 500 words, the same in every run.
+        checkpoint: Pretrained encoder; None for random weights.
+    """
+    cfg = Config.fromfile(ROOT / "configs/recognition/mms_vit_n_ctc_words.py")
+    # Labels of SVT are upper case whatever the image shows, so case is not learned.
+    cfg.model.decoder.module_loss.letter_case = "lower"
+    if checkpoint:
+        cfg.model.backbone.init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=checkpoint)
+    words = cfg.train_dataloader.dataset
+    words.update(
+        path=settings.paths(LABELLED), holdout=dict(share=HELD_OUT, part="train"), indices=None
+    )
+    if few:
+        words.indices = draw_few(len(DATASETS.build({**words, "pipeline": []})))
+    cfg.train_dataloader.batch_size = BATCH_WORDS
+    cfg.optim_wrapper.optimizer.lr = 5e-4
+    return _on_one_core(cfg, chain.seed, settings.words // BATCH_WORDS)
+
+
+def draw_few(num_words: int) -> list[int]:
+    """Indices of the few words, the same for all seeds."""
+    chosen = np.random.default_rng(0).permutation(num_words)[:NUM_FEW]
+    return sorted(chosen.tolist())
+
+
+def _on_one_core(cfg: Config, seed: int, iterations: int) -> Config:
+    """Train in one process, without validation; of the checkpoints the last one is kept."""
+    cfg.train_dataloader.update(num_workers=0, persistent_workers=False, pin_memory=False)
+    cfg.auto_scale_lr = dict(enable=False)
+    cfg.randomness = dict(seed=seed)
+    cfg.custom_hooks = []
+    cfg.default_hooks.checkpoint.pop("save_best", None)
+    cfg.default_hooks.checkpoint.update(max_keep_ckpts=1)
+    cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    set_iterations(cfg, iterations)
+    return cfg

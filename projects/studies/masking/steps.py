@@ -1,0 +1,189 @@
+"""Running the steps of the study, so that a kill at any time loses little and repeats nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from plan import ROOT, TESTS, Chain, Settings, finetuning_config, pretraining_config
+
+from mms_ocr.datasets.writing import lock_folder, write_json
+from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
+
+PROTOCOL = "word_acc_ignore_case_symbol"
+
+
+class StoppedError(Exception):
+    """A training ended by a signal; the same command resumes it."""
+
+
+def check_settings(folder: Path, settings: Settings) -> None:
+    """Store the settings of a work folder, or compare them with those stored.
+
+    Raises:
+        ValueError: The folder has runs of other settings.
+    """
+    path = folder / "settings.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        # Written whole under another name first: two processes may start at once.
+        own = folder / f"settings_{os.getpid()}.json"
+        write_json(own, settings.as_dict())
+        try:
+            os.link(own, path)
+        finally:
+            own.unlink()
+    stored = read_settings(folder).as_dict()
+    for key, value in settings.as_dict().items():
+        if stored[key] != value:
+            raise ValueError(
+                f"{folder} has runs with {key}={stored[key]}, and {key} is {value} now; give "
+                "the same value, or another --work-dir"
+            )
+
+
+def read_settings(folder: Path) -> Settings:
+    """Settings of a work folder.
+
+    Raises:
+        ValueError: It holds no study.
+    """
+    path = folder / "settings.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no study (no settings.json); give its --work-dir")
+    return Settings(**json.loads(path.read_text()))
+
+
+def read_result(folder: Path, chain: Chain, step: str) -> dict[str, Any] | None:
+    """Result of a finished step, or None."""
+    path = folder / chain.name / step / "result.json"
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def missing_steps(folder: Path, chain: Chain) -> list[str]:
+    """Steps of a chain that are not finished."""
+    return [step for step in chain.steps if read_result(folder, chain, step) is None]
+
+
+@contextmanager
+def claim(folder: Path, chain: Chain) -> Iterator[int | None]:
+    """Claim a chain for this process: gives the descriptor of its lock, or None where it is taken.
+
+    The lock ends with the last process that holds the descriptor, so that a training that outlives
+    a killed study keeps its chain.
+    """
+    (folder / chain.name).mkdir(parents=True, exist_ok=True)
+    try:
+        lock = lock_folder(folder / chain.name, "lock")
+    except BlockingIOError:
+        yield None
+        return
+    try:
+        yield lock
+    finally:
+        os.close(lock)
+
+
+def run_next(folder: Path, settings: Settings, chains: list[Chain]) -> bool:
+    """Run the next unfinished step of the first chain that is free; False where there is none."""
+    for chain in chains:
+        if not missing_steps(folder, chain):
+            continue
+        with claim(folder, chain) as lock:
+            # Asked once more: another process may have finished it in the meantime.
+            missing = missing_steps(folder, chain) if lock is not None else []
+            for step in missing:
+                print(f"{chain.name}: {step}", flush=True)
+                run_step(folder, settings, chain, step, lock)
+            if missing:
+                return True
+    return False
+
+
+def run_step(folder: Path, settings: Settings, chain: Chain, step: str, lock: int) -> None:
+    """Run one step, and store its result as the mark that it is finished."""
+    place = (folder / chain.name / step).resolve()
+    place.mkdir(exist_ok=True)
+    pretrained = read_result(folder, chain, "pretrain") or {}
+    checkpoint = pretrained.get("checkpoint") and str(place.parent / pretrained["checkpoint"])
+    if step == "pretrain":
+        trained = train(pretraining_config(chain, settings), place, lock)
+        result = {"checkpoint": f"{step}/{trained.name}"}
+    elif step == "encoder":
+        from probes import measure_encoder  # which a table does without
+
+        result = measure_encoder(chain, settings, checkpoint)
+    else:
+        cfg = finetuning_config(chain, settings, step == "few", checkpoint)
+        result = read_tests(train(cfg, place, lock), settings, place, lock)
+    write_json(place / "result.json", result, indent=1)
+
+
+def train(cfg: Any, place: Path, lock: int) -> Path:
+    """Train, or resume what was trained; the last checkpoint."""
+    config = place / "study.py"
+    cfg.dump(str(config))
+    options = ("--work-dir", place, "--resume")
+    call("tools/train.py", config, *options, log=place / "train.txt", lock=lock)
+    return place / f"iter_{cfg.train_cfg.max_iters}.pth"
+
+
+def read_tests(checkpoint: Path, settings: Settings, place: Path, lock: int) -> dict[str, Any]:
+    """Word accuracy on every test set, letters and digits in any case, and the mean of the sets."""
+    from probes import estimate_share
+
+    sets = [f"{name}={path}" for name, path in zip(TESTS, settings.paths(list(TESTS.values())))]
+    call(
+        *("tools/test.py", place / "study.py", checkpoint, "--work-dir", place / "test"),
+        *("--data", *sets, "--cfg-options", "test_dataloader.num_workers=0"),
+        "test_dataloader.persistent_workers=False",
+        log=place / "test.txt",
+        lock=lock,
+    )
+    report = json.loads((place / "test" / "benchmark.json").read_text())
+    result = {
+        each["name"]: estimate_share(each["accuracy"][PROTOCOL], each["images"])
+        for each in report["sets"]
+    }
+    count = len(result)
+    mean = sum(each["value"] for each in result.values()) / count
+    error = sum(each["se"] ** 2 for each in result.values()) ** 0.5 / count
+    return result | {"mean": {"value": mean, "se": error}}
+
+
+def call(*command: object, log: Path, lock: int) -> None:
+    """Run a program of this repository in a process that holds the lock as well.
+
+    Raises:
+        StoppedError: A signal ended it.
+        ValueError: It failed.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with open(log, "a") as output:
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[lock],
+        )
+        try:
+            status = process.wait()
+        except BaseException:
+            # A training that is told to end writes a checkpoint first.
+            process.terminate()
+            process.wait()
+            raise
+    if status == EXIT_AGAIN:
+        raise StoppedError(f"{command[0]} was stopped; the same command resumes it")
+    if status:
+        last = log.read_text().strip().splitlines()[-1:]
+        raise ValueError(f"{command[0]} failed, see {log}: {''.join(last)}")

@@ -1,0 +1,97 @@
+"""Is masking in three ways worth it? Pretrain in several ways, fine-tune each, and tabulate.
+
+One process uses one core. Start the same command once for each core: processes that share a work
+folder share its runs. A run that is killed resumes with the same command. Tables can be printed at
+any time, by --table.
+
+    python projects/studies/masking/study.py --data DATA --rendered WORDS.lmdb --work-dir DIR
+    python projects/studies/masking/study.py --work-dir DIR --table
+"""
+
+import argparse
+import os
+import signal
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when torch is loaded
+
+from plan import BATCH_VIEWS, BATCH_WORDS, VARIANTS, Settings, missing_data, plan_chains
+from steps import StoppedError, check_settings, read_settings, run_next
+from tables import report
+
+import mms_ocr.registry  # noqa: F401
+from mms_ocr.apis.errors import run_program
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Options of the study."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", help="folder of real words: iiit5k/, svt/, icdar2013/, …")
+    parser.add_argument("--rendered", help="LMDB of rendered words, of mms-ocr render")
+    parser.add_argument("--work-dir", required=True, help="where all runs and results go")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants alone")
+    parser.add_argument(
+        "--views", type=int, default=500_000, help="masked views of a pretraining (%(default)s)"
+    )
+    parser.add_argument(
+        "--words", type=int, default=100_000, help="words of a fine-tuning (%(default)s)"
+    )
+    parser.add_argument(
+        "--probe-words", type=int, default=3000, help="at most so many words a probe (%(default)s)"
+    )
+    parser.add_argument("--table", action="store_true", help="print the tables, and run nothing")
+    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    return parser.parse_args(argv)
+
+
+def study(args: argparse.Namespace) -> int:
+    """Run what is not finished, and print the tables.
+
+    Returns:
+        Exit status: 0, also where other processes still run the rest; 75 after a signal.
+
+    Raises:
+        ValueError: An option is missing or cannot be used, or a run failed.
+    """
+    folder = Path(args.work_dir)
+    chains = plan_chains(args.only)
+    if args.table:
+        read_settings(folder)
+    else:
+        settings = check_options(args)
+        check_settings(folder, settings)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+        try:
+            while run_next(folder, settings, chains):
+                pass
+        except StoppedError as stop:
+            print(stop)
+            return 75
+    print(report(folder, chains))
+    return 0
+
+
+def check_options(args: argparse.Namespace) -> Settings:
+    """Settings that the options give.
+
+    Raises:
+        ValueError: An option is missing or too small, or data are missing.
+    """
+    if not args.data or not args.rendered:
+        raise ValueError("give --data and --rendered, or --table for the tables alone")
+    for name, least in (("views", BATCH_VIEWS), ("words", BATCH_WORDS), ("probe_words", 2)):
+        if getattr(args, name) < least:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is {getattr(args, name)}; give at least {least}")
+    data, rendered = (os.path.abspath(path) for path in (args.data, args.rendered))
+    settings = Settings(data, rendered, args.views, args.words, args.probe_words)
+    if missing := missing_data(settings):
+        raise ValueError(f"no {missing[0]}; --data needs the sets that the README lists")
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(run_program("study.py", parse_args, study))

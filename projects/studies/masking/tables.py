@@ -1,0 +1,140 @@
+"""Tables of the study, from whatever is finished."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from plan import TESTS, VARIANTS, Chain
+from steps import missing_steps, read_result, read_settings
+
+from mms_ocr.evaluation.benchmark_table import markdown_table
+
+# 97.5% quantiles of Student's t by degrees of freedom, and of the normal distribution.
+T_QUANTILES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306}
+NORMAL_QUANTILE = 1.960
+BASELINE = "random"
+ENCODER = {
+    "error random_patch": "error: random patches",
+    "error blockwise": "error: blocks",
+    "error span": "error: spans",
+    "characters": "characters, %",
+    "context": "context, %",
+}
+
+
+def half_width(values: Sequence[float], errors: Sequence[float]) -> float:
+    """Half of the 95% interval of a mean: over seeds by Student's t; of one seed over test words.
+
+    Args:
+        values: One for each seed.
+        errors: Standard errors of each, over what it was measured on.
+    """
+    count = len(values)
+    if count == 1:
+        return NORMAL_QUANTILE * errors[0]
+    mean = sum(values) / count
+    variance = sum((value - mean) ** 2 for value in values) / (count - 1)
+    return T_QUANTILES[count - 1] * math.sqrt(variance / count)
+
+
+def format_cell(estimates: Sequence[tuple[float, float]], name: str) -> str:
+    """Mean ± half of its interval; shares in %, a star where there is one seed.
+
+    Args:
+        estimates: Value and standard error of each seed.
+        name: Of what is estimated.
+    """
+    if not estimates:
+        return ""
+    values, errors = zip(*estimates)
+    scale, digits = (1, 3) if name.startswith("error") else (100, 1)
+    mean, width = sum(values) / len(values), half_width(values, errors)
+    star = "*" if len(values) == 1 else ""
+    return f"{scale * mean:.{digits}f} ± {scale * width:.{digits}f}{star}"
+
+
+def collect(folder: Path, variant: str, step: str, name: str) -> dict[int, dict[str, float]]:
+    """An estimate by seed, of the seeds that have it."""
+    results = {
+        seed: read_result(folder, Chain(variant, seed), step) for seed in VARIANTS[variant].seeds
+    }
+    return {seed: result[name] for seed, result in results.items() if result and name in result}
+
+
+def table(folder: Path, step: str, columns: dict[str, str], variants: Sequence[str]) -> str:
+    """Markdown table of a step: a row for each variant, a column for each estimate."""
+    rows = [["pretraining", "seeds", *columns.values()]]
+    for variant in variants:
+        found = [collect(folder, variant, step, name) for name in columns]
+        seeds = sorted(set().union(*found))
+        cells = [
+            format_cell([(each["value"], each["se"]) for each in part.values()], name)
+            for part, name in zip(found, columns)
+        ]
+        rows.append([VARIANTS[variant].title, ", ".join(map(str, seeds)), *cells])
+    return markdown_table(rows)
+
+
+def difference_table(folder: Path, variants: Sequence[str]) -> str:
+    """Differences to random patches alone, seed by seed, of variants that share seeds with it."""
+    columns = {("all", "mean"): "all words", ("few", "mean"): "500 words"}
+    columns |= {("encoder", name): f"probe of {name}" for name in ("characters", "context")}
+    rows = [["pretraining", *(f"{title}, points" for title in columns.values())]]
+    for variant in variants:
+        cells = []
+        for step, name in columns:
+            own, base = (collect(folder, each, step, name) for each in (variant, BASELINE))
+            seeds = sorted(own.keys() & base.keys())
+            differences = [
+                (
+                    own[seed]["value"] - base[seed]["value"],
+                    math.hypot(own[seed]["se"], base[seed]["se"]),
+                )
+                for seed in seeds
+            ]
+            cells.append(format_cell(differences, name))
+        rows.append([VARIANTS[variant].title, *cells])
+    return markdown_table(rows)
+
+
+def report(folder: Path, chains: Sequence[Chain]) -> str:
+    """All tables, and what is missing of them."""
+    settings = read_settings(folder)
+    variants = list(dict.fromkeys(chain.variant for chain in chains))
+    tests = {name: f"{name}, %" for name in (*TESTS, "mean")}
+    parts = [
+        f"{settings.views:,} masked views of pretraining, {settings.words:,} words of fine-tuning; "
+        "means ± 95% intervals over seeds (Student's t); *: one seed, interval over test words",
+        "Encoder, frozen: masked error at one ratio, and linear probes",
+        table(folder, "encoder", ENCODER, variants),
+        *_references(folder),
+        "Fine-tuned on all labelled words: words read, letters and digits, any case",
+        table(folder, "all", tests, variants),
+        "Fine-tuned on 500 of them",
+        table(folder, "few", tests, variants),
+        f"Differences to {VARIANTS[BASELINE].title}, paired by seed",
+        difference_table(folder, [name for name in variants if name != BASELINE]),
+    ]
+    missing = {chain.name: missing_steps(folder, chain) for chain in chains}
+    lines = [f"- {name}: {', '.join(steps)}" for name, steps in missing.items() if steps]
+    parts.append("\n".join(["Missing:", *lines]) if lines else "Nothing is missing.")
+    return "\n\n".join(parts)
+
+
+def _references(folder: Path) -> list[str]:
+    """What the probe of context is compared with; the same for every encoder."""
+    for name, variant in VARIANTS.items():
+        for seed in variant.seeds:
+            result = read_result(folder, Chain(name, seed), "encoder")
+            if result:
+                chance, neighbors = (
+                    100 * result[f"context {kind}"]["value"]
+                    for kind in ("by chance", "from true neighbors")
+                )
+                return [
+                    f"Context: the most frequent character gives {chance:.1f}%, a linear "
+                    f"classifier of the two true neighbors {neighbors:.1f}%."
+                ]
+    return []

@@ -1,0 +1,302 @@
+"""The study of masking: its plan, its claims and resuming, its probe of context, its tables."""
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mms_ocr.evaluation.characters import Word, character_patches
+from mms_ocr.models import TextViT
+from mms_ocr.registry import MODELS, TASK_UTILS
+
+MODULES = ("plan", "steps", "probes", "tables", "study")
+NANO = dict(arch="nano", patch_size=(8, 4), stem="conv")
+
+
+@pytest.fixture
+def study(repository, monkeypatch):
+    monkeypatch.syspath_prepend(str(repository / "projects" / "studies" / "masking"))
+    yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def settings(study):
+    return study.plan.Settings("/data", "/words.lmdb", 9600, 3200, 100)
+
+
+def test_every_variant_under_the_first_seed_comes_first(study):
+    chains = study.plan.plan_chains()
+    assert [chain.variant for chain in chains[:8]] == list(study.plan.VARIANTS)
+    assert [chain.seed for chain in chains] == [0] * 8 + [1] * 5 + [2] * 5
+    assert len({chain.name for chain in chains}) == 18
+    assert chains[0].steps == ("encoder", "all", "few")
+    assert chains[1].steps == ("pretrain", "encoder", "all", "few")
+    only = study.plan.plan_chains(["spans", "joint"])
+    assert [chain.name for chain in only] == [
+        "joint_seed0",
+        "spans_seed0",
+        "joint_seed1",
+        "joint_seed2",
+    ]
+
+
+def test_all_variants_see_as_many_views_in_as_many_steps(study, settings):
+    for chain in study.plan.plan_chains()[:9]:
+        cfg = study.plan.pretraining_config(chain, settings)
+        masks = TASK_UTILS.build(cfg.model.data_preprocessor.mask_generator)
+        batch = cfg.train_dataloader.batch_size
+        views = masks.views(batch).masks
+        assert sum(map(len, views)) == 96, chain
+        assert cfg.train_cfg.max_iters == 100
+        assert cfg.randomness.seed == chain.seed
+
+
+@pytest.mark.parametrize(
+    ("variant", "removed"),
+    [
+        ("random", {"random_patch": 96}),
+        ("blocks", {"blockwise": 96}),
+        ("mixed", {"random_patch": 96, "blockwise": 96, "span": 96}),
+        ("mixed_own", {"random_patch": 96, "blockwise": 77, "span": 77}),
+        ("joint_contrast", {"random_patch": 96, "blockwise": 96, "span": 96}),
+    ],
+)
+def test_masks_of_a_variant(study, settings, variant, removed):
+    cfg = study.plan.pretraining_config(study.plan.Chain(variant, 0), settings)
+    views = TASK_UTILS.build(cfg.model.data_preprocessor.mask_generator).views(96)
+    seen = {}
+    for mask, strategies in zip(views.masks, views.strategies):
+        for row, index in zip(mask, strategies.tolist()):
+            seen.setdefault(views.names[index], set()).add(int(row.sum()))
+    assert seen == {name: {count} for name, count in removed.items()}
+    assert MODELS.build(cfg.model).contrast is None or variant == "joint_contrast"
+
+
+def test_no_test_set_is_trained_on(study):
+    tests = set(study.plan.TESTS.values())
+    assert not tests & {*study.plan.UNLABELLED, *study.plan.LABELLED}
+    assert all(
+        path.split("/")[1].startswith(("train", "unlabelled")) for path in study.plan.UNLABELLED
+    )
+
+
+def test_the_few_words_are_fixed_and_none_is_held_out(study, shared_data):
+    settings = study.plan.Settings(str(shared_data), "/words.lmdb", 96, 3200, 100)
+    chains = [study.plan.Chain(*names) for names in (("none", 0), ("random", 2))]
+    few, other = (study.plan.finetuning_config(chain, settings, True, None) for chain in chains)
+    indices = few.train_dataloader.dataset.indices
+    assert indices == other.train_dataloader.dataset.indices
+    assert len(set(indices)) == 500
+    assert few.train_dataloader.dataset.holdout == {"share": 0.03, "part": "train"}
+    assert few.train_cfg.max_iters == 100
+    assert few.model.decoder.module_loss.letter_case == "lower"
+
+
+def test_a_claim_lasts_as_long_as_any_process_that_holds_it(study, tmp_path):
+    chain = study.plan.Chain("none", 0)
+    with study.steps.claim(tmp_path, chain) as lock:
+        assert lock is not None
+        with study.steps.claim(tmp_path, chain) as second:
+            assert second is None
+        # As a training that outlives the study that started it.
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock]
+        )
+    with study.steps.claim(tmp_path, chain) as second:
+        assert second is None
+    child.communicate(b"\n")
+    with study.steps.claim(tmp_path, chain) as second:
+        assert second is not None
+
+
+def fake_results(study, monkeypatch, fails=()):
+    ran = []
+
+    def run_step(folder, settings, chain, step, lock):
+        ran.append((chain.name, step))
+        if (chain.name, step) in fails:
+            raise KeyboardInterrupt
+        place = folder / chain.name / step
+        place.mkdir()
+        (place / "result.json").write_text("{}")
+
+    monkeypatch.setattr(study.steps, "run_step", run_step)
+    return ran
+
+
+def test_finished_steps_are_not_repeated(study, settings, tmp_path, monkeypatch):
+    chains = study.plan.plan_chains(["none", "random"])[:2]
+    ran = fake_results(study, monkeypatch, fails=[("random_seed0", "all")])
+    assert study.steps.run_next(tmp_path, settings, chains)
+    with pytest.raises(KeyboardInterrupt):
+        study.steps.run_next(tmp_path, settings, chains)
+    assert ran[-1] == ("random_seed0", "all")
+    ran = fake_results(study, monkeypatch)
+    while study.steps.run_next(tmp_path, settings, chains):
+        pass
+    assert ran == [("random_seed0", "all"), ("random_seed0", "few")]
+
+
+def test_a_chain_that_is_taken_is_left_to_its_process(study, settings, tmp_path, monkeypatch):
+    chains = study.plan.plan_chains(["random", "none"])[:2]
+    ran = fake_results(study, monkeypatch)
+    with study.steps.claim(tmp_path, chains[0]):
+        assert study.steps.run_next(tmp_path, settings, chains)
+        assert {name for name, _ in ran} == {"random_seed0"}
+        assert not study.steps.run_next(tmp_path, settings, chains)
+
+
+def test_settings_of_a_work_folder_stay(study, settings, tmp_path):
+    study.steps.check_settings(tmp_path, settings)
+    study.steps.check_settings(tmp_path, settings)
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+    other = study.plan.Settings("/data", "/words.lmdb", 9600, 6400, 100)
+    with pytest.raises(ValueError, match=r"words=3200, and words is 6400"):
+        study.steps.check_settings(tmp_path, other)
+
+
+def test_a_program_that_fails_is_named_with_its_last_line(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(study.steps, "ROOT", tmp_path)
+    (tmp_path / "fail.py").write_text("raise SystemExit('no such luck')")
+    with study.steps.claim(tmp_path, study.plan.Chain("none", 0)) as lock:
+        with pytest.raises(ValueError, match="no such luck"):
+            study.steps.call("fail.py", log=tmp_path / "log.txt", lock=lock)
+        (tmp_path / "stop.py").write_text("raise SystemExit(75)")
+        with pytest.raises(study.steps.StoppedError):
+            study.steps.call("stop.py", log=tmp_path / "log.txt", lock=lock)
+
+
+def made_word(text, width=128, height=32, first=16, step=16):
+    """A word whose characters are all 12 pixels wide, and 4 apart."""
+    boxes = [(first + i * step, 0, 12, height) for i in range(len(text))]
+    patches = [character_patches(box, (height, width), (4, 32)) for box in boxes]
+    return Word("", text, torch.stack(patches))
+
+
+def test_examples_of_context_are_inner_characters(study):
+    classes = study.probes.CLASSES.index
+    # Beside a hyphen, and at the ends of a word, nothing is asked for.
+    assert study.probes.find_examples([made_word("aB-9x"), made_word("no")], (4, 32)) == []
+    examples = study.probes.find_examples([made_word("Ab9"), made_word("abcdefg")], (4, 32))
+    assert [example.word for example in examples] == [0, 1, 1, 1, 1, 1]
+    assert examples[0].label == (classes("b"), classes("a"), classes("9"))
+    # The character is on pixels 32 to 44, hence on columns 8 to 10; one more goes on each side.
+    assert examples[0].edges == (6, 12)
+    assert examples[0].mask.view(4, 32).all(dim=0).nonzero().flatten().tolist() == [7, 8, 9, 10, 11]
+    assert int(examples[0].mask.sum()) == 20
+
+
+def test_features_of_context_are_those_of_words_one_by_one(study, monkeypatch):
+    encoder = TextViT(**NANO).eval()
+    words = [made_word("abc"), made_word("defg"), made_word("hij", step=20)]
+    pixels = torch.randn(3, 3, 32, 128)
+    monkeypatch.setattr(study.probes, "load_pixels", lambda *args: list(pixels))
+    examples = study.probes.find_examples(words, encoder.grid)
+    features = study.probes.context_features(encoder, words, examples)
+    for example, feature in zip(examples, features):
+        tokens, visible, _ = encoder(pixels[example.word][None], example.mask[None])
+        columns = visible[0] % 32
+        parts = [tokens[0, 1:][columns == edge] for edge in example.edges]
+        assert all(len(part) == 4 for part in parts)
+        expected = torch.cat([part.mean(dim=0) for part in parts])
+        assert torch.allclose(feature, expected, atol=1e-5)
+        # Nothing of the removed columns is seen.
+        changed = pixels[example.word].clone()
+        left, right = example.edges
+        changed[:, :, 4 * left + 4 : 4 * right] = 9
+        assert torch.equal(encoder(changed[None], example.mask[None])[0], tokens)
+
+
+def test_calibration_gives_the_statistics_of_whole_images(study):
+    encoder = TextViT(**NANO).eval()
+    pixels = list(torch.randn(8, 3, 32, 128) * 3 + 1)
+    study.probes.calibrate(encoder, pixels)
+    norm = encoder.patch_embed.convs[1]
+    before = encoder.patch_embed.convs[0](torch.stack(pixels))
+    assert torch.allclose(norm.running_mean, before.mean(dim=(0, 2, 3)), atol=1e-4)
+    assert torch.allclose(norm.running_var, before.var(dim=(0, 2, 3)), rtol=1e-3)
+    assert not encoder.training
+    assert not norm.training
+
+
+def test_intervals(study):
+    half_width = study.tables.half_width
+    assert half_width([1.0, 2.0, 3.0], [9, 9, 9]) == pytest.approx(4.303 / math.sqrt(3))
+    assert half_width([0.4, 0.6], [9, 9]) == pytest.approx(12.706 * 0.1)
+    assert half_width([0.5], [0.02]) == pytest.approx(1.96 * 0.02)
+    share = study.probes.estimate_share(0.2, 400)
+    assert share == {"value": 0.2, "se": pytest.approx(0.02)}
+    scipy = pytest.importorskip("scipy.stats")
+    for freedom, quantile in study.tables.T_QUANTILES.items():
+        assert quantile == pytest.approx(scipy.t.ppf(0.975, freedom), abs=1e-3)
+
+
+def write_result(folder, name, step, **values):
+    place = folder / name / step
+    place.mkdir(parents=True)
+    result = {key: {"value": value, "se": 0.01} for key, value in values.items()}
+    (place / "result.json").write_text(json.dumps(result))
+
+
+def test_tables_name_what_is_missing(study, settings, tmp_path, capsys):
+    study.steps.check_settings(tmp_path, settings)
+    for seed, (random, joint) in enumerate([(0.5, 0.6), (0.6, 0.8)]):
+        write_result(tmp_path, f"random_seed{seed}", "all", mean=random, SVT=random)
+        write_result(tmp_path, f"joint_seed{seed}", "all", mean=joint)
+    write_result(tmp_path, "spans_seed0", "few", mean=0.25)
+    options = ["--work-dir", str(tmp_path), "--table", "--only", "random", "joint", "spans"]
+    assert study.study.study(study.study.parse_args(options)) == 0
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.split("\n")]
+    assert ["random patches alone", "0, 1", "", "55.0 ± 63.5", "", "55.0 ± 63.5"] in rows
+    assert ["spans alone", "0", "", "", "", "25.0 ± 2.0*"] in rows
+    # Differences of 10 and 20 points.
+    assert ["joint", "15.0 ± 63.5", "", "", ""] in rows
+    assert "- joint_seed0: pretrain, encoder, few" in printed
+    assert "- joint_seed2: pretrain, encoder, all, few" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give --data and --rendered"),
+        (["--data", "nowhere", "--rendered", "words.lmdb"], "no .*nowhere/mlt17_latin"),
+        (["--data", "x", "--rendered", "x", "--words", "7"], "--words is 7; give at least 32"),
+        (["--table"], "holds no study"),
+    ],
+)
+def test_impossible_options(study, tmp_path, options, message):
+    args = study.study.parse_args([*options, "--work-dir", str(tmp_path / "new")])
+    with pytest.raises(ValueError, match=message):
+        study.study.study(args)
+
+
+@pytest.mark.slow
+def test_the_whole_at_tiny_budgets(repository, shared_data, tmp_path):
+    def run(*command):
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=repository,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    words = tmp_path / "words.lmdb"
+    run("-m", "mms_ocr.apis.cli", "render", "--count", 64, "--out", words)
+    printed = run(
+        *("projects/studies/masking/study.py", "--data", shared_data, "--rendered", words),
+        *("--work-dir", tmp_path / "work", "--views", 192, "--words", 64, "--probe-words", 100),
+        *("--only", "spans"),
+    )
+    assert "Nothing is missing." in printed
+    assert (tmp_path / "work" / "spans_seed0" / "few" / "result.json").is_file()
