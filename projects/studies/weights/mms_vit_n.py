@@ -1,0 +1,27 @@
+# The encoder: masked pretraining on real and rendered words, as many of each.
+_base_ = ["../../../configs/mms/pretrain_vit_n_words.py", "./data.py"]
+
+rendered = dict(
+    type="mms_ocr.WordImageDataset", path=_base_.rendered_path, pipeline=_base_.train_pipeline
+)
+real_words = dict(
+    type="mms_ocr.WordImageDataset",
+    path=_base_.scene_words,
+    holdout=dict(share=0.01, part="train"),
+    pipeline=_base_.train_pipeline,
+)
+train_dataloader = dict(
+    batch_size=128,
+    **_base_.loader,
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.MixedDataset",
+        datasets=[rendered, real_words],
+        weights=[1, 1],
+    ),
+)
+val_dataloader = dict(
+    batch_size=128, **_base_.held_out_loader, dataset=dict(path=_base_.scene_words, indices=300)
+)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+auto_scale_lr = dict(enable=False)

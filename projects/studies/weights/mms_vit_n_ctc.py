@@ -1,0 +1,38 @@
+# The reader: from the encoder, two rendered words for each real one.
+_base_ = [
+    "../../../configs/recognition/mms_vit_n_ctc_words.py",
+    "../../../configs/_base_/ema.py",
+    "./data.py",
+]
+
+rendered = dict(
+    type="mms_ocr.WordImageDataset",
+    path=_base_.rendered_path,
+    labelled=True,
+    extras=("char_boxes",),
+    pipeline=_base_.pipeline,
+)
+real_words = dict(
+    type="mms_ocr.WordImageDataset",
+    path=_base_.labelled,
+    labelled=True,
+    holdout=dict(share=0.03, part="train"),
+    # A few labels are longer than 32 columns can spell.
+    pipeline=[dict(type="mms_ocr.SkipLongLabels", max_columns=32), *_base_.train_pipeline],
+)
+train_dataloader = dict(
+    batch_size=64,
+    **_base_.loader,
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.MixedDataset",
+        datasets=[rendered, real_words],
+        weights=[2, 1],
+    ),
+)
+val_dataloader = dict(
+    batch_size=128,
+    **_base_.held_out_loader,
+    dataset=dict(path=_base_.labelled, holdout=dict(share=0.03)),
+)
+optim_wrapper = dict(optimizer=dict(lr=1.5e-3), paramwise_cfg=dict(layer_decay_rate=0.85))
