@@ -4,7 +4,7 @@ _base_ = "./mms_vit_t_ar_words.py"
 max_iters = 400
 num_words = 64
 
-model = dict(backbone=dict(drop_path_rate=0.0), decoder=dict(dropout=0.0))
+model = dict(backbone=dict(drop_path_rate=0.0), decoder=dict(dropout=0.0, auxiliary=None))
 
 train_dataloader = dict(
     batch_size=num_words,

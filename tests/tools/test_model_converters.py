@@ -195,6 +195,17 @@ def test_publishing(run, source, tmp_path, suffix):
     PretrainedTextViT(str(half))(encoder((16, 128)))
 
 
+def test_a_head_that_only_helps_to_train_is_not_published(run, source, tmp_path):
+    content = torch.load(source, weights_only=True)
+    expected = set(content["state_dict"])
+    content["state_dict"]["decoder.auxiliary.classifier.bias"] = torch.zeros(3)
+    torch.save(content, source)
+    status, said = run(PUBLISH, source, tmp_path / "whole.pth")
+    assert status == 0
+    assert "1 weights of a head that only helps to train" in said
+    assert set(read_state_dict(tmp_path / "whole.pth")) == expected
+
+
 def test_weights_that_fp16_cannot_hold(run, source, tmp_path):
     content = torch.load(source, weights_only=True)
     content["state_dict"]["neck.bias"] = torch.full((3,), 1e6)

@@ -4,9 +4,10 @@
     python tools/model_converters/publish.py work_dirs/reader/iter_9.pth reader.safetensors --half
 
 A name that ends in .safetensors makes it one of those. Optimizer, schedules, logs and the config
-with its paths are left out; ``--part encoder`` leaves out everything but the encoder. What the
-weights tell of themselves stays: the grid of the positions, the characters of a decoder, and the
-name of the config.
+with its paths are left out, and so is a head that only helps to train (``auxiliary`` of
+``TextDecoder``); ``--part encoder`` leaves out everything but the encoder. What the weights tell of
+themselves stays: the grid of the positions, the characters of a decoder, and the name of the
+config.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import mms_ocr  # noqa: F401  (before MMPretrain is imported)
 from mms_ocr.apis.errors import run_program
 from mms_ocr.datasets.output_checks import check_outputs
 from mms_ocr.models.weights import (
+    auxiliary_names,
     find_encoder,
     read_checkpoint,
     read_state_dict,
@@ -61,6 +63,10 @@ def publish(args: argparse.Namespace) -> None:
         weights = found.weights
         if found.left_out:
             others.append(f"{len(found.left_out)} weights that are not of the encoder")
+    elif helpers := auxiliary_names(weights):
+        for key in helpers:
+            del weights[key]
+        others.append(f"{len(helpers)} weights of a head that only helps to train")
     write_checkpoint(target, weights, meta, half=args.half)
     megabytes = [path.stat().st_size / 1e6 for path in (source, target)]
     print(

@@ -3,5 +3,14 @@ _base_ = "./rec_ar.py"
 
 model = dict(
     backbone=dict(arch="nano", patch_size=(8, 4), stem="conv", drop_path_rate=0.0),
-    decoder=dict(n_layers=2, d_model=128, d_embedding=128, n_head=4, d_k=32, d_v=32, d_inner=512),
+    decoder=dict(
+        n_layers=2,
+        d_model=128,
+        d_embedding=128,
+        n_head=4,
+        d_k=32,
+        d_v=32,
+        d_inner=512,
+        auxiliary=dict(num_rows=4),
+    ),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,11 +11,15 @@ from mmocr.models.textrecog.decoders import NRTRDecoder
 from mmocr.registry import MODELS as MMOCR_MODELS
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.backbones.output_kinds import describe_output
+from mms_ocr.models.recognition.auxiliary import auxiliary_losses
 from mms_ocr.models.recognition.classes import store_classes
+from mms_ocr.models.recognition.ctc_decoder import CTCDecoder
 from mms_ocr.models.recognition.decoding import greedy_decode, word_confidences
+from mms_ocr.models.recognition.image_tokens import flatten_map, valid_tokens
 from mms_ocr.models.recognition.labels import check_labels, check_length
 from mms_ocr.models.recognition.process_means import scale_mean
 from mms_ocr.models.recognition.step_weights import KeptLayers, StepWeights, layer_weights
@@ -25,31 +28,6 @@ from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 START_AND_END = 2
-
-
-def flatten_map(feature_map: Tensor) -> Tensor:
-    """Tokens ``(N, H * W, C)`` of a map ``(N, C, H, W)``, row by row."""
-    return feature_map.flatten(2).transpose(1, 2)
-
-
-def valid_tokens(
-    valid_ratios: Sequence[float], grid: tuple[int, int], device: torch.device
-) -> Tensor:
-    """Which tokens show the image, and not the padding to its right.
-
-    Args:
-        valid_ratios: Share of the width that the image fills, for each.
-        grid: Rows and columns of the tokens; one row for a sequence.
-        device: Where the result is wanted.
-
-    Returns:
-        Bool ``(N, H * W)``, row by row.
-    """
-    height, width = grid
-    # As many columns as NRTRDecoder leaves, which rounds up.
-    columns = torch.tensor([min(width, math.ceil(width * ratio)) for ratio in valid_ratios])
-    row = torch.arange(width) < columns[:, None]
-    return row.repeat(1, height).to(device)
 
 
 @MODELS.register_module()
@@ -61,7 +39,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
     computed and stops when all words have ended (:mod:`mms_ocr.models.recognition.decoding`); it
     takes the map of a backbone, so that a recognizer needs no encoder between; image tokens are
     masked only on request, and maps by columns; a dictionary may have its padding token at index 0,
-    or none; labels that do not fit are errors.
+    or none; labels that do not fit are errors; a CTC head may train beside it.
 
     Args:
         d_input: Width of the tokens or map that it is given, where it is not ``d_model``: adds a
@@ -70,6 +48,9 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             always does, and takes every input for one row. None are masked by default.
         word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, the product of the
             probabilities of the word's characters and of its end.
+        auxiliary: Config of a :class:`CTCDecoder` on the same map, which adds its losses while
+            training and reads nothing; None for none. It has the decoder's dictionary, and by
+            default the decoder's width of the map. ``loss_weight`` (1) multiplies its losses.
         d_model: Width of the tokens; equal to ``d_embedding``, ``n_head * d_k`` and
             ``n_head * d_v``.
         module_loss: MMOCR's loss; its padding is the dictionary's padding token wherever there is
@@ -85,8 +66,8 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             ``dropout``, ``init_cfg``.
 
     Raises:
-        ValueError: The widths do not fit together, there are fewer positions than tokens, or the
-            dictionary has no start token.
+        ValueError: The widths do not fit together, there are fewer positions than tokens, the
+            dictionary has no start token, or ``auxiliary`` is no CTCDecoder with a loss.
     """
 
     def __init__(
@@ -95,6 +76,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         d_input: int | None = None,
         mask_padding: bool = False,
         word_confidence: bool = False,
+        auxiliary: dict | None = None,
         d_model: int = 512,
         module_loss: dict | None = None,
         postprocessor: dict | None = None,
@@ -142,8 +124,22 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         self.project: nn.Module = nn.Identity()
         if d_input is not None and d_input != d_model:
             self.project = nn.Linear(d_input, d_model)
+        self.auxiliary: CTCDecoder | None = None
+        if auxiliary is not None:
+            settings = {"in_channels": d_input or d_model, **copy.deepcopy(auxiliary)}
+            self.auxiliary_weight = settings.pop("loss_weight", 1.0)
+            self.auxiliary = self._build_auxiliary(settings)
         store_classes(self)
         store_settings(self, n_head=n_head)
+
+    def _build_auxiliary(self, settings: dict) -> CTCDecoder:
+        head = MODELS.build(dict(settings, dictionary=self.dictionary))
+        if not isinstance(head, CTCDecoder) or head.module_loss is None:
+            raise ValueError(
+                "auxiliary of TextDecoder must be a mms_ocr.CTCDecoder with a module_loss, got "
+                f"type={settings.get('type')!r}, module_loss={settings.get('module_loss')!r}"
+            )
+        return head
 
     def _loss_config(self, module_loss: dict) -> dict:
         config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)
@@ -168,17 +164,21 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         if data_samples is None or self.module_loss is None:
             raise ValueError("the loss of a TextDecoder needs data_samples, and a module_loss")
         self._check_labels(data_samples)
-        if self.training:
-            losses = super().loss(feat, out_enc, data_samples)
-        else:  # NRTRDecoder's would be that of the words it writes, not of the labels
-            given = self.module_loss.get_targets(data_samples)
-            losses = self.module_loss(self.forward_train(feat, out_enc, given), given)
+        given = self.module_loss.get_targets(data_samples)
+        targets = torch.stack([sample.gt_text.padded_indexes for sample in given])
         criterion = getattr(self.module_loss, "loss_ce", None)
+        counted = targets != getattr(criterion, "ignore_index", -1)
+        # The loss counts nothing after the longest word of the batch.
+        length = int(counted.any(dim=0).nonzero().max()) + 1
+        memory, memory_mask = self._memory(feat, out_enc, given)
+        logits = self._logits(targets[:, :length], memory, memory_mask)
+        logits = F.pad(logits, (0, 0, 0, targets.shape[1] - length))
+        losses = self.module_loss(logits, given)
         if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
-            targets = torch.stack([sample.gt_text.padded_indexes for sample in data_samples])
-            targets = targets[:, int(self.module_loss.ignore_first_char) :]
-            counted = (targets != criterion.ignore_index).sum()
-            losses["loss_ce"] = scale_mean(losses["loss_ce"], counted)
+            number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
+            losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
+        if self.auxiliary is not None:
+            losses |= auxiliary_losses(self.auxiliary, feat, data_samples, self.auxiliary_weight)
         return losses
 
     def predict(
@@ -213,8 +213,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         """
         memory, memory_mask = self._memory(feat, out_enc, data_samples)
         labels = [sample.gt_text.padded_indexes for sample in data_samples or ()]
-        targets = torch.stack(labels).to(memory.device)
-        return self.classifier(self._attention(targets, memory, memory_mask))
+        return self._logits(torch.stack(labels), memory, memory_mask)
 
     def forward_test(
         self,
@@ -260,6 +259,9 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         if mode:
             self._kept_layers.clear()
         return super().train(mode)
+
+    def _logits(self, targets: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
+        return self.classifier(self._attention(targets.to(memory.device), memory, memory_mask))
 
     def _memory(
         self,

@@ -7,7 +7,12 @@ from mms_ocr.models.weights.initializers import (
     PretrainedRecognizer,
     PretrainedTextViT,
 )
-from mms_ocr.models.weights.loading import fit_weights, load_model, load_strictly
+from mms_ocr.models.weights.loading import (
+    auxiliary_names,
+    fit_weights,
+    load_model,
+    load_strictly,
+)
 from mms_ocr.models.weights.reading import check_values, read_checkpoint, read_state_dict
 from mms_ocr.models.weights.recognizers import MAEREC_CLASSES, find_recognizer, load_recognizer
 from mms_ocr.models.weights.writing import write_checkpoint
@@ -20,6 +25,7 @@ __all__ = [
     "PretrainedModel",
     "PretrainedRecognizer",
     "PretrainedTextViT",
+    "auxiliary_names",
     "check_encoder",
     "check_values",
     "find_encoder",

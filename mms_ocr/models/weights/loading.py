@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import TIMM_PATCHES
@@ -30,6 +31,9 @@ def fit_weights(
 ) -> Mapping[str, Tensor]:
     """Check weights against those of a model, and give them its names.
 
+    A head that only helps to train (``auxiliary`` of ``TextDecoder``) may be in one of the two
+    alone, which is logged: that of the checkpoint is left out, that of the model stays as it is.
+
     Args:
         own: The model's weights, of which shapes and types matter.
         state_dict: The weights, whatever is before their names; positions of another grid are
@@ -48,6 +52,7 @@ def fit_weights(
     if uncounted := {key: torch.tensor(0) for key in counters if key not in state_dict}:
         state_dict = copy.copy(state_dict)
         state_dict.update(uncounted)  # type: ignore[attr-defined]
+    state_dict = _fit_auxiliary(own, state_dict, path)
     if exclude:
         own, state_dict = _without(own, state_dict, exclude)
     missing = [key for key in own if key not in state_dict]
@@ -80,6 +85,29 @@ def fit_weights(
             + _hint(own, state_dict, missing, unknown)
         )
     return state_dict
+
+
+def auxiliary_names(weights: Mapping[str, Tensor]) -> list[str]:
+    """Names of the weights of a head that only helps to train, ``auxiliary`` of a decoder."""
+    return [key for key in weights if ".auxiliary." in f".{key}"]
+
+
+def _fit_auxiliary(
+    own: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], path: str
+) -> Mapping[str, Tensor]:
+    """A state dict with auxiliary heads where the model has them, and without where it has none."""
+    wanted, given = auxiliary_names(own), auxiliary_names(state_dict)
+    if bool(wanted) == bool(given):
+        return state_dict
+    fitted: Any = copy.copy(state_dict)
+    if wanted:
+        print_log(f"{path} holds no auxiliary head; that of the model stays as it is", "current")
+        fitted.update((key, own[key]) for key in wanted)
+    else:
+        print_log(f"{path}: its auxiliary head only helps to train and is left out", "current")
+        for key in given:
+            del fitted[key]
+    return fitted
 
 
 def _type(value: Tensor) -> str:

@@ -29,6 +29,8 @@ CLASS_ROWS = (
     "decoder.trg_word_emb.weight",
     "decoder.classifier.weight",
     "decoder.classifier.bias",
+    "decoder.auxiliary.classifier.weight",
+    "decoder.auxiliary.classifier.bias",
 )
 
 
@@ -134,7 +136,11 @@ def _in_order(
     ordered: Any = OrderedDict(weights)
     metadata = getattr(weights, "_metadata", {})
     stored = {**metadata.get("decoder", {}), "classes": list(wanted)}
-    ordered._metadata = {**metadata, "decoder": stored}
+    ordered._metadata = {
+        **metadata,
+        "decoder": stored,
+        "decoder.auxiliary": {**metadata.get("decoder.auxiliary", {}), "classes": list(wanted)},
+    }
     for key in CLASS_ROWS:
         # One that is missing or of another length is named when the weights are loaded.
         if key in ordered and len(ordered[key]) == len(order):

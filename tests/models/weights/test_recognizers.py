@@ -276,3 +276,52 @@ def test_another_decoder_is_named(maerec, dictionary):
     model = MODELS.build(config)
     with pytest.raises(ValueError, match=r"18 unknown \(decoder\.layer_stack\.1"):
         PretrainedRecognizer(maerec[1])(model)
+
+
+@pytest.fixture
+def helped(dictionary, tmp_path):
+    """A recognizer with a CTC head that only trains beside its decoder, and its file."""
+    config = recognizer_config(dictionary("abcd"), out_type="map")
+    config["decoder"]["auxiliary"] = AUXILIARY
+    model = MODELS.build(config).eval()
+    path = tmp_path / "helped.pth"
+    save_checkpoint({"state_dict": get_state_dict(model)}, str(path))
+    return model, str(path)
+
+
+AUXILIARY = dict(type="mms_ocr.CTCDecoder", module_loss=dict(type="mmocr.CTCModuleLoss"))
+
+
+def build_helped(dictionary, init_cfg):
+    config = recognizer_config(dictionary, init_cfg, out_type="map")
+    config["decoder"]["auxiliary"] = AUXILIARY
+    model = MODELS.build(config)
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize("kind", ["PretrainedRecognizer", "PretrainedModel"])
+def test_a_head_that_only_trains_may_be_in_one_of_the_two(own, helped, dictionary, kind, tmp_path):
+    init_cfgs = [dict(type=f"mms_ocr.{kind}", checkpoint=path) for path in (own[1], helped[1])]
+    plain = MODELS.build(recognizer_config(dictionary("abcd"), init_cfgs[1]))
+    plain.init_weights()
+    assert same(plain.state_dict(), helped[0].state_dict())
+    given = build_helped(dictionary("abcd"), init_cfgs[0])
+    assert same(own[0].state_dict(), given.state_dict())
+    both = build_helped(dictionary("abcd"), init_cfgs[1])
+    assert same(both.state_dict(), helped[0].state_dict())
+    # A part of such a head is a fault as any other.
+    weights = get_state_dict(helped[0])
+    del weights["decoder.auxiliary.classifier.bias"]
+    save_checkpoint({"state_dict": weights}, str(tmp_path / "part.pth"))
+    with pytest.raises(ValueError, match=r"1 missing \(decoder\.auxiliary\.classifier\.bias\)"):
+        build_helped(dictionary("abcd"), {**init_cfgs[0], "checkpoint": str(tmp_path / "part.pth")})
+
+
+def test_the_auxiliary_head_is_put_into_the_order_of_the_dictionary(helped, dictionary):
+    init_cfg = dict(type="mms_ocr.PretrainedRecognizer", checkpoint=helped[1])
+    moved = build_helped(dictionary("dcba"), init_cfg)
+    for name in ("decoder.classifier.weight", "decoder.auxiliary.classifier.bias"):
+        before, after = helped[0].state_dict()[name], moved.state_dict()[name]
+        torch.testing.assert_close(after[:4], before[:4].flip(0))
+        torch.testing.assert_close(after[4:], before[4:])
