@@ -1,0 +1,157 @@
+r"""How soon the autoregressive decoder reads: alone, and with a CTC head that trains beside it.
+
+Every variant trains an encoder from random weights on the same words in the same order, half of
+them rendered, and reads the tenth of the real words that was held out, every fifth of the run. Runs
+that are done already are not repeated.
+
+    python tools/benchmarks/study_ar_decoder.py --train iiit5k/train.jsonl icdar2015/train.jsonl \
+        --rendered words.lmdb --variants ctc ar2 ar2+ctc
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from machine import describe_machine
+from mmengine.config import Config
+from study_recognition import ROOT, call
+
+import mms_ocr.registry  # noqa: F401
+from mms_ocr.evaluation.benchmark_table import markdown_table
+
+WORDS, CHARACTERS = "recog/word_acc_ignore_case_symbol", "recog/char_recall"
+STEPS = 5  # validations of a run
+# As wide as nano, with a third of its work.
+SMALL = dict(embed_dims=128, num_layers=3, num_heads=4, feedforward_channels=512)
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--train", nargs="+", required=True, help="labelled real words")
+    parser.add_argument("--rendered", required=True, help="rendered words with character boxes")
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        required=True,
+        help="ctc; or ar and the number of layers, as ar2, with +ctc for a CTC head beside it that "
+        "knows where rendered characters are, or +plain for one that does not, and its weight "
+        "behind it, as ar2+ctc0.5",
+    )
+    parser.add_argument(
+        "--small",
+        action="store_true",
+        help="3 layers, 128 wide, of patches of 16x4 pixels in place of nano",
+    )
+    parser.add_argument("--iterations", type=int, default=1000)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--work-dir", default="work_dirs/ar_decoder_study")
+    return parser.parse_args(argv)
+
+
+def set_decoder(cfg: Config, variant: str, rows: int) -> None:
+    """Set up the decoder of a variant for a map of so many rows.
+
+    Raises:
+        ValueError: It is no variant.
+    """
+    parts = re.fullmatch(r"ar(\d+)(?:\+(ctc|plain)([\d.]+)?)?", variant)
+    if parts is None:
+        raise ValueError(f"--variants {variant}: not ctc, arN, arN+ctc or arN+plain")
+    layers, kind, weight = parts.groups()
+    cfg.model.decoder.update(n_layers=int(layers), auxiliary=None)
+    if kind:
+        cfg.model.decoder.auxiliary = dict(
+            type="mms_ocr.CTCDecoder",
+            pooling="conv",
+            num_rows=rows,
+            module_loss=dict(type="mms_ocr.LocatedCTCLoss", location_weight=float(kind == "ctc")),
+            loss_weight=float(weight or 1),
+        )
+
+
+def study_config(variant: str, args: argparse.Namespace) -> Config:
+    """The config of a variant."""
+    head = "ctc" if variant == "ctc" else "ar"
+    cfg = Config.fromfile(ROOT / f"configs/recognition/mms_vit_n_{head}_mixed.py")
+    if args.small:
+        cfg.model.backbone.update(arch=SMALL, patch_size=(16, 4))
+    rows = 32 // cfg.model.backbone.patch_size[0]
+    if head == "ctc":
+        cfg.model.decoder.num_rows = rows
+    else:
+        set_decoder(cfg, variant, rows)
+    paths = [str(Path(path).resolve()) for path in args.train]
+    rendered, own = cfg.train_dataloader.dataset.datasets
+    cfg.train_dataloader.dataset.datasets[0] = dict(
+        type="mms_ocr.WordImageDataset",
+        path=str(Path(args.rendered).resolve()),
+        labelled=True,
+        extras=("char_boxes",),
+        pipeline=rendered.pipeline,
+    )
+    for dataset in (own, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
+        dataset.path = paths
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.update(num_workers=0, persistent_workers=False)
+    cfg.train_dataloader.batch_size = args.batch_size
+    cfg.optim_wrapper.optimizer.lr = args.lr
+    cfg.randomness = dict(seed=args.seed)
+    return cfg
+
+
+def train(variant: str, args: argparse.Namespace) -> Path:
+    """Train a variant; its folder."""
+    cfg = study_config(variant, args)
+    folder = Path(
+        args.work_dir, f"{'small' if args.small else 'nano'}_{variant}_{args.seed}"
+    ).resolve()
+    if (folder / f"iter_{args.iterations}.pth").exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg.dump(str(folder / "study.py"))
+    call(
+        "tools/train.py",
+        folder / "study.py",
+        *("--work-dir", folder, "--iterations", args.iterations, "--cfg-options"),
+        f"train_cfg.val_interval={args.iterations // STEPS}",
+        f"default_hooks.checkpoint.interval={args.iterations}",
+        output=folder / "output.txt",
+    )
+    return folder
+
+
+def curve(folder: Path) -> list[str]:
+    """Word accuracies of a run's validations in their order, and the last one's of characters."""
+    logs = sorted(folder.glob("*/vis_data/scalars.json"))
+    lines = [json.loads(line) for line in logs[-1].read_text().splitlines()]
+    found = [line for line in lines if WORDS in line]
+    return [
+        f"{100 * share:.1f}" for share in [*(line[WORDS] for line in found), found[-1][CHARACTERS]]
+    ]
+
+
+def main() -> None:
+    args = parse_args()
+    rows = []
+    for variant in args.variants:
+        folder = train(variant, args)
+        rows.append([variant, *curve(folder)])
+        print(" ".join(rows[-1]), flush=True)
+    words = args.iterations * args.batch_size
+    print(f"\n{describe_machine('cpu')}")
+    encoder = "small encoder" if args.small else "nano"
+    print(
+        f"{encoder}, {words:,} words in batches of {args.batch_size}, learning rate "
+        f"{args.lr:g}, seed {args.seed}\n"
+    )
+    seen = [f"{words * step // STEPS:,}" for step in range(1, STEPS + 1)]
+    print(markdown_table([["decoder", *seen, "characters"], *rows]))
+
+
+if __name__ == "__main__":
+    main()
