@@ -7,12 +7,13 @@ BIN = $(VENV)/bin
 SOURCES = mms_ocr configs tools projects tests requirements setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-slurm lint format clean
+.PHONY: help env demo test test-slow test-slurm zoo-check lint format clean
 
 help:
 	@echo "make demo       pretrain a small encoder on rendered words, with pictures"
 	@echo "make test       all tests but the slow ones; make test-slow: those"
 	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
+	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
 	@echo "make lint       ruff and mypy; make format: let ruff rewrite the files"
 	@echo "make env        only the environment, $(VENV)"
 	@echo "make clean      remove the environment, work_dirs/demo and all caches"
@@ -38,6 +39,9 @@ test-slow: env
 test-slurm: env
 	@$(BIN)/python tools/benchmarks/local_slurm.py --install || true
 	$(BIN)/python -m pytest -m "cluster and not slow" tests/cluster
+
+zoo-check: env
+	$(BIN)/python tools/zoo_check.py
 
 lint: env
 	$(BIN)/python -m ruff check $(wildcard $(SOURCES))

@@ -70,7 +70,10 @@ setup(
     python_requires=">=3.10",
     packages=find_packages(include=["mms_ocr", "mms_ocr.*"]),
     include_package_data=False,
-    package_data={"": ["*.txt", "*.json", "*.yml", "*.typed"]},
+    package_data={
+        "": ["*.txt", "*.json", "*.yml", "*.typed"],
+        "mms_ocr": ["zoo/*.safetensors"],
+    },
     # Neither torch nor an OpenMMLab package by name: they come in upstream and in onedl builds, and
     # installing mms_ocr must not put one beside the other.
     install_requires=requirements("runtime"),

@@ -28,6 +28,7 @@ PROVIDERS = {
     "PIL": "pillow",
     "skimage": "scikit-image",
     "imgaug": "imaug",
+    "yaml": "onedl-mmengine",  # which reads metafiles by it
     "yapf": "onedl-mmengine",  # which writes configs by it
 }
 
@@ -124,7 +125,7 @@ def test_doctor_asks_for_what_the_requirements_ask_for(ranges):
 
 @pytest.fixture(scope="module")
 def checkout(repository, tmp_path_factory) -> Path:
-    """A copy of what packaging reads, with a config of its own."""
+    """A copy of what packaging reads, with a config and weights of its own."""
     copy = tmp_path_factory.mktemp("checkout")
     for name in ("mms_ocr", "configs", "tools", "requirements"):
         ignored = shutil.ignore_patterns("__pycache__", ".mim")
@@ -134,6 +135,9 @@ def checkout(repository, tmp_path_factory) -> Path:
         shutil.copy2(repository / name, copy / name)
     (copy / "configs/mms").mkdir(exist_ok=True)
     (copy / "configs/mms/probe.py").write_text("probe = dict(inherited=True)\n")
+    (copy / "configs/metafile.yml").write_text("Models: [{Name: probe}]\n")
+    (copy / "mms_ocr/zoo").mkdir(exist_ok=True)
+    (copy / "mms_ocr/zoo/probe.safetensors").write_bytes(b"weights")
     return copy
 
 
@@ -207,6 +211,10 @@ child = Path(sys.argv[2], "child.py")
 child.write_text("_base_ = 'mms_ocr::mms/probe.py'\\nprobe = dict(own=1)\\n")
 config = Config.fromfile(str(child))
 assert config.probe.to_dict() == {"inherited": True, "own": 1}, config
+from mms_ocr.apis.zoo import metafile, read_zoo
+from mms_ocr.bundled import bundled_file
+assert "probe" in read_zoo(), metafile()
+assert bundled_file("mms_ocr://probe").read_bytes() == b"weights"
 print(mms_ocr.__file__)
 print(get_installed_path("mms_ocr"))
 """

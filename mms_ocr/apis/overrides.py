@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import inspect
 import logging
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.logging import print_log
 from mmengine.optim import OptimWrapper
 from mmengine.registry import DefaultScope
@@ -50,6 +51,18 @@ def merge_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
     if options:
         check_options(cfg, options)
         cfg.merge_from_dict(dict(options))
+
+
+def parse_options(words: Sequence[str]) -> dict[str, Any] | None:
+    """Settings of ``KEY=VALUE``, as ``--cfg-options`` takes them; None where there are none.
+
+    For commands that import MMEngine only when they run.
+    """
+    if not words:
+        return None
+    parser = argparse.ArgumentParser(prog="mms-ocr")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    return dict(parser.parse_args(["--cfg-options", *words]).cfg_options)
 
 
 def check_options(cfg: Config, options: Mapping[str, Any]) -> None:

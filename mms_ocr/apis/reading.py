@@ -24,7 +24,12 @@ from mms_ocr.apis.input_images import (
     is_one_image,
 )
 from mms_ocr.apis.overrides import merge_options
-from mms_ocr.apis.trained_models import RECOGNITION, build_trained, load_config
+from mms_ocr.apis.trained_models import (
+    RECOGNITION,
+    build_trained,
+    choose_weights,
+    load_config,
+)
 from mms_ocr.evaluation.word_benchmark import text_confidence
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import type_name
@@ -60,15 +65,16 @@ class Reading:
 class WordReader:
     """Reads words with a recognizer: any of MMOCR's, and those of ``configs/recognition``.
 
-    ``WordReader(weights)("word.png").text`` is the shortest way. Nothing in the checkpoint is run:
-    weights are loaded strictly, and the config that MMEngine stores in it is not used.
+    ``WordReader()("word.png").text`` is the shortest way. Nothing in a checkpoint is run: weights
+    are loaded strictly, and the config that MMEngine stores in it is not used.
 
     Args:
-        weights: The recognizer's checkpoint.
+        weights: Bundled weights (``'mms_vit_n_ctc'``; ``mms-ocr zoo`` lists them) or a checkpoint;
+            None for the bundled reader.
         config: Its config: a file, the name of one that ships (``'mms_vit_s_ar_words'``), or a
             Config. None takes the shipped config that the checkpoint says it was trained with, else
-            one of ``mms_vit_{t,s,b}_{ar,ctc}_words`` and ``…_ctc_words_probe``, whichever has the
-            encoder's width and the decoder.
+            one of ``mms_vit_{n,t,s,b}_{ar,ctc}_words`` and ``…_ctc_words_probe``, whichever has the
+            encoder's size and the decoder.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; by default a GPU where there is one.
         options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
@@ -79,11 +85,12 @@ class WordReader:
 
     def __init__(
         self,
-        weights: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | Config | None = None,
         device: str | None = None,
         options: Mapping[str, Any] | None = None,
     ) -> None:
+        weights = choose_weights(weights, RECOGNITION)
         self.device = torch.device(usable_device(device))
         self.cfg = recognizer_config(config, weights)
         merge_options(self.cfg, options)
@@ -220,7 +227,7 @@ def inferencer_config(config: str | os.PathLike[str] | Config) -> Config:
 
 
 def mmocr_inferencer(
-    weights: str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None = None,
     config: str | os.PathLike[str] | Config | None = None,
     device: str | None = None,
 ) -> TextRecInferencer:
@@ -230,15 +237,16 @@ def mmocr_inferencer(
     it carries, and lets weights that do not fit pass with a line in the log.
 
     Args:
-        weights: Checkpoint.
-        config: See :class:`WordReader`.
+        weights: See :class:`WordReader`.
+        config: Likewise.
         device: As torch names it.
     """
     from mmocr.apis import TextRecInferencer
 
+    weights = choose_weights(weights, RECOGNITION)
     cfg = inferencer_config(recognizer_config(config, weights))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Checkpoint is not loaded")  # it is, below
         inferencer = TextRecInferencer(model=cfg, device=usable_device(device))
-    load_model(inferencer.model, os.fspath(weights))
+    load_model(inferencer.model, weights)
     return inferencer

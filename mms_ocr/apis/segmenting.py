@@ -16,7 +16,12 @@ from torch import Tensor
 
 from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.input_images import InputImage, Report, input_images
-from mms_ocr.apis.trained_models import SEGMENTATION, build_trained, load_config
+from mms_ocr.apis.trained_models import (
+    SEGMENTATION,
+    build_trained,
+    choose_weights,
+    load_config,
+)
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.datasets.writing import write_image
 
@@ -67,10 +72,11 @@ class WordSegmenter:
     """Tells text from background in word images of any size.
 
     Args:
-        weights: Checkpoint of a segmentation run.
+        weights: Bundled weights (``mms-ocr zoo`` lists them) or a checkpoint; None for the bundled
+            segmentor.
         config: Its config: a path, the name of one that ships, or a Config. None takes the shipped
-            one that the checkpoint says it was trained with, else ``mms_vit_t_rendered`` or
-            ``mms_vit_s_rendered``, whichever has the encoder's width.
+            one that the checkpoint says it was trained with, else one of
+            ``mms_vit_{n,t,s}_rendered``, whichever has the encoder's size.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None takes a GPU where there is one.
         batch_size: Images that go through the model together.
         threshold: Probability from which on a pixel is text; None takes the config's.
@@ -83,7 +89,7 @@ class WordSegmenter:
 
     def __init__(
         self,
-        weights: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | Config | None = None,
         device: str | None = None,
         batch_size: int = 64,
@@ -94,6 +100,7 @@ class WordSegmenter:
         if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
         self.device = usable_device(device)
+        weights = choose_weights(weights, SEGMENTATION)
         self.cfg = load_config(config, weights, SEGMENTATION)
         self.model: Any = build_trained(self.cfg, weights, self.device)
         self.batch_size = batch_size

@@ -29,6 +29,7 @@ from mms_ocr.apis.launching import (
 )
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.apis.trained_models import RECOGNITION, SUPER_RESOLUTION
+from mms_ocr.bundled import SCHEME, name_checkpoint
 from mms_ocr.engine.loops import end_workers
 from mms_ocr.evaluation.restored_table import restored_notes, restored_table
 from mms_ocr.models.weights import load_model
@@ -41,7 +42,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Options of ``tools/test.py``."""
     parser = argparse.ArgumentParser(description="Evaluate a checkpoint.")
     add_shared_options(parser)
-    parser.add_argument("checkpoint", help="checkpoint to evaluate")
+    parser.add_argument("checkpoint", help="checkpoint or bundled weights to evaluate")
     add_benchmark_options(parser)
     group = parser.add_argument_group("word accuracy, for super-resolution")
     group.add_argument(
@@ -83,12 +84,13 @@ def test(args: argparse.Namespace) -> None:
     # Once more, for what was put in place since.
     cfg.merge_from_dict(args.cfg_options or {})
     fit_to_machine(cfg)
-    if not os.path.isfile(args.checkpoint):
-        raise FileNotFoundError(f"no checkpoint {args.checkpoint}")
+    checkpoint = name_checkpoint(args.checkpoint)
+    if not checkpoint.startswith(SCHEME) and not os.path.isfile(checkpoint):
+        raise FileNotFoundError(f"no checkpoint {checkpoint}")
     cfg.pop("strategy", None)  # of training, whose checkpoints hold whole models
     cfg.resume, cfg.load_from = False, None  # where training starts, in place of the checkpoint
     runner = build_runner(cfg)
-    load_model(runner.model, args.checkpoint)
+    load_model(runner.model, checkpoint)
     try:
         metrics = runner.test()
     finally:
@@ -107,7 +109,7 @@ def read_restored(cfg: Config, config: str, weights: str) -> None:
     Args:
         cfg: What is tested; changed.
         config: Of the recognizer: a file, or the name of one that ships.
-        weights: Its checkpoint.
+        weights: Its checkpoint, or bundled weights.
 
     Raises:
         FileNotFoundError: There is no such config.
@@ -122,7 +124,9 @@ def read_restored(cfg: Config, config: str, weights: str) -> None:
     for _, dataset in data_sets_of(cfg, "test"):
         if type_name(dataset) != "RenderedWordDataset":  # whose words have labels always
             dataset["labelled"] = True
-    recognizer = dict(config=str(find_config(config, RECOGNITION.folder)), weights=weights)
+    recognizer = dict(
+        config=str(find_config(config, RECOGNITION.folder)), weights=name_checkpoint(weights)
+    )
     given = cfg.get("test_evaluator") or []
     metrics = list(given) if isinstance(given, Sequence) else [given]
     reading = dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer)

@@ -15,6 +15,8 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.zoo import default_weights
+from mms_ocr.bundled import CHECKPOINT_SUFFIXES, name_checkpoint
 from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
@@ -23,18 +25,7 @@ from mms_ocr.registry import MODELS, type_name
 
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
-_BY_WIDTH = {
-    128: "mms_vit_n_rendered",
-    192: "mms_vit_t_rendered",
-    384: "mms_vit_s_rendered",
-}
-_CHECKPOINTS = (".pth", ".pt", ".ckpt", ".safetensors")
-_RECOGNIZERS = {
-    128: "mms_vit_n_{}_words",
-    192: "mms_vit_t_{}_words",
-    384: "mms_vit_s_{}_words",
-    768: "mms_vit_b_{}_words",
-}
+_SIZES = {128: "n", 192: "t", 384: "s", 768: "b"}
 
 
 class Task(NamedTuple):
@@ -44,19 +35,36 @@ class Task(NamedTuple):
         folder: Where its configs lie below ``configs/``.
         noun: What a model of it is called.
         model: Type of its models, without the scope; None for any of MMOCR's.
-        by_width: Bundled configs by the encoder's width, for checkpoints that name none; ``{}``
-            in a name stands for the kind of a recognizer's decoder, ``ar`` or ``ctc``.
+        config: Name of the bundled config for checkpoints that name none, with the size of the
+            encoder and the kind of a recognizer's decoder left open.
+        sizes: Those that it exists in.
     """
 
     folder: str
     noun: str
     model: str | None
-    by_width: Mapping[int, str]
+    config: str = "mms_vit_{size}_rendered"
+    sizes: str = "nts"
 
 
-RECOGNITION = Task("recognition", "recognizer", None, _RECOGNIZERS)
-SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor", _BY_WIDTH)
-SUPER_RESOLUTION = Task("super_resolution", "super-resolution", "TextSuperResolver", _BY_WIDTH)
+PRETRAINING = Task("mms", "pretraining run", "MMS", sizes="")
+RECOGNITION = Task("recognition", "recognizer", None, "mms_vit_{size}_{kind}_words", "ntsb")
+SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor")
+SUPER_RESOLUTION = Task("super_resolution", "super-resolution", "TextSuperResolver")
+
+
+def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
+    """The checkpoint that a user means: a file or ``mms_ocr://NAME``.
+
+    Args:
+        weights: A file, or bundled weights, with or without ``mms_ocr://``; None for the first
+            bundled ones of the task.
+        task: What the model has to be for.
+
+    Raises:
+        FileNotFoundError: No such weights are bundled.
+    """
+    return default_weights(task.folder, task.noun) if weights is None else name_checkpoint(weights)
 
 
 def load_config(
@@ -67,7 +75,7 @@ def load_config(
     Args:
         config: A file, the name of a config that ships, or a Config. None takes the shipped config
             that the checkpoint says it was trained with, else the one that its weights tell.
-        weights: The checkpoint; only read where no config is given.
+        weights: The checkpoint, see :func:`choose_weights`; only read where no config is given.
         task: What the model has to be for.
 
     Raises:
@@ -77,7 +85,7 @@ def load_config(
     """
     if config is None:
         config = _config_for_checkpoint(os.fspath(weights), task)
-    elif not isinstance(config, Config) and Path(config).suffix in _CHECKPOINTS:
+    elif not isinstance(config, Config) and Path(config).suffix in CHECKPOINT_SUFFIXES:
         raise ValueError(f"the config {os.fspath(config)} is a checkpoint; weights come first")
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)  # its own copy() shares what is nested
@@ -131,11 +139,13 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
 
 
 def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
-    """Name of the bundled config of the encoder's width and the decoder's kind; '' if none is."""
+    """Name of the bundled config of the encoder's size and the decoder's kind; '' if none is."""
     bias = weights.get(_WIDTH_KEY)
-    width = len(bias) if isinstance(bias, Tensor) and bias.dim() else 0
-    name = task.by_width.get(width, "")
-    if "{}" not in name:
+    size = _SIZES.get(len(bias), "") if isinstance(bias, Tensor) and bias.dim() else ""
+    if not size or size not in task.sizes:
+        return ""
+    name = task.config.format(size=size, kind="{}")
+    if task is not RECOGNITION:
         return name
     rooms = {key.partition(".")[0] for key in weights}
     parts = {key.split(".")[1] for key in weights if key.startswith("decoder.")}

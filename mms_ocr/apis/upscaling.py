@@ -14,7 +14,12 @@ from mmengine.config import Config
 
 from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.input_images import InputImage, Report, input_images
-from mms_ocr.apis.trained_models import SUPER_RESOLUTION, build_trained, load_config
+from mms_ocr.apis.trained_models import (
+    SUPER_RESOLUTION,
+    build_trained,
+    choose_weights,
+    load_config,
+)
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.datasets.writing import write_image
 
@@ -55,10 +60,11 @@ class WordUpscaler:
     that by bicubic interpolation, and larger ones shrunk.
 
     Args:
-        weights: Checkpoint of a super-resolution run.
+        weights: Bundled weights (``mms-ocr zoo`` lists them) or a checkpoint; None for the bundled
+            super-resolution model.
         config: Its config: a path, the name of one that ships, or a Config. None takes the shipped
-            one that the checkpoint says it was trained with, else ``mms_vit_t_rendered`` or
-            ``mms_vit_s_rendered``, whichever has the encoder's width.
+            one that the checkpoint says it was trained with, else one of
+            ``mms_vit_{n,t,s}_rendered``, whichever has the encoder's size.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None takes a GPU where there is one.
         batch_size: Images that go through the model together.
 
@@ -70,7 +76,7 @@ class WordUpscaler:
 
     def __init__(
         self,
-        weights: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
         config: str | os.PathLike[str] | Config | None = None,
         device: str | None = None,
         batch_size: int = 64,
@@ -78,6 +84,7 @@ class WordUpscaler:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.device = usable_device(device)
+        weights = choose_weights(weights, SUPER_RESOLUTION)
         self.cfg = load_config(config, weights, SUPER_RESOLUTION)
         self.model: Any = build_trained(self.cfg, weights, self.device)
         self.batch_size = batch_size

@@ -6,12 +6,30 @@ import argparse
 from collections.abc import Sequence
 
 from mms_ocr.apis.errors import report_error
+from mms_ocr.bundled import CHECKPOINT_SUFFIXES
 
-_CONFIG_FOUND = "the shipped one that the checkpoint says it was trained with"
+
+def add_weights_options(parser: argparse.ArgumentParser, noun: str) -> None:
+    """Declare ``--weights`` and ``--config``.
+
+    Args:
+        parser: The command's.
+        noun: What the model is called.
+    """
+    parser.add_argument(
+        "--weights", metavar="NAME|FILE",
+        help=f"bundled weights, which mms-ocr zoo lists, or a checkpoint (default: the bundled "
+        f"{noun})"
+    )  # fmt: skip
+    parser.add_argument(
+        "--config", metavar="CONFIG",
+        help="its config: a file, or the name of one that ships (default: the one that the "
+        "checkpoint says it was trained with, else one of the encoder's size)"
+    )  # fmt: skip
 
 
 def add_word_options(
-    parser: argparse.ArgumentParser, noun: str, out: str, *, needs_out: bool, by_width: bool
+    parser: argparse.ArgumentParser, noun: str, out: str, *, needs_out: bool
 ) -> None:
     """Declare images, ``--weights``, ``--config``, ``--out``, ``--device`` and ``--batch-size``.
 
@@ -20,19 +38,13 @@ def add_word_options(
         noun: What the model is called.
         out: What ``--out`` is for.
         needs_out: Whether ``--out`` has to be given.
-        by_width: Whether a config is also found by the width of the encoder.
     """
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE",
         help="image files, folders of images (at any depth), LMDBs, files of JSON lines (.jsonl), "
         "or patterns in quotes"
     )  # fmt: skip
-    parser.add_argument("--weights", required=True, metavar="FILE", help=f"checkpoint of a {noun}")
-    found = _CONFIG_FOUND + (", else one of the encoder's width" if by_width else "")
-    parser.add_argument(
-        "--config", metavar="CONFIG",
-        help=f"its config: a file, or the name of one that ships (default: {found})"
-    )  # fmt: skip
+    add_weights_options(parser, noun)
     parser.add_argument("--out", required=needs_out, metavar="DIR", help=out)
     parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
     parser.add_argument(
@@ -49,7 +61,7 @@ def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png
 
     Raises:
         ValueError: The batch is empty, a folder or data set holds nothing, a pattern matches
-            nothing, or ``--out`` would mix outputs and inputs.
+            nothing, an image is a checkpoint, or ``--out`` would mix outputs and inputs.
         OSError: ``--out`` is no folder and cannot be made one.
     """
     from mms_ocr.apis.input_images import check_inputs, input_files
@@ -57,10 +69,23 @@ def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size is {args.batch_size}; give at least 1")
+    check_no_checkpoints(args.images)
     check_inputs(args.images)
     if args.out:
-        inputs = [*input_files(args.images), args.weights, *([args.config] if args.config else [])]
+        named = [path for path in (args.weights, args.config) if path]
+        inputs = [*input_files(args.images), *named]
         check_picture_folder(args.out, tuple(endings), inputs)
+
+
+def check_no_checkpoints(images: Sequence[str]) -> None:
+    """Refuse weights that are given without ``--weights``.
+
+    Raises:
+        ValueError: One of the images has the name of a checkpoint.
+    """
+    for image in images:
+        if image.lower().endswith(CHECKPOINT_SUFFIXES):
+            raise ValueError(f"{image} is no image but a checkpoint; give it as --weights {image}")
 
 
 class BrokenCount:

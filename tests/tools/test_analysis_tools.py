@@ -8,10 +8,6 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import torch
-from mmengine.config import Config
-
-from mms_ocr.registry import MODELS
 
 
 @pytest.fixture
@@ -76,32 +72,6 @@ def test_mask_coverage_counts_single_patches_and_never_the_whole_image(tool, tmp
     assert set(shares["whole"].values()) == {0.0}
     assert len(shares["single"]) == 3
     assert shares["single"]["random_patch"] == pytest.approx(50, abs=5)
-
-
-def test_reconstruct_reports_the_errors_that_it_draws(tool, vit_t, tmp_path, capsys):
-    model = MODELS.build(Config.fromfile(vit_t).model)
-    torch.save({"state_dict": model.state_dict()}, tmp_path / "model.pth")
-    image = np.random.default_rng(0).integers(0, 256, (40, 100, 3), dtype=np.uint8)
-    cv2.imwrite(str(tmp_path / "word.png"), image)
-    out = tmp_path / "sheet.png"
-    options = argparse.Namespace(
-        config=vit_t,
-        checkpoint=str(tmp_path / "model.pth"),
-        images=[str(tmp_path / "word.png")],
-        out=str(out),
-        num=4,
-        scale=1,
-        device="cpu",
-        cfg_options=None,
-    )
-    tool("analysis_tools/reconstruct.py").reconstruct(options)
-    said = capsys.readouterr().out
-    assert "1 images" in said
-    # Targets have unit variance, so that an untrained decoder is off by at least about that.
-    errors = [float(value) for value in re.findall(r"(?:patch|wise|span) ([\d.]+)", said)]
-    assert len(errors) == 3
-    assert min(errors) > 0.9
-    assert cv2.imread(str(out)).shape == (14 + 32 + 8, 7 * 132 + 4, 3)
 
 
 def test_plot_curves_reads_validation_at_the_iteration_of_its_writing(tool, tmp_path):
@@ -187,7 +157,6 @@ def test_probe_takes_names_and_measures_of_an_architecture(tool):
     ("path", "function", "options"),
     [
         ("browse_masks.py", "browse", dict(config="c.py", images=["IN"])),
-        ("reconstruct.py", "reconstruct", dict(config="c.py", checkpoint="c.pth", images=["IN"])),
         ("compare_pixels.py", "compare", dict(config="c.py", checkpoint="c", data=["IN"], num=1)),
         ("plot_curves.py", "plot", dict(work_dirs=["IN"])),
     ],

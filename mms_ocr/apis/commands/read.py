@@ -24,7 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "recognizer",
         "write each image with its text below it here",
         needs_out=False,
-        by_width=True,
     )
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument(
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build_reader(args: argparse.Namespace) -> WordReader:
-    from mmengine.config import DictAction
+    from mms_ocr.apis.overrides import parse_options
 
     try:
         from mms_ocr.apis.reading import WordReader
@@ -60,12 +59,8 @@ def _build_reader(args: argparse.Namespace) -> WordReader:
             "how to install it"
         ) from error
 
-    options = argparse.Namespace(cfg_options=None)
-    if args.cfg_options:
-        parser = argparse.ArgumentParser(prog="mms-ocr read")
-        parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-        options = parser.parse_args(["--cfg-options", *args.cfg_options])
-    return WordReader(args.weights, args.config, args.device, options.cfg_options)
+    options = parse_options(args.cfg_options)
+    return WordReader(args.weights, args.config, args.device, options)
 
 
 def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:

@@ -12,7 +12,7 @@ HELP = "cut words out of their background: mask, cut-out with transparency, over
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    add_word_options(parser, "segmentor", "folder to write to", needs_out=True, by_width=True)
+    add_word_options(parser, "segmentor", "folder to write to", needs_out=True)
     parser.add_argument(
         "--threshold", type=float, help="probability from which on a pixel is text (the config's)"
     )

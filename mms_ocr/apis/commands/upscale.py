@@ -12,9 +12,7 @@ HELP = "make word images twice as large and sharp"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    add_word_options(
-        parser, "super-resolution model", "folder to write to", needs_out=True, by_width=True
-    )
+    add_word_options(parser, "super-resolution model", "folder to write to", needs_out=True)
     parser.add_argument(
         "--size",
         choices=("double", "network"),

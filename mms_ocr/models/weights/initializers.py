@@ -9,6 +9,7 @@ from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
+from mms_ocr.bundled import SCHEME
 from mms_ocr.models.weights.families import FAMILIES, find_encoder
 from mms_ocr.models.weights.loading import load_strictly
 from mms_ocr.models.weights.naming import find_weights, strip_wrappers, take_part
@@ -39,8 +40,9 @@ class PretrainedTextViT(_FromCheckpoint):
     of any model.
 
     Args:
-        checkpoint: A checkpoint of an MMS run, of a model with such a backbone, or of an encoder
-            alone; or one of MMPretrain, the official MAE, timm, or Union14M's MAERec.
+        checkpoint: ``'mms_ocr://NAME'`` for bundled weights; a checkpoint of an MMS run, of a model
+            with such a backbone, or of an encoder alone; or one of MMPretrain, the official MAE,
+            timm, or Union14M's MAERec.
         family: Which of these it is: a name of :data:`~mms_ocr.models.weights.FAMILIES`. None tells
             it by the keys.
     """
@@ -64,7 +66,8 @@ class PretrainedRecognizer(_FromCheckpoint):
     recognizer itself. No other ``init_cfg`` in it is applied then.
 
     Args:
-        checkpoint: Of a recognizer with our encoder, or Union14M's MAERec.
+        checkpoint: Of a recognizer with our encoder, ``'mms_ocr://NAME'`` among them, or Union14M's
+            MAERec.
         family: As for :class:`PretrainedTextViT`.
     """
 
@@ -87,8 +90,8 @@ class PretrainedModel:
     The modules of this package load MMEngine's ``Pretrained`` by it.
 
     Args:
-        checkpoint: A file, or an address as MMEngine takes it. Any prefix may be before the names
-            of the weights.
+        checkpoint: A file, ``'mms_ocr://NAME'``, or an address as MMEngine takes it. Any prefix may
+            be before the names of the weights.
         prefix: Part of the checkpoint's model to load, such as ``'backbone.'``; None for all.
         map_location: Not used; weights are copied to where the module is.
     """
@@ -106,7 +109,7 @@ class PretrainedModel:
             FileNotFoundError: There is no such file.
             ValueError: It is no checkpoint, or does not fit.
         """
-        if "://" in self.checkpoint:
+        if "://" in self.checkpoint and not self.checkpoint.startswith(SCHEME):
             fetched = CheckpointLoader.load_checkpoint(self.checkpoint, map_location="cpu")
             weights = strip_wrappers(find_weights(fetched, self.checkpoint)[1], self.checkpoint)
         else:

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
+from mms_ocr.bundled import SCHEME, bundled_file
 from mms_ocr.models.weights.naming import find_weights, strip_wrappers
 from mms_ocr.models.weights.safetensors_files import is_safetensors, read_safetensors
 from mms_ocr.models.weights.wording import listed
@@ -73,15 +75,21 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
 
     Files of torch and of safetensors are recognized by their content, whatever their names.
 
+    Args:
+        path: A file, or ``mms_ocr://NAME`` for bundled weights.
+        map_location: Where to, for files of torch.
+
     Returns:
         What it holds, with the weights as ``state_dict``, wherever the file keeps them, and without
         what wrappers (DDP, EMA, ``torch.compile``) put into their names.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: There is no such file, or no bundled weights of that name.
         ValueError: It is no checkpoint, is damaged, or holds objects that are not allowed.
     """
     path = os.fspath(path)
+    if path.startswith(SCHEME):
+        path = os.fspath(bundled_file(path))
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint {path}")
     if is_safetensors(path):
@@ -109,6 +117,12 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     name, weights = find_weights(checkpoint, path)
     others = {key: checkpoint[key] for key in checkpoint if key != name.partition(".")[0]}
     return {**(others if name else {}), "state_dict": strip_wrappers(weights, path)}
+
+
+@CheckpointLoader.register_scheme(SCHEME)
+def load_from_bundled(name: str, map_location: Any = None) -> dict[str, Any]:
+    """Read bundled weights, for MMEngine, which prints the end of this function's name."""
+    return read_checkpoint(name)
 
 
 def _refusal(error: pickle.UnpicklingError) -> str:

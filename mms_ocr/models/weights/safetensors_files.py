@@ -13,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-SUFFIX = ".safetensors"
 # The key of the file's metadata, which are strings by name, under which ours are.
 _KEY = "mms_ocr"
 

@@ -1,0 +1,86 @@
+"""The bundled weights and what is known of them: ``configs/metafile.yml``, ``mms-ocr zoo``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.bundled import SCHEME, bundled_file, bundled_names
+
+#: What is needed to bundle a file, and all of them together, in MB (10^6 bytes).
+MAX_FILE, MAX_TOTAL = 16, 32
+_HEADER = """\
+# The bundled weights, in the style of model-index.yml; written by tools/model_converters/bundle.py
+# and tools/zoo_check.py --write. The first model of a task is what commands take by default.
+"""
+
+Entry = dict[str, Any]
+
+
+def metafile() -> Path:
+    """The file that describes the bundled weights."""
+    return config_folder() / "metafile.yml"
+
+
+def read_zoo() -> dict[str, Entry]:
+    """Entries of the metafile by name, in their order, whether or not their weights are here.
+
+    Raises:
+        ValueError: The metafile is damaged.
+    """
+    path = metafile()
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return {entry["Name"]: entry for entry in content.get("Models") or []}
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} is damaged: {reason}; install the package again") from error
+
+
+def write_zoo(entries: Mapping[str, Entry]) -> None:
+    """Replace the entries of the metafile."""
+    from mms_ocr.datasets.writing import write_file
+
+    content = yaml.safe_dump(
+        {"Models": list(entries.values())}, sort_keys=False, allow_unicode=True, width=100
+    )
+    write_file(str(metafile()), (_HEADER + content).encode())
+
+
+def task_of(entry: Entry) -> str:
+    """``'encoder'`` for an encoder alone; else the folder of the model's config."""
+    part = entry["Metadata"].get("Part", "all")
+    return str(Path(entry["Config"]).parts[1] if part == "all" else part)
+
+
+def default_weights(task: str, noun: str) -> str:
+    """``mms_ocr://NAME`` of the first bundled weights of a task.
+
+    Args:
+        task: See :func:`task_of`.
+        noun: What a model of it is called.
+
+    Raises:
+        FileNotFoundError: There are none.
+    """
+    here = bundled_names()
+    for name, entry in read_zoo().items():
+        if name in here and task_of(entry) == task:
+            return SCHEME + name
+    raise FileNotFoundError(
+        f"this version bundles no weights of a {noun}: name some of your own (--weights FILE)"
+    )
+
+
+def size_in_mb(name: str) -> float:
+    """Size of the file of bundled weights."""
+    return bundled_file(name).stat().st_size / 1e6
+
+
+def format_score(value: float) -> str:
+    """A share in percent; anything else, such as decibels, with two decimals."""
+    return f"{100 * value:.1f}%" if abs(value) <= 1 else f"{value:.2f}"

@@ -1,0 +1,154 @@
+"""Check the bundled weights against configs/metafile.yml, and measure their scores again.
+
+    python tools/zoo_check.py                    # make zoo-check
+    python tools/zoo_check.py mms_vit_n_ctc --write
+
+Every score is measured by tools/test.py with the arguments that the metafile has for it, in which
+{data} is the folder of test sets (--data, or MMS_OCR_DATA, or ../shared/data). Exit status 1: a
+file is not the one that is described, a score differs, or its test set is not here.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from mms_ocr.apis.errors import run_program
+from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, size_in_mb, write_zoo
+from mms_ocr.bundled import bundled_file, bundled_names
+
+ROOT = config_folder().parent
+# Rounding, and single words that another machine's arithmetic turns over.
+TOLERANCE = 0.002
+TOLERANCE_OF_DECIBELS = 0.02
+DECIMALS = 4
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these (default: all)")
+    parser.add_argument(
+        "--data",
+        default=os.environ.get("MMS_OCR_DATA") or str(ROOT.parent / "shared" / "data"),
+        help="folder of the test sets (default: %(default)s)",
+    )
+    parser.add_argument("--write", action="store_true", help="write the scores to the metafile")
+    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    return parser.parse_args(argv)
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check and measure; 1 where anything is not as described, or could not be measured."""
+    entries = read_zoo()
+    chosen = [bundled_file(name).stem for name in args.names]
+    chosen = chosen or sorted({*entries, *bundled_names()})
+    if not chosen:
+        print("this version bundles no weights")
+    faults = check_total()
+    for name in chosen:
+        faults += [f"{name}: {fault}" for fault in check_file(name, entries.get(name))]
+    for name in chosen:
+        for result in entries.get(name, {}).get("Results") or []:
+            reason = measure(result, args.data, args.write)
+            faults += [f"{name}, {result['Dataset']}: {reason}"] if reason else []
+            scores = ", ".join(f"{metric} {value}" for metric, value in result["Metrics"].items())
+            print(f"{name}, {result['Dataset']}: {reason or scores}", flush=True)
+    if args.write:
+        write_zoo(entries)
+    print("\n".join(["", *faults]) if faults else f"{len(chosen)} models are as described")
+    return 1 if faults else 0
+
+
+def check_total() -> list[str]:
+    total = sum(size_in_mb(name) for name in bundled_names())
+    return [f"all files have {total:.1f} MB, and at most {MAX_TOTAL}"] if total > MAX_TOTAL else []
+
+
+def check_file(name: str, entry: Entry | None) -> list[str]:
+    """What is wrong with the file of a model, and with those that describe it."""
+    if entry is None:
+        return ["the metafile does not describe it"]
+    if name not in bundled_names():
+        return [f"{name}.safetensors is missing"]
+    facts, data = entry["Metadata"], bundled_file(name).read_bytes()
+    faults = []
+    if hashlib.sha256(data).hexdigest() != facts["SHA256"]:
+        faults.append("its SHA-256 is not that of the metafile")
+    if len(data) != facts["File Size"]:
+        faults.append(f"it has {len(data):,} bytes, and {facts['File Size']:,} by the metafile")
+    if len(data) > MAX_FILE * 1e6:
+        faults.append(f"it has more than {MAX_FILE} MB")
+    needed = [entry["Config"], facts["Training Log"]]
+    return faults + [f"{path} is missing" for path in needed if not (ROOT / path).is_file()]
+
+
+def measure(result: dict[str, Any], data: str, write: bool) -> str:
+    """Measure a result again.
+
+    Args:
+        result: Of the metafile; its metrics are replaced where ``write`` is set.
+        data: Folder of the test sets.
+        write: Take what is measured, whatever it is.
+
+    Returns:
+        What is wrong, ``''`` for nothing.
+    """
+    forms = shlex.split(result["Arguments"])
+    arguments = [form.replace("{data}", data) for form in forms]
+    sets = [word.rpartition("=")[2] for word, form in zip(arguments, forms) if word != form]
+    if missing := [path for path in sets if not Path(path).exists()]:
+        return f"not measured: there is no {', '.join(missing)}"
+    try:
+        measured = run_test(arguments)
+    except (ValueError, OSError) as error:
+        return f"not measured: {error}"
+    faults = []
+    for metric, stored in result["Metrics"].items():
+        value = find_score(measured, metric)
+        if value is None:
+            faults.append(f"no score {metric} among {', '.join(measured)}")
+        elif write:
+            result["Metrics"][metric] = round(value, DECIMALS)
+        elif stored is None:
+            faults.append(f"{metric} is {value:.4f}, and the metafile has none (--write)")
+        elif abs(value - stored) > (TOLERANCE if abs(stored) <= 1 else TOLERANCE_OF_DECIBELS):
+            faults.append(f"{metric} is {value:.4f}, and {stored:.4f} by the metafile")
+    return "; ".join(faults)
+
+
+def run_test(arguments: list[str]) -> dict[str, float]:
+    """What tools/test.py measures.
+
+    Raises:
+        ValueError: It fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(ROOT / "tools/test.py"), *arguments, "--work-dir", folder]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        files = sorted(Path(folder).glob("*/*.json"))
+        if done.returncode or not files:
+            raise ValueError((done.stderr.strip() or "no scores").splitlines()[-1])
+        return json.loads(files[-1].read_text())
+
+
+def find_score(measured: dict[str, float], metric: str) -> float | None:
+    """A score by its name, or the one score whose name ends in it."""
+    values = [value for name, value in measured.items() if f"/{name}".endswith(f"/{metric}")]
+    return measured.get(metric, values[0] if len(set(values)) == 1 else None)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run_program("zoo_check.py", lambda: parse_args(argv), check)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
