@@ -115,7 +115,7 @@ def measure(result: dict[str, Any], data: str, write: bool) -> str:
     for metric, stored in result["Metrics"].items():
         value = find_score(measured, metric)
         if value is None:
-            faults.append(f"no score {metric} among {', '.join(measured)}")
+            faults.append(f"there is no score {metric}, or several of them: {', '.join(measured)}")
         elif write:
             result["Metrics"][metric] = round(value, DECIMALS)
         elif stored is None:

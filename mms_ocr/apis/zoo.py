@@ -72,7 +72,7 @@ def default_weights(task: str, noun: str) -> str:
         if name in here and task_of(entry) == task:
             return SCHEME + name
     raise FileNotFoundError(
-        f"this version bundles no weights of a {noun}: name some of your own (--weights FILE)"
+        f"this version bundles no {noun} weights: name some of your own (--weights FILE)"
     )
 
 

@@ -7,6 +7,7 @@ import torch
 from mmengine.config import Config
 from tiny_tasks import task_options, write_data, write_task
 
+from mms_ocr import bundled
 from mms_ocr.apis import testing, training
 from mms_ocr.apis.launching import build_runner
 from mms_ocr.models.weights import timm_names, write_checkpoint
@@ -61,6 +62,14 @@ def test_every_weight_is_loaded(config, trained):
     for prefix in ("", "module.", "_orig_mod.", "model.", "teacher.module."):
         torch.save({"state_dict": {prefix + key: value for key, value in weights.items()}}, path)
         assert differing(loaded(runner), weights) == set()
+
+
+def test_bundled_weights(config, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    write_checkpoint(tmp_path / "tiny.safetensors", trained[0])
+    assert differing(loaded(config(load_from="mms_ocr://tiny")), trained[0]) == set()
+    with pytest.raises(FileNotFoundError, match="did you mean tiny"):
+        loaded(config(load_from="mms_ocr://tinny"))
 
 
 def unfit(weights, path):
@@ -185,8 +194,9 @@ def test_commands_exit_with_status_2(config, trained, tmp_path, capsys):
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
-def test_a_test_is_of_its_checkpoint_whatever_training_starts_from(tmp_path):
+def test_a_test_is_of_its_checkpoint_whatever_training_starts_from(tmp_path, monkeypatch):
     """By value: the score is that of the checkpoint named, and load_from is not even read."""
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
     config = write_task(tmp_path / "tiny.py", "segmentation")
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(dict(launcher="none", work_dir=str(tmp_path / "work")))
@@ -196,12 +206,12 @@ def test_a_test_is_of_its_checkpoint_whatever_training_starts_from(tmp_path):
         with torch.no_grad():
             model.decoder.pred.weight.zero_()
             model.decoder.pred.bias.fill_(bias)
-        paths.append(tmp_path / f"{bias}.pth")
+        paths.append(tmp_path / f"{bias:.0f}.safetensors")
         write_checkpoint(paths[-1], model.state_dict())
     data = write_data(tmp_path)
-    for other in (paths[0], tmp_path / "nowhere.pth"):
+    for other, named in ((paths[0], str(paths[1])), (tmp_path / "nowhere.pth", "mms_ocr://9")):
         options = [*task_options("segmentation", data), f"load_from={other}", "resume=True"]
         work = tmp_path / other.stem
-        assert testing.main([str(config), str(paths[1]), "--work-dir", str(work), *options]) == 0
+        assert testing.main([str(config), named, "--work-dir", str(work), *options]) == 0
         (scores,) = work.rglob("*.json")
         assert json.loads(scores.read_text())["foreground/recall_dataset"] == 1

@@ -13,6 +13,7 @@ from mmengine.registry import DefaultScope
 from mms_ocr import bundled
 from mms_ocr.apis import zoo
 from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.trained_models import build_trained
 from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import MODELS
 
@@ -115,6 +116,17 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
     assert again["Metadata"]["SHA256"] == facts["SHA256"]
     assert again["Metadata"]["Machine"] == "a GPU"
     assert again["Results"][0]["Metrics"] == {"iou_dataset": None}
+
+
+def test_the_bundled_weights_are_as_described(repository, monkeypatch):
+    check = load(repository, monkeypatch, "tools/zoo_check.py")
+    entries = zoo.read_zoo()
+    for name in {*entries, *bundled.bundled_names()}:
+        assert check.check_file(name, entries.get(name)) == []
+        if entries[name]["Metadata"]["Part"] == "all":
+            config = entries[name]["Config"].removeprefix("configs/")
+            build_trained(Config.fromfile(find_config(config)), f"mms_ocr://{name}", "cpu")
+    assert check.check_total() == []
 
 
 def test_sets_that_are_absent_are_not_measured(tools, tmp_path):

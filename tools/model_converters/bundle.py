@@ -59,7 +59,7 @@ WORDS = "letters and digits, any case"
 MEASURES = {
     "mms": [("rendered words", "masked error", ["masked_error/mean"], "")],
     "recognition": [
-        (title, WORDS, ["ignore_case_symbol"], f"--data {{data}}/{path}")
+        (title, WORDS, ["word_acc_ignore_case_symbol"], f"--data {{data}}/{path}")
         for title, path in (
             ("IIIT5K", "iiit5k/test.jsonl"),
             ("SVT", "svt/test.jsonl"),
@@ -160,7 +160,7 @@ def describe(args: argparse.Namespace, old: Entry | None) -> Entry:
     if not old and facts["Part"] == "all":
         results = [
             {
-                "Task": TASKS[task].noun,
+                "Task": task,
                 "Dataset": dataset,
                 "Protocol": protocol,
                 "Metrics": dict.fromkeys(metrics),

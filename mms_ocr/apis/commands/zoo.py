@@ -45,7 +45,7 @@ def _table(entries: dict[str, Entry]) -> str:
         rows.append(
             (
                 name,
-                task_of(entry),
+                "pretraining" if task_of(entry) == "mms" else task_of(entry),
                 f"{facts['Parameters'] / 1e6:.2f} M",
                 f"{size_in_mb(name):.1f} MB",
                 ", ".join(_scores(entry)) or "-",
