@@ -179,7 +179,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         self.stem = stem
         if stem == "conv":
             self.patch_embed = ConvStem(
-                self.patch_size, self.embed_dims, kwargs.get("in_channels", 3)
+                self.patch_size, self.embed_dims, self.patch_embed.projection.in_channels
             )
             # Of a patch embedding, the kernel shows it.
             store_settings(self, patch_size=list(self.patch_size))
