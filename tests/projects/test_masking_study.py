@@ -28,7 +28,7 @@ def study(repository, monkeypatch):
 
 @pytest.fixture
 def settings(study):
-    return study.plan.Settings("/data", "/words.lmdb", 9600, 3200, 100)
+    return study.plan.Settings("/data", "/words.lmdb", 9600, 3200, 100, 1.0)
 
 
 def test_every_variant_under_the_first_seed_comes_first(study):
@@ -88,7 +88,7 @@ def test_no_test_set_is_trained_on(study):
 
 
 def test_the_few_words_are_fixed_and_none_is_held_out(study, shared_data):
-    settings = study.plan.Settings(str(shared_data), "/words.lmdb", 96, 3200, 100)
+    settings = study.plan.Settings(str(shared_data), "/words.lmdb", 96, 3200, 100, 1.0)
     chains = [study.plan.Chain(*names) for names in (("none", 0), ("random", 2))]
     few, other = (study.plan.finetuning_config(chain, settings, True, None) for chain in chains)
     indices = few.train_dataloader.dataset.indices
@@ -157,7 +157,7 @@ def test_settings_of_a_work_folder_stay(study, settings, tmp_path):
     study.steps.check_settings(tmp_path, settings)
     study.steps.check_settings(tmp_path, settings)
     assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
-    other = study.plan.Settings("/data", "/words.lmdb", 9600, 6400, 100)
+    other = study.plan.Settings("/data", "/words.lmdb", 9600, 6400, 100, 1.0)
     with pytest.raises(ValueError, match=r"words=3200, and words is 6400"):
         study.steps.check_settings(tmp_path, other)
 
@@ -269,6 +269,7 @@ def test_tables_name_what_is_missing(study, settings, tmp_path, capsys):
         ([], "give --data and --rendered"),
         (["--data", "nowhere", "--rendered", "words.lmdb"], "no .*nowhere/mlt17_latin"),
         (["--data", "x", "--rendered", "x", "--words", "7"], "--words is 7; give at least 32"),
+        (["--data", "x", "--rendered", "x", "--test-share", "2"], "--test-share is 2.0"),
         (["--table"], "holds no study"),
     ],
 )
@@ -296,7 +297,7 @@ def test_the_whole_at_tiny_budgets(repository, shared_data, tmp_path):
     printed = run(
         *("projects/studies/masking/study.py", "--data", shared_data, "--rendered", words),
         *("--work-dir", tmp_path / "work", "--views", 192, "--words", 64, "--probe-words", 100),
-        *("--only", "spans"),
+        *("--only", "spans", "--test-share", 0.02),
     )
     assert "Nothing is missing." in printed
     assert (tmp_path / "work" / "spans_seed0" / "few" / "result.json").is_file()

@@ -89,7 +89,8 @@ class Settings:
         rendered: Rendered words, an LMDB.
         views: Masked views that every pretraining sees.
         words: Words that every fine-tuning sees.
-        probe_words: Words that probes are fitted on, and words they are measured on; at most all.
+        probe_words: At most so many words fit a probe, and at most so many measure it.
+        test_share: Share of every test set that recognizers are measured on, in (0, 1].
     """
 
     data: str
@@ -97,6 +98,7 @@ class Settings:
     views: int
     words: int
     probe_words: int
+    test_share: float
 
     def paths(self, names: Sequence[str]) -> list[str]:
         """Files of the data folder by their names."""

@@ -139,10 +139,13 @@ def read_tests(checkpoint: Path, settings: Settings, place: Path, lock: int) -> 
     from probes import estimate_share
 
     sets = [f"{name}={path}" for name, path in zip(TESTS, settings.paths(list(TESTS.values())))]
+    share = f"test_dataloader.dataset.holdout.share={settings.test_share}"
+    part = (share, "test_dataloader.dataset.holdout.part=val")
     call(
         *("tools/test.py", place / "study.py", checkpoint, "--work-dir", place / "test"),
         *("--data", *sets, "--cfg-options", "test_dataloader.num_workers=0"),
         "test_dataloader.persistent_workers=False",
+        *(part if settings.test_share < 1 else ()),
         log=place / "test.txt",
         lock=lock,
     )

@@ -42,6 +42,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--probe-words", type=int, default=3000, help="at most so many words a probe (%(default)s)"
     )
+    parser.add_argument(
+        "--test-share",
+        type=float,
+        default=1.0,
+        help="share of every test set that is measured, for trying the study out (%(default)s)",
+    )
     parser.add_argument("--table", action="store_true", help="print the tables, and run nothing")
     parser.add_argument("--traceback", action="store_true", help="show where an error arose")
     return parser.parse_args(argv)
@@ -86,8 +92,10 @@ def check_options(args: argparse.Namespace) -> Settings:
         if getattr(args, name) < least:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is {getattr(args, name)}; give at least {least}")
+    if not 0 < args.test_share <= 1:
+        raise ValueError(f"--test-share is {args.test_share}; give a share in (0, 1]")
     data, rendered = (os.path.abspath(path) for path in (args.data, args.rendered))
-    settings = Settings(data, rendered, args.views, args.words, args.probe_words)
+    settings = Settings(data, rendered, args.views, args.words, args.probe_words, args.test_share)
     if missing := missing_data(settings):
         raise ValueError(f"no {missing[0]}; --data needs the sets that the README lists")
     return settings
