@@ -198,10 +198,14 @@ def finetuning_config(
     words.update(
         path=settings.paths(LABELLED), holdout=dict(share=HELD_OUT, part="train"), indices=None
     )
+    # The head reads at most one character a column.
+    words.pipeline.insert(0, dict(type="mms_ocr.SkipLongLabels", max_columns=32))
     if few:
         words.indices = draw_few(len(DATASETS.build({**words, "pipeline": []})))
     cfg.train_dataloader.batch_size = BATCH_WORDS
-    cfg.optim_wrapper.optimizer.lr = 5e-4
+    cfg.optim_wrapper.optimizer.lr = 1e-3
+    # Pretrained or not, all layers train alike.
+    cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 1.0
     return _on_one_core(cfg, chain.seed, settings.words // BATCH_WORDS)
 
 
