@@ -14,12 +14,13 @@ from mms_ocr.evaluation.characters import Word, character_patches
 from mms_ocr.models import TextViT
 from mms_ocr.registry import MODELS, TASK_UTILS
 
-MODULES = ("plan", "steps", "probes", "tables", "study")
+MODULES = ("plan", "steps", "probes", "tables", "rates", "study")
 NANO = dict(arch="nano", patch_size=(8, 4), stem="conv")
 
 
 @pytest.fixture
 def study(repository, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.syspath_prepend(str(repository / "projects" / "studies" / "masking"))
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
     for name in MODULES:
@@ -277,6 +278,18 @@ def test_impossible_options(study, tmp_path, options, message):
     args = study.study.parse_args([*options, "--work-dir", str(tmp_path / "new")])
     with pytest.raises(ValueError, match=message):
         study.study.study(args)
+
+
+def test_core_hours_are_reckoned_from_rates(study, settings, monkeypatch):
+    monkeypatch.setattr(study.rates, "measure_step", lambda cfg: 36.0)
+    chains = study.plan.plan_chains(["none", "joint", "spans"])
+    printed = study.rates.reckon(chains, settings)
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.split("\n")]
+    # 100 steps of 36 seconds are an hour.
+    assert ["pretraining, joint (views)", "3", "3", "3.0"] in rows
+    assert ["pretraining, spans alone (views)", "3", "1", "1.0"] in rows
+    assert ["fine-tuning (words)", "1", "14", "14.0"] in rows
+    assert ["all", "", "", "18.0"] in rows
 
 
 @pytest.mark.slow

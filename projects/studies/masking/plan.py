@@ -163,7 +163,7 @@ def pretraining_config(chain: Chain, settings: Settings) -> Config:
     cfg.train_dataloader.dataset = dict(
         type="mms_ocr.MixedDataset", datasets=[real, rendered], weights=[1, 1]
     )
-    cfg.optim_wrapper.optimizer.lr = 1e-3
+    cfg.optim_wrapper.optimizer.lr = 1.5e-3
     return _on_one_core(cfg, chain.seed, settings.views // BATCH_VIEWS)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when torch is loaded
 
 from plan import BATCH_VIEWS, BATCH_WORDS, VARIANTS, Settings, missing_data, plan_chains
+from rates import reckon
 from steps import StoppedError, check_settings, read_settings, run_next
 from tables import report
 
@@ -49,6 +50,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="share of every test set that is measured, for trying the study out (%(default)s)",
     )
     parser.add_argument("--table", action="store_true", help="print the tables, and run nothing")
+    parser.add_argument(
+        "--reckon", action="store_true", help="measure what the study costs, and run nothing"
+    )
     parser.add_argument("--traceback", action="store_true", help="show where an error arose")
     return parser.parse_args(argv)
 
@@ -66,6 +70,9 @@ def study(args: argparse.Namespace) -> int:
     chains = plan_chains(args.only)
     if args.table:
         read_settings(folder)
+    elif args.reckon:
+        print(reckon(chains, check_options(args)))
+        return 0
     else:
         settings = check_options(args)
         check_settings(folder, settings)
