@@ -36,3 +36,18 @@ val_dataloader = dict(
     dataset=dict(path=_base_.labelled, holdout=dict(share=0.03)),
 )
 optim_wrapper = dict(optimizer=dict(lr=1.5e-3), paramwise_cfg=dict(layer_decay_rate=0.85))
+
+# A short warm-up, since the encoder is trained already.
+max_iters = 24_000  # 1,536,000 words
+param_scheduler = [
+    dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=500),
+    dict(
+        type="CosineAnnealingLR",
+        T_max=max_iters - 500,
+        by_epoch=False,
+        begin=500,
+        end=max_iters,
+    ),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=1000)
+default_hooks = dict(checkpoint=dict(interval=500))
