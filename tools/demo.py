@@ -1,7 +1,8 @@
 """Pretrain a small encoder for a few minutes on rendered words, and show what it learned.
 
 Runs tools/train.py on configs/mms/pretrain_vit_s.py with a shortened schedule, then draws the masks
-and the reconstructions of the best checkpoint.
+and the reconstructions of the best checkpoint. Last, the bundled models read, segment and sharpen
+twelve rendered words, in one picture.
 """
 
 import argparse
@@ -9,8 +10,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
+
+from mms_ocr.apis import WordReader, WordSegmenter, WordUpscaler
+from mms_ocr.apis.word_pictures import draw_text
+from mms_ocr.datasets import RenderedWordDataset
+from mms_ocr.datasets.writing import write_image
+from mms_ocr.visualization.comparisons import comparison_sheet
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/mms/pretrain_vit_s.py"
+WORDS = 12
+SMALL = (16, 64)  # what the upscaler enlarges
 
 
 def parse_args():
@@ -33,6 +45,44 @@ def newest(folder: Path, pattern: str) -> Path:
     if not files:
         raise FileNotFoundError(f"no {pattern} in {folder}: the training has left no such file")
     return files[-1]
+
+
+def bundled_models() -> dict:
+    """The bundled reader, segmenter and upscaler by name; prints which of them are not bundled."""
+    models = {}
+    for name, kind in dict(
+        reader=WordReader, segmenter=WordSegmenter, upscaler=WordUpscaler
+    ).items():
+        try:
+            models[name] = kind()
+        except FileNotFoundError as error:
+            print(f"no {name}: {error}")
+    return models
+
+
+def reading_sheet(words: list, reader=None, segmenter=None, upscaler=None) -> np.ndarray:
+    """Draw what the models make of words, a word a row; a model that is None has no column.
+
+    Args:
+        words: uint8 BGR images.
+        reader: Its texts are written beside the words.
+        segmenter: Its masks are drawn white on black.
+        upscaler: It enlarges the words from 16 x 64 pixels, which are drawn beside.
+
+    Returns:
+        uint8 RGB sheet with a line of column names.
+    """
+    columns = {"word": [word[:, :, ::-1] for word in words]}
+    if reader is not None:
+        columns["read"] = [draw_text(reading.text) for reading in reader(words)]
+    if segmenter is not None:
+        masks = [word.mask.astype(np.uint8) * 255 for word in segmenter(words)]
+        columns["mask"] = [np.dstack([mask] * 3) for mask in masks]
+    if upscaler is not None:
+        small = [cv2.resize(word, SMALL[::-1], interpolation=cv2.INTER_AREA) for word in words]
+        columns["16 pixels high"] = [word[:, :, ::-1] for word in small]
+        columns["sharpened"] = [word.upscaled[:, :, ::-1] for word in upscaler(small)]
+    return comparison_sheet(list(zip(*columns.values())), list(columns))
 
 
 def main() -> int:
@@ -69,6 +119,11 @@ def main() -> int:
         "reconstructions at the end": newest(work_dir, f"*/pictures/*{args.iterations:07d}.png"),
     }
     print("\nThe encoder was pretrained with random patch, blockwise and span masks together.")
+    if models := bundled_models():
+        rendered = RenderedWordDataset(WORDS, seed=12, random_string_share=0)
+        sheet = reading_sheet([rendered[i]["img"] for i in range(WORDS)], **models)
+        files["words read, cut out and sharpened"] = work_dir / "reading.png"
+        write_image(files["words read, cut out and sharpened"], sheet[:, :, ::-1])
     for what, path in files.items():
         print(f"  {what + ':':<40}{path}")
     return 0

@@ -1,4 +1,4 @@
-"""A word image with what was read in it written below."""
+"""Pictures of words and of what was read in them."""
 
 from __future__ import annotations
 
@@ -48,12 +48,32 @@ def draw_reading(image: np.ndarray, text: str, confidence: float | None = None) 
     return picture
 
 
-def _font() -> ImageFont.FreeTypeFont:
+def draw_text(text: str, size: tuple[int, int] = (64, 256)) -> np.ndarray:
+    """Write a text in black on white, smaller where it would be too wide.
+
+    Args:
+        text: One line.
+        size: Height and width of the picture.
+
+    Returns:
+        uint8 RGB ``(*size, 3)``.
+    """
+    height, width = size
+    font = _font()
+    room = width - 2 * _MARGIN
+    if (length := font.getlength(text)) > room:
+        font = _font(max(1, int(_FONT_SIZE * room / length)))
+    picture = Image.new("RGB", (width, height), "white")
+    ImageDraw.Draw(picture).text((_MARGIN, height // 2), text, fill="black", font=font, anchor="lm")
+    return np.asarray(picture)
+
+
+def _font(size: int = _FONT_SIZE) -> ImageFont.FreeTypeFont:
     # DejaVu Sans has Latin, Greek, Cyrillic and many symbols.
     import matplotlib
 
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(path), _FONT_SIZE)
+    return ImageFont.truetype(str(path), size)
 
 
 class PictureFolder:

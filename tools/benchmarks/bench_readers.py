@@ -70,8 +70,8 @@ def read_set(path: Path, count: int | None) -> Words:
     source = open_source(path)
     total = len(source)
     chosen = np.linspace(0, total - 1, min(count or total, total)).round().astype(int)
-    records = [(source.name(int(index)), source.read(int(index)).text) for index in chosen]
-    return [(name, label) for name, label in records if label is not None]
+    images = [source.read(int(index), labelled=True) for index in chosen]
+    return [(image.name, image.text or "") for image in images]
 
 
 def wilson_interval(right: int, count: int, level: float = 0.95) -> tuple[float, float]:
@@ -112,12 +112,16 @@ def read_with_tesseract(paths: Sequence[str]) -> tuple[list[str], float]:
             check=True,
         ).stdout
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Every page ends with a form feed.
-    pages = output.split("\f")[:-1]
+    pages = split_pages(output)
     if len(pages) != len(paths):
         raise RuntimeError(f"tesseract returned {len(pages)} pages for {len(paths)} images")
     taken = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-    return [" ".join(page.split()) for page in pages], taken
+    return pages, taken
+
+
+def split_pages(output: str) -> list[str]:
+    """Texts of the pages that Tesseract printed, between which, or after which, is a form feed."""
+    return [" ".join(page.split()) for page in output.removesuffix("\f").split("\f")]
 
 
 def recognizer(weights: str, args: argparse.Namespace) -> Callable:
@@ -139,10 +143,8 @@ def measure(read: Callable, sets: Sequence[Words]) -> list[str]:
     for words in sets:
         texts, seconds = read([path for path, _ in words])
         taken += seconds
-        read_words = [
-            ReadWord(index, label, text) for index, ((_, label), text) in enumerate(zip(words, texts))
-        ]
-        right = sum(judge_words(read_words)[PROTOCOL])
+        results = [ReadWord(i, words[i][1], text) for i, text in enumerate(texts)]
+        right = sum(judge_words(results)[PROTOCOL])
         low, high = wilson_interval(right, len(words))
         cells.append(f"{right / len(words):.1%} ({100 * low:.1f}–{100 * high:.1f})")
     return [*cells, f"{sum(map(len, sets)) / taken:.1f}"]
