@@ -67,4 +67,5 @@ def test_models_that_are_not_bundled_are_named(demo, monkeypatch, capsys):
     monkeypatch.setattr(demo, "WordUpscaler", lambda: "an upscaler")
     assert demo.bundled_models() == {"upscaler": "an upscaler"}
     told = capsys.readouterr().out
-    assert "no reader: this version" in told and "no segmenter: this version" in told
+    assert "no reader: this version" in told
+    assert "no segmenter: this version" in told

@@ -89,6 +89,11 @@ def _report(
         print(printable(line))
     if len(rows) > _SHOWN:
         print(f"… and {len(rows) - _SHOWN:,} more" + ("" if args.list else "; --list gives all"))
+    if len(train) * len(test) > 1:
+        pairs = Counter((match.train[0], match.test[0]) for match in matches)
+        for (mine, theirs), count in sorted(pairs.items()):
+            of = f"{count:,} of {len(train[mine]):,} images of {train[mine].path}"
+            print(printable(f"{of} are in {test[theirs].path}"))
     kinds = Counter(match.kind for match in matches)
     print(
         f"{len(rows):,} of {sum(map(len, train)):,} training images stand in the test sets "

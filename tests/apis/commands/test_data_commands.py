@@ -83,6 +83,16 @@ def test_decontaminate(words, test_words, tmp_path, capsys):
     assert main(["decontaminate", str(tmp_path / "clean.lmdb"), "--against", str(test_words)]) == 0
 
 
+def test_decontaminate_counts_each_pair_of_sets(words, test_words, tmp_path, capsys):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.png").write_bytes((words.parent / "0.png").read_bytes())
+    tests = [str(test_words), str(tmp_path / "more")]
+    assert main(["decontaminate", str(words), "--against", *tests]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert f"1 of 6 images of {words} are in {tests[0]}" in lines
+    assert f"1 of 6 images of {words} are in {tests[1]}" in lines
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
