@@ -10,7 +10,7 @@ SOURCES = mms_ocr configs tools projects tests requirements setup.py
 .PHONY: help env demo test test-slow test-slurm zoo-check lint format clean
 
 help:
-	@echo "make demo       pretrain a small encoder on rendered words, with pictures"
+	@echo "make demo       pretrain a small encoder on rendered words, with pictures; read words with the bundled one"
 	@echo "make test       all tests but the slow ones; make test-slow: those"
 	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
 	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
