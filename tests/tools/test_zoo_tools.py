@@ -175,6 +175,26 @@ def test_what_is_not_bundled(tools, run_folder, tmp_path, capsys, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["configs"]
 
 
+def test_a_head_that_only_helps_to_train_is_left_out(tools, run_folder, tmp_path):
+    pytest.importorskip("mmocr")
+    bundle, _ = tools
+    config = find_config("mms_vit_n_ar_words", "recognition")
+    with DefaultScope.overwrite_default_scope("mms_ocr"):
+        model = MODELS.build(Config.fromfile(config).model)
+    weights = model.state_dict()
+    assert any(".auxiliary." in key for key in weights)
+    torch.save({"state_dict": weights}, tmp_path / "ar.pth")
+    facts = ["--log", str(run_folder / "run.log"), *FACTS, "--config", "mms_vit_n_ar_words"]
+    assert bundle.main(["reader", str(tmp_path / "ar.pth"), *facts]) == 0
+    kept = read_checkpoint("mms_ocr://reader")["state_dict"]
+    assert kept.keys() == {key for key in weights if ".auxiliary." not in key}
+    entry = zoo.read_zoo()["reader"]
+    assert entry["Metadata"]["Parameters"] == sum(
+        value.numel() for key, value in model.named_parameters() if ".auxiliary." not in key
+    )
+    assert [result["Dataset"] for result in entry["Results"]][:2] == ["IIIT5K", "SVT"]
+
+
 def test_an_encoder_alone(tools, run_folder):
     bundle, _ = tools
     log = ["--log", str(run_folder / "run.log")]

@@ -6,10 +6,10 @@ r"""Put trained weights into the package, and what is known of them into configs
     python tools/model_converters/bundle.py mms_vit_n work_dirs/mms/iter_9.pth --part encoder …
     python tools/zoo_check.py --write
 
-The weights are halved (fp16), loaded strictly into the model of their config, and written to
-mms_ocr/zoo/NAME.safetensors; the log goes to docs/results/logs/NAME.log.gz. Of absolute paths in it
-only the last two parts stay. For a name that is there already, facts that are not given are kept;
-its scores are to be measured again.
+The weights are halved (fp16), without a head that only helps to train, and loaded strictly into the
+model of their config. They go to mms_ocr/zoo/NAME.safetensors, and the log, in which only the last
+two parts of absolute paths stay, to docs/results/logs/NAME.log.gz. For a name that exists already,
+facts that are not given are kept; its scores are to be measured again.
 """
 
 import argparse
@@ -38,6 +38,7 @@ from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, size_in_mb, w
 from mms_ocr.datasets.writing import write_file
 from mms_ocr.models.weights import (
     PretrainedTextViT,
+    auxiliary_names,
     find_encoder,
     read_state_dict,
     write_checkpoint,
@@ -188,6 +189,8 @@ def write_checked(checkpoint: str, target: Path, entry: Entry) -> int:
     weights = read_state_dict(checkpoint)
     if part == "encoder":
         weights = find_encoder(weights, checkpoint).weights
+    for key in auxiliary_names(weights):
+        del weights[key]
     write_checkpoint(target, weights, {"part": part, "experiment_name": config.stem}, half=True)
     cfg = load_config(str(config), target, TASKS[config.parent.name])
     if part == "encoder":
@@ -195,7 +198,10 @@ def write_checked(checkpoint: str, target: Path, entry: Entry) -> int:
         PretrainedTextViT(str(target))(model)
     else:
         model = build_trained(cfg, target, "cpu")
-    return sum(parameter.numel() for parameter in model.parameters())
+    parameters = dict(model.named_parameters())
+    for key in auxiliary_names(parameters):
+        del parameters[key]
+    return sum(parameter.numel() for parameter in parameters.values())
 
 
 def check_sizes(name: str, size: float) -> None:
