@@ -233,7 +233,8 @@ def test_intervals(study):
     assert half_width([0.4, 0.6], [9, 9]) == pytest.approx(12.706 * 0.1)
     assert half_width([0.5], [0.02]) == pytest.approx(1.96 * 0.02)
     share = study.probes.estimate_share(0.2, 400)
-    assert share == {"value": 0.2, "se": pytest.approx(0.02)}
+    assert share == {"value": 0.2, "se": pytest.approx(0.02, rel=0.01)}
+    assert study.probes.estimate_share(0.0, 96)["se"] == pytest.approx(math.sqrt(0.02 * 0.98) / 10)
     scipy = pytest.importorskip("scipy.stats")
     for freedom, quantile in study.tables.T_QUANTILES.items():
         assert quantile == pytest.approx(scipy.t.ppf(0.975, freedom), abs=1e-3)

@@ -90,8 +90,9 @@ def measure_encoder(chain: Chain, settings: Settings, checkpoint: str | None) ->
 
 
 def estimate_share(share: float, count: int) -> dict[str, float]:
-    """A share of ``count`` independent trials, with the standard error of a binomial."""
-    return {"value": share, "se": math.sqrt(share * (1 - share) / count)}
+    """A share of ``count`` independent trials, and its standard error after Agresti and Coull."""
+    adjusted = (share * count + 2) / (count + 4)  # so that no share, or all, is not certain
+    return {"value": share, "se": math.sqrt(adjusted * (1 - adjusted) / (count + 4))}
 
 
 @torch.no_grad()
