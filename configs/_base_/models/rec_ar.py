@@ -1,5 +1,5 @@
 # TextViT and an autoregressive decoder, in MMOCR's recognizer; children name the encoder. A CTC head
-# trains beside the decoder, which begins to read much sooner with it; it reads nothing itself.
+# trains beside the decoder, so that the encoder learns from it as well; it reads nothing itself.
 # 94 letters, digits and symbols, the start and end token, padding, and a token for all others.
 dictionary = dict(
     type="mmocr.Dictionary",
