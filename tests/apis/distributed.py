@@ -154,7 +154,7 @@ model = dict(
     ),
     decoder=dict(
         n_layers=1, n_head=2, d_input=24, d_model=16, d_embedding=16, d_k=8, d_v=8, d_inner=32,
-        dropout=0.0, max_seq_len=10,
+        dropout=0.0, max_seq_len=10, auxiliary=dict(dropout=0.0),
     ),
 )
 """

@@ -10,7 +10,10 @@ model = dict(
         mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=False
     ),
     backbone=dict(out_type="tokens"),
-    decoder=dict(dictionary=dict(dict_file="{{ fileDirname }}/../../dicts/maerec.txt")),
+    decoder=dict(
+        auxiliary=None,  # the decoder is given tokens, and no map
+        dictionary=dict(dict_file="{{ fileDirname }}/../../dicts/maerec.txt"),
+    ),
 )
 
 pipeline = [

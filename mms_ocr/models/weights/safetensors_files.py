@@ -70,7 +70,7 @@ def save_safetensors(
     ours = {"state_dict": getattr(weights, "_metadata", {}), "meta": dict(meta)}
     dense = {key: value.contiguous() for key, value in weights.items()}
     try:
-        # "format" is what other readers ask for.
-        save_file(dense, path, {"format": "pt", _KEY: json.dumps(ours)})
+        # Under one key: of several, the order in the file would not be the same every time.
+        save_file(dense, path, {_KEY: json.dumps(ours)})
     except (SafetensorError, KeyError, TypeError) as error:
         raise ValueError(f"the weights cannot be stored as safetensors ({error})") from error
