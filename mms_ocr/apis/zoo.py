@@ -81,6 +81,9 @@ def size_in_mb(name: str) -> float:
     return bundled_file(name).stat().st_size / 1e6
 
 
-def format_score(value: float) -> str:
-    """A share in percent; anything else, such as decibels, with two decimals."""
-    return f"{100 * value:.1f}%" if abs(value) <= 1 else f"{value:.2f}"
+def format_score(metric: str, value: float) -> str:
+    """Format a share in percent, and errors and decibels as numbers, with their names."""
+    name = metric.rpartition("/")[0] or metric
+    if "error" in metric:
+        return f"{name} {value:.3f}"
+    return f"{100 * value:.1f}%" if abs(value) <= 1 else f"{name} {value:.2f}"

@@ -94,7 +94,7 @@ def test_a_list_of_them(full, run):
     assert status == 0
     assert [line.split()[0] for line in lines] == ["name", *CONFIGS, "later_seg"]
     assert lines[1].split()[1:] == (
-        "segmentation 1.23 M {:.1f} MB IIIT5K 85.1%, pairs 21.35 research only".format(
+        "segmentation 1.23 M {:.1f} MB IIIT5K 85.1%, pairs PSNR 21.35 research only".format(
             (full / "tiny_seg.safetensors").stat().st_size / 1e6
         ).split()
     )
@@ -186,3 +186,15 @@ def test_halved_weights_read_the_same(empty, tiny_recognizer, word_images, run):
     status, written = run("read", *images, "--config", config, "--device", "cpu")
     assert status == 0
     assert [line.split("\t")[0] for line in written.out.splitlines()] == expected
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("word_acc_ignore_case_symbol", 0.75, "75.0%"),
+        ("masked_error/mean", 0.5454, "masked_error 0.545"),
+        ("PSNR", 25.4333, "PSNR 25.43"),
+    ],
+)
+def test_scores_are_shares_or_numbers(metric, value, text):
+    assert zoo.format_score(metric, value) == text

@@ -62,7 +62,7 @@ def _scores(entry: Entry) -> list[str]:
     """The first score of each data set."""
     scores = []
     for result in entry.get("Results") or []:
-        value = next(iter((result.get("Metrics") or {}).values()), None)
+        metric, value = next(iter((result.get("Metrics") or {}).items()), ("", None))
         if value is not None:  # else not measured yet
-            scores.append(f"{result['Dataset']} {format_score(value)}")
+            scores.append(f"{result['Dataset']} {format_score(metric, value)}")
     return scores

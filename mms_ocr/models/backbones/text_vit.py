@@ -112,6 +112,7 @@ class TextViT(StrictInitModule, VisionTransformer):
             image, or ``out_indices`` or ``frozen_stages`` lie outside the layers.
     """
 
+    patch_embed: Any  # PatchEmbed of MMPretrain, or ConvStem
     arch_zoo = {
         "nano": {"embed_dims": 128, "num_layers": 4, "num_heads": 4, "feedforward_channels": 512},
         "tiny": {"embed_dims": 192, "num_layers": 12, "num_heads": 3, "feedforward_channels": 768},
