@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import datetime
 import os
 import signal
 import socket
 import subprocess
+import sys
 import zlib
+from typing import NoReturn
 
 import torch
 from mmengine import dist
@@ -147,7 +151,7 @@ def _port() -> int:
 
 
 def leave_together(stopped: bool = False) -> None:
-    """Wait until all processes of the job are done, and leave its process group.
+    """Wait until all processes of the job are done.
 
     A process that exits while another still communicates closes that one's connections, and may
     make it fail after all its work is done. Call it last, and not after an error.
@@ -156,14 +160,28 @@ def leave_together(stopped: bool = False) -> None:
         stopped: The processes exit with another status than 0. A launcher treats the first of them
             as a failure and terminates the others; SIGTERM is ignored from here on.
     """
-    if not dist.is_distributed():
+    if dist.get_world_size() == 1:
         return
-    if dist.get_world_size() > 1:
-        if stopped:
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        try:
-            dist.barrier()
-        except RuntimeError:
-            # Another process failed, and reports why; this one is done.
-            return
-    torch.distributed.destroy_process_group()
+    if stopped:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Another process may have failed, and reports why; this one is done.
+    with contextlib.suppress(RuntimeError):
+        dist.barrier()
+
+
+def exit_process(status: int) -> NoReturn:
+    """End a program, which a launcher may have started as one of several processes.
+
+    As one of several it ends without Python's finalization: a thread of torch.distributed that
+    still releases a tensor then would abort the process ("terminate called without an active
+    exception") after all its work is done. What is registered with ``atexit`` runs before.
+
+    Args:
+        status: Exit status.
+    """
+    if not dist.is_distributed() or dist.get_world_size() == 1:
+        sys.exit(status)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(status)
