@@ -34,21 +34,13 @@ def test_killed_runs_end_as_if_nothing_had_been(faults, lab, tmp_path):
     assert (tally.kills, tally.equal) == (3, tally.runs)
 
 
-def test_damaged_checkpoints_are_passed_over(faults, lab, tmp_path):
-    results = faults["checkpoints"].damage_everything(tmp_path, 4, 0, lab.zygotes[0], runs=False)
-    assert len(results) == 5
-    for result in results:
-        assert result["faults"] == []
-        assert result["survived"] == result["injected"] > 3, result["name"]
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal(faults, lab, number):
     faults["processes"].stop_by_signal(lab, number)
 
 
 # Of two processes: nan stands for all that both have to do alike.
-SHORT = ("worker", "nan-forever", "file-limit", "no-space-rename", "nan", "hang-reading")
+SHORT = ("worker", "nan-forever", "file-limit", "no-space-rename", "nan")
 
 
 @pytest.mark.parametrize("name", SHORT)
