@@ -55,7 +55,7 @@ def run_folder(tmp_path_factory):
         model = MODELS.build(cfg.model)
     checkpoint = dict(state_dict=model.state_dict(), optimizer={}, meta=dict(iter=9))
     torch.save(checkpoint, folder / "iter_9.pth")
-    (folder / "run.log").write_text("reads /work/secret/data/words.jsonl\nloss 1/2\n")
+    (folder / "run.log").write_text("reads /srv/secret/data/words.jsonl\nloss 1/2\n")
     return folder
 
 
