@@ -9,8 +9,8 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import attend
+from mms_ocr.models.backbones.patch_masks import gather_tokens
 from mms_ocr.models.backbones.positions import sincos_positions
-from mms_ocr.models.backbones.text_vit import gather_tokens
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 from torch import Tensor
 
-from mms_ocr.models.backbones.text_vit import gather_tokens, hide_patches
+from mms_ocr.models.backbones.patch_masks import gather_tokens, hide_patches
 from mms_ocr.models.pretraining.patches import normalize_patches, patchify, unpatchify
 from mms_ocr.registry import MODELS
 

@@ -13,8 +13,8 @@ from mmengine.runner.checkpoint import get_state_dict, load_state_dict, save_che
 from mmpretrain.models.backbones import VisionTransformer
 
 from mms_ocr.models import TextViT
+from mms_ocr.models.backbones.patch_masks import gather_tokens, split_mask
 from mms_ocr.models.backbones.positions import sincos_positions
-from mms_ocr.models.backbones.text_vit import gather_tokens, split_mask
 from mms_ocr.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)

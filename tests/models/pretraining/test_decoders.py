@@ -9,8 +9,8 @@ from mmpretrain.models.necks import MAEPretrainDecoder
 from tiny_models import random_mask, shake
 
 from mms_ocr.models import CrossAttentionDecoder, SelfAttentionDecoder
+from mms_ocr.models.backbones.patch_masks import split_mask
 from mms_ocr.models.backbones.positions import sincos_positions
-from mms_ocr.models.backbones.text_vit import split_mask
 
 GRID = (2, 6)
 SIZES = dict(decoder_embed_dim=16, decoder_depth=2, decoder_num_heads=4)
