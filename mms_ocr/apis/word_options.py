@@ -23,7 +23,7 @@ def add_weights_options(parser: argparse.ArgumentParser, noun: str) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--config", metavar="CONFIG",
-        help="its config: a file, or the name of one that ships (default: the one that the "
+        help="its config: a file, or the name of a bundled one (default: the one that the "
         "checkpoint says it was trained with, else one of the encoder's size)"
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What masks do to images and tokens: hide patches, and tell visible from removed ones."""
+"""Hide the patches of a mask in images, and gather the tokens of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints as safetensors: tensors, and what they tell of themselves as JSON."""
+"""Checkpoints as safetensors: tensors, and metadata of the modules as JSON."""
 
 from __future__ import annotations
 

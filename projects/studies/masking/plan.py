@@ -190,7 +190,7 @@ def finetuning_config(
         checkpoint: Pretrained encoder; None for random weights.
     """
     cfg = Config.fromfile(ROOT / "configs/recognition/mms_vit_n_ctc_words.py")
-    # Labels of SVT are upper case whatever the image shows, so case is not learned.
+    # Labels of SVT are upper case whatever the image shows, so training ignores case.
     cfg.model.decoder.module_loss.letter_case = "lower"
     if checkpoint:
         cfg.model.backbone.init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=checkpoint)

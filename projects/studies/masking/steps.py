@@ -181,7 +181,7 @@ def call(*command: object, log: Path, lock: int) -> None:
         try:
             status = process.wait()
         except BaseException:
-            # A training that is told to end writes a checkpoint first.
+            # A training writes a checkpoint when it is terminated.
             process.terminate()
             process.wait()
             raise
