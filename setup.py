@@ -82,7 +82,7 @@ setup(
         "mmocr": requirements("mmocr"),
         "dev": requirements("dev"),
     },
-    entry_points={"console_scripts": ["mms-ocr = mms_ocr.apis.cli:main"]},
+    entry_points={"console_scripts": ["mms-ocr = mms_ocr.cli.main:main"]},
     cmdclass={"build_py": BuildWithMim},
     classifiers=[
         "Programming Language :: Python :: 3",

@@ -98,9 +98,9 @@ def _child(parent: Registry, *locations: str, **needing_mmocr: str) -> Registry:
 MODELS = _child(
     root.MODELS,
     "mms_ocr.models",
-    CTCDecoder="mms_ocr.models.recognition",
-    LocatedCTCLoss="mms_ocr.models.recognition",
-    TextDecoder="mms_ocr.models.recognition",
+    CTCDecoder="mms_ocr.models.textrecog",
+    LocatedCTCLoss="mms_ocr.models.textrecog",
+    TextDecoder="mms_ocr.models.textrecog",
 )
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, "mms_ocr.models")
 TASK_UTILS = _child(root.TASK_UTILS, "mms_ocr.masking")

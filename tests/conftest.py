@@ -16,6 +16,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+pytest_plugins = ["fixtures"]
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_VARIABLE = "MMS_OCR_SHARED"
 

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mms_ocr
-from mms_ocr.apis.parts import PARTS
+from mms_ocr.cli.parts import PARTS
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 RANGES = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "dev")
@@ -178,7 +178,7 @@ def test_a_wheel_carries_the_package_and_mim_s_parts(checkout, wheel):
         expected |= {f"mms_ocr/.mim/{part}/{name}" for name in files_below(checkout / part)}
     expected.add("mms_ocr/.mim/model-index.yml")
     assert package == expected
-    assert "mms_ocr.apis.cli:main" in entry_points
+    assert "mms_ocr.cli.main:main" in entry_points
     assert "Requires-Python: >=3.10" in about
     plain = [line for line in about.splitlines() if line.startswith("Requires-Dist")]
     plain = [line for line in plain if "extra ==" not in line]
@@ -212,7 +212,7 @@ child.write_text("_base_ = 'mms_ocr::mms/probe.py'\\nprobe = dict(own=1)\\n")
 config = Config.fromfile(str(child))
 assert config.probe.to_dict() == {"inherited": True, "own": 1}, config
 from mms_ocr.apis.zoo import metafile, read_zoo
-from mms_ocr.bundled import bundled_file
+from mms_ocr.utils.bundled import bundled_file
 assert "probe" in read_zoo(), metafile()
 assert bundled_file("mms_ocr://probe").read_bytes() == b"weights"
 print(mms_ocr.__file__)

@@ -16,7 +16,7 @@ import numpy as np
 from mms_ocr.apis import WordReader, WordSegmenter, WordUpscaler
 from mms_ocr.apis.word_pictures import draw_text
 from mms_ocr.datasets import RenderedWordDataset
-from mms_ocr.datasets.writing import write_image
+from mms_ocr.utils.writing import write_image
 from mms_ocr.visualization.comparisons import comparison_sheet
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,7 +15,6 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
-from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.input_images import (
     BrokenImage,
     InputImage,
@@ -23,16 +22,17 @@ from mms_ocr.apis.input_images import (
     input_images,
     is_one_image,
 )
-from mms_ocr.apis.overrides import merge_options
 from mms_ocr.apis.trained_models import (
     RECOGNITION,
     build_trained,
     choose_weights,
     load_config,
 )
+from mms_ocr.cli.overrides import merge_options
 from mms_ocr.evaluation.word_benchmark import text_confidence
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import type_name
+from mms_ocr.utils.devices import usable_device
 
 if TYPE_CHECKING:
     from mmocr.apis import TextRecInferencer
@@ -63,7 +63,7 @@ class Reading:
 
 
 class WordReader:
-    """Reads words with a recognizer: any of MMOCR's, and those of ``configs/recognition``.
+    """Reads words with a recognizer: any of MMOCR's, and those of ``configs/textrecog``.
 
     ``WordReader()("word.png").text`` is the shortest way. Nothing in a checkpoint is run: weights
     are loaded strictly, and the config that MMEngine stores in it is not used.

@@ -14,7 +14,6 @@ from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.input_images import InputImage, Report, input_images
 from mms_ocr.apis.trained_models import (
     SEGMENTATION,
@@ -23,7 +22,8 @@ from mms_ocr.apis.trained_models import (
     load_config,
 )
 from mms_ocr.datasets.transforms import resize_word_image
-from mms_ocr.datasets.writing import write_image
+from mms_ocr.utils.devices import usable_device
+from mms_ocr.utils.writing import write_image
 
 #: What is written of a word: the names of its files end in these.
 PARTS = ("mask", "cutout", "overlay")

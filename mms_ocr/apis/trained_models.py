@@ -16,12 +16,12 @@ from torch import Tensor
 
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.apis.zoo import default_weights
-from mms_ocr.bundled import CHECKPOINT_SUFFIXES, name_checkpoint
-from mms_ocr.dictionaries import check_dictionaries
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
 from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.registry import MODELS, type_name
+from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, name_checkpoint
+from mms_ocr.utils.dictionaries import check_dictionaries
 
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
@@ -48,7 +48,7 @@ class Task(NamedTuple):
 
 
 PRETRAINING = Task("mms", "pretraining run", "MMS", sizes="")
-RECOGNITION = Task("recognition", "recognizer", None, "mms_vit_{size}_{kind}_words", "ntsb")
+RECOGNITION = Task("textrecog", "recognizer", None, "mms_vit_{size}_{kind}_words", "ntsb")
 SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor")
 SUPER_RESOLUTION = Task("super_resolution", "super-resolution", "TextSuperResolver")
 

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mms_ocr.apis.devices import usable_device
 from mms_ocr.apis.input_images import InputImage, Report, input_images
 from mms_ocr.apis.trained_models import (
     SUPER_RESOLUTION,
@@ -21,7 +20,8 @@ from mms_ocr.apis.trained_models import (
     load_config,
 )
 from mms_ocr.datasets.transforms import resize_word_image
-from mms_ocr.datasets.writing import write_image
+from mms_ocr.utils.devices import usable_device
+from mms_ocr.utils.writing import write_image
 
 SCALE = 2
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from mms_ocr.apis.input_images import output_stem
-from mms_ocr.datasets.writing import write_image
+from mms_ocr.utils.writing import write_image
 
 _WORD_HEIGHT = 64  # pixels; larger images are shrunk, smaller ones enlarged to it
 _WIDEST = 1024

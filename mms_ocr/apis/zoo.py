@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from mms_ocr.apis.shipped_configs import config_folder
-from mms_ocr.bundled import SCHEME, bundled_file, bundled_names
+from mms_ocr.utils.bundled import SCHEME, bundled_file, bundled_names
 
 #: What is needed to bundle a file, and all of them together, in MB (10^6 bytes).
 MAX_FILE, MAX_TOTAL = 16, 32
@@ -43,7 +43,7 @@ def read_zoo() -> dict[str, Entry]:
 
 def write_zoo(entries: Mapping[str, Entry]) -> None:
     """Replace the entries of the metafile."""
-    from mms_ocr.datasets.writing import write_file
+    from mms_ocr.utils.writing import write_file
 
     content = yaml.safe_dump(
         {"Models": list(entries.values())}, sort_keys=False, allow_unicode=True, width=100

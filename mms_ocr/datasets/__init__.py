@@ -2,7 +2,6 @@
 
 from mms_ocr.datasets import transforms
 from mms_ocr.datasets.benchmark import BenchmarkDataset
-from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.mixed import MixedDataset
 from mms_ocr.datasets.rendered_words import RenderedWordDataset
 from mms_ocr.datasets.samplers import EndlessSampler
@@ -15,6 +14,7 @@ from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.datasets.word_masks import WordMaskDataset
 from mms_ocr.datasets.word_pairs import WordPairDataset
 from mms_ocr.datasets.workers import start_worker
+from mms_ocr.utils.decoding import decode_image
 
 __all__ = [
     "BenchmarkDataset",

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.decoding import decode_image
 
 # Where the words of a set called NAME may lie below the root: an LMDB (a folder with data.mdb in
 # it) or JSON lines; else JSON lines within a folder of its name, as sets are released.

@@ -7,16 +7,16 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from mms_ocr.datasets.decoding import (
+from mms_ocr.datasets.sources.base import BrokenImageError, RawImage
+from mms_ocr.utils.decoding import (
     MAX_PIXELS,
     PNG_START,
     SPECIAL_CHUNKS,
     check_png,
     decode_oriented,
 )
-from mms_ocr.datasets.jpeg import JPEG_START
-from mms_ocr.datasets.pillow_images import StoredImage, alpha_of, gray_levels, open_upright
-from mms_ocr.datasets.sources.base import BrokenImageError, RawImage
+from mms_ocr.utils.jpeg import JPEG_START
+from mms_ocr.utils.pillow_images import StoredImage, alpha_of, gray_levels, open_upright
 
 _COLOR_MODES = ("RGB", "RGBX", "RGBA", "LA", "PA")
 

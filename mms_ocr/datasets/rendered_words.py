@@ -11,14 +11,6 @@ from mmengine.dataset import Compose
 from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
-from mms_ocr.datasets.rendering import (
-    BackgroundImages,
-    FontCollection,
-    RenderedWord,
-    RenderSettings,
-    TextSource,
-    WordRenderer,
-)
 from mms_ocr.datasets.word_batches import (
     BatchLayout,
     WordBatch,
@@ -28,6 +20,14 @@ from mms_ocr.datasets.word_batches import (
     read_batch,
 )
 from mms_ocr.registry import DATASETS
+from mms_ocr.rendering import (
+    BackgroundImages,
+    FontCollection,
+    RenderedWord,
+    RenderSettings,
+    TextSource,
+    WordRenderer,
+)
 
 _EXTRAS = ("clean", "mask", "char_boxes")
 
@@ -45,17 +45,17 @@ class RenderedWordDataset(Dataset):
         pipeline: Transforms or their configs.
         seed: Another seed gives other words; a validation set takes a seed of its own.
         fonts: Font folders or files, ``'matplotlib'`` (what ``None`` means) or ``'system'``; see
-            :class:`mms_ocr.datasets.rendering.FontCollection`.
+            :class:`mms_ocr.rendering.FontCollection`.
         font_part: ``'train'`` or ``'val'`` keeps the families of that part only.
         font_weights: Weight by font family; families not named have weight 1.
         words: ``None`` for the embedded words, a text file with one word (or line) in each of its
             lines, or the words themselves.
         random_string_share: Share of the texts that are random characters.
-        case: See :class:`mms_ocr.datasets.rendering.TextSource`.
+        case: See :class:`mms_ocr.rendering.TextSource`.
         words_per_line: Least and most words of one text.
         max_length: Most characters of a text.
         difficulty: From 0, plain words, to 1, hard for people.
-        settings: Single settings of :class:`mms_ocr.datasets.rendering.RenderSettings`.
+        settings: Single settings of :class:`mms_ocr.rendering.RenderSettings`.
         backgrounds: Folder of images of which crops become backgrounds.
         extras: Any of ``'clean'`` (``(H, W, 3)`` uint8, before light, blur, noise and compression),
             ``'mask'`` (``(H, W)`` uint8, 1 where there is ink) and ``'char_boxes'`` (``(n, 4)``

@@ -10,8 +10,8 @@ import numpy as np
 from torch.utils.data import Dataset, get_worker_info
 
 from mms_ocr.datasets.hashing import hash_numbers
-from mms_ocr.randomness import kept_random_states, seed_everything
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.randomness import kept_random_states, seed_everything
 
 # Transforms that give the same for the same image, whatever the generators' states.
 _FIXED_TRANSFORMS = ("ResizeWordImage", "PackWordImage", "PackLabelledWord")

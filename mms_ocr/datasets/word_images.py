@@ -14,7 +14,6 @@ from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
 from mms_ocr.datasets.broken import BrokenCounter, TooManyBrokenError
-from mms_ocr.datasets.decoding import MAX_PIXELS, decode_image
 from mms_ocr.datasets.holdout import holdout_indices
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource, RawImage, open_source
 from mms_ocr.datasets.word_batches import (
@@ -26,6 +25,7 @@ from mms_ocr.datasets.word_batches import (
     read_batch,
 )
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.decoding import MAX_PIXELS, decode_image
 
 T = TypeVar("T")
 

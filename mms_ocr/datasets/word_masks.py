@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from mms_ocr.datasets.decoding import MAX_PIXELS
 from mms_ocr.datasets.label_maps import decode_masked
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource, RawImage
 from mms_ocr.datasets.sources.masked import open_masked
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.decoding import MAX_PIXELS
 
 BACKGROUND, TEXT, IGNORED = 0, 1, 255
 _LABELS = {"background": BACKGROUND, "text": TEXT, "ignored": IGNORED}

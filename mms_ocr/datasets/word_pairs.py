@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from mms_ocr.datasets.decoding import MAX_PIXELS
 from mms_ocr.datasets.label_maps import decode_pair
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.sources.pairing import PairedSource
 from mms_ocr.datasets.sources.pairs import open_pairs
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.decoding import MAX_PIXELS
 
 
 @DATASETS.register_module()

@@ -9,8 +9,8 @@ from types import FrameType
 from mmengine import dist
 from torch.utils.data import get_worker_info
 
-from mms_ocr.randomness import seed_everything
 from mms_ocr.registry import FUNCTIONS
+from mms_ocr.utils.randomness import seed_everything
 
 _KILLED = 128 + signal.SIGTERM
 _signaled = False

@@ -16,7 +16,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 
 from mms_ocr.models.weights import read_checkpoint
-from mms_ocr.sealing import DamagedCheckpointError, check_seal, saved_at
+from mms_ocr.utils.sealing import DamagedCheckpointError, check_seal, saved_at
 
 PARTS = ("meta", "state_dict", "optimizer", "message_hub")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from mms_ocr.datasets.decoding import decode_image
-from mms_ocr.escaping import file_name
+from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.escaping import file_name
 
 
 @dataclass(frozen=True)

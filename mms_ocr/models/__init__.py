@@ -11,7 +11,7 @@ from mms_ocr.models.pixel import (
     TextSuperResolver,
     WordPairDataPreprocessor,
 )
-from mms_ocr.models.pretraining import (
+from mms_ocr.models.selfsup import (
     MMS,
     CrossAttentionDecoder,
     MaskedPixelHead,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mms_ocr.apis import testing
 from mms_ocr.apis.reading import WordReader
+from mms_ocr.cli import testing
 from mms_ocr.registry import MODELS
 
 CONFIG = """_base_ = ["{base}"]

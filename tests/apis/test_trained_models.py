@@ -84,10 +84,10 @@ def test_a_recognizer_is_told_by_its_weights(tmp_path, width, kind, expected, ru
         with pytest.raises(ValueError, match="is needed"):
             found(state)
         return
-    assert found(state) == str(find_config(expected, "recognition"))
+    assert found(state) == str(find_config(expected, "textrecog"))
     for prefix in ("model.", "module.net."):
         under = {f"{prefix}{key}": value for key, value in state.items()}
-        assert found(under) == str(find_config(expected, "recognition"))
+        assert found(under) == str(find_config(expected, "textrecog"))
     with pytest.raises(ValueError, match="is needed"):  # SATRN's, NRTR's
         found({**state, "encoder.norm.weight": torch.zeros(1)})
     (tmp_path / "mine.py").write_text("")

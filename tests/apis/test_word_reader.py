@@ -182,8 +182,8 @@ def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, reposit
 
 
 def test_configs_are_found_by_name(repository):
-    folder = repository / "configs" / "recognition"
+    folder = repository / "configs" / "textrecog"
     expected = folder / "mms_vit_s_ar_words.py"
-    for name in ("mms_vit_s_ar_words", "recognition/mms_vit_s_ar_words.py", str(expected)):
+    for name in ("mms_vit_s_ar_words", "textrecog/mms_vit_s_ar_words.py", str(expected)):
         assert find_config(name) == expected
     assert find_config("common", "recognition/benchmarks") == folder / "benchmarks" / "common.py"

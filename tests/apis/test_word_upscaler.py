@@ -6,8 +6,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mms_ocr.apis.cli import main
 from mms_ocr.apis.upscaling import WordUpscaler
+from mms_ocr.cli.main import main
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.registry import METRICS, MODELS
 

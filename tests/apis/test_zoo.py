@@ -9,13 +9,14 @@ import yaml
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mms_ocr import bundled
-from mms_ocr.apis import cli, zoo
+from mms_ocr.apis import zoo
 from mms_ocr.apis.segmenting import WordSegmenter
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.apis.upscaling import WordUpscaler
+from mms_ocr.cli import main as cli
 from mms_ocr.models.weights import read_checkpoint, write_checkpoint
 from mms_ocr.registry import MODELS
+from mms_ocr.utils import bundled
 
 CONFIGS = {
     "tiny_seg": "segmentation/mms_vit_n_rendered",
@@ -176,7 +177,7 @@ def test_halved_weights_read_the_same(empty, tiny_recognizer, word_images, run):
 
     config, weights = tiny_recognizer
     write_checkpoint(empty / "half.safetensors", read_checkpoint(weights)["state_dict"], half=True)
-    zoo.write_zoo({"half": entry("half", "recognition/mms_vit_t_ar_words")})
+    zoo.write_zoo({"half": entry("half", "textrecog/mms_vit_t_ar_words")})
     images = word_images(8)
     expected = [reading.text for reading in WordReader(weights, config, "cpu")(images)]
     assert len(set(expected)) > 4

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"
-sys.path[:0] = [str(TOOLS / "benchmarks"), str(TOOLS.parent / "tests" / "apis")]
+sys.path[:0] = [str(TOOLS / "benchmarks"), str(TOOLS.parent / "tests" / "helpers")]
 
 
 def pytest_collection_modifyitems(items):

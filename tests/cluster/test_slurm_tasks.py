@@ -14,7 +14,7 @@ needs_mmocr = pytest.mark.skipif(
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "task", [pytest.param("recognition", marks=needs_mmocr), "segmentation", "super_resolution"]
+    "task", [pytest.param("textrecog", marks=needs_mmocr), "segmentation", "super_resolution"]
 )
 def test_a_task_over_two_nodes(slurm, tmp_path, task):
     config, work = write_task(tmp_path / "c.py", task), tmp_path / "w"
@@ -22,7 +22,7 @@ def test_a_task_over_two_nodes(slurm, tmp_path, task):
     train = (TOOLS / "slurm_train.sh", "low", "train", config, work, "--iterations", "2")
     done = slurm.run(*train, *options, env=ON_TWO_NODES, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
-    held_out = ["--held-out"] if task == "recognition" else []
+    held_out = ["--held-out"] if task == "textrecog" else []
     test = (TOOLS / "slurm_test.sh", "low", "test", config, work / "iter_2.pth", *held_out)
     done = slurm.run(*test, "--work-dir", work / "test", *options, env=ON_TWO_NODES, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from mms_ocr.apis import training
 from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.cli import training
 
 pytest.importorskip(
     "mmseg", reason="MMSegmentation is not installed (pip install onedl-mmsegmentation)"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from mms_ocr.apis import testing, training
+from mms_ocr.cli import testing, training
 from mms_ocr.models import TextViT
 from mms_ocr.models.weights import PretrainedTextViT, read_checkpoint
 

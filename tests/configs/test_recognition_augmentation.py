@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 def steps():
     """Those of the pipeline between the resize and the packing, by name."""
     mmengine.registry.init_default_scope("mms_ocr")
-    cfg = Config.fromfile(CONFIGS / "recognition" / "mms_vit_t_ar_words.py")
+    cfg = Config.fromfile(CONFIGS / "textrecog" / "mms_vit_t_ar_words.py")
     pipeline = cfg.train_dataloader.dataset.pipeline
     assert pipeline[0].type == "mms_ocr.ResizeWordImage"
     assert pipeline[-1].type == "mms_ocr.PackLabelledWord"

@@ -12,18 +12,18 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 
-from mms_ocr.apis.data_option import set_data
+from mms_ocr.cli.data_option import set_data
 from mms_ocr.registry import DATASETS, MODELS
 
 pytest.importorskip("mmocr")
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
-NAMES = sorted(path.name for path in CONFIGS.glob("recognition/mms_vit_*.py"))
+NAMES = sorted(path.name for path in CONFIGS.glob("textrecog/mms_vit_*.py"))
 SIZES = {"n": ("nano", 128), "t": ("tiny", 192), "s": ("small", 384), "b": ("base", 768)}
 
 
 def load(name):
-    return Config.fromfile(CONFIGS / "recognition" / name)
+    return Config.fromfile(CONFIGS / "textrecog" / name)
 
 
 def flat(value, prefix=""):
@@ -180,7 +180,7 @@ def test_mixed_data_are_those_of_words_and_rendered_ones(size, decoder, words):
 @pytest.mark.parametrize(
     ("config", "told"),
     [
-        ("recognition/mms_vit_t_ctc_rendered.py", "recognition/mms_vit_t_ctc_words.py"),
+        ("textrecog/mms_vit_t_ctc_rendered.py", "textrecog/mms_vit_t_ctc_words.py"),
         ("segmentation/mms_vit_s_rendered.py", "segmentation/mms_vit_s_pairs.py"),
         ("mms/pretrain_vit_b.py", "mms/pretrain_vit_b_words.py"),
     ],

@@ -9,7 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from yapf.yapflib import yapf_api
 
-from mms_ocr.apis import testing, training
+from mms_ocr.cli import testing, training
 from mms_ocr.models import TextViT
 from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import METRICS
@@ -64,7 +64,7 @@ def config(request, tmp_path):
 
     def write(name, *bases, backbone="", more="", **decoder):
         configs = request.config.rootpath / "configs"
-        found = [configs / "recognition" / name, *(configs / "_base_" / base for base in bases)]
+        found = [configs / "textrecog" / name, *(configs / "_base_" / base for base in bases)]
         decoder = (AR if "_ar_" in name else CTC) | decoder
         text = TINY.format(
             bases=", ".join(repr(str(path)) for path in found),

@@ -10,8 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.utils import to_2tuple
 
-from mms_ocr.apis import testing, training
 from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.cli import testing, training
 from mms_ocr.engine import set_iterations
 from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import DATASETS, MODELS

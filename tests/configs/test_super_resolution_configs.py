@@ -10,7 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mms_ocr.apis import testing, training
+from mms_ocr.cli import testing, training
 from mms_ocr.registry import DATASETS, MODELS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "super_resolution"

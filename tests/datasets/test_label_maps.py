@@ -18,11 +18,11 @@ from made_images import (
 )
 from PIL import Image
 
+from mms_ocr.dataset_tools.conversion import MasksAsTextSeg, TextSegRecords, WordRecords
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset
-from mms_ocr.datasets.conversion import MasksAsTextSeg, TextSegRecords, WordRecords
-from mms_ocr.datasets.decoding import decode_oriented
 from mms_ocr.datasets.label_maps import decode_label_map
 from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.utils.decoding import decode_oriented
 
 STROKES = np.zeros((12, 40), np.uint8)
 STROKES[3:9, 5:12] = STROKES[2:10, 20:26] = 1

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mms_ocr.datasets import EndlessSampler, MixedDataset, RenderedWordDataset, SeededDataset
 from mms_ocr.datasets.seeded import draws_nothing
-from mms_ocr.randomness import seed_everything, take_random_states
+from mms_ocr.utils.randomness import seed_everything, take_random_states
 
 
 class Drawing(Dataset):

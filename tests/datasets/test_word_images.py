@@ -15,7 +15,7 @@ from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mms_ocr.apis.cli import main
+from mms_ocr.cli.main import main
 from mms_ocr.datasets import EndlessSampler, RenderedWordDataset, WordImageDataset
 from mms_ocr.datasets.broken import BrokenCounter, TooManyBrokenError
 from mms_ocr.datasets.hashing import hash_numbers

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
+from mms_ocr.dataset_tools.conversion import TextSegRecords, convert_records
+from mms_ocr.dataset_tools.rendering_production import open_store, produce
 from mms_ocr.datasets import RenderedWordDataset, TextSegDataset, WordMaskDataset
 from mms_ocr.datasets.broken import BrokenCounter
-from mms_ocr.datasets.conversion import TextSegRecords, convert_records
-from mms_ocr.datasets.rendering.production import open_store, produce
 from mms_ocr.datasets.sources import BrokenImageError
 from mms_ocr.datasets.sources.masked import open_masked
 from mms_ocr.datasets.word_masks import mask_labels

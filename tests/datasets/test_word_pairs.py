@@ -9,8 +9,8 @@ from made_images import encode, word_pixels, write_lmdb
 
 from mms_ocr.datasets import TextZoomDataset, WordPairDataset
 from mms_ocr.datasets.broken import TooManyBrokenError
-from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.decoding import decode_image
 
 LARGE = [word_pixels(number, 24, 50) for number in range(6)]
 SMALL = [word_pixels(100 + number, 11 + number, 26) for number in range(6)]

@@ -9,7 +9,7 @@ from mms_ocr.engine import ExactResumeHook
 from mms_ocr.engine.heartbeats import current_place
 from mms_ocr.engine.hooks import exact_resume_hook
 from mms_ocr.engine.resuming import load_from_url
-from mms_ocr.randomness import seed_everything, take_random_states
+from mms_ocr.utils.randomness import seed_everything, take_random_states
 
 GPU = torch.arange(16, dtype=torch.uint8)
 
@@ -110,7 +110,7 @@ def test_where_the_host_waits_for_a_gpu_that_waits_for_others(monkeypatch):
         ("torch/amp/grad_scaler.py", "anything"): True,
         ("mmengine/optim/optimizer/optimizer_wrapper.py", "_clip_grad"): True,
         ("mms_ocr/engine/hooks/non_finite_hook.py", "all_finite"): True,
-        ("mms_ocr/models/pretraining/mms.py", "loss"): False,
+        ("mms_ocr/models/selfsup/mms.py", "loss"): False,
     }
     for (file, name), expected in waits.items():
         monkeypatch.setattr("sys._current_frames", lambda place=frame(file, name): {1: place})

@@ -18,7 +18,7 @@ from mms_ocr.engine.resuming import (
     use_checked_reading,
 )
 from mms_ocr.models.weights import read_checkpoint
-from mms_ocr.sealing import DamagedCheckpointError, seal
+from mms_ocr.utils.sealing import DamagedCheckpointError, seal
 
 PARTS = dict(meta={"iter": 5, "epoch": 0}, optimizer={}, message_hub={})
 

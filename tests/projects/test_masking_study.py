@@ -307,7 +307,7 @@ def test_the_whole_at_tiny_budgets(repository, shared_data, tmp_path):
         return done.stdout
 
     words = tmp_path / "words.lmdb"
-    run("-m", "mms_ocr.apis.cli", "render", "--count", 64, "--out", words)
+    run("-m", "mms_ocr.cli.main", "render", "--count", 64, "--out", words)
     printed = run(
         *("projects/studies/masking/study.py", "--data", shared_data, "--rendered", words),
         *("--work-dir", tmp_path / "work", "--views", 192, "--words", 64, "--probe-words", 100),

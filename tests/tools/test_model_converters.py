@@ -147,7 +147,7 @@ def test_an_encoder_that_is_not_whole_is_not_converted(run, source, tmp_path, ch
 
 def test_a_recognizer_of_maerec(run, tmp_path, repository):
     pytest.importorskip("mmocr")
-    config = Config.fromfile(repository / "configs/recognition/swap_in/maerec_s.py").model
+    config = Config.fromfile(repository / "configs/textrecog/swap_in/maerec_s.py").model
     config.backbone.update(arch=ARCH, img_size=(32, 128))
     config.decoder.update(d_model=24, d_embedding=24, d_k=3, d_v=3, d_inner=48, n_layers=1)
     model = MODELS.build(config)

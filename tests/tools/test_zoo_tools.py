@@ -10,12 +10,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mms_ocr import bundled
 from mms_ocr.apis import zoo
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.apis.trained_models import build_trained
 from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import MODELS
+from mms_ocr.utils import bundled
 
 FACTS = [
     *("--config", "segmentation/mms_vit_n_rendered", "--command", "tools/train.py /home/me/a/b.py"),
@@ -178,7 +178,7 @@ def test_what_is_not_bundled(tools, run_folder, tmp_path, capsys, monkeypatch):
 def test_a_head_that_only_helps_to_train_is_left_out(tools, run_folder, tmp_path):
     pytest.importorskip("mmocr")
     bundle, _ = tools
-    config = find_config("mms_vit_n_ar_words", "recognition")
+    config = find_config("mms_vit_n_ar_words", "textrecog")
     with DefaultScope.overwrite_default_scope("mms_ocr"):
         model = MODELS.build(Config.fromfile(config).model)
     weights = model.state_dict()

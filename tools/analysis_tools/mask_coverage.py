@@ -10,7 +10,7 @@ import sys
 
 import torch
 
-from mms_ocr.apis.errors import run_program
+from mms_ocr.cli.errors import run_program
 from mms_ocr.evaluation.characters import read_characters
 from mms_ocr.masking import BlockwiseMask, RandomPatchMask, SpanMask
 

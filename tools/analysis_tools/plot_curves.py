@@ -10,9 +10,9 @@ from pathlib import Path
 
 import matplotlib
 
-from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.pictures import check_picture
-from mms_ocr.datasets.writing import write_file
+from mms_ocr.cli.errors import run_program
+from mms_ocr.utils.writing import write_file
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

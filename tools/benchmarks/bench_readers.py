@@ -30,10 +30,10 @@ from machine import describe_machine
 
 from mms_ocr.apis.reading import WordReader
 from mms_ocr.datasets import open_source
-from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, ReadWord
 from mms_ocr.evaluation.benchmark_table import markdown_table
 from mms_ocr.evaluation.word_benchmark import judge_words
+from mms_ocr.utils.decoding import decode_image
 
 PROTOCOL = "word_acc_ignore_case_symbol"
 SETS = {

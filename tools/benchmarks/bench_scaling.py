@@ -28,10 +28,10 @@ from pretraining_cost import Speeds, cost_table
 from torch.utils.data import DataLoader
 
 import mms_ocr.registry  # noqa: F401
-from mms_ocr.apis.devices import usable_device
 from mms_ocr.datasets import EndlessSampler, WordImageDataset, collate_words
 from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
 from mms_ocr.registry import MODELS, TRANSFORMS
+from mms_ocr.utils.devices import usable_device
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHS = {"t": "tiny", "s": "small", "b": "base"}

@@ -16,12 +16,12 @@ from machine import describe_machine, synchronize
 from mmengine.config import Config
 
 import mms_ocr.registry  # noqa: F401
-from mms_ocr.apis.devices import usable_device
 from mms_ocr.engine import StopOnSignalHook, WatchdogHook
 from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
-from mms_ocr.randomness import seed_everything, take_random_states
 from mms_ocr.registry import MODELS
-from mms_ocr.sealing import check_seal, put_in_place, seal
+from mms_ocr.utils.devices import usable_device
+from mms_ocr.utils.randomness import seed_everything, take_random_states
+from mms_ocr.utils.sealing import check_seal, put_in_place, seal
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mms" / "pretrain_vit_s.py"
 

@@ -25,7 +25,7 @@ from machine import describe_machine
 
 from mms_ocr.engine.resuming import newest_whole_checkpoint
 from mms_ocr.models.weights import read_checkpoint
-from mms_ocr.sealing import seal
+from mms_ocr.utils.sealing import seal
 
 NEWEST, BEFORE, LAST = "iter_20.pth", "iter_16.pth", "iter_24.pth"
 

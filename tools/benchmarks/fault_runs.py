@@ -69,7 +69,7 @@ def write_run(folder: Path, iterations: int = 24, interval: int = 4, workers: in
     """A config of a tiny run, with word images of its own; returns the config's path."""
     import numpy as np
 
-    from mms_ocr.datasets.writing import write_image
+    from mms_ocr.utils.writing import write_image
 
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "words"
@@ -198,7 +198,7 @@ def serve() -> None:
     import mms_ocr.datasets
     import mms_ocr.evaluation
     import mms_ocr.models  # noqa: F401
-    from mms_ocr.apis import training
+    from mms_ocr.cli import training
 
     # Most of a tiny run's time would go into the layout of its config in each checkpoint.
     yapf_api.FormatCode = lambda text, **_: (text, True)

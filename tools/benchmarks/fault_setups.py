@@ -2,7 +2,7 @@
 
 LOSS = """
 from mmengine.logging import MessageHub
-from mms_ocr.models.pretraining import MMS
+from mms_ocr.models.selfsup import MMS
 _loss = MMS.loss
 def loss(self, *args, **kwargs):
     losses = _loss(self, *args, **kwargs)
@@ -27,7 +27,7 @@ ResumableTrainLoop.run = run
 HANG_TRAINING = """
 import time
 from mmengine.logging import MessageHub
-from mms_ocr.models.pretraining import MMS
+from mms_ocr.models.selfsup import MMS
 _loss = MMS.loss
 def loss(self, *args, **kwargs):
     if MessageHub.get_current_instance().get_info("iter") == 7:
@@ -51,7 +51,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 """
 NO_SPACE = """
 import errno, os
-from mms_ocr import sealing
+from mms_ocr.utils import sealing
 from mms_ocr.engine.hooks import checkpoint_hook
 def failing(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -77,7 +77,7 @@ def set_decoder(cfg: Config, variant: str, rows: int) -> None:
 def study_config(variant: str, args: argparse.Namespace) -> Config:
     """The config of a variant."""
     head = "ctc" if variant == "ctc" else "ar"
-    cfg = Config.fromfile(ROOT / f"configs/recognition/mms_vit_n_{head}_mixed.py")
+    cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_n_{head}_mixed.py")
     if args.small:
         cfg.model.backbone.update(arch=SMALL, patch_size=(16, 4))
     rows = 32 // cfg.model.backbone.patch_size[0]

@@ -5,7 +5,7 @@ and falls with half a cosine to the end, so that every run is a whole one howeve
 is. Time counts from the first step of a run. Then `tools/test.py` measures the last weights.
 
     python tools/benchmarks/study_by_clock.py --seconds 120 --work-dir work_dirs/by_clock \
-        --run ar_none configs/recognition/mms_vit_t_ar_words.py --data train.jsonl \
+        --run ar_none configs/textrecog/mms_vit_t_ar_words.py --data train.jsonl \
               --test iiit5k=test.jsonl --set train_dataloader.batch_size=512 \
         --run ar_MMS … --set model.backbone.init_cfg.checkpoint=encoder.pth
 """

@@ -1,6 +1,6 @@
 r"""What an encoder's maps are worth for reading, when nothing but the head may learn.
 
-The encoder of a CTC recognizer (configs/recognition/mms_vit_*_ctc_words.py) stays as it is. It maps
+The encoder of a CTC recognizer (configs/textrecog/mms_vit_*_ctc_words.py) stays as it is. It maps
 every training word once, and the head learns from the stored maps, so that a pass over the words
 costs no encoder and a CPU can do many. Words of the training files, a tenth of which is held out,
 are shuffled with rendered ones, which know where their characters stand. The last weights are
@@ -56,7 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 def study_config(encoder: str, args: argparse.Namespace) -> Config:
     """The config of a variant, whose encoder is frozen."""
-    cfg = Config.fromfile(ROOT / f"configs/recognition/mms_vit_{args.arch}_ctc_words.py")
+    cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_{args.arch}_ctc_words.py")
     cfg.model.backbone.frozen_stages = 12
     if encoder != "none":
         checkpoint = str(Path(named(encoder)[1]).resolve())

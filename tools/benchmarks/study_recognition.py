@@ -84,7 +84,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def study_config(head: str, encoder: str, args: argparse.Namespace) -> Config:
     """The config of a variant."""
     suffix = "_overfit" if args.overfit else ""
-    cfg = Config.fromfile(ROOT / f"configs/recognition/mms_vit_{args.arch}_{head}_words{suffix}.py")
+    cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_{args.arch}_{head}_words{suffix}.py")
     paths = [str(Path(path).resolve()) for path in args.train]
     words = cfg.train_dataloader.dataset
     if args.no_augmentation:

@@ -35,9 +35,9 @@ from torch.utils.data import DataLoader
 
 from mms_ocr.apis.segmenting import WordSegmenter
 from mms_ocr.datasets import WordImageDataset, collate_words
-from mms_ocr.datasets.writing import write_image
 from mms_ocr.evaluation import count_foreground, foreground_scores
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.writing import write_image
 from mms_ocr.visualization import stack_rows
 
 ROOT = Path(__file__).resolve().parents[2]

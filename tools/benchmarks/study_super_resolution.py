@@ -11,7 +11,7 @@ Runs that are there already are not repeated.
 
     python tools/benchmarks/study_super_resolution.py --words iiit5k/train.jsonl \
         --encoder work_dirs/pretrain_vit_s/iter_80000.pth \
-        --recognizer configs/recognition/mms_vit_s_ar_words.py work_dirs/reader/iter_40000.pth
+        --recognizer configs/textrecog/mms_vit_s_ar_words.py work_dirs/reader/iter_40000.pth
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from torch.utils.data import DataLoader
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.apis.shipped_configs import find_config
-from mms_ocr.datasets.writing import write_image
 from mms_ocr.evaluation import PSNR, SSIM
 from mms_ocr.evaluation.image_quality import psnr, squared_error
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, FUNCTIONS, METRICS, MODELS
+from mms_ocr.utils.writing import write_image
 from mms_ocr.visualization import label_columns, stack_rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,7 +226,7 @@ def study(args: argparse.Namespace) -> None:
     reader = None
     if args.recognizer:
         config, weights = args.recognizer
-        recognizer = dict(config=str(find_config(config, "recognition")), weights=weights)
+        recognizer = dict(config=str(find_config(config, "textrecog")), weights=weights)
         reader = METRICS.build(dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer))
     restored, rendered, seconds, read = {}, {}, {}, {}
     for name, encoder in variants.items():

@@ -8,7 +8,7 @@ The same as ``mms-ocr labels``, for those who look for converters here:
 
 import sys
 
-from mms_ocr.apis.cli import main
+from mms_ocr.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["labels", *sys.argv[1:]]))

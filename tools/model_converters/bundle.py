@@ -23,8 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr import bundled
-from mms_ocr.apis.errors import run_program
 from mms_ocr.apis.shipped_configs import config_folder, find_config
 from mms_ocr.apis.trained_models import (
     PRETRAINING,
@@ -35,7 +33,7 @@ from mms_ocr.apis.trained_models import (
     load_config,
 )
 from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, size_in_mb, write_zoo
-from mms_ocr.datasets.writing import write_file
+from mms_ocr.cli.errors import run_program
 from mms_ocr.models.weights import (
     PretrainedTextViT,
     auxiliary_names,
@@ -44,6 +42,8 @@ from mms_ocr.models.weights import (
     write_checkpoint,
 )
 from mms_ocr.registry import MODELS
+from mms_ocr.utils import bundled
+from mms_ocr.utils.writing import write_file
 
 TASKS = {task.folder: task for task in (PRETRAINING, RECOGNITION, SEGMENTATION, SUPER_RESOLUTION)}
 ROOT = config_folder().parent
@@ -59,7 +59,7 @@ WORDS = "letters and digits, any case"
 # What is measured of a new model, by task: data set, protocol, metrics, arguments of tools/test.py.
 MEASURES = {
     "mms": [("rendered words", "masked error", ["masked_error/mean"], "")],
-    "recognition": [
+    "textrecog": [
         (title, WORDS, ["word_acc_ignore_case_symbol"], f"--data {{data}}/{path}")
         for title, path in (
             ("IIIT5K", "iiit5k/test.jsonl"),

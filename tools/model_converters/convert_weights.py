@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr.apis.errors import run_program
-from mms_ocr.datasets.output_checks import check_outputs
+from mms_ocr.cli.errors import run_program
 from mms_ocr.models.weights import (
     FAMILIES,
     EncoderFacts,
@@ -30,6 +29,7 @@ from mms_ocr.models.weights import (
     timm_names,
     write_checkpoint,
 )
+from mms_ocr.utils.output_checks import check_outputs
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -16,8 +16,7 @@ import sys
 from pathlib import Path
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr.apis.errors import run_program
-from mms_ocr.datasets.output_checks import check_outputs
+from mms_ocr.cli.errors import run_program
 from mms_ocr.models.weights import (
     auxiliary_names,
     find_encoder,
@@ -25,6 +24,7 @@ from mms_ocr.models.weights import (
     read_state_dict,
     write_checkpoint,
 )
+from mms_ocr.utils.output_checks import check_outputs
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

@@ -1,5 +1,5 @@
 # Labelled words of your own: LMDBs or JSON lines. Set the paths on the command line:
-#   python tools/train.py configs/recognition/mms_vit_s_ar_words.py --data PATH [PATH ...]
+#   python tools/train.py configs/textrecog/mms_vit_s_ar_words.py --data PATH [PATH ...]
 # A fixed tenth of the words is held out for validation.
 _base_ = ["./rec_rendered.py", "./rec_augmentation.py"]
 

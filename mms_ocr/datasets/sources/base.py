@@ -14,7 +14,7 @@ from weakref import WeakSet
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger, print_log
 
-from mms_ocr.escaping import printable
+from mms_ocr.utils.escaping import printable
 
 #: How messages of a SourceChangedError end.
 PUT_BACK = "put it back as it was and run again (a training: with --resume)"

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 from mms_ocr.engine.failures import CheckpointNotSavedError
 from mms_ocr.engine.sharding import gather_states
 from mms_ocr.registry import HOOKS
-from mms_ocr.sealing import put_in_place, remove, seal, write_whole
+from mms_ocr.utils.sealing import put_in_place, remove, seal, write_whole
 
 _UNFINISHED = ".{}.saving"
 _WITHIN_EPOCH = "ckpt_within_epoch"
@@ -23,8 +23,8 @@ _WITHIN_EPOCH = "ckpt_within_epoch"
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's checkpoints, of which there is a whole one at any moment.
 
-    A checkpoint is written under another name, given its checksum (:mod:`mms_ocr.sealing`), flushed
-    to the disk and renamed; only then is the name of the last one changed, and only then are older
+    A checkpoint is written under another name, given its checksum
+    (:mod:`mms_ocr.utils.sealing`), flushed to the disk and renamed; only then is the name of the last one changed, and only then are older
     ones deleted. With gradient accumulation, it is put off to the end of a cycle, as half a cycle's
     gradients are in no checkpoint.
 

@@ -16,8 +16,8 @@ from mms_ocr.engine.load_from import own_weights
 from mms_ocr.engine.loops import Resumable, find_sampler
 from mms_ocr.engine.resuming import check_parts, find_resume_point
 from mms_ocr.models.weights import fit_weights
-from mms_ocr.randomness import put_random_states, take_random_states
 from mms_ocr.registry import HOOKS
+from mms_ocr.utils.randomness import put_random_states, take_random_states
 
 _KEY = "exact_resume"
 

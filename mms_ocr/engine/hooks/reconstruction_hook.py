@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mms_ocr.datasets.writing import write_image
 from mms_ocr.registry import HOOKS
+from mms_ocr.utils.writing import write_image
 from mms_ocr.visualization import reconstruction_sheet
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.backbones.positions import sincos_positions
-from mms_ocr.models.pretraining.patches import unpatchify
+from mms_ocr.models.selfsup.patches import unpatchify
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS

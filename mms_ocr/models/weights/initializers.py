@@ -9,13 +9,13 @@ from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mms_ocr.bundled import SCHEME
 from mms_ocr.models.weights.families import FAMILIES, find_encoder
 from mms_ocr.models.weights.loading import load_strictly
 from mms_ocr.models.weights.naming import find_weights, strip_wrappers, take_part
 from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.recognizers import find_recognizer, load_recognizer
 from mms_ocr.registry import WEIGHT_INITIALIZERS
+from mms_ocr.utils.bundled import SCHEME
 
 
 class _FromCheckpoint:

@@ -16,11 +16,11 @@ from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-from mms_ocr.bundled import SCHEME, bundled_file
 from mms_ocr.models.weights.naming import find_weights, strip_wrappers
 from mms_ocr.models.weights.safetensors_files import is_safetensors, read_safetensors
 from mms_ocr.models.weights.wording import listed
-from mms_ocr.sealing import check_seal
+from mms_ocr.utils.bundled import SCHEME, bundled_file
+from mms_ocr.utils.sealing import check_seal
 
 # What is found in checkpoints beside tensors and plain Python values: the history of MMEngine's
 # log, as NumPy arrays, and the options of a run of MAE. Nothing else is ever built from a file.

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mms_ocr.bundled import SUFFIX
 from mms_ocr.models.weights.safetensors_files import save_safetensors
+from mms_ocr.utils.bundled import SUFFIX
 
 
 def write_checkpoint(

@@ -189,7 +189,7 @@ def finetuning_config(
         few: Only 500 words, the same in every run.
         checkpoint: Pretrained encoder; None for random weights.
     """
-    cfg = Config.fromfile(ROOT / "configs/recognition/mms_vit_n_ctc_words.py")
+    cfg = Config.fromfile(ROOT / "configs/textrecog/mms_vit_n_ctc_words.py")
     # Labels of SVT are upper case whatever the image shows, so training ignores case.
     cfg.model.decoder.module_loss.letter_case = "lower"
     if checkpoint:

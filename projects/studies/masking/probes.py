@@ -17,11 +17,11 @@ from mmengine.config import Config
 from plan import PROBE_FIT, PROBE_TEST, Chain, Settings, masked_error_dataset, pretraining_config
 from torch import Tensor, nn
 
-from mms_ocr.datasets.decoding import decode_image
 from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
 from mms_ocr.models import MMS, TextViT
 from mms_ocr.models.weights import PretrainedTextViT, load_model
 from mms_ocr.registry import DATASETS, MODELS
+from mms_ocr.utils.decoding import decode_image
 
 CLASSES = "0123456789abcdefghijklmnopqrstuvwxyz"
 MARGIN = 1  # columns removed on either side of a character, beside its own

@@ -13,8 +13,8 @@ from typing import Any
 
 from plan import ROOT, TESTS, Chain, Settings, finetuning_config, pretraining_config
 
-from mms_ocr.datasets.writing import lock_folder, write_json
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
+from mms_ocr.utils.writing import lock_folder, write_json
 
 PROTOCOL = "word_acc_ignore_case_symbol"
 

@@ -13,9 +13,9 @@ import json
 import sys
 from pathlib import Path
 
-from mms_ocr.apis.errors import run_program
-from mms_ocr.datasets.rendering.words import embedded_words, read_words
-from mms_ocr.datasets.writing import write_file
+from mms_ocr.cli.errors import run_program
+from mms_ocr.rendering.words import embedded_words, read_words
+from mms_ocr.utils.writing import write_file
 
 SETS = ("iiit5k", "icdar2015", "svt", "icdar2003", "born_digital")
 COMMON_REPEATS = 8

@@ -1,6 +1,6 @@
 # The reader: from the encoder, two rendered words for each real one.
 _base_ = [
-    "../../../configs/recognition/mms_vit_n_ctc_words.py",
+    "../../../configs/textrecog/mms_vit_n_ctc_words.py",
     "../../../configs/_base_/ema.py",
     "./data.py",
 ]

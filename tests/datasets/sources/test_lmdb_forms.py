@@ -11,8 +11,8 @@ from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 from torch.utils.data import DataLoader
 
 from mms_ocr.apis.input_images import input_images, is_one_image
+from mms_ocr.dataset_tools.conversion import guess_layout
 from mms_ocr.datasets import WordImageDataset, open_source
-from mms_ocr.datasets.conversion import guess_layout
 from mms_ocr.datasets.sources import LmdbSource, is_lmdb, lmdb_source
 from mms_ocr.datasets.sources.masked import open_masked
 from mms_ocr.datasets.sources.pairs import open_pairs
@@ -90,7 +90,7 @@ def test_an_lmdb_in_one_file_is_one_everywhere(single_file):
 
 
 def test_labels_of_an_lmdb_in_one_file(single_file, capsys):
-    from mms_ocr.apis import cli
+    from mms_ocr.cli import main as cli
 
     assert cli.main(["labels", str(single_file)]) == 0
     assert "3 words" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from mms_ocr.models import TextViT
 from mms_ocr.models.backbones import attention
 from mms_ocr.models.backbones.attention import attend, use_attend
 from mms_ocr.models.pixel import PixelDecoder
-from mms_ocr.models.pretraining import CrossAttentionDecoder, SelfAttentionDecoder
+from mms_ocr.models.selfsup import CrossAttentionDecoder, SelfAttentionDecoder
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 

@@ -1,0 +1,128 @@
+"""``mms-ocr decontaminate``: training images that also stand in a test set."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from mms_ocr.utils.escaping import printable, to_json
+
+if TYPE_CHECKING:
+    from mms_ocr.dataset_tools.inspection import Contamination
+    from mms_ocr.datasets.sources import ImageSource
+
+HELP = "find training images that also stand in a test set, and write the set without them"
+
+_SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("train", nargs="+", metavar="TRAIN", help="folder, LMDB or .jsonl")
+    parser.add_argument(
+        "--against", nargs="+", required=True, metavar="TEST", help="folder, LMDB or .jsonl"
+    )
+    parser.add_argument(
+        "--max-distance", type=float, default=0.2, metavar="SHARE",
+        help="of the perceptual hash's bits that may differ; 0 for the same look (0.2)"
+    )  # fmt: skip
+    parser.add_argument("--list", metavar="FILE", help="write all that was found as JSON lines")
+    parser.add_argument(
+        "--out", nargs="+", metavar="OUT",
+        help="write the clean images of each TRAIN: a NAME.lmdb or folder for each"
+    )  # fmt: skip
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that read beside this one"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compare, list and clean; 1 where something was found and not cleaned."""
+    if args.out and len(args.out) != len(args.train):
+        raise ValueError(f"give one --out for each TRAIN: {len(args.train)}, not {len(args.out)}")
+    from mms_ocr.dataset_tools.conversion.writers import open_writer
+    from mms_ocr.dataset_tools.inspection import find_contamination
+    from mms_ocr.datasets.sources import open_source
+    from mms_ocr.utils.output_checks import check_new_set, check_outputs
+    from mms_ocr.utils.progress_bar import progress_bar
+
+    inputs = [*args.train, *args.against]
+    outs = args.out or []
+    for number, out in enumerate(outs):
+        if os.path.lexists(out) or os.path.realpath(out) in map(os.path.realpath, outs[:number]):
+            raise FileExistsError(f"{out} exists: remove it or choose another name")
+        if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
+            raise FileNotFoundError(f"{folder}: no such folder to write {out} into")
+        open_writer(out, {})  # refuses names that no set can have
+        check_new_set(out, inputs)
+    if args.list:
+        check_outputs([args.list], inputs, new=outs)
+    train, test = ([open_source(path) for path in paths] for paths in (args.train, args.against))
+    found = find_contamination(train, test, args.max_distance, args.workers, progress_bar)
+    _report(found, train, test, args)
+    if args.out:
+        _write_clean(found, train, args)
+        return 0
+    return 1 if found.matches else 0
+
+
+def _report(
+    found: Contamination,
+    train: list[ImageSource],
+    test: list[ImageSource],
+    args: argparse.Namespace,
+) -> None:
+    matches = sorted(found.matches, key=lambda match: match.distance)
+    rows = [
+        dict(
+            kind=match.kind,
+            distance=round(match.distance, 4),
+            train=train[match.train[0]].name(match.train[1]),
+            test=test[match.test[0]].name(match.test[1]),
+        )
+        for match in matches
+    ]
+    for row in rows[:_SHOWN]:
+        line = f"{row['kind']:6} {row['distance']:.3f}  {row['train']}  {row['test']}"
+        print(printable(line))
+    if len(rows) > _SHOWN:
+        print(f"… and {len(rows) - _SHOWN:,} more" + ("" if args.list else "; --list gives all"))
+    if len(train) * len(test) > 1:
+        pairs = Counter((match.train[0], match.test[0]) for match in matches)
+        for (mine, theirs), count in sorted(pairs.items()):
+            of = f"{count:,} of {len(train[mine]):,} images of {train[mine].path}"
+            print(printable(f"{of} are in {test[theirs].path}"))
+    kinds = Counter(match.kind for match in matches)
+    print(
+        f"{len(rows):,} of {sum(map(len, train)):,} training images stand in the test sets "
+        f"({sum(map(len, test)):,} images): {kinds['file']:,} the same file, {kinds['pixels']:,} "
+        f"the same pixels, {kinds['near']:,} nearly (up to {args.max_distance:g} of the bits)"
+    )
+    for what, broken in [("training", found.broken_train), ("test", found.broken_test)]:
+        if broken:
+            last = printable(broken[-1])
+            print(f"{len(broken):,} unreadable {what} images not compared; the last: {last}")
+    if args.list:
+        from mms_ocr.utils.writing import write_file
+
+        lines = [to_json(row) + "\n" for row in rows]
+        write_file(args.list, "".join(lines).encode())
+
+
+def _write_clean(found: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:
+    from mms_ocr.dataset_tools.conversion import Selection, WordRecords, convert_records
+    from mms_ocr.utils.progress_bar import progress_bar
+
+    clean = [found.clean_indices(place, len(source)) for place, source in enumerate(train)]
+    for source, out, kept in zip(train, args.out, clean):
+        if not len(kept):
+            raise ValueError(
+                f"nothing of {source.path} is left for {out}: all of its images stand in the test "
+                "sets; leave it out"
+            )
+    for source, out, kept in zip(train, args.out, clean):
+        records = WordRecords(source.path)
+        result = convert_records(Selection(records, kept), out, progress=progress_bar)
+        print(f"{out}: {result.written:,} of {len(source):,} images of {source.path}")

@@ -1,0 +1,91 @@
+"""``mms-ocr read``: the text in word images, a line each."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from mms_ocr.cli.word_options import BrokenCount, add_word_options, check_word_options
+from mms_ocr.utils.escaping import printable, to_json
+
+if TYPE_CHECKING:
+    from mms_ocr.apis.reading import Reading, WordReader
+
+HELP = "read the text in word images: text and confidence, a line each"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    add_word_options(
+        parser,
+        "recognizer",
+        "write each image with its text below it here",
+        needs_out=False,
+    )
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    parser.add_argument(
+        "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
+        help="settings that training changed in the config"
+    )  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the images; 1 where some could not be read."""
+    # What packages log and print must not come between the lines of the result.
+    with contextlib.redirect_stdout(sys.stderr):
+        check_word_options(args)
+        reader = _build_reader(args)
+    count, read = BrokenCount("mms-ocr read"), 0
+    for reading in _read(reader, args):
+        if reading.error is not None:
+            count.report(f"{reading.name}: {reading.error}")
+        else:
+            read += 1
+            print(_json(reading) if args.json else _line(reading), flush=True)
+    return count.exit_status(read)
+
+
+def _build_reader(args: argparse.Namespace) -> WordReader:
+    from mms_ocr.cli.overrides import parse_options
+
+    try:
+        from mms_ocr.apis.reading import WordReader
+    except ImportError as error:
+        raise ImportError(
+            f"reading needs MMOCR, which cannot be imported here ({error}); docs/install.md tells "
+            "how to install it"
+        ) from error
+
+    options = parse_options(args.cfg_options)
+    return WordReader(args.weights, args.config, args.device, options)
+
+
+def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
+    if not args.out:
+        yield from reader.stream(args.images, args.batch_size)
+        return
+    from mms_ocr.apis.word_pictures import PictureFolder, draw_reading
+
+    folder = PictureFolder(args.out)
+    for reading, image in reader.stream_with_images(args.images, args.batch_size):
+        if image is not None:
+            picture = draw_reading(image, reading.text or "", reading.confidence)
+            folder.write(reading.name, picture)
+        yield reading
+
+
+def _line(reading: Reading) -> str:
+    """Text, confidence and path between tabs; control characters within are escaped."""
+    confidence = "-" if reading.confidence is None else f"{reading.confidence:.4f}"
+    text, name = (
+        printable(part.replace("\\", "\\\\")) for part in (reading.text or "", reading.name)
+    )
+    return f"{text}\t{confidence}\t{name}"
+
+
+def _json(reading: Reading) -> str:
+    row = dict(image=reading.name, text=reading.text, confidence=reading.confidence)
+    return to_json(row, sys.stdout.encoding)

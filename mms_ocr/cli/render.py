@@ -1,0 +1,242 @@
+"""``mms-ocr render``: rendered words as an LMDB, a folder, or a picture sheet."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mms_ocr.cli.errors import report_error
+
+if TYPE_CHECKING:
+    from mms_ocr.dataset_tools.rendering_stores import WordStore
+    from mms_ocr.rendering import WordRenderer
+
+HELP = "render words into an LMDB or a folder, or as a picture sheet"
+
+_SHEET_COUNT = 160
+_FILES = (".jsonl", ".json", ".mdb", ".png", ".jpg", ".jpeg", ".pdf")  # names of no folder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--count", type=int, help="how many words (for a sheet alone: 160)")
+    parser.add_argument(
+        "--out", help="NAME.lmdb, or a folder for image files and labels.jsonl; a stopped run of "
+        "the same command goes on where it stopped"
+    )  # fmt: skip
+    parser.add_argument("--sheet", help="write a picture of the first words (.png or .jpg)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed, other words (0)")
+    parser.add_argument("--difficulty", type=float, default=0.5, help="0 plain to 1 hard (0.5)")
+    parser.add_argument(
+        "--fonts", nargs="+", metavar="FOLDER",
+        help="font folders or files, 'matplotlib' (the default) or 'system'"
+    )  # fmt: skip
+    parser.add_argument("--font-part", choices=("train", "val"), help="only fonts of this part")
+    parser.add_argument(
+        "--font-weights", nargs="+", default=[], metavar="FAMILY=WEIGHT",
+        help="how often a family is drawn, 1 for those not named, such as 'DejaVu Sans=3' cmr10=0"
+    )  # fmt: skip
+    parser.add_argument("--words", help="text file with one word or line a line")
+    parser.add_argument(
+        "--random-share", type=float, default=0.3, help="share of random strings (0.3)"
+    )
+    parser.add_argument(
+        "--case", choices=("keep", "lower", "upper", "title", "mixed"),
+        help="of the words (mixed; keep with --words)"
+    )  # fmt: skip
+    parser.add_argument(
+        "--words-per-line", type=int, nargs=2, default=(1, 1), metavar=("MIN", "MAX"),
+        help="how many words a text has (1 1)"
+    )  # fmt: skip
+    parser.add_argument("--max-length", type=int, default=32, help="most characters (32)")
+    parser.add_argument("--backgrounds", metavar="FOLDER", help="images to cut backgrounds from")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", dest="settings",
+        help="single settings, such as rotation=20 contrast=0.3,1"
+    )  # fmt: skip
+    parser.add_argument(
+        "--extras", nargs="+", default=[], choices=("clean", "mask", "char_boxes"),
+        help="store these as well"
+    )  # fmt: skip
+    parser.add_argument("--png", action="store_true", help="store PNG files, not JPEG")
+    parser.add_argument("--quality", type=int, default=95, help="of the JPEG files (95)")
+    parser.add_argument("--workers", type=int, help="processes (one for each core)")
+    parser.add_argument(
+        "--beside", metavar="PATH", help="on the sheet, real words of this data set to the left"
+    )
+    parser.add_argument(
+        "--parts", action="store_true", help="on the sheet, clean version, boxes and mask as well"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Render what was asked for; 130 where it was interrupted."""
+    _check(args)
+    from mms_ocr.dataset_tools.sheets import SHEET_SUFFIXES
+    from mms_ocr.rendering import (
+        BackgroundImages,
+        FontCollection,
+        RenderSettings,
+        TextSource,
+        WordRenderer,
+    )
+    from mms_ocr.utils.output_checks import check_new_set, check_outputs
+
+    inputs = [*(args.fonts or []), args.words, args.backgrounds, args.beside]
+    inputs = [path for path in inputs if path]
+    if args.sheet:
+        check_outputs([args.sheet], inputs, suffixes=SHEET_SUFFIXES)
+    if args.out:
+        check_new_set(args.out, inputs)
+    renderer = WordRenderer(
+        FontCollection(
+            args.fonts, part=args.font_part, weights=_parse_font_weights(args.font_weights)
+        ),
+        TextSource(
+            args.words, args.random_share, args.case, tuple(args.words_per_line), args.max_length
+        ),
+        RenderSettings.at(args.difficulty, **_parse_settings(args.settings)),
+        args.seed,
+        BackgroundImages(args.backgrounds) if args.backgrounds else None,
+    )
+    if args.sheet:
+        _write_sheet(renderer, args)
+    return _write_store(renderer, args) if args.out else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not (args.out or args.sheet):
+        raise ValueError("nothing to write: give --out NAME.lmdb, --out FOLDER or --sheet NAME.png")
+    if args.out and Path(args.out).suffix.lower() in _FILES:
+        raise ValueError(
+            f"--out {args.out}: give NAME.lmdb, or a folder, which gets the images and "
+            "labels.jsonl; a picture is written by --sheet"
+        )
+    if args.out and args.count is None:
+        raise ValueError("give --count, the number of words to render")
+    if args.count is not None and args.count < 1:
+        raise ValueError(f"--count is {args.count}; give at least 1")
+    if args.workers is not None and args.workers < 1:
+        raise ValueError(f"--workers is {args.workers}; give at least 1")
+    if not 1 <= args.quality <= 100:
+        raise ValueError(f"--quality is {args.quality}; give 1 to 100")
+    if args.sheet and args.parts and args.beside:
+        raise ValueError("--parts and --beside ask for two different sheets; give one of them")
+
+
+def _parse_settings(assignments: list[str]) -> dict[str, Any]:
+    settings = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        try:
+            settings[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            equals = ""
+        if not equals:
+            raise ValueError(
+                f"--set {assignment}: give NAME=NUMBER or NAME=LOW,HIGH, such as contrast=0.3,1"
+            )
+    return settings
+
+
+def _parse_font_weights(assignments: list[str]) -> dict[str, float]:
+    weights = {}
+    for assignment in assignments:
+        family, _, text = assignment.rpartition("=")
+        try:
+            weights[family] = float(text)
+        except ValueError:
+            family = ""
+        if not family:
+            raise ValueError(
+                f"--font-weights {assignment}: give FAMILY=WEIGHT, such as 'DejaVu Sans=3'"
+            )
+    return weights
+
+
+def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
+    from mms_ocr.dataset_tools import sheets
+
+    count = min(args.count or _SHEET_COUNT, 24 if args.parts else 2000)
+    if args.parts:
+        sheet = sheets.parts_sheet([renderer.render(index) for index in range(count)])
+    elif args.beside:
+        import numpy as np
+
+        from mms_ocr.datasets import WordImageDataset
+
+        real = WordImageDataset(args.beside)
+        order = np.random.default_rng(args.seed).permutation(len(real))[:count]
+        left = sheets.word_sheet((real[int(place)]["img"] for place in order), 640)
+        right = sheets.word_sheet((renderer.render(i).image for i in range(count)), 640)
+        sheet = sheets.beside(left, right)
+    else:
+        sheet = sheets.word_sheet(renderer.render(index).image for index in range(count))
+    sheets.save_sheet(sheet, args.sheet)
+    print(f"{args.sheet}: {count} words of seed {args.seed}, difficulty {args.difficulty:g}")
+
+
+def _write_store(renderer: WordRenderer, args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from mms_ocr.dataset_tools.rendering_production import (
+        open_store,
+        produce,
+        recipe_of,
+        usable_cores,
+    )
+    from mms_ocr.utils.writing import disk_error
+
+    encoding = {
+        "extras": sorted(args.extras),
+        "suffix": ".png" if args.png else ".jpg",
+        "quality": args.quality,
+    }
+    store = open_store(args.out, recipe_of(renderer, encoding=encoding))
+    finished = store.finished
+    if finished is not None:
+        if finished != args.count:
+            raise ValueError(f"{args.out} is finished with {finished} words; choose another name")
+        print(f"{args.out}: all {finished} words are there already")
+        return 0
+    began = time.monotonic()
+    pause = 0.1 if sys.stderr.isatty() else 10  # seconds; a log file wants few lines
+    with store, tqdm(total=args.count, unit="word", mininterval=pause) as bar:
+        already = store.done
+        bar.update(already)
+        bar.initial = already
+        try:
+            produce(
+                renderer,
+                store,
+                args.count,
+                args.workers or usable_cores(),
+                lambda number: bar.update(number - bar.n) and None,
+                **encoding,
+            )
+        except KeyboardInterrupt:
+            bar.close()
+            report_error("mms-ocr render", f"interrupted; {_state(store, args)}")
+            return 130
+        except OSError as error:
+            bar.close()
+            # A store words the errors of its LMDB by itself.
+            what = disk_error(store.part, error) if error.errno else str(error)
+            raise OSError(f"{what}; make room: {_state(store, args)}")
+    seconds = time.monotonic() - began
+    print(
+        f"{args.out}: {args.count} words; rendered {args.count - already} of them in "
+        f"{seconds:.0f} s ({(args.count - already) / max(seconds, 1e-9):.0f} a second)"
+    )
+    return 0
+
+
+def _state(store: WordStore, args: argparse.Namespace) -> str:
+    return (
+        f"{store.done} of {args.count} words stand in {store.part}, "
+        "and the same command goes on with them"
+    )

@@ -1,0 +1,229 @@
+"""MMS: masked pretraining with several masking strategies (arXiv 2505.06855)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.structures import BaseDataElement
+from mmpretrain.models.selfsup import BaseSelfSupervisor
+from torch import Tensor
+
+from mms_ocr.masking import MaskViews
+from mms_ocr.masking.base import uniform
+from mms_ocr.models.strict_init import StrictInitModule
+from mms_ocr.registry import MODELS
+
+
+@dataclass(frozen=True)
+class DecodedView:
+    """One view of a batch after the decoder.
+
+    Attributes:
+        tokens: Visible tokens of the encoder, ``(B, 1 + N, C)``.
+        pred: Predicted pixels, ``(B, M, p * p * 3)``.
+        wanted: Patch index of every prediction, ``(B, M)``.
+        images: The images of the view, ``(B, 3, H, W)``.
+    """
+
+    tokens: Tensor
+    pred: Tensor
+    wanted: Tensor
+    images: Tensor
+
+
+@MODELS.register_module()
+class MMS(StrictInitModule, BaseSelfSupervisor):
+    """Masked autoencoder of word images, with one or several masked views of every image.
+
+    Whether an image has one view of a drawn strategy (mixed) or one of each (joint) is the
+    business of the mask generator in the data preprocessor; views that remove equally many patches
+    go through the model as one batch.
+
+    Args:
+        backbone: The encoder, :class:`~mms_ocr.models.TextViT` or its config.
+        neck: The decoder or its config; ``grid`` and ``embed_dim`` are taken from the encoder.
+        head: Targets and error, or their config; ``patch_size`` is taken from the encoder.
+        data_preprocessor: Preprocessor or config.
+        contrast: Config of a term between views, such as
+            :class:`~mms_ocr.models.selfsup.ViewContrast`; None for none.
+        init_cfg: Initialization, as everywhere in MMEngine.
+
+    Raises:
+        ValueError: The masks are made for another grid than the encoder's, or the encoder has no
+            class token.
+    """
+
+    def __init__(
+        self,
+        backbone: dict,
+        neck: dict,
+        head: dict,
+        data_preprocessor: dict,
+        contrast: dict | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        encoder = MODELS.build(backbone) if isinstance(backbone, dict) else backbone
+        if encoder.cls_token is None:
+            raise ValueError(
+                "the decoders expect a class token; take with_cls_token=False out of the backbone"
+            )
+        shared = {
+            "grid": encoder.grid,
+            "embed_dim": encoder.embed_dims,
+            "patch_size": encoder.patch_size,
+        }
+        if isinstance(neck, dict):
+            neck = MODELS.build(shared | neck)
+        if isinstance(head, dict):
+            head = MODELS.build({"patch_size": encoder.patch_size} | head)
+        if isinstance(data_preprocessor, dict):
+            data_preprocessor = MODELS.build(data_preprocessor)
+        super().__init__(
+            backbone=encoder,
+            neck=neck,
+            head=head,
+            data_preprocessor=data_preprocessor,
+            init_cfg=init_cfg,
+        )
+        generator = getattr(self.data_preprocessor, "mask_generator", None)
+        if generator is not None and generator.grid != encoder.grid:
+            raise ValueError(
+                f"masks are drawn on a grid of {generator.grid[0]}×{generator.grid[1]} patches and "
+                f"the encoder's is {encoder.grid[0]}×{encoder.grid[1]}; set the mask generator's "
+                "grid to image size / patch size"
+            )
+        self.contrast = (
+            MODELS.build({"embed_dim": encoder.embed_dims} | contrast) if contrast else None
+        )
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list | None = None,
+        mode: str = "tensor",
+        masks: MaskViews | None = None,
+    ) -> Any:
+        """One entry for training, evaluation and features.
+
+        Args:
+            inputs: Normalized images, ``(B, 3, H, W)``.
+            data_samples: Samples of the batch, or None.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            masks: Views of the batch; needed by the first two.
+
+        Returns:
+            Losses, samples, or the encoder's output for whole images.
+        """
+        if mode == "loss":
+            return self.loss(inputs, data_samples, masks)
+        if mode == "predict":
+            return self.predict(inputs, data_samples, masks)
+        return super().forward(inputs, data_samples, mode)
+
+    def loss(
+        self, inputs: Tensor, data_samples: list | None, masks: MaskViews | None = None
+    ) -> dict[str, Tensor]:
+        """Losses of a batch.
+
+        Args:
+            inputs: Normalized images, ``(B, 3, H, W)``.
+            data_samples: Not looked at.
+            masks: Views of the batch.
+
+        Returns:
+            ``loss_pixel``: error of the removed patches, averaged over images and, by weight, over
+            views; ``loss_contrast`` where the term is on; and for the log only, per strategy,
+            ``error_<strategy>``.
+        """
+        masks = _required(masks)
+        views = self._decode_views(inputs, masks, self.neck.predict_share)
+        errors = [self.head.errors(view.pred, view.images, view.wanted) for view in views]
+        total = sum(weight * error.mean() for weight, error in zip(masks.weights, errors))
+        losses = {"loss_pixel": total}
+        if self.contrast is not None:
+            # Views that show different images are none of the same one.
+            comparable = views if masks.images is None else views[:1]
+            losses["loss_contrast"] = self.contrast([view.tokens for view in comparable])
+        return losses | _errors_by_strategy(errors, masks)
+
+    @torch.no_grad()
+    def predict(
+        self, inputs: Tensor, data_samples: list | None = None, masks: MaskViews | None = None
+    ) -> list[BaseDataElement]:
+        """Errors and pictures of every image under every view.
+
+        Args:
+            inputs: Normalized images, ``(B, 3, H, W)``.
+            data_samples: Samples to write to; None makes new ones.
+            masks: Views of the batch.
+
+        Returns:
+            The samples, with ``masked_error`` (strategy → error over all removed patches),
+            ``image`` (uint8 RGB ``(3, H, W)``), ``masked_image`` and ``reconstruction`` (strategy →
+            likewise, with the predicted patches put in).
+        """
+        masks = _required(masks)
+        samples = data_samples or [BaseDataElement() for _ in inputs]
+        to_pixels = self.data_preprocessor.denormalize
+        for sample, image in zip(samples, to_pixels(inputs).cpu()):
+            sample.image = image
+            sample.masked_error, sample.masked_image, sample.reconstruction = {}, {}, {}
+        views = self._decode_views(inputs, masks, 1.0)
+        everything = torch.arange(len(inputs), device=inputs.device)
+        for number, (view, mask) in enumerate(zip(views, masks.masks)):
+            errors = self.head.errors(view.pred, view.images, view.wanted).tolist()
+            hidden = to_pixels(self.head.hide(view.images, mask)).cpu()
+            filled = to_pixels(self.head.reconstruct(view.pred, view.images, view.wanted)).cpu()
+            places = masks.select(number, everything).tolist()
+            for i, index in enumerate(masks.strategies[number].tolist()):
+                sample, name = samples[places[i]], masks.names[index]
+                sample.masked_error[name] = errors[i]
+                sample.masked_image[name] = hidden[i]
+                sample.reconstruction[name] = filled[i]
+        return samples
+
+    def _decode_views(self, inputs: Tensor, masks: MaskViews, share: float) -> list[DecodedView]:
+        """Encode and decode every view; views that remove equally many patches in one pass."""
+        decoded: dict[int, DecodedView] = {}
+        for count in dict.fromkeys(masks.num_removed):
+            members = [view for view, removed in enumerate(masks.num_removed) if removed == count]
+            stacked = torch.cat([masks.masks[view] for view in members])
+            images = torch.cat([masks.select(view, inputs) for view in members])
+            tokens, visible, removed = self.backbone(images, stacked, num_removed=count)
+            wanted = _sample(removed, share)
+            pred = self.neck(tokens, visible, wanted)
+            sizes = [len(masks.masks[view]) for view in members]
+            parts = zip(*(tensor.split(sizes) for tensor in (tokens, pred, wanted, images)))
+            decoded |= {view: DecodedView(*part) for view, part in zip(members, parts)}
+        return [decoded[view] for view in range(len(masks.masks))]
+
+
+def _required(masks: MaskViews | None) -> MaskViews:
+    if masks is None:
+        raise ValueError(
+            "MMS got no masks; its data_preprocessor must be mms_ocr.MaskedTextDataPreprocessor"
+        )
+    return masks
+
+
+def _sample(removed: Tensor, share: float) -> Tensor:
+    """A random share of the removed patches, the same number in every row."""
+    if share == 1:
+        return removed
+    count = max(1, round(share * removed.shape[1]))
+    chosen = uniform(tuple(removed.shape), removed.device, None).topk(count, dim=1).indices
+    return removed.gather(1, chosen)
+
+
+def _errors_by_strategy(errors: Sequence[Tensor], masks: MaskViews) -> dict[str, Tensor]:
+    """Mean error of every strategy that the batch is sure to hold, without gradient."""
+    error = torch.cat([error.detach() for error in errors])
+    strategy = torch.cat(list(masks.strategies))
+    means = {}
+    for name in masks.guaranteed:
+        rows = (strategy == masks.names.index(name)).to(error)
+        means[f"error_{name}"] = (error * rows).sum() / rows.sum()
+    return means

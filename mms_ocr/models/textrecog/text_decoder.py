@@ -1,0 +1,309 @@
+"""The autoregressive text decoder: MMOCR's NRTRDecoder, decoding fast and taking maps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmocr.models.textrecog.decoders import NRTRDecoder
+from mmocr.registry import MODELS as MMOCR_MODELS
+from mmocr.structures import TextRecogDataSample
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mms_ocr.models.backbones.output_kinds import describe_output
+from mms_ocr.models.stored_settings import store_settings
+from mms_ocr.models.strict_init import StrictInitModule
+from mms_ocr.models.textrecog.auxiliary import auxiliary_losses
+from mms_ocr.models.textrecog.classes import store_classes
+from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
+from mms_ocr.models.textrecog.decoding import greedy_decode, word_confidences
+from mms_ocr.models.textrecog.image_tokens import flatten_map, valid_tokens
+from mms_ocr.models.textrecog.labels import check_labels, check_length
+from mms_ocr.models.textrecog.process_means import scale_mean
+from mms_ocr.models.textrecog.step_weights import KeptLayers, StepWeights, layer_weights
+from mms_ocr.registry import MODELS
+from mms_ocr.utils.dictionaries import check_dictionaries
+
+START_AND_END = 2
+
+
+@MODELS.register_module()
+class TextDecoder(StrictInitModule, NRTRDecoder):
+    """Pre-norm Transformer decoder that writes a word token by token.
+
+    Parameters, training output and probabilities up to the end of each word are those of MMOCR's
+    ``NRTRDecoder``, so that weights go either way. What differs: greedy decoding keeps what it
+    computed and stops when all words have ended (:mod:`mms_ocr.models.textrecog.decoding`); it
+    takes the map of a backbone, so that a recognizer needs no encoder between; image tokens are
+    masked only on request, and maps by columns; a dictionary may have its padding token at index 0,
+    or none; labels that do not fit are errors; a CTC head may train beside it.
+
+    Args:
+        d_input: Width of the tokens or map that it is given, where it is not ``d_model``: adds a
+            linear layer ``project``.
+        mask_padding: Whether not to attend to what ``valid_ratio`` tells to be padding. NRTRDecoder
+            always does, and takes every input for one row. None are masked by default.
+        word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, the product of the
+            probabilities of the word's characters and of its end.
+        auxiliary: Config of a :class:`CTCDecoder` on the same map, which adds its losses while
+            training and reads nothing; None for none. It has the decoder's dictionary, and by
+            default the decoder's width of the map. ``loss_weight`` (1) multiplies its losses.
+        d_model: Width of the tokens; equal to ``d_embedding``, ``n_head * d_k`` and
+            ``n_head * d_v``.
+        module_loss: MMOCR's loss; its padding is the dictionary's padding token wherever there is
+            one.
+        postprocessor: MMOCR's.
+        dictionary: MMOCR's, with a start token.
+        max_seq_len: Most tokens of a word, start and end included where it is a label.
+        d_embedding: Width of the characters' embeddings.
+        n_head: Heads of attention.
+        d_k: Width of the keys of a head.
+        d_v: Width of the values of a head.
+        **kwargs: Further arguments of ``NRTRDecoder``: ``n_layers``, ``d_inner``, ``n_position``,
+            ``dropout``, ``init_cfg``.
+
+    Raises:
+        ValueError: The widths do not fit together, there are fewer positions than tokens, the
+            dictionary has no start token, or ``auxiliary`` is no CTCDecoder with a loss.
+    """
+
+    def __init__(
+        self,
+        *,
+        d_input: int | None = None,
+        mask_padding: bool = False,
+        word_confidence: bool = False,
+        auxiliary: dict | None = None,
+        d_model: int = 512,
+        module_loss: dict | None = None,
+        postprocessor: dict | None = None,
+        dictionary: Any = None,
+        max_seq_len: int = 30,
+        d_embedding: int = 512,
+        n_head: int = 8,
+        d_k: int = 64,
+        d_v: int = 64,
+        **kwargs: Any,
+    ) -> None:
+        if not d_model == d_embedding == n_head * d_k == n_head * d_v:
+            raise ValueError(
+                f"d_model {d_model}, d_embedding {d_embedding}, n_head * d_k = {n_head} * {d_k} "
+                f"and n_head * d_v = {n_head} * {d_v} must be equal"
+            )
+        if dictionary is None:
+            raise ValueError(
+                "TextDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')"
+            )
+        check_dictionaries(dictionary)
+        super().__init__(
+            d_model=d_model,
+            d_embedding=d_embedding,
+            n_head=n_head,
+            d_k=d_k,
+            d_v=d_v,
+            # MMOCR's decoders write into the configs that they are given.
+            module_loss=None,
+            postprocessor=copy.deepcopy(postprocessor),
+            dictionary=copy.deepcopy(dictionary),
+            max_seq_len=max_seq_len,
+            **kwargs,
+        )
+        if self.start_idx is None:
+            raise ValueError("TextDecoder needs a dictionary with a start token: with_start=True")
+        num_positions = self.position_enc.position_table.shape[1]
+        if num_positions < max_seq_len:
+            raise ValueError(f"n_position is {num_positions}, less than max_seq_len {max_seq_len}")
+        if module_loss is not None:
+            self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
+        self._kept_layers = KeptLayers()
+        self.mask_padding = mask_padding
+        self.word_confidence = word_confidence
+        self.project: nn.Module = nn.Identity()
+        if d_input is not None and d_input != d_model:
+            self.project = nn.Linear(d_input, d_model)
+        self.auxiliary: CTCDecoder | None = None
+        if auxiliary is not None:
+            settings = {"in_channels": d_input or d_model, **copy.deepcopy(auxiliary)}
+            self.auxiliary_weight = settings.pop("loss_weight", 1.0)
+            self.auxiliary = self._build_auxiliary(settings)
+        store_classes(self)
+        store_settings(self, n_head=n_head)
+
+    def _build_auxiliary(self, settings: dict) -> CTCDecoder:
+        head = MODELS.build(dict(settings, dictionary=self.dictionary))
+        if not isinstance(head, CTCDecoder) or head.module_loss is None:
+            raise ValueError(
+                "auxiliary of TextDecoder must be a mms_ocr.CTCDecoder with a module_loss, got "
+                f"type={settings.get('type')!r}, module_loss={settings.get('module_loss')!r}"
+            )
+        return head
+
+    def _loss_config(self, module_loss: dict) -> dict:
+        config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)
+        # 'auto' takes a padding token at index 0 for none.
+        if config.get("pad_with", "auto") == "auto" and self.padding_idx is not None:
+            config["pad_with"] = "padding"
+        return config
+
+    def loss(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of a batch, as MMOCR's decoders give them.
+
+        A mean over characters is one over those of all processes of a job.
+
+        Raises:
+            ValueError: A label is empty, too long or outside the dictionary, or there is none.
+        """
+        if data_samples is None or self.module_loss is None:
+            raise ValueError("the loss of a TextDecoder needs data_samples, and a module_loss")
+        self._check_labels(data_samples)
+        given = self.module_loss.get_targets(data_samples)
+        targets = torch.stack([sample.gt_text.padded_indexes for sample in given])
+        criterion = getattr(self.module_loss, "loss_ce", None)
+        counted = targets != getattr(criterion, "ignore_index", -1)
+        # The loss counts nothing after the longest word of the batch.
+        length = int(counted.any(dim=0).nonzero().max()) + 1
+        memory, memory_mask = self._memory(feat, out_enc, given)
+        logits = self._logits(targets[:, :length], memory, memory_mask)
+        logits = F.pad(logits, (0, 0, 0, targets.shape[1] - length))
+        losses = self.module_loss(logits, given)
+        if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
+            number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
+            losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
+        if self.auxiliary is not None:
+            losses |= auxiliary_losses(self.auxiliary, feat, data_samples, self.auxiliary_weight)
+        return losses
+
+    def predict(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> Sequence[TextRecogDataSample]:
+        """Read a batch: the data samples with ``pred_text``, its ``item`` and ``score``."""
+        # Not by calling the module: in training mode, that would be given the labels to go on from.
+        probabilities = self.forward_test(feat, out_enc, data_samples)
+        samples = self.postprocessor(probabilities, data_samples)
+        if self.word_confidence:
+            confidences = word_confidences(probabilities, self.dictionary.end_idx).tolist()
+            for sample, confidence in zip(samples, confidences):
+                sample.pred_text.confidence = confidence
+        return samples
+
+    def forward_train(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> Tensor:
+        """Logits ``(N, max_seq_len, num_classes)`` of the samples' padded labels, shifted by one.
+
+        Args:
+            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; used where there is
+                no ``out_enc``.
+            out_enc: Tokens of an encoder ``(N, L, C)``.
+            data_samples: With ``gt_text.padded_indexes``, which MMOCR's loss sets.
+        """
+        memory, memory_mask = self._memory(feat, out_enc, data_samples)
+        labels = [sample.gt_text.padded_indexes for sample in data_samples or ()]
+        return self._logits(torch.stack(labels), memory, memory_mask)
+
+    def forward_test(
+        self,
+        feat: Tensor | None = None,
+        out_enc: Tensor | None = None,
+        data_samples: Sequence[TextRecogDataSample] | None = None,
+    ) -> Tensor:
+        """Probabilities ``(N, max_seq_len, num_classes)``; after a word's end 1 for the end token.
+
+        Args:
+            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; used where there is
+                no ``out_enc``.
+            out_enc: Tokens of an encoder ``(N, L, C)``.
+            data_samples: Needed only for ``mask_padding``.
+        """
+        memory, memory_mask = self._memory(feat, out_enc, data_samples)
+        return greedy_decode(
+            self.step_weights(packed=True),
+            memory,
+            memory_mask,
+            max_length=self.max_seq_len,
+            start_idx=self.start_idx,
+            end_idx=self.dictionary.end_idx,
+            padding_idx=self.padding_idx,
+        )
+
+    def step_weights(self, packed: bool = False) -> StepWeights:
+        """What :func:`~mms_ocr.models.textrecog.decoding.decoding_step` needs of this decoder.
+
+        Args:
+            packed: Whether to pack it, and keep it so, where that is possible. Packed weights are
+                faster, but cannot be traced or exported.
+        """
+        positions = self.position_enc.position_table[0]
+        if packed:
+            layers = self._kept_layers.of(self.layer_stack)
+        else:
+            layers = [layer_weights(layer) for layer in self.layer_stack]
+        return StepWeights(self.trg_word_emb, positions, layers, self.layer_norm, self.classifier)
+
+    def train(self, mode: bool = True) -> TextDecoder:
+        """Set training or evaluation mode; training forgets the weights kept for decoding."""
+        if mode:
+            self._kept_layers.clear()
+        return super().train(mode)
+
+    def _logits(self, targets: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
+        return self.classifier(self._attention(targets.to(memory.device), memory, memory_mask))
+
+    def _memory(
+        self,
+        feat: Tensor | None,
+        out_enc: Tensor | None,
+        data_samples: Sequence[TextRecogDataSample] | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Image tokens ``(N, L, d_model)`` and which of them to attend to, None for all."""
+        if out_enc is not None:
+            tokens, grid = out_enc, (1, out_enc.shape[1])
+        elif isinstance(feat, Tensor) and feat.dim() == 4:
+            tokens, grid = flatten_map(feat), (feat.shape[2], feat.shape[3])
+        elif isinstance(feat, Tensor) and feat.dim() == 3:
+            tokens, grid = feat, (1, feat.shape[1])
+        else:
+            given = describe_output(feat)
+            raise ValueError(
+                f"TextDecoder takes a map (N, C, H, W) or tokens (N, L, C), got {given}"
+            )
+        memory = self.project(tokens)
+        if memory.shape[-1] != self.trg_word_emb.embedding_dim:
+            raise ValueError(
+                f"the image tokens are {memory.shape[-1]} wide and the decoder "
+                f"{self.trg_word_emb.embedding_dim}; set d_input={memory.shape[-1]} on TextDecoder"
+            )
+        if not self.mask_padding or data_samples is None:
+            return memory, None
+        ratios = [sample.get("valid_ratio", 1.0) for sample in data_samples]
+        return memory, valid_tokens(ratios, grid, memory.device)
+
+    def _get_target_mask(self, trg_seq: Tensor) -> Tensor:
+        length = trg_seq.shape[1]
+        mask = torch.ones(1, length, length, dtype=torch.bool, device=trg_seq.device).tril()
+        if self.padding_idx is None:
+            return mask
+        return mask & (trg_seq != self.padding_idx).unsqueeze(1)
+
+    def _check_labels(self, data_samples: Sequence[TextRecogDataSample]) -> None:
+        room = self.max_seq_len - START_AND_END + (self.dictionary.end_idx is None)
+        check_labels(
+            data_samples,
+            self.dictionary,
+            self.module_loss.letter_case,
+            lambda text, source: check_length(text, room, source),
+        )

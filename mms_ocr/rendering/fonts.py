@@ -1,0 +1,173 @@
+"""Collections of fonts: finding the files, parting them by family, and drawing one by weight."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mms_ocr.datasets.sources.base import warn
+from mms_ocr.datasets.sources.listing import NO_IMAGES, list_files
+from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
+from mms_ocr.rendering.faces import FontFace
+
+_SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
+_NO_FONTS = NO_IMAGES.union(
+    IMAGE_SUFFIXES, ["", ".jsonl", ".zip", ".woff", ".woff2", ".svg", ".sfd", ".afm"]
+)
+
+
+class FontCollection:
+    """Text fonts from folders, with a weight for each family.
+
+    Every family is drawn with the same probability unless ``weights`` says otherwise, however many
+    faces it has. Fonts without letters and digits are left out, see :attr:`skipped`, and so are
+    broken ones of a folder, with a warning. Of a collection file (``.ttc``) the first face is used.
+
+    Args:
+        folders: folders (searched through) or font files; ``'matplotlib'`` stands for the fonts
+            that matplotlib ships, ``'system'`` for those installed on the machine. ``None`` means
+            ``'matplotlib'``.
+        part: ``'train'`` or ``'val'`` keeps the families whose name hashes into that part, so that
+            fonts of one part are never seen in the other; ``None`` keeps all.
+        val_share: share of the families in ``'val'``.
+        weights: weight by family name; families not named have weight 1, a weight of 0 leaves out.
+
+    Raises:
+        FileNotFoundError: if a folder or file does not exist.
+        ValueError: if no text font is found, a font file that was named cannot be read, or a weight
+            is wrong.
+    """
+
+    def __init__(
+        self,
+        folders: str | Sequence[str] | None = None,
+        part: str | None = None,
+        val_share: float = 0.2,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        if part not in (None, "train", "val"):
+            raise ValueError(f"font_part is {part!r}; give 'train', 'val' or None")
+        names = ["matplotlib"] if folders is None else folders
+        names = [names] if isinstance(names, (str, os.PathLike)) else list(names)
+        self.skipped: list[Path] = []
+        self.faces: list[FontFace] = []
+        broken: list[str] = []
+        for path, asked_for in _font_files(names).items():
+            try:
+                face = FontFace(path)
+            except ValueError as error:
+                if asked_for:
+                    raise
+                self.skipped.append(path)  # machines carry bitmap and emoji fonts
+                broken.append(str(error))
+                continue
+            if face.is_text_font:
+                self.faces.append(face)
+            else:
+                self.skipped.append(path)
+        where = ", ".join(map(str, names))
+        if not self.faces:
+            symbols = len(self.skipped) - len(broken)
+            found = f"{symbols} fonts with symbols only" if symbols else "no font"
+            unreadable = f", {len(broken)} unreadable (such as {broken[0]})" if broken else ""
+            raise ValueError(
+                f"{found}{unreadable} in {where}; give a folder with .ttf or .otf text fonts"
+            )
+        if broken and names != ["system"]:
+            warn(f"fonts of {where}: left out {len(broken)} as broken, such as {broken[0]}")
+        if part is not None:
+            self.faces = [
+                face for face in self.faces if family_part(face.family, val_share) == part
+            ]
+        # By name, not by folder, so that the order is the same on every machine.
+        self.faces.sort(key=lambda face: (face.family, face.path.name, str(face.path)))
+        if not self.faces:
+            raise ValueError(f"no font of {where} is in font_part={part!r}; give more families")
+        self._cumulative = self._weigh(dict(weights or {}))
+
+    def _weigh(self, weights: dict[str, float]) -> NDArray[np.float64]:
+        families = {face.family for face in self.faces}
+        unknown = sorted(set(weights) - families)
+        if unknown:
+            raise ValueError(
+                f"font weight for {unknown[0]!r}; there are: {', '.join(sorted(families))}"
+            )
+        if not all(0 <= weight < math.inf for weight in weights.values()):
+            raise ValueError(f"font weights {weights}: give finite weights of at least 0")
+        self.faces = [face for face in self.faces if weights.get(face.family, 1) > 0]
+        counts = {family: sum(f.family == family for f in self.faces) for family in families}
+        if not self.faces:
+            raise ValueError(f"font weights {weights} leave no font; give one a weight above 0")
+        self.shares = [weights.get(face.family, 1) / counts[face.family] for face in self.faces]
+        cumulative = np.cumsum(np.array(self.shares, np.float64))
+        return cumulative / cumulative[-1]
+
+    def __len__(self) -> int:
+        return len(self.faces)
+
+    def lacking(self, characters: Iterable[str]) -> list[str]:
+        """The characters that none of the faces can draw, each once, in order."""
+        return [
+            char
+            for char in dict.fromkeys(characters)
+            if not any(face.can_draw(char) for face in self.faces)
+        ]
+
+    def able(self, text: str) -> bool:
+        """Whether one of the faces has every character of the text."""
+        characters = set(text)
+        return any(all(map(face.can_draw, characters)) for face in self.faces)
+
+    def draw(self, rng: np.random.Generator, text: str) -> FontFace | None:
+        """A face that has every character of the text, by weight; ``None`` if there is none."""
+        characters = set(text)
+        for _ in range(20):
+            face = self.faces[int(np.searchsorted(self._cumulative, rng.random(), side="right"))]
+            if all(map(face.can_draw, characters)):
+                return face
+        able = [face for face in self.faces if all(map(face.can_draw, characters))]
+        return able[int(rng.integers(len(able)))] if able else None
+
+
+def family_part(family: str, val_share: float = 0.2) -> str:
+    """``'train'`` or ``'val'`` by a hash of the family name: the same on every machine."""
+    digest = hashlib.sha256(f"family:{family}".encode()).digest()
+    return "val" if int.from_bytes(digest[:8], "big") < val_share * 2**64 else "train"
+
+
+def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
+    """The font files, and whether the user named the file itself."""
+    files: dict[Path, bool] = {}
+    for name in names:
+        asked_for = False
+        if name == "matplotlib":
+            import matplotlib
+
+            folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+            found = sorted(folder.glob("*.ttf"))
+        elif name == "system":
+            from matplotlib.font_manager import findSystemFonts
+
+            found = sorted(map(Path, findSystemFonts()))
+        else:
+            path = Path(name)
+            found = [path] if path.is_file() else _files_below(path)
+            asked_for = path.is_file()
+        for file in found:
+            files[file] = asked_for or files.get(file, False)
+    return files
+
+
+def _files_below(path: Path) -> list[Path]:
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path}: no such font folder or file")
+    listing = list_files(str(path), _SUFFIXES, _NO_FONTS)
+    if not len(listing):
+        raise ValueError(f"{path}: no {', '.join(_SUFFIXES)} file in this folder or below it")
+    return [path / name for name in listing]

@@ -1,0 +1,260 @@
+"""From (seed, index) to a rendered word: text, face, layout, geometry, ink, photograph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mms_ocr.rendering.backgrounds import BackgroundImages, make_background
+from mms_ocr.rendering.camera import take_photograph
+from mms_ocr.rendering.faces import CAP_HEIGHT, FontFace
+from mms_ocr.rendering.fonts import FontCollection
+from mms_ocr.rendering.geometry import boxes_of_points
+from mms_ocr.rendering.ink import lay_ink
+from mms_ocr.rendering.layout import TextLayout, lay_out
+from mms_ocr.rendering.placement import draw_geometry, fit
+from mms_ocr.rendering.settings import RenderSettings
+from mms_ocr.rendering.shaping import needs_shaping
+from mms_ocr.rendering.words import TextSource
+
+_CONTENT, _LOOK = 0, 1  # separate streams, so that the text does not change with the difficulty
+_ATTEMPTS = 100  # at a text that one of the fonts can draw
+_LEAST_WIDTH = 12  # pixels of the widest image for each character of the longest text
+_LARGEST_CANVAS = 32_000  # pixels; OpenCV's maps end at 2**15
+_PAD = round(0.7 * CAP_HEIGHT)  # room on the canvas for margins and neighbours
+
+
+@dataclass(frozen=True)
+class RenderedWord:
+    """A rendered word and what is known of it.
+
+    Attributes:
+        text: what is written.
+        image: ``(H, W, 3)`` uint8 BGR, as photographed.
+        clean: the same before light, obstacles, blur, noise and compression.
+        coverage: ``(H, W)`` uint8, how much of each pixel the text's ink covers (255: all).
+        char_boxes: ``(n, 4)`` float32 ``[x, y, w, h]`` round the ink of each character, in pixels
+            of the image; a space has no area.
+        font: file name of the font.
+    """
+
+    text: str
+    image: NDArray
+    clean: NDArray
+    coverage: NDArray
+    char_boxes: NDArray[np.float32]
+    font: str
+
+    @property
+    def mask(self) -> NDArray:
+        """``(H, W)`` uint8, 1 where ink covers at least half of the pixel.
+
+        Outlines and shadows are not ink; an obstacle before the text does not change the mask.
+        """
+        return (self.coverage >= 128).astype(np.uint8)
+
+
+def generator_for(seed: int, index: int, stream: int = 0) -> np.random.Generator:
+    """The generator of a sample: Philox keyed by (seed, index), independent of any other state."""
+    counter = np.array([0, 0, 0, stream], np.uint64)
+    key = np.array([seed, index], np.uint64)
+    return np.random.Generator(np.random.Philox(counter=counter, key=key))
+
+
+class WordRenderer:
+    """Renders the word of an index; the same (seed, index) always gives the same sample.
+
+    Args:
+        fonts: the fonts.
+        source: draws the texts.
+        settings: how words look; those of difficulty 0.5 if ``None``.
+        seed: at least 0; other seeds give other words.
+        images: images for backgrounds.
+
+    Raises:
+        ValueError: if there are words that no font can draw, or that are too long for the widest
+            image.
+    """
+
+    def __init__(
+        self,
+        fonts: FontCollection,
+        source: TextSource,
+        settings: RenderSettings | None = None,
+        seed: int = 0,
+        images: BackgroundImages | None = None,
+    ) -> None:
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed is {seed!r}; give an integer from 0 to 2**64 - 1")
+        self.fonts = fonts
+        self.source = source
+        self.settings = settings or RenderSettings()
+        self.seed = seed
+        self.images = images
+        _check_fonts_have(fonts, source)
+        if source.longest * _LEAST_WIDTH > self.settings.max_width:
+            raise ValueError(
+                f"{source.name}: a text of {source.longest} characters does not fit into "
+                f"max_width={self.settings.max_width:g} pixels; give max_width="
+                f"{source.longest * _LEAST_WIDTH} or a smaller max_length"
+            )
+
+    def content(self, index: int) -> tuple[str, FontFace]:
+        """Text and face of an index, without rendering.
+
+        Random strings and lines that no single font can draw are drawn again.
+        """
+        rng = generator_for(self.seed, index, _CONTENT)
+        for _ in range(_ATTEMPTS):
+            text = self.source.draw(rng)
+            face = self.fonts.draw(rng, text)
+            if face is None:
+                continue
+            # Fonts without lower case show capitals, and the label says what is seen.
+            seen = text.upper() if face.unicase else text
+            if not face.lacking(seen):
+                return seen, face
+        raise ValueError(
+            f"word {index} of seed {self.seed}: of {_ATTEMPTS} texts, such as {text[:60]!r}, none "
+            f"can be drawn with one of the {len(self.fonts)} fonts; give fonts with more characters"
+        )
+
+    def render(self, index: int) -> RenderedWord:
+        """The sample of an index."""
+        text, face = self.content(index)
+        return self.compose(generator_for(self.seed, index, _LOOK), text, face)
+
+    def compose(self, rng: np.random.Generator, text: str, face: FontFace) -> RenderedWord:
+        """Render a text in a face, everything else drawn from ``rng``.
+
+        Raises:
+            ValueError: if the text leaves no ink or does not fit into the widest image.
+        """
+        settings = self.settings
+        layout = _set_text(rng, face, text, settings)
+        with_neighbours = rng.random() < settings.neighbours
+        canvas, origin = _canvas_for(layout)
+        layout.draw(canvas, *origin)
+        neighbours = None
+        if with_neighbours:
+            neighbours = np.zeros_like(canvas)
+            self._draw_neighbours(rng, neighbours, layout, origin, face)
+        geometry = draw_geometry(rng, layout, origin, settings)
+        points, owners = ink_points(layout, origin)
+        geometry, size, scale = fit(rng, geometry, points, text, settings)
+        if scale < 0.6:  # bilinear fetching would miss pixels of the canvas
+            canvas = cv2.GaussianBlur(canvas, (0, 0), 0.3 / scale)
+        coverage = geometry.warp(canvas, size)
+        if neighbours is not None:
+            neighbours = geometry.warp(neighbours, size)
+            if not neighbours.any():
+                neighbours = None
+        text_height = CAP_HEIGHT * scale
+        picture = make_background(rng, size[1], size[0], settings, self.images)
+        lay_ink(rng, picture, coverage, neighbours, text_height, settings)
+        clean = (picture + np.float32(0.5)).astype(np.uint8)
+        image = take_photograph(rng, clean, text_height, settings)
+        boxes = _char_boxes(geometry.forward(points), owners, len(text))
+        return RenderedWord(text, image, clean, coverage, boxes, face.path.name)
+
+    def _draw_neighbours(
+        self,
+        rng: np.random.Generator,
+        canvas: NDArray,
+        layout: TextLayout,
+        origin: tuple[int, int],
+        face: FontFace,
+    ) -> None:
+        """Other words of the same sign before, after, above or below; mostly out of sight."""
+        left, top, right, bottom = layout.bounds()
+        for side in range(4):
+            if rng.random() < 0.55:
+                continue
+            text = self.source.draw(rng)
+            if any(not face.can_draw(char) for char in text):
+                continue
+            other = lay_out(face, text)
+            other_left, other_top, other_right, other_bottom = other.bounds()
+            gap = round(CAP_HEIGHT * (0.1 + 0.35 * rng.random()))
+            slide = round((right - left) * (rng.random() - 0.5))
+            x, y = [
+                (left - gap - other_right, 0),
+                (right + gap - other_left, 0),
+                (left + slide, top - gap - other_bottom),
+                (left + slide, bottom + gap - other_top),
+            ][side]
+            other.draw(canvas, origin[0] + x, origin[1] + y)
+
+
+def _check_fonts_have(fonts: FontCollection, source: TextSource) -> None:
+    unset = [word for word in source.words if any(map(needs_shaping, word))]
+    if unset:
+        codes = (f"U+{ord(char):04X}" for char in unset[0] if needs_shaping(char))
+        raise ValueError(
+            f"{source.name}: {len(unset)} of {len(source.words)} words cannot be set character by "
+            "character from left to right: they have marks, invisible characters, or letters of a "
+            f"right-to-left or joined script (first: {unset[0][:60]!r}; characters: "
+            f"{' '.join(list(dict.fromkeys(codes))[:20])}); leave these words out"
+        )
+    if fonts.able("".join(form for word in source.words for form in source.forms(word))):
+        return
+    affected = [word for word in source.words if not any(map(fonts.able, source.forms(word)))]
+    if affected:
+        forms = [form for word in affected for form in source.forms(word)]
+        lacking = fonts.lacking(sorted(set("".join(forms)))) or sorted(set(forms[0]))
+        raise ValueError(
+            f"{source.name}: {len(affected)} of {len(source.words)} words cannot be drawn with any "
+            f"of the {len(fonts)} fonts (first: {affected[0][:60]!r}; characters: "
+            f"{''.join(lacking)[:20]!r}); add a font that has them or leave these words out"
+        )
+
+
+def _set_text(
+    rng: np.random.Generator, face: FontFace, text: str, settings: RenderSettings
+) -> TextLayout:
+    low, high = settings.spacing
+    # Squared about the middle: most text is set as its face wants it.
+    spacing = high * rng.random() ** 3 if rng.random() < 0.7 else low * rng.random()
+    shifts = None
+    if settings.jitter:
+        shifts = rng.standard_normal(len(text)) * (settings.jitter * rng.random() ** 2)
+    return lay_out(face, text, spacing, shifts)
+
+
+def _canvas_for(layout: TextLayout) -> tuple[NDArray, tuple[int, int]]:
+    """An empty canvas round the text, and where on it the first pen stands."""
+    left, top, right, bottom = layout.bounds()
+    if right - left + 2 * _PAD > _LARGEST_CANVAS:
+        raise ValueError(
+            f"text {layout.text[:60]!r} with {len(layout.text)} characters does not fit: set in "
+            f"capitals {CAP_HEIGHT} pixels high it is {right - left} pixels wide; shorten it"
+        )
+    canvas = np.zeros((bottom - top + 2 * _PAD, right - left + 2 * _PAD), np.uint8)
+    return canvas, (_PAD - left, _PAD - top)
+
+
+def ink_points(
+    layout: TextLayout, origin: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Points round the ink of all characters on the canvas, ``(n, 2)``, and whose they are."""
+    parts, owners = [], []
+    for index, (glyph, position) in enumerate(zip(layout.glyphs, layout.positions.tolist())):
+        if glyph.coverage.size:
+            rim = glyph.rim
+            corner = np.array([position[0] + origin[0], position[1] + origin[1]], np.float32)
+            parts.append(rim + corner)
+            owners.append(np.full(len(rim), index))
+    return np.concatenate(parts), np.concatenate(owners)
+
+
+def _char_boxes(
+    points: NDArray[np.float32], owners: NDArray[np.int64], count: int
+) -> NDArray[np.float32]:
+    boxes = boxes_of_points(points, owners, count)
+    for index in np.flatnonzero(np.isnan(boxes[:, 0])):  # spaces: where the letter before ends
+        boxes[index] = boxes[index - 1, [2, 1, 2, 1]] if index else np.zeros(4)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes

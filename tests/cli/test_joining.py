@@ -1,0 +1,193 @@
+"""Joining the processes of a job, with and without GPUs; GPUs are stand-ins here."""
+
+import datetime
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mms_ocr.cli import joining, launching
+
+RANKS = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+MPI = {
+    "OMPI_COMM_WORLD_RANK": "5",
+    "OMPI_COMM_WORLD_SIZE": "8",
+    "OMPI_COMM_WORLD_LOCAL_RANK": "1",
+    "OMPI_COMM_WORLD_LOCAL_SIZE": "4",
+}
+# MVAPICH2; MPICH and Intel MPI.
+OTHER_MPIS = (
+    {
+        "MV2_COMM_WORLD_RANK": "5",
+        "MV2_COMM_WORLD_SIZE": "8",
+        "MV2_COMM_WORLD_LOCAL_RANK": "1",
+        "MV2_COMM_WORLD_LOCAL_SIZE": "4",
+    },
+    {"PMI_RANK": "5", "PMI_SIZE": "8", "MPI_LOCALRANKID": "1", "MPI_LOCALNRANKS": "4"},
+)
+SLURM = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_NODELIST": "n[1-2]"}
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """A process of a job: gives a function that joins, and what it asked torch for."""
+    asked = {}
+    for name in list(os.environ):
+        if name.startswith(("SLURM", "MASTER", "OMPI", "MV2", "PMI", "MPI_")) or name in RANKS:
+            monkeypatch.delenv(name)
+
+    def start(gpus=0, launcher="slurm", **environment):
+        given = {"MASTER_ADDR": "localhost", "MASTER_PORT": "1"} | environment
+        given = {name: value for name, value in given.items() if value is not None}
+        with monkeypatch.context() as patch:
+            # Also undone: what joining itself puts there.
+            ours = (*RANKS, "MASTER_ADDR", "MASTER_PORT")
+            for name in (*ours, *given):
+                patch.setenv(name, given.get(name, ""))
+            for name in ours:
+                if name not in given:
+                    patch.delenv(name)
+            patch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+            patch.setattr(torch.cuda, "device_count", lambda: gpus)
+            patch.setattr(torch.cuda, "set_device", lambda number: asked.update(gpu=number))
+            patch.setattr(
+                torch.distributed,
+                "init_process_group",
+                lambda backend, timeout: asked.update(backend=backend, timeout=timeout),
+            )
+            joining.join_processes(launcher, "nccl" if gpus else "gloo", 90)
+            address = os.environ["MASTER_ADDR"]
+            return {**asked, **{name: os.environ[name] for name in RANKS}, "address": address}
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("launcher", "variables"),
+    [("slurm", SLURM), ("mpi", MPI), *(("mpi", variables) for variables in OTHER_MPIS)],
+)
+def test_without_gpus(job, launcher, variables):
+    found = job(launcher=launcher, **variables)
+    assert found == {
+        "address": "localhost",
+        "backend": "gloo",
+        "timeout": datetime.timedelta(seconds=90),
+        "RANK": "5",
+        "WORLD_SIZE": "8",
+        "LOCAL_RANK": "1",
+    }
+
+
+@pytest.mark.parametrize(("gpus", "number"), [(4, 1), (2, 1), (1, 0)])
+def test_the_gpu_of_a_task(job, gpus, number):
+    found = job(gpus, **SLURM)
+    assert (found["backend"], found["gpu"], found["LOCAL_RANK"]) == ("nccl", number, str(number))
+    assert found["RANK"] == "5"
+
+
+def test_the_gpu_of_a_process_of_torchrun(job):
+    ranks = dict(RANK="3", WORLD_SIZE="4", LOCAL_RANK="3")
+    assert job(4, "pytorch", **ranks)["gpu"] == 3
+
+
+def test_more_processes_than_gpus(job):
+    ranks = dict(RANK="3", WORLD_SIZE="4", LOCAL_RANK="3")
+    with pytest.raises(
+        ValueError, match=r"process 3 of this machine .* there are 2; start as many"
+    ):
+        job(2, "pytorch", **ranks)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "told"),
+    [
+        ("mpi", r"needs OMPI_COMM_WORLD_RANK, .* Open MPI sets; start the job with mpirun -n"),
+        ("slurm", "needs SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, which srun sets"),
+        ("pytorch", "needs the variables RANK, WORLD_SIZE, LOCAL_RANK; start the job with"),
+    ],
+)
+def test_variables_that_are_missing(job, launcher, told):
+    with pytest.raises(ValueError, match=told):
+        job(launcher=launcher)
+
+
+def test_open_mpi_on_one_machine_and_on_several(job):
+    alone = MPI | {"OMPI_COMM_WORLD_LOCAL_SIZE": "8", "MASTER_ADDR": None, "MASTER_PORT": None}
+    assert job(launcher="mpi", **alone)["address"] == "127.0.0.1"
+    with pytest.raises(ValueError, match=r"several machines .* add -x MASTER_ADDR=ADDRESS"):
+        job(launcher="mpi", **alone | {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
+
+
+@pytest.mark.parametrize("variables", OTHER_MPIS)
+def test_other_mpis_on_one_machine_and_on_several(job, variables):
+    nowhere = variables | {"MASTER_ADDR": None, "MASTER_PORT": None}
+    with pytest.raises(ValueError, match="several machines"):
+        job(launcher="mpi", **nowhere)
+    local_size = list(variables)[-1]
+    assert job(launcher="mpi", **nowhere | {local_size: "8"})["address"] == "127.0.0.1"
+
+
+def test_two_jobs_of_open_mpi_on_one_machine_have_ports_of_their_own(monkeypatch):
+    ports = []
+    for job in ("prterun-host-71@1", "prterun-host-71@1", "prterun-host-72@1", "2841509889", None):
+        with monkeypatch.context() as patch:
+            for name in ("MASTER_ADDR", "MASTER_PORT", "PMIX_NAMESPACE"):
+                patch.setenv(name, "")  # also undone: what joining itself puts there
+                patch.delenv(name)
+            patch.setenv("WORLD_SIZE", "2")
+            patch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
+            if job:
+                patch.setenv("PMIX_NAMESPACE", job)
+            joining._find_first_machine("mpi")
+            ports.append(int(os.environ["MASTER_PORT"]))
+            patch.setenv("MASTER_PORT", "7")
+            joining._find_first_machine("mpi")
+            assert os.environ["MASTER_PORT"] == "7"
+    assert ports[0] == ports[1]
+    assert len(set(ports)) == 4
+    assert all(12000 <= port < 32000 for port in ports)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (None, "No such file or directory: 'scontrol'"),
+        ("exit 3", "returned non-zero exit status 3"),
+        ("true", "it names no machine"),
+    ],
+)
+def test_slurm_without_scontrol(job, monkeypatch, tmp_path, command, told):
+    if command is not None:
+        (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{command}\n")
+        (tmp_path / "scontrol").chmod(0o755)
+    with pytest.raises(
+        ValueError, match=f"needs the address .*{told}.*; set MASTER_ADDR"
+    ) as caught:
+        job(**SLURM, MASTER_ADDR=None, PATH=str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("launcher", "environment", "workers"),
+    [
+        ("none", {}, 6),
+        ("pytorch", {"LOCAL_WORLD_SIZE": "4"}, 2),
+        ("pytorch", {"LOCAL_WORLD_SIZE": "16"}, 1),
+        ("mpi", {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"}, 2),
+        ("mpi", {"MPI_LOCALNRANKS": "4"}, 2),
+        # Bound to its cores, or seeing all of the machine's, a task of slurm has as many.
+        ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "5"}, 5),
+        ("slurm", {"SLURM_NTASKS_PER_NODE": "4", "SLURM_CPUS_PER_TASK": "20"}, 6),
+        ("slurm", {"SLURM_NTASKS_PER_NODE": "4"}, 2),
+    ],
+)
+def test_workers_are_as_many_as_the_cores_of_a_process(monkeypatch, launcher, environment, workers):
+    for name in (*launching._PROCESSES, "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    cfg = Config(dict(launcher=launcher, train_dataloader=dict(num_workers=6)))
+    launching.fit_to_machine(cfg)
+    assert cfg.train_dataloader.num_workers == workers

@@ -1,0 +1,84 @@
+"""``mms-ocr read`` as typed."""
+
+import json
+import sys
+
+import cv2
+import pytest
+
+from mms_ocr.cli.main import main
+
+
+@pytest.fixture
+def read(tiny_recognizer, capsys):
+    config, weights = tiny_recognizer
+
+    def run(*arguments):
+        status = main(["read", *arguments, "--config", config, "--weights", weights])
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err.splitlines()
+
+    return run
+
+
+def test_a_line_for_each_image_in_its_order(read, word_images, tmp_path):
+    paths = word_images(4)
+    status, lines, _ = read(*paths)
+    assert status == 0
+    rows = [line.split("\t") for line in lines]
+    assert [row[2] for row in rows] == paths
+    assert all(0 <= float(row[1]) <= 1 for row in rows)
+    folder = str(tmp_path / "images")
+    assert read(folder)[1] == lines
+    assert read(f"{folder}/*.png", "--batch-size", "3")[1] == lines
+    status, as_json, _ = read(folder, "--json")
+    assert [json.loads(line)["text"] for line in as_json] == [row[0] for row in rows]
+    assert [json.loads(line)["image"] for line in as_json] == paths
+    for line, row in zip(as_json, rows):
+        assert json.loads(line)["confidence"] == pytest.approx(float(row[1]), abs=6e-5)
+
+
+def test_a_broken_image_is_told_and_the_others_come(read, word_images, tmp_path):
+    paths = word_images(3)
+    (tmp_path / "images" / "1.png").write_bytes(b"")
+    status, lines, errors = read(*paths, "gone.png", "--out", str(tmp_path / "out"))
+    assert status == 1
+    assert [line.split("\t")[2] for line in lines] == [paths[0], paths[2]]
+    told = [line for line in errors if line.startswith("mms-ocr read: ")]
+    assert told[0].startswith(f"mms-ocr read: {paths[1]}: ")
+    assert told[1] == "mms-ocr read: gone.png: there is no such file or folder"
+    assert told[2] == "mms-ocr read: 2 of 4 images could not be used"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
+
+
+def test_pictures_show_the_image_and_its_text(read, word_images, tmp_path):
+    (first,), (again,) = word_images(1), word_images(1, "more")
+    assert read(first, again, "--out", str(tmp_path / "out"))[0] == 0
+    pictures = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in pictures] == ["0.png", "0_2.png"]
+    picture, image = cv2.imread(str(pictures[0])), cv2.imread(first)
+    scale = 64 / image.shape[0]
+    enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+    shown = picture[6 : 6 + 64, 6 : 6 + enlarged.shape[1]]
+    assert abs(shown.astype(int) - enlarged).mean() < 4
+    assert (picture[72:, :] < 128).any(), "no text below"
+
+
+def test_bad_input_is_a_line_and_status_2(read, word_images, tmp_path):
+    (path,) = word_images(1)
+    (tmp_path / "empty").mkdir()
+    for arguments, told in (
+        ([path, "--batch-size", "0"], "--batch-size is 0"),
+        ([str(tmp_path / "empty")], "holds no image files"),
+        (["nothing*.png"], "no file matches 'nothing*.png'"),
+        ([path, "--device", "abacus"], "there is no device 'abacus'"),
+    ):
+        status, lines, errors = read(*arguments)
+        assert (status, lines) == (2, [])
+        assert told in errors[-1]
+
+
+def test_without_mmocr_a_line_says_what_is_missing(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "mms_ocr.apis.reading", None)
+    assert main(["read", "a.png", "--weights", "w.pth"]) == 2
+    assert "reading needs MMOCR" in capsys.readouterr().err.splitlines()[-1]

@@ -1,0 +1,83 @@
+"""What a Python without fork, file locks and most signals can do, as on Windows."""
+
+import os
+import subprocess
+import sys
+
+RUN = """
+import sys
+import mms_ocr
+import mmocr.models, mmpretrain.models, yapf  # these know Linux by other means than what Python has
+import windows_like
+windows_like.take_away()
+from mms_ocr.cli.main import main
+print([
+    main(arguments.split())
+    for arguments in (
+        "labels words/gt.txt --out words/labels.jsonl",
+        "convert words/labels.jsonl words.lmdb",
+        "convert words.lmdb folder",
+        "inspect folder/labels.jsonl words.lmdb",
+        "render --out rendered.lmdb --count 2 --workers 1",
+        "render --out rendered --count 2 --workers 1",
+        "labels rendered.lmdb",
+        f"read words words.lmdb --config {sys.argv[1]} --weights {sys.argv[2]} --out read",
+        "doctor",
+    )
+])
+from mms_ocr.utils import sealing
+sealing.write_whole("whole.txt", "text")
+from mms_ocr.datasets.workers import start_worker
+start_worker(0)
+from mms_ocr.engine import StopOnSignalHook
+print([signal.name for signal in StopOnSignalHook().signals])
+"""
+FIRST = """
+import os
+for name in ("register_at_fork", "fork"):
+    delattr(os, name)
+from mms_ocr.cli.main import main
+raise SystemExit(main(["doctor"]))
+"""
+
+
+def python(code, repository, folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(repository), f"{repository}/tests"])},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_reading_converting_and_the_doctor(word_images, tiny_recognizer, tmp_path, repository):
+    word_images(3, "words")
+    lines = [f"{number}.png\tword\n" for number in range(3)]
+    (tmp_path / "words" / "gt.txt").write_text("".join(lines))
+    done = python(RUN, repository, tmp_path, *tiny_recognizer)
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.splitlines()
+    assert str([0] * 9) in out, done.stdout + done.stderr
+    assert out[-1] == "['SIGTERM']"
+    limits = done.stdout.partition(
+        "On Windows, reading, converting, rendering, inference and training work, but:\n"
+    )[2]
+    for word in ("loader workers", "locks", "no signal", "slurm"):
+        assert word in limits
+    assert (tmp_path / "whole.txt").read_text() == "text"
+    assert sorted(os.listdir(tmp_path / "folder")) == ["image", "labels.jsonl"]
+
+
+def test_the_doctor_reports_where_python_lacks_fork_from_the_start(tmp_path, repository):
+    done = python(FIRST, repository, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no-fork " in done.stdout
+    assert "loader workers are not forked" in done.stdout
+
+
+def test_the_doctor_says_nothing_of_it_on_linux(capsys):
+    from mms_ocr.cli.platform_limits import describe_limits
+
+    assert describe_limits() == []

@@ -1,0 +1,395 @@
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import multiprocessing
+import os
+import resource
+import signal
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+import pytest
+from made_images import encode, lmdb_entries, word_pixels, write_lmdb
+
+from mms_ocr.dataset_tools.conversion import (
+    PairRecords,
+    Selection,
+    TextSegRecords,
+    WordRecords,
+    convert_records,
+    converting,
+    guess_layout,
+    writers,
+)
+from mms_ocr.datasets import open_source
+from mms_ocr.datasets.sources import LmdbSource
+
+IMAGES = [encode(word_pixels(number), ".jpg" if number % 2 else ".png") for number in range(9)]
+LABELS = [f"wört {number}\n" for number in range(9)]
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(converting, "_CHUNK_WORDS", 2)
+
+
+def entries_of(path: Path) -> dict[str, bytes]:
+    with lmdb.open(str(path), readonly=True, lock=False) as file, file.begin() as transaction:
+        return {bytes(key).decode(): bytes(value) for key, value in transaction.cursor()}
+
+
+def contents(records) -> list:
+    return [records.read(index) for index in range(len(records))]
+
+
+@pytest.mark.parametrize("labels", [LABELS, None])
+@pytest.mark.parametrize(
+    ("kind", "outs"),
+    [("folder", ["a.lmdb", "b"]), ("lmdb", ["a", "b.lmdb"]), ("jsonl", ["a.lmdb", "b", "c.lmdb"])],
+)
+def test_there_and_back(make_source, tmp_path, kind, outs, labels):
+    if kind == "folder" and labels:
+        pytest.skip("folders have no labels")
+    source = WordRecords(str(make_source(kind, IMAGES, labels)))
+    expected = contents(source)
+    for out in outs:
+        out = tmp_path / out
+        assert convert_records(source, str(out)).written == 9
+        source = WordRecords(str(out if out.suffix == ".lmdb" else out / "labels.jsonl"))
+        assert contents(source) == expected
+        assert not out.with_name(out.name + ".part").exists()
+        names = {file.name for file in out.iterdir()}
+        assert names == ({"data.mdb"} if out.suffix == ".lmdb" else {"image", "labels.jsonl"})
+
+
+def test_an_lmdb_has_the_keys_of_the_field_and_no_others(make_source, tmp_path):
+    source = WordRecords(str(make_source("jsonl", IMAGES[:2], LABELS[:2])))
+    convert_records(source, str(tmp_path / "out.lmdb"))
+    assert entries_of(tmp_path / "out.lmdb") == lmdb_entries(IMAGES[:2], LABELS[:2])
+
+
+def test_masks_and_pairs_keep_their_kinds(tmp_path):
+    masks = [encode(word_pixels(number)[:, :, 0]) for number in range(9)]
+    entries = lmdb_entries(IMAGES, LABELS)
+    entries |= {f"mask-{number:09d}": mask for number, mask in enumerate(masks, 1)}
+    with_masks = WordRecords(str(write_lmdb(tmp_path / "masks.lmdb", entries)))
+    pairs = {key.replace("image-", "image_hr-"): entries[key] for key in entries}
+    pairs = {key.replace("mask-", "image_lr-"): value for key, value in pairs.items()}
+    zoom = PairRecords(str(write_lmdb(tmp_path / "zoom.lmdb", pairs)))
+    assert contents(zoom)[3].images == {"image_hr": IMAGES[3], "image_lr": masks[3]}
+    for source, opener, layout in [
+        (with_masks, WordRecords, "words"),
+        (zoom, PairRecords, "textzoom"),
+    ]:
+        folder, back = str(tmp_path / layout), str(tmp_path / f"{layout}-back.lmdb")
+        convert_records(source, folder)
+        annotations = os.path.join(folder, "labels.jsonl")
+        assert guess_layout(annotations) == guess_layout(source.path) == layout
+        convert_records(opener(annotations), back)
+        assert contents(opener(back)) == contents(source)
+    # The high resolutions alone serve as word images, as every reader of JSON lines finds them.
+    assert open_source(str(tmp_path / "textzoom" / "labels.jsonl")).read(4).data == IMAGES[4]
+
+
+def test_pairs_in_two_folders(tmp_path):
+    for folder, images in (("hr", IMAGES[:4]), ("lr", IMAGES[4:8])):
+        for number, image in enumerate(images):
+            file = tmp_path / "pairs" / folder / f"{number}{'.jpg' if number % 2 else '.png'}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(image)
+    path = str(tmp_path / "pairs")
+    assert guess_layout(path) == "textzoom"
+    convert_records(PairRecords(path), str(tmp_path / "out.lmdb"))
+    expected = {f"image_hr-{number:09d}": image for number, image in enumerate(IMAGES[:4], 1)}
+    expected |= {f"image_lr-{number:09d}": image for number, image in enumerate(IMAGES[4:8], 1)}
+    assert entries_of(tmp_path / "out.lmdb") == {**expected, "num-samples": b"4"}
+
+
+def test_broken_images_are_left_out_and_told(make_source, tmp_path):
+    broken = [*IMAGES[:4], b"broken", *IMAGES[4:], b""]
+    source = WordRecords(str(make_source("lmdb", broken, ["x"] * 11)))
+    with pytest.raises(ValueError, match=r"2 of 11 words .* are broken, more than the accepted"):
+        convert_records(source, str(tmp_path / "out.lmdb"))
+    assert not (tmp_path / "out.lmdb").exists()
+    result = convert_records(source, str(tmp_path / "out.lmdb"), max_broken=0.2)
+    assert result.written == 9
+    assert "image-000000005: not an image" in result.broken[0]
+    assert "image-000000011: the value is empty" in result.broken[1]
+    assert [r.images["image"] for r in contents(WordRecords(str(tmp_path / "out.lmdb")))] == IMAGES
+
+
+def test_a_selection(make_source, tmp_path):
+    source = WordRecords(str(make_source("lmdb", IMAGES, LABELS)))
+    convert_records(Selection(source, [7, 2]), str(tmp_path / "out.lmdb"))
+    assert contents(WordRecords(str(tmp_path / "out.lmdb"))) == [source.read(7), source.read(2)]
+
+
+@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
+def test_labels_are_not_dropped_where_the_first_word_has_none(make_source, tmp_path, kind):
+    path = make_source(kind, IMAGES, LABELS)
+    if kind == "lmdb":
+        with lmdb.open(str(path)) as file, file.begin(write=True) as transaction:
+            transaction.delete(b"label-000000001")
+    else:
+        lines = path.read_text().splitlines(keepends=True)
+        first = json.loads(lines[0])
+        del first["text"]
+        path.write_text("".join([json.dumps(first) + "\n", *lines[1:]]))
+    with pytest.raises(ValueError, match=r"1 of 9 words .* are broken"):
+        convert_records(WordRecords(str(path)), str(tmp_path / "out.lmdb"))
+    result = convert_records(WordRecords(str(path)), str(tmp_path / "out.lmdb"), max_broken=0.2)
+    assert "label-000000001: the key is missing" in result.broken[0] or "no 'text'" in str(result)
+    found = contents(WordRecords(str(tmp_path / "out.lmdb")))
+    assert [record.text for record in found] == LABELS[1:]
+
+
+# --- stops, full disks, other processes ----------------------------------------------------------
+
+
+class Stopping(WordRecords):
+    """Interrupted after some reads."""
+
+    def __init__(self, path: str, reads: int) -> None:
+        super().__init__(path)
+        self.reads = reads
+
+    def read(self, index):
+        if self.reads == 0:
+            raise KeyboardInterrupt
+        self.reads -= 1
+        return super().read(index)
+
+
+@pytest.mark.parametrize("out", ["out.lmdb", "out"])
+@pytest.mark.parametrize("reads", range(0, 18, 3))
+def test_an_interrupted_conversion_goes_on(make_source, tmp_path, out, reads):
+    path = str(make_source("lmdb", [*IMAGES[:5], b"broken", *IMAGES[5:]], ["x", *LABELS]))
+    out = tmp_path / out
+    with pytest.raises(KeyboardInterrupt):
+        convert_records(Stopping(path, reads), str(out), max_broken=1)
+    assert not out.exists()
+    counting = Stopping(path, 10**6)
+    assert convert_records(counting, str(out), max_broken=1).written == 9
+    # All are read to verify them; to be written, only those after the last whole chunk. Chunks are
+    # of two words, and word 5 is broken.
+    committed = max(position for position in (0, 2, 4, 7, 9, 10) if position <= reads)
+    assert 10**6 - counting.reads == (10 - committed) + 10
+    back = WordRecords(str(out if out.suffix else out / "labels.jsonl"))
+    assert [record.images["image"] for record in contents(back)] == IMAGES
+
+
+def killed_at(path: str, out: str, reads: int) -> None:
+    class Killed(WordRecords):
+        def read(self, index):
+            if index == reads:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().read(index)
+
+    convert_records(Killed(path), out)
+
+
+@pytest.mark.parametrize("out", ["out.lmdb", "out"])
+def test_a_killed_conversion_goes_on(make_source, tmp_path, out):
+    path, out = str(make_source("lmdb", IMAGES, LABELS)), tmp_path / out
+    process = multiprocessing.get_context("fork").Process(
+        target=killed_at, args=(path, str(out), 7)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert not out.exists()
+    assert out.with_name(out.name + ".part").is_dir()
+    assert convert_records(WordRecords(path), str(out)).written == 9
+
+
+def on_a_full_disk(path: str, out: str, limit: int, errors) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        convert_records(WordRecords(path), out)
+    except OSError as error:
+        errors.put(str(error))
+    errors.put("none")
+
+
+@pytest.mark.parametrize("out", ["out.lmdb", "out"])
+def test_a_full_disk_is_told_in_a_line_and_nothing_is_lost(make_source, tmp_path, out):
+    images = [encode(word_pixels(number, 64, 64 + 20 * number)) for number in range(9)]
+    path, out = str(make_source("jsonl", images)), tmp_path / out
+    context = multiprocessing.get_context("fork")
+    errors = context.Queue()
+    # No file may grow beyond this: as good as a full disk, for one process alone.
+    process = context.Process(target=on_a_full_disk, args=(path, str(out), 30_000, errors))
+    process.start()
+    message = errors.get(timeout=60)
+    process.join()
+    assert "make room and repeat the command, it goes on from there" in message
+    assert "\n" not in message
+    assert not out.exists()
+    assert convert_records(WordRecords(path), str(out)).written == 9
+
+
+def test_a_full_disk_is_named_so(make_source, tmp_path, monkeypatch):
+    source = WordRecords(str(make_source("lmdb", IMAGES)))
+
+    def full(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match=r"out\.part: the disk is full \(.* MB are free\) after 0 wo"):
+        convert_records(source, str(tmp_path / "out"))
+
+
+def test_what_was_changed_after_writing_is_noticed(make_source, tmp_path, monkeypatch):
+    source = WordRecords(str(make_source("lmdb", IMAGES, LABELS)))
+    plain = writers.FolderWriter.read_back
+
+    def faulty(self, index):
+        if index == 5:
+            next(itertools.islice((self.part / "image").rglob("*006.jpg"), 1)).write_bytes(b"x")
+        return plain(self, index)
+
+    monkeypatch.setattr(writers.FolderWriter, "read_back", faulty)
+    with pytest.raises(OSError, match=r"word 5 of .* is not in .* as it was read"):
+        convert_records(source, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_source_is_not_mixed_in(make_source, tmp_path):
+    first = str(make_source("lmdb", IMAGES, name="first"))
+    second = str(make_source("lmdb", IMAGES, name="second"))
+    with pytest.raises(KeyboardInterrupt):
+        convert_records(Stopping(first, 5), str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="begun with another source"):
+        convert_records(WordRecords(second), str(tmp_path / "out"))
+
+
+def test_another_selection_of_as_many_is_not_mixed_in(make_source, tmp_path):
+    path = str(make_source("lmdb", IMAGES))
+    with pytest.raises(KeyboardInterrupt):
+        convert_records(Selection(Stopping(path, 2), [1, 2, 3]), str(tmp_path / "out"))
+    with pytest.raises(ValueError, match="begun with another source or other options"):
+        convert_records(Selection(WordRecords(path), [1, 2, 4]), str(tmp_path / "out"))
+    whole = convert_records(
+        Selection(WordRecords(path), np.array([1, 2, 3])), str(tmp_path / "out")
+    )
+    assert whole.written == 3
+
+
+def test_a_folder_whose_lines_were_lost_begins_anew(make_source, tmp_path):
+    path, out = str(make_source("lmdb", IMAGES, LABELS)), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        convert_records(Stopping(path, 5), str(out))
+    (tmp_path / "out.part" / "labels.jsonl").unlink()
+    assert convert_records(WordRecords(path), str(out)).written == 9
+    assert contents(WordRecords(str(out / "labels.jsonl"))) == contents(WordRecords(path))
+
+
+@pytest.mark.parametrize("out", ["out.lmdb", "out"])
+def test_no_process_goes_on_with_what_another_is_finishing(make_source, tmp_path, monkeypatch, out):
+    source, out = WordRecords(str(make_source("lmdb", IMAGES))), tmp_path / out
+    plain_rename, plain_lock = os.rename, writers.lock_folder
+    renamed = []
+
+    def renaming(part, path):
+        with pytest.raises(BlockingIOError):
+            plain_lock(part, "convert.lock")
+        renamed.append(path)
+        plain_rename(part, path)
+
+    monkeypatch.setattr(writers.os, "rename", renaming)
+    convert_records(source, str(out))
+    assert renamed == [out]
+    assert not list(out.glob("*.lock"))
+    other = tmp_path / f"other{out.suffix}"
+
+    def finished_before(part, name):
+        plain_rename(out, other)
+        return plain_lock(part, name)
+
+    monkeypatch.setattr(writers, "lock_folder", finished_before)
+    before = sorted(path.name for path in out.iterdir())
+    with pytest.raises(FileExistsError, match="exists: remove it"):
+        convert_records(source, str(other))
+    assert sorted(path.name for path in other.iterdir()) == before
+
+
+def test_two_processes_do_not_write_the_same_set(make_source, tmp_path):
+    source = WordRecords(str(make_source("lmdb", IMAGES)))
+    out = str(tmp_path / "out")
+    busy = pytest.raises(BlockingIOError, match="another process is writing")
+    with writers.open_writer(out, source.describe()), busy:
+        convert_records(source, out)
+    convert_records(source, out)
+
+
+def test_places_that_cannot_be_written_to(make_source, tmp_path):
+    source = WordRecords(str(make_source("lmdb", IMAGES)))
+    with pytest.raises(FileExistsError, match="exists: remove it or choose another name"):
+        convert_records(source, str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
+        convert_records(source, str(tmp_path / "nowhere" / "out.lmdb"))
+    with pytest.raises(ValueError, match="or a folder, which gets the images"):
+        convert_records(source, str(tmp_path / "out.jsonl"))
+
+
+# --- TextSeg -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def textseg(tmp_path) -> Path:
+    root = tmp_path / "TextSeg"
+    for folder in ("image", "annotation", "semantic_label"):
+        (root / folder).mkdir(parents=True)
+    boxes = {
+        "a1": [[10, 5, 50, 5, 50, 25, 10, 25], [60, 10, 90, 20, 85, 35, 55, 25]],
+        "a2": [[-4, -3, 30, 0, 30, 20.5, 0, 20]],
+    }
+    for number, tag in enumerate(["a1", "a2", "a3"]):
+        cv2.imwrite(str(root / "image" / f"{tag}.jpg"), word_pixels(number, 40, 100))
+        mask = np.random.default_rng(number).choice([0, 100, 200, 255], (40, 100)).astype(np.uint8)
+        cv2.imwrite(str(root / "semantic_label" / f"{tag}_maskfg.png"), mask)
+        words = {
+            str(place): {"text": f"{tag}-{place}", "bbox": box, "char": {}}
+            for place, box in enumerate(boxes.get(tag, []))
+        }
+        (root / "annotation" / f"{tag}_anno.json").write_text(json.dumps(words))
+    (root / "split.json").write_text(json.dumps(dict(train=["a1"], val=["a3"], test=["a2"])))
+    return root
+
+
+def test_textseg_crops_by_value(textseg, tmp_path):
+    assert guess_layout(str(textseg)) == "textseg"
+    convert_records(TextSegRecords(str(textseg), ["train", "test"]), str(tmp_path / "out.lmdb"))
+    words = open_source(tmp_path / "out.lmdb")
+    masks = LmdbSource(str(tmp_path / "out.lmdb"), image_key="mask-%09d")
+    assert [words.read(index, True).text for index in range(3)] == ["a1-0", "a1-1", "a2-0"]
+    places = [("a1", np.s_[5:25, 10:50]), ("a1", np.s_[10:35, 55:90]), ("a2", np.s_[0:21, 0:30])]
+    for index, (tag, place) in enumerate(places):
+        image = cv2.imread(str(textseg / "image" / f"{tag}.jpg"))[place]
+        mask = cv2.imread(str(textseg / "semantic_label" / f"{tag}_maskfg.png"), -1)[place]
+        for source, expected in [(words, image), (masks, mask)]:
+            crop = cv2.imdecode(np.frombuffer(source.read(index).data, np.uint8), -1)
+            np.testing.assert_array_equal(crop, expected)
+
+
+def test_textseg_that_is_not_whole(textseg, tmp_path):
+    with pytest.raises(ValueError, match="splits of TextSeg are"):
+        TextSegRecords(str(textseg), ["training"])
+    with pytest.raises(ValueError, match="has no words in val"):
+        TextSegRecords(str(textseg), ["val"])
+    (textseg / "semantic_label" / "a1_maskfg.png").unlink()
+    source = TextSegRecords(str(textseg), ["train", "test"])
+    assert convert_records(source, str(tmp_path / "out"), max_broken=1).written == 1
+    (textseg / "annotation" / "a1_anno.json").write_text('{"0": {"text": "x"}}')
+    with pytest.raises(ValueError, match=r"a1_anno.json has an entry without"):
+        TextSegRecords(str(textseg))
+    (textseg / "annotation" / "a1_anno.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"there is no .*a1_anno.json"):
+        TextSegRecords(str(textseg))
+    with pytest.raises(FileNotFoundError, match=r"split.json"):
+        TextSegRecords(str(tmp_path))

@@ -1,0 +1,451 @@
+"""Labels of annotation files: parsed, checked, written as JSON lines, resumed after a stop."""
+
+import io
+import json
+import os
+import random
+import string
+from pathlib import Path
+
+import pytest
+from made_images import encode, word_pixels
+
+from mms_ocr.dataset_tools.conversion import WordRecords, annotations, convert_records, labels
+from mms_ocr.dataset_tools.conversion.annotations import Annotation, read_annotations
+from mms_ocr.dataset_tools.conversion.data_roots import find_data_root
+from mms_ocr.dataset_tools.conversion.label_checks import LabelReport, describe_report
+from mms_ocr.dataset_tools.conversion.labels import convert_labels
+from mms_ocr.datasets import WordImageDataset
+from mms_ocr.datasets.sources import JsonlSource
+
+ASCII = frozenset(string.ascii_letters)
+
+
+@pytest.fixture(autouse=True)
+def chunks_of_a_few_characters(monkeypatch):
+    monkeypatch.setattr(annotations, "_CHUNK", 64)
+    monkeypatch.setattr(labels, "_PAUSE", 0.0)
+
+
+def mmocr_json(path: Path, words: list[tuple[str, str]], **extra) -> str:
+    entries = [dict(img_path=name, instances=[dict(text=text)]) for name, text in words]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = dict(metainfo=dict(task_name="textrecog", odd='"data_list": [1, {"a'), version=12.5)
+    path.write_text(json.dumps({**head, "data_list": entries, **extra}, ensure_ascii=False))
+    return str(path)
+
+
+@pytest.fixture
+def root(tmp_path):
+    for number in range(6):
+        file = tmp_path / "images" / f"{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(encode(word_pixels(number)))
+    return tmp_path
+
+
+WORDS = [(f"images/{number}.png", text) for number, text in enumerate(["a b", "é", 'q"', "x"])]
+
+
+def pairs(path):
+    return [(one.filename, one.text) for one in read_annotations(str(path))]
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_mmocr_s_json(tmp_path, indent):
+    path = tmp_path / "a.json"
+    mmocr_json(path, WORDS)
+    path.write_text(json.dumps(json.loads(path.read_text()), indent=indent))
+    assert pairs(path) == WORDS
+    places = [one.place for one in read_annotations(str(path))]
+    assert places[2] == f"{path}, entry 3"
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 37])
+def test_json_of_any_values_is_scanned_as_the_library_reads_it(monkeypatch, chunk):
+    monkeypatch.setattr(annotations, "_CHUNK", chunk)
+    rng = random.Random(0)
+
+    def value(depth):
+        kind = rng.randrange(7 if depth else 4)
+        if kind >= 4:
+            return [value(depth - 1) for _ in range(rng.randrange(4))]
+        texts = 'a"]}\\,é:{['
+        return [
+            rng.randrange(10**9),
+            rng.gauss(0, 1) ** 99,
+            None,
+            "".join(rng.choices(texts, k=5)),
+        ][kind]
+
+    for number in range(60):
+        entries = [value(3) for _ in range(rng.randrange(6))]
+        text = json.dumps(dict(m=value(2), data_list=entries), indent=rng.choice([None, 2]))
+        file = io.StringIO(text)
+        found = list(annotations._stream_data_list(file, file.read(chunk), f"{number}"))
+        assert found == entries
+
+
+def test_lines(tmp_path):
+    path = tmp_path / "words.jsonl"
+    path.write_text(
+        "\n".join(json.dumps(dict(filename=name, text=text)) for name, text in WORDS) + "\n\n"
+    )
+    assert pairs(path) == WORDS
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("a.png\tx y\nb c.png\tz\n", [("a.png", "x y"), ("b c.png", "z")]),
+        ("a.png x y\n\r\nb.png z", [("a.png", "x y"), ("b.png", "z")]),
+        ('a.png, "x, \\"y\\""\nb.png, "z"\n', [("a.png", 'x, "y"'), ("b.png", "z")]),
+        ("\ufeffa.png x\n", [("a.png", "x")]),
+    ],
+)
+def test_text(tmp_path, content, expected):
+    path = tmp_path / "gt.txt"
+    path.write_text(content, encoding="utf-8")
+    assert pairs(path) == expected
+
+
+LINE_ENDS = [
+    ("a.png", "x\u2028y"),
+    ("b.png", "\x85"),
+    ("c.png", "1\x0b2\x0c3\x1c4"),
+    ("d.png", "z"),
+]
+
+
+@pytest.mark.parametrize("chunk", [64, 10**6])
+def test_only_line_feeds_end_lines(tmp_path, monkeypatch, chunk):
+    """And none of the characters that str.splitlines takes for line ends as well."""
+    monkeypatch.setattr(annotations, "_CHUNK", chunk)
+    lines = [json.dumps(dict(filename=n, text=t), ensure_ascii=False) for n, t in LINE_ENDS]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert pairs(tmp_path / "a.jsonl") == LINE_ENDS
+    inside = [("e.png", "x"), *LINE_ENDS[:1], *LINE_ENDS[2:]]
+    (tmp_path / "a.txt").write_text("\n".join(map("\t".join, inside)), encoding="utf-8")
+    assert pairs(tmp_path / "a.txt") == inside
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.txt"])
+def test_what_no_file_can_hold_is_left_out_and_told(root, name):
+    words = [*WORDS, ("images/4.png", "half \ud800"), ("images/\0.png", "x")]
+    entries = [dict(filename=name, text=text) for name, text in words]
+    if name == "a.json":
+        source = Path(mmocr_json(root / name, WORDS))
+        data = [dict(img_path=name, instances=[dict(text=text)]) for name, text in words]
+        source.write_text(json.dumps(dict(data_list=data)))
+    else:
+        source = root / name
+        lines = [json.dumps(entry) for entry in entries]
+        if name == "a.txt":
+            lines = ["\t".join(pair) for pair in words if "half" not in pair[1]]
+        source.write_text("\n".join(lines))
+    report = convert_labels([str(source)], str(root / "b.jsonl"), max_broken=0.5)
+    assert report.written == 4
+    told = [line.partition(": ")[2] for line in report.left_out]
+    assert told[-1] == "not Unicode text: 'images/\\x00.png', 'x'"
+    if name != "a.txt":
+        assert told[0] == "not Unicode text: 'images/4.png', 'half \\ud800'"
+    assert len(told) == (1 if name == "a.txt" else 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "has no lines"),
+        ('{"images": []}', "JSON without a 'data_list'|no 'filename'"),
+        ('{"data_list": [{"img_path": "a"}, ', "ends in the middle"),
+        ('{"data_list": [{"img_path": a}]}', "is no JSON"),
+        ("[1, 2]", "no object with a 'data_list'"),
+        (b"\xff\xfe\x00", "no UTF-8"),
+        (b"1.jpg a\n2.jpg caf\xe9\n", "line 2: no UTF-8"),
+    ],
+)
+def test_files_that_are_no_annotations(tmp_path, content, message):
+    path = tmp_path / "a.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    try:
+        found = [one.fault for one in read_annotations(str(path))]
+    except ValueError as error:
+        found = [str(error)]
+    assert any(part in found[0] for part in message.split("|")), found
+
+
+def test_faults_of_single_entries_are_told_by_place(tmp_path):
+    path = tmp_path / "a.json"
+    good = dict(img_path="1.png", instances=[dict(text="x")])
+    odd = [
+        dict(img_path="2.png", instances=[]),
+        dict(img_path="3.png"),
+        dict(instances=[dict(text="x")]),
+        dict(img_path="4.png", instances=[dict(text=3)]),
+        7,
+    ]
+    path.write_text(json.dumps(dict(data_list=[good, *odd])))
+    found = list(read_annotations(str(path)))
+    assert found[0] == Annotation(f"{path}, entry 1", "1.png", "x")
+    faults = [one.fault for one in found[1:]]
+    assert faults[0] == "0 instances, and a word image has one"
+    assert faults[1].startswith("no instances")
+    assert faults[2].startswith("no 'img_path'")
+    assert faults[3].startswith("'text' is no string")
+    assert faults[4].startswith("no instances")
+    text = tmp_path / "gt.txt"
+    text.write_text("a.png x\nonly\n")
+    assert [one.place for one in read_annotations(str(text)) if one.fault] == [f"{text}, line 2"]
+
+
+def test_json_lines_that_data_sets_and_lmdb_read(root):
+    first = mmocr_json(root / "annos" / "one.json", WORDS[:2])
+    second = root / "gt.txt"
+    second.write_text("images\\2.png q\nimages/3.png x\n")
+    out = root / "train.jsonl"
+    report = convert_labels([first, str(second)], str(out), characters=ASCII)
+    assert (report.written, report.left_out, report.longest) == (4, [], "a b")
+    dataset = WordImageDataset(out, labelled=True)
+    assert [dataset[index]["text"] for index in range(4)] == ["a b", "é", "q", "x"]
+    for index in range(4):
+        assert (dataset[index]["img"] == word_pixels(index)).all()
+    convert_records(WordRecords(str(out)), str(root / "train.lmdb"))
+    copy = WordImageDataset(root / "train.lmdb", labelled=True)
+    assert [copy[index]["text"] for index in range(4)] == ["a b", "é", "q", "x"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        "annos", "gt.txt", "images", "train.jsonl", "train.lmdb"
+    ]  # fmt: skip
+
+
+def test_characters_outside_the_dictionary_are_counted_and_kept(root):
+    source = mmocr_json(root / "a.json", [*WORDS, ("images/4.png", "éé")])
+    report = convert_labels([source], str(root / "b.jsonl"), characters=ASCII)
+    assert report.written == 5
+    assert report.words_outside == 4
+    assert report.outside == {"é": 3, " ": 1, '"': 1}
+    assert report.examples == {"é": "é", " ": "a b", '"': 'q"'}
+    lines = list(describe_report(report, "d.txt"))
+    assert lines[1] == "4 words have characters outside d.txt (kept), 3 different ones:"
+    assert lines[2] == "  'é' U+00E9  3 times, as in 'é'"
+    dropped = convert_labels([source], str(root / "c.jsonl"), characters=ASCII, drop_outside=True)
+    assert (dropped.written, dropped.dropped, dropped.left_out) == (1, 4, [])
+    assert len(JsonlSource(str(root / "c.jsonl"))) == 1
+    assert list(describe_report(LabelReport(written=1, longest="x"), "d.txt"))[1] == (
+        "all characters are in d.txt"
+    )
+
+
+def test_unusable_words_are_left_out_and_told(root):
+    (root / "images" / "1.png").write_bytes(b"no image")
+    words = [*WORDS, ("images/9.png", "gone"), ("images/4.png", "")]
+    source = mmocr_json(root / "a.json", words)
+    report = convert_labels([source], str(root / "b.jsonl"), max_broken=0.5)
+    assert report.written == 3
+    assert [line.partition(": ")[2] for line in report.left_out] == [
+        f"{root}/images/1.png: not an image of a known format",
+        f"{root}/images/9.png: No such file or directory",
+        "the label is empty",
+    ]
+    unseen = convert_labels([source], str(root / "c.jsonl"), check_images=False, max_broken=0.5)
+    assert unseen.written == 4
+    with pytest.raises(ValueError, match=r"3 of 6 words cannot be used, more than .* 0\.01"):
+        convert_labels([source], str(root / "d.jsonl"))
+    assert not list(root.glob("d.jsonl*"))
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "images/../../x.png"])
+def test_names_that_lead_out_of_the_data_root_are_refused(root, name):
+    (root / "in").mkdir()
+    source = mmocr_json(root / "a.json", [*WORDS, (name, "x")])
+    with pytest.raises(ValueError, match=r"entry 5: file name .* leads out of"):
+        convert_labels([source], str(root / "b.jsonl"), str(root))
+    with pytest.raises(ValueError, match=r"not in the folder of .*b\.jsonl"):
+        convert_labels([source], str(root / "in" / "b.jsonl"), str(root))
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 5])
+def test_a_stopped_conversion_goes_on(root, after):
+    words = [*WORDS, ("images/9.png", "gone"), ("images/5.png", "yé")]
+    source = mmocr_json(root / "a.json", words)
+    options = dict(characters=ASCII, max_broken=0.2)
+    whole = convert_labels([source], str(root / "whole.jsonl"), **options)
+
+    def stopping(indices, title, total):
+        for index in indices:
+            if index == after:
+                raise StopError
+            yield index
+
+    seen = []
+
+    def watching(indices, title, total):
+        seen.extend(indices)
+        return seen
+
+    out = root / "out.jsonl"
+    with pytest.raises(StopError):
+        convert_labels([source], str(out), **options, progress=stopping)
+    assert not out.exists()
+    if after > 0:
+        with pytest.raises(ValueError, match="was begun with other annotation files or options"):
+            convert_labels([source], str(out), max_broken=0.2)
+    # What was written after the last note is written again.
+    with open(f"{out}.part", "a") as file:
+        file.write('{"filename": "half')
+    found = convert_labels([source], str(out), **options, progress=watching)
+    assert seen == list(range(after, 6))
+    assert found == whole
+    assert out.read_text() == (root / "whole.jsonl").read_text()
+    assert sorted(path.name for path in root.glob("out*")) == ["out.jsonl"]
+
+
+def stopped_after(number):
+    def stopping(indices, title, total):
+        for index in indices:
+            if index == number:
+                raise StopError
+            yield index
+
+    return stopping
+
+
+def test_a_conversion_whose_file_was_lost_begins_anew(root):
+    source, out = mmocr_json(root / "a.json", WORDS), root / "out.jsonl"
+    with pytest.raises(StopError):
+        convert_labels([source], str(out), progress=stopped_after(3))
+    Path(f"{out}.part").unlink()
+    assert convert_labels([source], str(out)).written == 4
+    assert [json.loads(line)["text"] for line in out.open()] == [text for _, text in WORDS]
+
+
+def test_labels_mended_meanwhile_are_not_mixed_with_those_before(root):
+    source, out = mmocr_json(root / "a.json", WORDS), root / "out.jsonl"
+    with pytest.raises(StopError):
+        convert_labels([source], str(out), progress=stopped_after(3))
+    mmocr_json(root / "a.json", [(name, text.replace("a", "A")) for name, text in WORDS])
+    os.utime(source, (1, 1))
+    with pytest.raises(ValueError, match="was begun with other annotation files or options"):
+        convert_labels([source], str(out))
+
+
+def test_what_another_process_has_just_finished_is_left_alone(root, monkeypatch):
+    source, out = mmocr_json(root / "a.json", WORDS), root / "out.jsonl"
+    Path(f"{out}.part").write_text("whole\n")
+    plain = labels.fcntl.flock
+
+    def finished_before(file, operation):
+        os.rename(f"{out}.part", out)
+        plain(file, operation)
+
+    monkeypatch.setattr(labels.fcntl, "flock", finished_before)
+    with pytest.raises(FileExistsError, match="exists: remove it"):
+        convert_labels([source], str(out))
+    assert out.read_text() == "whole\n"
+
+
+def test_where_the_images_lie_is_found_or_asked_for(root):
+    deep = mmocr_json(root / "annos" / "mmocr1.0" / "a.json", WORDS)
+    assert find_data_root(deep) == str(root)
+    here = root / "images" / "gt.txt"
+    here.write_text("0.png a\n")
+    assert find_data_root(str(here)) == str(root / "images")
+    lost = mmocr_json(root / "b.json", [("nowhere/1.png", "a")])
+    with pytest.raises(FileNotFoundError, match="give --data-root"):
+        find_data_root(lost)
+
+
+def gt_and_images(root, annotation, *folders, count=2):
+    """A text file that names images, and images of these names in each of the folders."""
+    for number, folder in enumerate(folders):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for name in range(count):
+            (root / folder / f"word_{name}.png").write_bytes(encode(word_pixels(10 * number)))
+    path = root / annotation
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"word_{name}.png\ta\n" for name in range(count)))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "folder"),
+    [
+        ("data/test/gt.txt", "data/test/images"),
+        ("data/test/gt.txt", "data"),
+        ("data/annotations/gt.txt", "data/words"),
+        ("data/gt.txt", "data"),
+    ],
+)
+def test_the_only_folder_with_such_images_is_the_data_root(tmp_path, annotation, folder):
+    assert find_data_root(gt_and_images(tmp_path, annotation, folder)) == str(tmp_path / folder)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "folders"),
+    [
+        ("data/test/gt.txt", ("data", "data/test/images")),
+        ("data/test/gt.txt", ("data", "data/test")),
+        ("data/gt.txt", ("data", "data/images")),
+        ("data/gt.txt", ("data/train", "data/test")),
+        ("a/data/annotations/gt.txt", ("a/data/train", "a/data/test")),
+        ("a/b/gt.txt", ("a", ".")),
+    ],
+)
+def test_images_of_the_same_names_in_two_folders_are_refused(tmp_path, annotation, folders):
+    source = gt_and_images(tmp_path, annotation, *folders)
+    with pytest.raises(ValueError, match="--data-root") as caught:
+        find_data_root(source)
+    assert all(f"in {tmp_path / folder}" in str(caught.value) for folder in map(Path, folders))
+    out = tmp_path / "out.jsonl"
+    chosen = str(tmp_path / folders[1])
+    assert convert_labels([source], str(out), chosen).written == 2
+    assert JsonlSource(str(out)).name(0) == os.path.join(chosen, "word_0.png")
+
+
+def test_images_that_are_parted_between_two_folders_are_refused(tmp_path):
+    """Whichever of the many entries those of the second folder are."""
+    source = gt_and_images(tmp_path, "data/gt.txt", "data", count=200)
+    (tmp_path / "data" / "more").mkdir()
+    for name in range(150, 200):
+        image = f"word_{name}.png"
+        (tmp_path / "data" / image).rename(tmp_path / "data" / "more" / image)
+    with pytest.raises(ValueError, match="data/more"):
+        find_data_root(source)
+
+
+def test_a_link_to_the_images_and_a_neighbor_with_its_own_are_no_second_choice(tmp_path):
+    source = gt_and_images(tmp_path, "data/test/gt.txt", "data/test", "data/train")
+    (tmp_path / "data" / "test" / "images").symlink_to(".")
+    assert find_data_root(source) == str(tmp_path / "data" / "test")
+
+
+def test_places_that_cannot_be_written(root):
+    source = mmocr_json(root / "a.json", WORDS)
+    (root / "there.jsonl").write_text("{}")
+    for out, error, message in (
+        ("b.txt", ValueError, r"written as NAME\.jsonl"),
+        ("there.jsonl", FileExistsError, "exists: remove it"),
+        ("none/b.jsonl", FileNotFoundError, "there is no folder"),
+    ):
+        with pytest.raises(error, match=message):
+            convert_labels([source], str(root / out))
+    with pytest.raises(FileNotFoundError, match="no annotation file"):
+        convert_labels([str(root / "none.json")], str(root / "b.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"image": "1.png", "label": "a"}\n', "line 1: no 'filename': "),
+        ("filename,text\n1.png,a\n", "line 1: no file name and label"),
+        ('{"data_list": []}', "holds no words"),
+    ],
+)
+def test_files_whose_first_entry_is_none_are_not_looked_for_in_folders(tmp_path, content, said):
+    path = tmp_path / "a.txt"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=said):
+        find_data_root(str(path))

@@ -1,0 +1,384 @@
+"""Damage images, annotation files and LMDB values at random; none may crash, nor be read wrongly.
+
+Hypothesis draws the damage: bits flipped, bytes set, cut, deleted, inserted and copied, most of all
+at the start of a file, where its header is. Whatever comes of it must be a clear error that names
+the image, or the right thing:
+
+- PNG: the very image. Its checksums tell.
+- other images: what Pillow's strict decoding makes of the same bytes, or an error. JPEG and the
+  like have no checksums: a changed byte within the pixels is another image, and nothing can tell.
+- JPEG with a stretch lost: refused where zeros reach the end. Where bytes of the middle are lost,
+  the decoder may fall into step again, and nothing shows.
+- masks: the very levels, or an error.
+- JSON lines: the bytes of the file that the line names, inside the data root, and its label, as
+  Python's json reads the line; every other line as before.
+- LMDB: the bytes and the label of this index, as they were put there.
+
+    python tests/faults/fuzz_data.py --examples 1000
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import lmdb
+import numpy as np
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import mms_ocr  # noqa: F401
+from mms_ocr.datasets import decode_image, open_source
+from mms_ocr.datasets.label_maps import decode_label_map
+from mms_ocr.datasets.sources.base import BrokenImageError
+from mms_ocr.utils.decoding import MAX_PIXELS
+
+FORMATS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "other", "BMP": "other", "GIF": "other"}
+_place = st.one_of(st.integers(0, 64), st.integers(0, 100_000))
+_length = st.integers(1, 40)
+_bytes = st.one_of(
+    st.binary(min_size=1, max_size=8),
+    st.sampled_from([b"\xff" * 4, b"\0" * 4, b"\n", b'"', b"../", b"/etc/passwd", b"\xff\xd9"]),
+    st.sampled_from([b"{", b"}", b"\\u0000", b"\xed\xa0\x80", b"NaN", b"1e999", b"[" * 3000]),
+)
+_damage = st.lists(
+    st.one_of(
+        st.tuples(st.just("flip"), _place, st.integers(0, 7)),
+        st.tuples(st.just("set"), _place, _bytes),
+        st.tuples(st.just("insert"), _place, _bytes),
+        st.tuples(st.just("delete"), _place, _length),
+        st.tuples(st.just("cut"), _place, _length),
+        st.tuples(st.just("copy"), _place, _place, _length),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def mutate(data: bytes, damage: list[tuple]) -> bytes:
+    """Damage some bytes as told."""
+    for kind, place, *how in damage:
+        at = place % (len(data) + 1)
+        if kind == "flip" and at < len(data):
+            data = data[:at] + bytes([data[at] ^ 1 << how[0]]) + data[at + 1 :]
+        elif kind == "set":
+            data = data[:at] + how[0] + data[at + len(how[0]) :]
+        elif kind == "insert":
+            data = data[:at] + how[0] + data[at:]
+        elif kind == "delete":
+            data = data[:at] + data[at + how[0] :]
+        elif kind == "cut":
+            data = data[:at]
+        elif kind == "copy":
+            start = how[0] % (len(data) + 1)
+            data = data[:at] + data[start : start + how[1]] + data[at:]
+    return data
+
+
+def make_images() -> list[tuple[str, bytes]]:
+    """Small images of several formats, sizes and modes: format and bytes."""
+    rng = np.random.default_rng(0)
+    images = []
+    for number, form in enumerate(FORMATS):
+        for mode in ("RGB", "L"):
+            small = rng.integers(0, 256, (3, 8, 3), dtype=np.uint8)
+            size = (24 + 9 * number, 12 + 5 * number)
+            image = Image.fromarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC))
+            file = io.BytesIO()
+            options = dict(lossless=True) if form == "WEBP" else {}
+            image.convert(mode).save(file, form, **options)
+            images.append((form, file.getvalue()))
+    return images
+
+
+def expected_pixels(data: bytes) -> np.ndarray | None:
+    """What Pillow makes of an image, or None where it refuses it."""
+    try:
+        image = Image.open(io.BytesIO(data))
+        if image.width * image.height > MAX_PIXELS:
+            return None
+        return np.asarray(image.convert("RGB"))[:, :, ::-1]
+    except Exception:  # whatever it raises, it refuses
+        return None
+
+
+class ImageFuzz:
+    """Damaged images of one kind, decoded.
+
+    Args:
+        kind: ``'jpeg'``, ``'png'`` or ``'other'``.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.images = [data for form, data in make_images() if FORMATS[form] == kind]
+        self.kind = kind
+
+    def __call__(self, number: int, damage: list[tuple]) -> str:
+        """Damage an image and decode it; says how it ended."""
+        original = self.images[number % len(self.images)]
+        data = mutate(original, damage)
+        if data == original:
+            return "unchanged"
+        try:
+            pixels = decode_image(data)
+        except BrokenImageError as error:
+            return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
+        right = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+        if not right or pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
+            return "wrong"
+        if self.kind == "png":
+            whole = decode_image(original)
+            same = pixels.shape == whole.shape and np.array_equal(pixels, whole)
+            # A damaged tail behind the image, or text beside it, leaves the image as it is.
+            return "exact" if same else "wrong"
+        expected = expected_pixels(data)
+        if expected is None:
+            return "lenient"
+        if pixels.shape != expected.shape:
+            # Turned as its EXIF says.
+            return "exact" if pixels.shape[:2] == expected.shape[1::-1] else "wrong"
+        close = np.abs(pixels.astype(int) - expected).mean() < 16
+        return "exact" if close else "wrong"
+
+
+class LostStretchFuzz:
+    """JPEGs of which a stretch of the pixels is zeros, or missing."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(0)
+        self.images = []
+        for height in (16, 32, 64, 96):
+            small = rng.integers(0, 256, (height // 4, height // 4 * 3, 3), dtype=np.uint8)
+            image = cv2.resize(small, (3 * height, height), interpolation=cv2.INTER_CUBIC)
+            for options in (dict(quality=75), dict(quality=95), dict(progressive=True)):
+                file = io.BytesIO()
+                Image.fromarray(image).save(file, "JPEG", **options)
+                self.images.append(file.getvalue())
+
+    def __call__(self, number: int, damage: list[tuple]) -> str:
+        """Damage an image and decode it; says how it ended."""
+        original = self.images[number % len(self.images)]
+        scan = original.index(b"\xff\xda") + 14
+        rng = random.Random(repr((number, damage)))
+        start, end = sorted(rng.sample(range(scan, len(original) - 2), 2))
+        to_the_end = original[:start] + bytes(len(original) - start)
+        zeros = original[:start] + bytes(len(original) - start - 2) + original[-2:]
+        data = rng.choice([to_the_end, zeros, original[:start] + original[end:]])
+        try:
+            pixels = decode_image(data)
+        except BrokenImageError as error:
+            return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
+        if np.array_equal(pixels, decode_image(original)):
+            return "exact"
+        return "wrong" if data is to_the_end else "unnoticed"
+
+
+class MaskFuzz:
+    """Damaged masks: PNGs with levels of every kind, decoded to levels."""
+
+    def __init__(self) -> None:
+        strokes = Image.fromarray(np.eye(24, 60, dtype=np.uint8) * 255)
+        deep = Image.fromarray(np.eye(24, 60, dtype=np.uint16) * 300)
+        modes = [strokes.convert(mode) for mode in ("L", "1", "P", "LA", "RGB", "RGBA")]
+        self.images = []
+        for image in (*modes, deep):
+            file = io.BytesIO()
+            image.save(file, "PNG")
+            self.images.append(file.getvalue())
+
+    def __call__(self, number: int, damage: list[tuple]) -> str:
+        """Damage a mask and decode it; says how it ended."""
+        original = self.images[number % len(self.images)]
+        data = mutate(original, damage)
+        if data == original:
+            return "unchanged"
+        try:
+            levels = decode_label_map(data)
+        except BrokenImageError as error:
+            return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
+        return "exact" if np.array_equal(levels, decode_label_map(original)) else "wrong"
+
+
+class JsonlFuzz:
+    """A damaged annotation file, read line by line.
+
+    Args:
+        folder: For it and its images.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "words"
+        (self.root / "train").mkdir(parents=True)
+        (folder / "secret.png").write_bytes(b"outside of the data root")
+        lines = []
+        for number, (_, data) in enumerate(make_images()):
+            (self.root / "train" / f"{number}.png").write_bytes(data)
+            lines.append(json.dumps(dict(filename=f"train/{number}.png", text=f"wörd {number}")))
+        self.content = "\n".join(lines).encode() + b"\n"
+        self.file = self.root / "words.jsonl"
+
+    def __call__(self, number: int, damage: list[tuple]) -> str:
+        """Damage the file and read all of it; says how it ended."""
+        shift = 7 * number  # anywhere in the file, and not at its start only
+        content = mutate(self.content[shift:], damage)
+        content = self.content[:shift] + content
+        if content == self.content:
+            return "unchanged"
+        self.file.write_bytes(content)
+        try:
+            source = open_source(str(self.file))
+        except (ValueError, FileNotFoundError) as error:
+            return "refused" if "\n" not in str(error) else "unclear"
+        lines = [line for line in content.split(b"\n") if line.strip()]
+        if len(source) != len(lines):
+            return "wrong"
+        endings = {self._read(source, index, line) for index, line in enumerate(lines)}
+        for ending in ("wrong", "unclear", "refused"):
+            if ending in endings:
+                return ending
+        return "exact"
+
+    def _read(self, source: object, index: int, line: bytes) -> str:
+        try:
+            image = source.read(index, labelled=True)
+        except BrokenImageError as error:
+            return "refused" if "\n" not in str(error) else "unclear"
+        told = json.loads(line)
+        path = os.path.realpath(self.root / told["filename"])
+        inside = path.startswith(os.path.realpath(self.root) + os.sep)
+        right = inside and image.data == Path(path).read_bytes() and image.text == told["text"]
+        return "exact" if right else "wrong"
+
+
+class LmdbFuzz:
+    """Damaged values of an LMDB: an image, a label, or the number of images.
+
+    Args:
+        folder: For it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        images = [data for form, data in make_images() if form == "PNG"] * 2
+        self.values = {b"num-samples": str(len(images)).encode()}
+        for number, data in enumerate(images, start=1):
+            self.values[b"image-%09d" % number] = data
+            self.values[b"label-%09d" % number] = f"wörd {number}".encode()
+        self.made = 0
+
+    def __call__(self, number: int, damage: list[tuple]) -> str:
+        """Damage a value, and read and decode everything; says how it ended."""
+        key = list(self.values)[number % len(self.values)]
+        value = mutate(self.values[key], damage)
+        if value == self.values[key]:
+            return "unchanged"
+        values = {**self.values, key: value}
+        self.made += 1
+        path = self.folder / f"{self.made}.lmdb"
+        with (
+            lmdb.open(str(path), subdir=False, lock=False, map_size=1 << 22) as environment,
+            environment.begin(write=True) as transaction,
+        ):
+            for name, content in values.items():
+                transaction.put(name, content)
+        try:
+            return self._read(str(path), values)
+        finally:
+            path.unlink()
+
+    def _read(self, path: str, values: dict[bytes, bytes]) -> str:
+        try:
+            source = open_source(path)
+        except (ValueError, FileNotFoundError) as error:
+            return "refused" if "\n" not in str(error) else "unclear"
+        if str(len(source)).encode() != values[b"num-samples"].strip().strip(b"\0").lstrip(b"+0"):
+            return "wrong"
+        ending = "exact"
+        for index in range(len(source)):
+            data = values[b"image-%09d" % (index + 1)]
+            label = values[b"label-%09d" % (index + 1)]
+            try:
+                image = source.read(index, labelled=True)
+                pixels = decode_image(image.data)
+            except BrokenImageError as error:
+                ending = "refused" if "\n" not in str(error) else "unclear"
+                continue
+            if image.data != data or image.text.encode() != label:
+                return "wrong"
+            if data in self.values.values() and not np.array_equal(pixels, decode_image(data)):
+                return "wrong"
+        return ending
+
+
+def run(fuzz: Callable[[int, list[tuple]], str], examples: int) -> tuple[Counter, list]:
+    """Call so many times with another damage; gives how often it ended how, and what was wrong."""
+    endings: Counter[str] = Counter()
+    faults: list[tuple] = []
+
+    @seed(0)
+    @settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.integers(0, 63), _damage)
+    def once(number: int, damage: list[tuple]) -> None:
+        if sum(endings.values()) - endings["unchanged"] >= examples:
+            return
+        ending = fuzz(number, damage)
+        endings[ending] += 1
+        if ending in ("wrong", "unclear"):
+            faults.append((number, damage))
+
+    while sum(endings.values()) - endings["unchanged"] < examples:
+        once()
+        once = seed(random.randrange(2**32))(once)
+    return endings, faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--examples", type=int, default=1000, help="of each kind")
+    args = parser.parse_args()
+    random.seed(0)
+    status = 0
+    command = f"tests/faults/fuzz_data.py --examples {args.examples}"
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = {
+            "damaged JPEG images": ImageFuzz("jpeg"),
+            "damaged PNG images": ImageFuzz("png"),
+            "damaged WebP, BMP and GIF images": ImageFuzz("other"),
+            "JPEG images with a stretch lost": LostStretchFuzz(),
+            "damaged masks": MaskFuzz(),
+            "damaged JSON lines": JsonlFuzz(Path(folder)),
+            "damaged LMDB values": LmdbFuzz(Path(folder)),
+        }
+        for name, fuzz in kinds.items():
+            endings, faults = run(fuzz, args.examples)
+            wrong = endings["wrong"] + endings["unclear"]
+            count = sum(endings.values()) - endings["unchanged"]
+            parts = ", ".join(f"{endings[key]} {key}" for key in sorted(endings))
+            print(f"{name}: {parts}", file=sys.stderr)
+            for fault in faults[:3]:
+                print(f"  {fault}", file=sys.stderr)
+            lost = f"{endings['refused']} refused with one line, {wrong} read wrongly"
+            if endings["unnoticed"]:
+                lost += f", {endings['unnoticed']} unnoticed"
+            print(f"| {name} | {count} | {count - wrong} | {lost} | `{command}` |", flush=True)
+            status |= bool(wrong)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
