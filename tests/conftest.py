@@ -16,7 +16,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-pytest_plugins = ["fixtures"]
+pytest_plugins = ["shared_fixtures"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_VARIABLE = "MMS_OCR_SHARED"

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mms_ocr.datasets.sources import BrokenImageError, ImageSource, is_lmdb, open_source
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 Report = Callable[[str], Any]
 

@@ -11,10 +11,10 @@ from mmengine.dataset import Compose
 from torch import Tensor
 
 from mms_ocr.datasets import WordImageDataset
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 from mms_ocr.registry import DATASETS
 from mms_ocr.utils.decoding import decode_image
 from mms_ocr.utils.output_checks import check_outputs
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 
 def check_picture(

@@ -25,7 +25,7 @@ def find_config(name: str, below: str = "") -> Path:
 
     Args:
         name: Path of a file; or path below ``configs/`` or bare name, with or without ``.py``.
-        below: Folder of ``configs/`` in which names are looked for, such as ``'recognition'``.
+        below: Folder of ``configs/`` in which names are looked for, such as ``'textrecog'``.
 
     Raises:
         FileNotFoundError: There is no such config.

@@ -25,7 +25,7 @@ from mms_ocr.utils.output_checks import check_outputs
 from mms_ocr.utils.writing import write_file, write_lines
 
 _BASE = "_base_/datasets/rec_benchmark"
-_FOLDER = "recognition/benchmarks"
+_FOLDER = "textrecog/benchmarks"
 # The last parts of paths that say what a set is stored as, or which part of it, and not its name.
 _STORED_AS = (".lmdb", ".mdb", ".jsonl", ".json")
 _PARTS = ("test", "labels", "annotation", "data", "words")

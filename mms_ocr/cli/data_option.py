@@ -11,8 +11,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mms_ocr.datasets.sources.base import warn
 from mms_ocr.registry import type_name
+from mms_ocr.utils.errors import warn
 from mms_ocr.utils.output_checks import folder_around
 
 PARTS = ("train", "val", "test")

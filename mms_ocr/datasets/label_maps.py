@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from mms_ocr.datasets.sources.base import BrokenImageError, RawImage
+from mms_ocr.datasets.sources.base import RawImage
 from mms_ocr.utils.decoding import (
     MAX_PIXELS,
     PNG_START,
@@ -15,6 +15,7 @@ from mms_ocr.utils.decoding import (
     check_png,
     decode_oriented,
 )
+from mms_ocr.utils.errors import BrokenImageError
 from mms_ocr.utils.jpeg import JPEG_START
 from mms_ocr.utils.pillow_images import StoredImage, alpha_of, gray_levels, open_upright
 

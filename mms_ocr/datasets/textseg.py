@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mms_ocr.dataset_tools.conversion.records import Record
-from mms_ocr.dataset_tools.conversion.textseg import TextSegRecords
 from mms_ocr.datasets.sources import ImageSource, RawImage
+from mms_ocr.datasets.sources.records import Record
+from mms_ocr.datasets.sources.textseg_records import TextSegRecords
 from mms_ocr.datasets.word_masks import WordMaskDataset
 from mms_ocr.registry import DATASETS
 

@@ -16,13 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from mms_ocr.datasets.sources.base import BrokenImageError, warn
-from mms_ocr.datasets.sources.folder import read_image_file
-from mms_ocr.datasets.sources.listing import list_files
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 from mms_ocr.rendering.colors import color_of_luma
 from mms_ocr.rendering.settings import RenderSettings
 from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.errors import BrokenImageError, warn
+from mms_ocr.utils.listing import list_files
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 Image = NDArray
 _MAX_PIXELS = 1 << 27  # of a photograph
@@ -84,6 +83,8 @@ class BackgroundImages:
 
     def _read_uncached(self, name: str) -> NDArray:
         path = os.path.join(self.folder, name)
+        from mms_ocr.datasets.sources.folder import read_image_file
+
         data = read_image_file(path, self.folder)
         try:
             image = decode_image(data, _MAX_PIXELS)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mms_ocr.datasets.sources.base import warn
-from mms_ocr.datasets.sources.listing import NO_IMAGES, list_files
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 from mms_ocr.rendering.faces import FontFace
+from mms_ocr.utils.errors import warn
+from mms_ocr.utils.listing import NO_IMAGES, list_files
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
 _NO_FONTS = NO_IMAGES.union(

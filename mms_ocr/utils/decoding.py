@@ -7,7 +7,7 @@ import zlib
 import cv2
 import numpy as np
 
-from mms_ocr.datasets.sources.base import BrokenImageError
+from mms_ocr.utils.errors import BrokenImageError
 from mms_ocr.utils.jpeg import JPEG_START, decode_strictly, mend_harmless_faults, read_frame
 from mms_ocr.utils.pillow_images import (
     alpha_of,

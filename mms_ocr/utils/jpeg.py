@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import simplejpeg
 
-from mms_ocr.datasets.sources.base import BrokenImageError
+from mms_ocr.utils.errors import BrokenImageError
 
 JPEG_START, _END = b"\xff\xd8", b"\xff\xd9"
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
 from mms_ocr.utils.escaping import file_name
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 from mms_ocr.utils.writing import check_place
 
 # Of the files in a folder of inputs, those that are read: images, LMDBs, fonts, annotations.

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from mms_ocr.datasets.sources.base import BrokenImageError
+from mms_ocr.utils.errors import BrokenImageError
 
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 262, 339  # EXIF and TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2

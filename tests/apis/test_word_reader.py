@@ -186,4 +186,4 @@ def test_configs_are_found_by_name(repository):
     expected = folder / "mms_vit_s_ar_words.py"
     for name in ("mms_vit_s_ar_words", "textrecog/mms_vit_s_ar_words.py", str(expected)):
         assert find_config(name) == expected
-    assert find_config("common", "recognition/benchmarks") == folder / "benchmarks" / "common.py"
+    assert find_config("common", "textrecog/benchmarks") == folder / "benchmarks" / "common.py"

@@ -241,7 +241,7 @@ def test_sets_get_their_names_from_their_paths(tmp_path):
 def test_which_configs_read_words(repository):
     for name, reads in (
         ("textrecog/mms_vit_t_ar_words.py", True),
-        ("recognition/benchmarks/common.py", True),
+        ("textrecog/benchmarks/common.py", True),
         ("mms/pretrain_vit_t.py", False),
     ):
         assert reads_words(Config.fromfile(repository / "configs" / name)) is reads

@@ -7,7 +7,7 @@ import pytest
 
 from mms_ocr.datasets import decode_image
 from mms_ocr.datasets.sources import open_source
-from mms_ocr.datasets.sources.base import BrokenImageError
+from mms_ocr.utils.errors import BrokenImageError
 
 fuzz_data = pytest.importorskip("fuzz_data", reason="the fuzzer needs hypothesis")
 KINDS = ["jpeg", "png", "other", "stretch", "mask", "lines", "lmdb"]
@@ -86,7 +86,7 @@ def test_half_of_a_png_is_no_image():
 
 @pytest.mark.parametrize("tag", ["../secret", "/etc/passwd", "a\0", 7, None])
 def test_textseg_names_no_image_outside(tmp_path, tag):
-    from mms_ocr.dataset_tools.conversion.textseg import TextSegRecords
+    from mms_ocr.datasets.sources.textseg_records import TextSegRecords
 
     (tmp_path / "annotation").mkdir()
     (tmp_path / "split.json").write_text(json.dumps(dict(train=[tag])))

@@ -40,8 +40,8 @@ from PIL import Image
 import mms_ocr  # noqa: F401
 from mms_ocr.datasets import decode_image, open_source
 from mms_ocr.datasets.label_maps import decode_label_map
-from mms_ocr.datasets.sources.base import BrokenImageError
 from mms_ocr.utils.decoding import MAX_PIXELS
+from mms_ocr.utils.errors import BrokenImageError
 
 FORMATS = {"JPEG": "jpeg", "PNG": "png", "WEBP": "other", "BMP": "other", "GIF": "other"}
 _place = st.one_of(st.integers(0, 64), st.integers(0, 100_000))

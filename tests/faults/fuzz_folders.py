@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import mms_ocr  # noqa: F401
 from mms_ocr.datasets import open_source
-from mms_ocr.datasets.sources.base import BrokenImageError
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
+from mms_ocr.utils.errors import BrokenImageError
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 _stems = st.sampled_from(
     [b"a", b"b", b"a b", b"a\nb", b"\xe9", "é".encode(), "e\u0301".encode(), b"x" * 250, b"-", b"*"]

@@ -3,18 +3,18 @@
 import os
 
 from mms_ocr.dataset_tools.conversion.converting import Conversion, convert_records
-from mms_ocr.dataset_tools.conversion.records import (
+from mms_ocr.dataset_tools.conversion.textseg_writer import MASK_LEVELS, MasksAsTextSeg
+from mms_ocr.datasets.sources import JsonlSource, LmdbSource, is_lmdb
+from mms_ocr.datasets.sources.jsonl import open_labels_in
+from mms_ocr.datasets.sources.records import (
     PairRecords,
     Record,
     Records,
     Selection,
     WordRecords,
 )
-from mms_ocr.dataset_tools.conversion.textseg import TextSegRecords
-from mms_ocr.dataset_tools.conversion.textseg_writer import MASK_LEVELS, MasksAsTextSeg
-from mms_ocr.datasets.sources import JsonlSource, LmdbSource, is_lmdb
-from mms_ocr.datasets.sources.jsonl import open_labels_in
-from mms_ocr.datasets.sources.layouts import is_json_lines, is_textseg
+from mms_ocr.datasets.sources.textseg_records import TextSegRecords
+from mms_ocr.utils.layouts import is_json_lines, is_textseg
 
 __all__ = [
     "LAYOUTS",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from mms_ocr.dataset_tools.conversion.records import Record, Records
 from mms_ocr.dataset_tools.conversion.writers import RecordWriter, open_writer
 from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.datasets.sources.records import Record, Records
 from mms_ocr.utils.progress import Progress, silent
 
 _CHUNK_WORDS = 1000

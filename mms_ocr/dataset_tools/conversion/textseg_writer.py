@@ -9,10 +9,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mms_ocr.dataset_tools.conversion.records import Record, Records
 from mms_ocr.dataset_tools.conversion.writers import RecordWriter
 from mms_ocr.datasets.label_maps import decode_label_map, decode_masked
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
+from mms_ocr.datasets.sources.records import Record, Records
 from mms_ocr.utils.decoding import decode_image, decode_oriented
 from mms_ocr.utils.writing import write_json
 

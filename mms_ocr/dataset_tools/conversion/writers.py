@@ -17,7 +17,7 @@ from typing import Any
 
 import lmdb
 
-from mms_ocr.dataset_tools.conversion.records import Record
+from mms_ocr.datasets.sources.records import Record
 from mms_ocr.utils.output_checks import check_unfinished
 from mms_ocr.utils.writing import (
     disk_error,

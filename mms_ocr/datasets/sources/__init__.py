@@ -1,17 +1,12 @@
 """Sources of encoded word images: a folder tree, an LMDB, or JSON lines."""
 
-from mms_ocr.datasets.sources.base import (
-    BrokenImageError,
-    ImageSource,
-    RawImage,
-    SourceChangedError,
-    check_sources,
-)
+from mms_ocr.datasets.sources.base import ImageSource, RawImage, SourceChangedError, check_sources
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
-from mms_ocr.datasets.sources.layouts import is_lmdb
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.opening import open_source
+from mms_ocr.utils.errors import BrokenImageError
+from mms_ocr.utils.layouts import is_lmdb
 
 __all__ = [
     "BrokenImageError",

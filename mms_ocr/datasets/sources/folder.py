@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 from mms_ocr.datasets.sources.base import (
     PUT_BACK,
-    BrokenImageError,
     ImageSource,
     RawImage,
     SourceChangedError,
     open_descriptor,
 )
-from mms_ocr.datasets.sources.listing import list_files
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
+from mms_ocr.utils.errors import BrokenImageError
+from mms_ocr.utils.listing import list_files
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 
 class FolderSource(ImageSource):

@@ -12,17 +12,16 @@ import numpy as np
 
 from mms_ocr.datasets.sources.base import (
     PUT_BACK,
-    BrokenImageError,
     ImageSource,
     RawImage,
     SourceChangedError,
     open_descriptor,
     read_at,
-    warn,
 )
 from mms_ocr.datasets.sources.folder import Witnesses, read_image_file
-from mms_ocr.datasets.sources.layouts import LABELS_FILE
+from mms_ocr.utils.errors import BrokenImageError, warn
 from mms_ocr.utils.escaping import file_name, is_unicode
+from mms_ocr.utils.layouts import LABELS_FILE
 
 _LINES_PER_MARK = 16  # the index keeps the place of every 16th line
 _CHUNK = 1 << 20  # bytes scanned at a time

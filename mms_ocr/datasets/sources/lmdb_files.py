@@ -7,12 +7,7 @@ from weakref import WeakValueDictionary
 
 import lmdb
 
-from mms_ocr.datasets.sources.base import (
-    PUT_BACK,
-    SourceChangedError,
-    open_descriptor,
-    read_at,
-)
+from mms_ocr.datasets.sources.base import PUT_BACK, SourceChangedError, open_descriptor, read_at
 
 _META_SIZE = 256  # bytes; header and meta data of a meta page take about 150
 

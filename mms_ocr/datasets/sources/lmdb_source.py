@@ -11,15 +11,9 @@ from typing import Any
 
 import lmdb
 
-from mms_ocr.datasets.sources.base import (
-    PUT_BACK,
-    BrokenImageError,
-    ImageSource,
-    RawImage,
-    SourceChangedError,
-    warn,
-)
+from mms_ocr.datasets.sources.base import PUT_BACK, ImageSource, RawImage, SourceChangedError
 from mms_ocr.datasets.sources.lmdb_files import OpenLmdb, first_line, open_lmdb
+from mms_ocr.utils.errors import BrokenImageError, warn
 
 #: Key of the boxes of a word's characters, as JSON.
 BOXES_KEY = b"boxes-%09d"

@@ -6,9 +6,9 @@ import os
 
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
-from mms_ocr.datasets.sources.layouts import is_json_lines, is_lmdb, is_textseg
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.pairing import PairedSource, pair_by_stem
+from mms_ocr.utils.layouts import is_json_lines, is_lmdb, is_textseg
 
 _FOLDERS = (("image", "mask"), ("images", "masks"))
 

@@ -7,9 +7,9 @@ import os
 from mms_ocr.datasets.sources.base import ImageSource
 from mms_ocr.datasets.sources.folder import FolderSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource, open_labels_in
-from mms_ocr.datasets.sources.layouts import is_lmdb, is_textseg
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES
+from mms_ocr.utils.layouts import is_lmdb, is_textseg
+from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 
 def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> ImageSource:

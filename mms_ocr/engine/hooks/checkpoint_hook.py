@@ -24,9 +24,9 @@ class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's checkpoints, of which there is a whole one at any moment.
 
     A checkpoint is written under another name, given its checksum
-    (:mod:`mms_ocr.utils.sealing`), flushed to the disk and renamed; only then is the name of the last one changed, and only then are older
-    ones deleted. With gradient accumulation, it is put off to the end of a cycle, as half a cycle's
-    gradients are in no checkpoint.
+    (:mod:`mms_ocr.utils.sealing`), flushed to the disk and renamed; only then is the name of the
+    last one changed, and only then are older ones deleted. With gradient accumulation, it is put
+    off to the end of a cycle, as half a cycle's gradients are in no checkpoint.
 
     Args:
         **kwargs: Arguments of MMEngine's ``CheckpointHook``, which mean the same: ``interval``,

@@ -9,9 +9,9 @@ import pytest
 from made_images import encode, word_pixels, write_jsonl
 
 from mms_ocr.datasets.sources import FolderSource, JsonlSource, base, listing, open_source
-from mms_ocr.datasets.sources.base import BrokenImageError
 from mms_ocr.datasets.sources.folder import read_image_file
-from mms_ocr.datasets.sources.listing import list_files
+from mms_ocr.utils.errors import BrokenImageError
+from mms_ocr.utils.listing import list_files
 
 fuzz_folders = pytest.importorskip("fuzz_folders", reason="the fuzzer needs hypothesis")
 
@@ -290,5 +290,5 @@ def test_trees_at_random(monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
 def test_the_fuzzer_finds_what_is_lost(monkeypatch):
     monkeypatch.setenv("MMS_OCR_CACHE", "")
-    monkeypatch.setattr("mms_ocr.datasets.sources.walking._is_folder", lambda entry: False)
+    monkeypatch.setattr("mms_ocr.utils.walking._is_folder", lambda entry: False)
     assert fuzz_folders.run(60)[1]

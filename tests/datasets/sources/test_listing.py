@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mms_ocr.datasets.sources import FolderSource, listing
-from mms_ocr.datasets.sources.listing import cache_folder, list_files
-from mms_ocr.datasets.sources.names import CompactNames
+from mms_ocr.utils.listing import cache_folder, list_files
+from mms_ocr.utils.names import CompactNames
 
 
 def all_of(names: CompactNames) -> list[str]:

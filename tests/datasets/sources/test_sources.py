@@ -18,7 +18,7 @@ from mms_ocr.datasets.sources import (
     jsonl,
     open_source,
 )
-from mms_ocr.datasets.sources.names import CompactNames
+from mms_ocr.utils.names import CompactNames
 
 KINDS = ["folder", "lmdb", "jsonl"]
 IMAGES = [encode(word_pixels(number)) for number in range(7)]

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from functools import partial
 from pathlib import Path
 
-from mms_ocr.datasets.sources.layouts import LABELS_FILE, layer_files, layer_folders
+from mms_ocr.utils.layouts import LABELS_FILE, layer_files, layer_folders
 
 #: File names that end so, in any case, are images. ``.img`` is what ``convert`` gave to some.
 IMAGE_SUFFIXES = (
@@ -27,12 +27,12 @@ _COMPARED = 1000  # images of two folders, to see whether they have the same nam
 
 
 class Walk:
-    """A walk through a folder tree; see :func:`mms_ocr.datasets.sources.listing.list_files`.
+    """A walk through a folder tree; see :func:`mms_ocr.utils.listing.list_files`.
 
     Attributes:
         folders: All folders that were read, relative to the root.
         stamps: Their states before that, see :func:`folder_stamp`.
-        passed_over: See :class:`mms_ocr.datasets.sources.listing.Listing`.
+        passed_over: See :class:`mms_ocr.utils.listing.Listing`.
         labels: Likewise.
     """
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from mms_ocr.dataset_tools.conversion.records import Record, Records
 from mms_ocr.datasets.label_maps import decode_masked
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.sources.folder import read_image_file
+from mms_ocr.datasets.sources.records import Record, Records
 
 _ANNOTATION_FOLDERS = ("annotation", "bpoly_label")
 _SPLITS = ("train", "val", "test")

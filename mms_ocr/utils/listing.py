@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
-from mms_ocr.datasets.sources.base import warn
-from mms_ocr.datasets.sources.names import CompactNames
-from mms_ocr.datasets.sources.walking import IMAGE_SUFFIXES, Walk, folder_stamp
+from mms_ocr.utils.errors import warn
+from mms_ocr.utils.names import CompactNames
+from mms_ocr.utils.walking import IMAGE_SUFFIXES, Walk, folder_stamp
 
 #: Suffixes of files that are usual beside images; files of other kinds are counted and reported.
 NO_IMAGES = frozenset(
@@ -92,7 +92,7 @@ def list_files(
     Raises:
         OSError: A folder cannot be read.
         ValueError: A folder is half a data set; see
-            :func:`mms_ocr.datasets.sources.layouts.layer_folders`.
+            :func:`mms_ocr.utils.layouts.layer_folders`.
     """
     folder = cache_folder()
     version = f"{_VERSION} {' '.join(suffixes)} {' '.join(sorted(expected))}"
