@@ -14,15 +14,15 @@ import cv2
 import numpy as np
 
 from mms_ocr.apis import WordReader, WordSegmenter, WordUpscaler
-from mms_ocr.apis.word_pictures import draw_text
 from mms_ocr.datasets import RenderedWordDataset
 from mms_ocr.utils.writing import write_image
-from mms_ocr.visualization.comparisons import comparison_sheet
+from mms_ocr.visualization import draw_text, picture_grid
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/mms/pretrain_vit_s.py"
 WORDS = 12
 SMALL = (16, 64)  # what the upscaler enlarges
+PANEL = (64, 256)  # height and width of a picture on the sheet
 
 
 def parse_args():
@@ -82,7 +82,7 @@ def reading_sheet(words: list, reader=None, segmenter=None, upscaler=None) -> np
         small = [cv2.resize(word, SMALL[::-1], interpolation=cv2.INTER_AREA) for word in words]
         columns["16 pixels high"] = [word[:, :, ::-1] for word in small]
         columns["sharpened"] = [word.upscaled[:, :, ::-1] for word in upscaler(small)]
-    return comparison_sheet(list(zip(*columns.values())), list(columns))
+    return picture_grid(list(zip(*columns.values())), list(columns), cell=PANEL)
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mms_ocr.cli.word_options import BrokenCount, add_word_options, check_word_options
@@ -67,13 +68,21 @@ def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
     if not args.out:
         yield from reader.stream(args.images, args.batch_size)
         return
-    from mms_ocr.apis.word_pictures import PictureFolder, draw_reading
+    from mms_ocr.apis.input_images import output_stem
+    from mms_ocr.utils.writing import write_image
+    from mms_ocr.visualization import draw_text, fit_picture, picture_grid
 
-    folder = PictureFolder(args.out)
+    Path(args.out).mkdir(parents=True, exist_ok=True)
+    names: set[str] = set()
     for reading, image in reader.stream_with_images(args.images, args.batch_size):
         if image is not None:
-            picture = draw_reading(image, reading.text or "", reading.confidence)
-            folder.write(reading.name, picture)
+            caption = reading.text or ""
+            if reading.confidence is not None:
+                caption += f"   {reading.confidence:.2f}"
+            word = fit_picture(image, 64, 1024)
+            sheet = picture_grid([[word], [draw_text(caption, 32, None)]])
+            path = Path(args.out) / f"{output_stem(reading.name, names)}.png"
+            write_image(path, sheet, source=reading.name)
         yield reading
 
 

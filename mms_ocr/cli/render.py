@@ -159,7 +159,11 @@ def _parse_font_weights(assignments: list[str]) -> dict[str, float]:
 
 
 def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
+    import cv2
+
     from mms_ocr.dataset_tools import sheets
+    from mms_ocr.utils.writing import write_image
+    from mms_ocr.visualization import picture_grid
 
     count = min(args.count or _SHEET_COUNT, 24 if args.parts else 2000)
     if args.parts:
@@ -173,10 +177,11 @@ def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
         order = np.random.default_rng(args.seed).permutation(len(real))[:count]
         left = sheets.word_sheet((real[int(place)]["img"] for place in order), 640)
         right = sheets.word_sheet((renderer.render(i).image for i in range(count)), 640)
-        sheet = sheets.beside(left, right)
+        sheet = picture_grid([[left, right]])
     else:
         sheet = sheets.word_sheet(renderer.render(index).image for index in range(count))
-    sheets.save_sheet(sheet, args.sheet)
+    quality = [] if args.sheet.lower().endswith(".png") else [cv2.IMWRITE_JPEG_QUALITY, 88]
+    write_image(args.sheet, sheet, quality)
     print(f"{args.sheet}: {count} words of seed {args.seed}, difficulty {args.difficulty:g}")
 
 

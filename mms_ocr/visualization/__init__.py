@@ -1,12 +1,5 @@
-"""Pictures of masks, reconstructions and data."""
+"""Layout of pictures: every sheet is one grid."""
 
-from mms_ocr.visualization.comparisons import comparison_sheet, to_picture
-from mms_ocr.visualization.sheets import label_columns, reconstruction_sheet, stack_rows
+from mms_ocr.visualization.grid import GAP, HEADER, draw_text, fit_picture, picture_grid, to_picture
 
-__all__ = [
-    "comparison_sheet",
-    "label_columns",
-    "reconstruction_sheet",
-    "stack_rows",
-    "to_picture",
-]
+__all__ = ["GAP", "HEADER", "draw_text", "fit_picture", "picture_grid", "to_picture"]

@@ -4,9 +4,11 @@ import json
 import sys
 
 import cv2
+import numpy as np
 import pytest
 
 from mms_ocr.cli.main import main
+from mms_ocr.visualization import GAP, fit_picture
 
 
 @pytest.fixture
@@ -57,10 +59,8 @@ def test_pictures_show_the_image_and_its_text(read, word_images, tmp_path):
     pictures = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in pictures] == ["0.png", "0_2.png"]
     picture, image = cv2.imread(str(pictures[0])), cv2.imread(first)
-    scale = 64 / image.shape[0]
-    enlarged = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    shown = picture[6 : 6 + 64, 6 : 6 + enlarged.shape[1]]
-    assert abs(shown.astype(int) - enlarged).mean() < 4
+    word = fit_picture(image, 64, 1024)
+    assert np.array_equal(picture[GAP : GAP + 64, GAP : GAP + word.shape[1]], word)
     assert (picture[72:, :] < 128).any(), "no text below"
 
 

@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from mms_ocr.engine import ComparisonHook
 from mms_ocr.engine.hooks.comparison_hook import comparison_rows
 from mms_ocr.registry import HOOKS
-from mms_ocr.visualization import comparison_sheet, to_picture
+from mms_ocr.visualization import picture_grid, to_picture
 
 FIELDS = dict(prediction="pred_sem_seg", truth="gt_sem_seg")
 
@@ -57,7 +57,7 @@ def test_the_first_images_are_drawn(tmp_path, runner, part):
         ]
         for image, element in zip(images[:3], samples)
     ]
-    expected = comparison_sheet(rows, ["input", "prediction", "truth"])
+    expected = picture_grid(rows, ["input", "prediction", "truth"], cell=(64, 256))
     (path,) = tmp_path.rglob("*.png")
     assert path.relative_to(tmp_path).as_posix() == "pictures/comparisons_0000120.png"
     np.testing.assert_array_equal(cv2.imread(str(path))[..., ::-1], expected)

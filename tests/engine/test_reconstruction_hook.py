@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement
 from mms_ocr.engine import ReconstructionHook
 from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
 from mms_ocr.registry import HOOKS
-from mms_ocr.visualization.sheets import GAP, HEADER
+from mms_ocr.visualization import GAP, HEADER
 
 NAMES = ("random_patch", "span")
 

@@ -12,7 +12,7 @@ from mms_ocr.apis.shipped_configs import config_folder, find_config
 from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.comparison_hook import comparison_rows
 from mms_ocr.registry import DATASETS, MODELS
-from mms_ocr.visualization import comparison_sheet
+from mms_ocr.visualization import picture_grid
 
 SMALL = """_base_ = [{base!r}]
 model = dict(
@@ -51,7 +51,7 @@ def test_a_checkpoint_of_either_task(tool, monkeypatch, tmp_path, name):
     batch = collate_words([words[index] for index in range(3)])
     fields = tool.drawn_fields(cfg)
     rows = comparison_rows(batch["inputs"], model.test_step(batch), fields)
-    expected = comparison_sheet(rows, ["input", *fields])
+    expected = picture_grid(rows, ["input", *fields], cell=(64, 256))
     np.testing.assert_array_equal(cv2.imread(str(out))[..., ::-1], expected)
 
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mms_ocr.apis.word_pictures import draw_text
+from mms_ocr.visualization import draw_text
 
 
 @pytest.fixture
@@ -48,14 +48,6 @@ def test_the_sheet_shows_what_each_model_makes_of_the_words(demo):
                 assert (cell == value).all()
     # A model that is not there has no column.
     assert demo.reading_sheet(words, reader=read).shape[1] == 2 * (width + gap) + gap
-
-
-def test_text_fits_its_panel():
-    short, long = draw_text("word"), draw_text("m" * 60)
-    assert short.shape == long.shape == (64, 256, 3)
-    for panel in (short, long):
-        assert panel.min() < 100
-        assert (panel[:, -6:] == 255).all()
 
 
 def test_models_that_are_not_bundled_are_named(demo, monkeypatch, capsys):

@@ -13,7 +13,7 @@ from mms_ocr.cli.overrides import merge_options
 from mms_ocr.models.selfsup import MaskedPixelHead
 from mms_ocr.registry import TASK_UTILS
 from mms_ocr.utils.writing import write_image
-from mms_ocr.visualization import label_columns, stack_rows
+from mms_ocr.visualization import picture_grid
 
 
 def parse_args():
@@ -70,7 +70,7 @@ def browse(args: argparse.Namespace) -> None:
                 hidden = head.hide(images, strategy(len(images), rng=rng), value=128)
                 columns.append(hidden.permute(0, 2, 3, 1).numpy())
                 labels.append(f"{strategy.name} {strategy.ratio:g}")
-    sheet = label_columns(stack_rows(list(zip(*columns))), labels)
+    sheet = picture_grid(list(zip(*columns)), labels, scale=2)
     write_image(args.out, sheet[:, :, ::-1])
     print(f"{len(images)} images under {len(labels) - 1} masks each: {args.out}")
 

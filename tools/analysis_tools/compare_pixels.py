@@ -21,7 +21,7 @@ from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, MODELS
 from mms_ocr.utils.devices import usable_device
 from mms_ocr.utils.writing import write_image
-from mms_ocr.visualization import comparison_sheet
+from mms_ocr.visualization import picture_grid
 
 
 def parse_args():
@@ -85,7 +85,7 @@ def compare(args: argparse.Namespace) -> None:
     rows = []
     for batch in DataLoader(chosen, batch_size=64, collate_fn=collate_words):
         rows += comparison_rows(batch["inputs"], model.test_step(batch), fields)
-    sheet = comparison_sheet(rows, ["input", *fields], tuple(args.panel))
+    sheet = picture_grid(rows, ["input", *fields], cell=tuple(args.panel))
     write_image(args.out, sheet[:, :, ::-1])
     print(f"{args.out}: {len(rows)} images")
 

@@ -38,7 +38,7 @@ from mms_ocr.datasets import WordImageDataset, collate_words
 from mms_ocr.evaluation import count_foreground, foreground_scores
 from mms_ocr.registry import DATASETS
 from mms_ocr.utils.writing import write_image
-from mms_ocr.visualization import stack_rows
+from mms_ocr.visualization import picture_grid
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = ("pretrained", "random")
@@ -208,7 +208,7 @@ def real_sheet(segmenter: WordSegmenter, images: list[NDArray[np.uint8]]) -> NDA
         mask = np.repeat(word.mask[:, :, None].astype(np.uint8) * 255, 3, axis=2)
         cells += [_panel(word.image), _panel(mask)]
     cells += [np.full((*PANEL, 3), 255, np.uint8)] * (-len(cells) % 8)
-    return stack_rows([cells[start : start + 8] for start in range(0, len(cells), 8)], 1)
+    return picture_grid([cells[start : start + 8] for start in range(0, len(cells), 8)])
 
 
 def _panel(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -38,7 +38,7 @@ from mms_ocr.evaluation.image_quality import psnr, squared_error
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, FUNCTIONS, METRICS, MODELS
 from mms_ocr.utils.writing import write_image
-from mms_ocr.visualization import label_columns, stack_rows
+from mms_ocr.visualization import picture_grid
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRATCH, PRETRAINED = "random encoder", "pretrained encoder"
@@ -213,7 +213,7 @@ def draw(restored: dict[str, list[BaseDataElement]], count: int, path: Path) -> 
         ]
         for i in chosen
     ]
-    sheet = label_columns(stack_rows(rows), ["bicubic", *restored, "truth"])
+    sheet = picture_grid(rows, ["bicubic", *restored, "truth"], scale=2)
     write_image(path, sheet[:, :, ::-1])
 
 

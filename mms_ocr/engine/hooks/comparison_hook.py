@@ -14,7 +14,7 @@ from mmengine.structures import BaseDataElement
 
 from mms_ocr.registry import HOOKS
 from mms_ocr.utils.writing import write_image
-from mms_ocr.visualization import comparison_sheet, to_picture
+from mms_ocr.visualization import picture_grid, to_picture
 
 
 def comparison_rows(
@@ -102,7 +102,7 @@ class ComparisonHook(Hook):
     def _write(self, runner: Runner, rows: list[list[np.ndarray]]) -> None:
         if not rows:
             return
-        sheet = comparison_sheet(rows, ["input", *self.fields], self.panel)
+        sheet = picture_grid(rows, ["input", *self.fields], cell=self.panel)
         folder = Path(runner.log_dir) / "pictures"
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"comparisons_{runner.iter:07d}.png"

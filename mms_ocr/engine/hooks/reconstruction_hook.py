@@ -10,29 +10,28 @@ from mmengine.dist import master_only
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
-from torch import Tensor
 
 from mms_ocr.registry import HOOKS
 from mms_ocr.utils.writing import write_image
-from mms_ocr.visualization import reconstruction_sheet
+from mms_ocr.visualization import picture_grid, to_picture
 
 
 def draw_reconstructions(samples: Sequence[BaseDataElement], scale: int = 2) -> np.ndarray:
-    """Sheet of samples that :meth:`mms_ocr.models.MMS.predict` has written to; uint8 RGB."""
-    return reconstruction_sheet(
-        [_to_array(sample.image) for sample in samples],
-        [_to_arrays(sample.masked_image) for sample in samples],
-        [_to_arrays(sample.reconstruction) for sample in samples],
-        scale,
-    )
+    """Draw original | masked | reconstruction, a row a sample; uint8 RGB.
 
-
-def _to_array(image: Tensor) -> np.ndarray:
-    return image.permute(1, 2, 0).numpy()
-
-
-def _to_arrays(images: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    return {name: _to_array(image) for name, image in images.items()}
+    Args:
+        samples: Samples of :meth:`mms_ocr.models.MMS.predict`, at least one.
+        scale: Integer factor of enlargement.
+    """
+    names = list(samples[0].masked_image)
+    rows = []
+    for sample in samples:
+        images = [sample.image]
+        for name in names:
+            images += [sample.masked_image[name], sample.reconstruction[name]]
+        rows.append([to_picture(image) for image in images])
+    pairs = [(f"{name} mask", "reconstruction") for name in names]
+    return picture_grid(rows, ["original", *(label for pair in pairs for label in pair)], scale)
 
 
 @HOOKS.register_module()
