@@ -21,8 +21,8 @@ from typing import Any
 
 from mms_ocr.apis.shipped_configs import config_folder
 from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, size_in_mb, write_zoo
-from mms_ocr.cli.errors import run_program
 from mms_ocr.utils.bundled import bundled_file, bundled_names
+from mms_ocr.utils.errors import run_program
 
 ROOT = config_folder().parent
 # Rounding, and single words that another machine's arithmetic turns over.

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mms_ocr.cli.errors import report_error
+from mms_ocr.utils.errors import report_error
 
 if TYPE_CHECKING:
     from mms_ocr.dataset_tools.rendering_stores import WordStore

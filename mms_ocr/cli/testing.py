@@ -21,7 +21,6 @@ from mms_ocr.cli.benchmarking import (
     write_words,
 )
 from mms_ocr.cli.data_option import check_data, data_sets_of, set_data
-from mms_ocr.cli.errors import run_program
 from mms_ocr.cli.joining import leave_together
 from mms_ocr.cli.launching import (
     add_shared_options,
@@ -34,6 +33,7 @@ from mms_ocr.evaluation.restored_table import restored_notes, restored_table
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import type_name
 from mms_ocr.utils.bundled import SCHEME, name_checkpoint
+from mms_ocr.utils.errors import run_program
 
 _LISTED = 1000  # names of unreadable images in a report
 

@@ -13,7 +13,6 @@ from mmengine import dist
 from mmengine.config import Config
 
 from mms_ocr.cli.data_option import check_data, check_holdout
-from mms_ocr.cli.errors import run_program
 from mms_ocr.cli.joining import leave_together
 from mms_ocr.cli.launching import (
     add_shared_options,
@@ -26,6 +25,7 @@ from mms_ocr.engine.failures import in_one_line
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
 from mms_ocr.engine.loops import end_workers, use_resumable_loop
 from mms_ocr.registry import DATASETS, nested_settings, type_name
+from mms_ocr.utils.errors import run_program
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mms_ocr.cli.errors import report_error
 from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES
+from mms_ocr.utils.errors import report_error
 
 
 def add_weights_options(parser: argparse.ArgumentParser, noun: str) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 
 import torch
 
+from mms_ocr.utils.errors import TrainingError
+
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
 _RAISED_IN_WORKER = re.compile(r"Caught RuntimeError in .*^RuntimeError: (?P<what>.*)", re.S | re.M)
@@ -19,12 +21,6 @@ _LOST_RANK = re.compile(
     re.IGNORECASE,
 )
 _LONGEST = 200
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says why in one line, for the user."""
-
-    for_user = True
 
 
 class CheckpointNotSavedError(TrainingError):

@@ -1,19 +1,46 @@
-"""Errors and warnings of word images and their files."""
+"""Errors, warnings, and how a program reports them.
+
+What the user can correct is reported as one line on standard error, with exit status 2. Any other
+exception is a fault of the program and keeps its traceback.
+"""
 
 from __future__ import annotations
 
+import argparse
 import logging
+import os
+import re
+import sys
+from collections.abc import Callable
 from functools import cache
+from traceback import walk_tb
 
-from mmengine.dist import is_main_process
-from mmengine.logging import MMLogger, print_log
+from mms_ocr.compat import MissingOperatorError
+from mms_ocr.utils.escaping import escape_output, printable
 
-from mms_ocr.utils.escaping import printable
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130  # 128 + SIGINT
+EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE
+# How torch starts the messages of errors that its loaders raise.
+_IN_WORKER = re.compile(r"Caught (?P<name>\w+) in (DataLoader worker process|pin memory thread)")
+_LOST_WORKER = "DataLoader worker (pid"
+
+
+class BrokenImageError(ValueError):
+    """One image of a source cannot be used; its neighbors can."""
+
+
+class TrainingError(RuntimeError):
+    """Training cannot continue; the message says why, for the user."""
 
 
 @cache
 def warn(message: str) -> None:
-    """Report what a source leaves out, once: in the log of a run, else on standard error."""
+    """Warn once per message: in the log of a run if there is one, else on standard error."""
+    # Not at the top: commands that only print their help do without MMEngine.
+    from mmengine.dist import is_main_process
+    from mmengine.logging import MMLogger, print_log
+
     message = printable(message)
     loggers = MMLogger._instance_dict.values()
     if any(isinstance(handler, logging.FileHandler) for log in loggers for handler in log.handlers):
@@ -22,5 +49,94 @@ def warn(message: str) -> None:
         logging.getLogger("mms_ocr").warning("warning: %s", message)
 
 
-class BrokenImageError(ValueError):
-    """One image of a source cannot be used; its neighbours can."""
+def run_program(
+    name: str,
+    parse_args: Callable[[], argparse.Namespace],
+    program: Callable[[argparse.Namespace], int | None],
+) -> int:
+    """Parse options, of which ``--traceback`` is one, and run a program by :func:`run_command`."""
+    escape_output()
+    args = parse_args()
+    return run_command(name, lambda: program(args), traceback=args.traceback)
+
+
+def run_command(name: str, command: Callable[[], int | None], *, traceback: bool) -> int:
+    """Run a command and report an error that the user can correct as one line.
+
+    Args:
+        name: Start of the line.
+        command: Returns the exit status, or None for success.
+        traceback: Raise the error instead.
+
+    Returns:
+        The command's exit status; 2 after a user's error, 130 after an interrupt, 141 if the
+        reader of standard output has closed it.
+    """
+    escape_output()
+    try:
+        return int(command() or 0)
+    except KeyboardInterrupt:
+        report_error(name, "interrupted")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # As in `… | head`. Python's own flush at exit would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_PIPE_CLOSED
+    except Exception as error:
+        message = user_message(error)
+        if traceback or message is None:
+            raise
+        report_error(name, message)
+        return EXIT_USER_ERROR
+
+
+def user_message(error: Exception) -> str | None:
+    """Return the message of an error that the user can correct; None for a fault of the program."""
+    if isinstance(error, (ConnectionError, EOFError)):
+        return (
+            f"the connection to another process, such as a loader worker, was lost "
+            f"({str(error) or type(error).__name__}); that process may have reported why"
+        )
+    if isinstance(error, (ValueError, OSError, ImportError, MissingOperatorError, TrainingError)):
+        return _original_message(error) or type(error).__name__
+    if isinstance(error, RuntimeError) and str(error).startswith(_LOST_WORKER):
+        # The signal that ended the worker may be in the cause alone.
+        return str(error.__cause__ or error)
+    if isinstance(error, KeyError) and "registry" in str(error):
+        return str(error.args[0])  # MMEngine knows no type of this name
+    if isinstance(error, TypeError) and _is_unknown_argument(error):
+        return f"the config has a setting that its type does not know: {error}"
+    return None
+
+
+def report_error(name: str, message: str) -> None:
+    """Write one line to standard error.
+
+    In one call, since the processes of a job share standard error and ``print`` may write the end
+    of the line apart.
+
+    Args:
+        name: Start of the line.
+        message: The rest; line breaks become spaces, other control characters are escaped.
+    """
+    line = " ".join(part.strip() for part in message.splitlines())
+    sys.stderr.write(f"{name}: {printable(line)}\n")
+    sys.stderr.flush()
+
+
+def _original_message(error: Exception) -> str:
+    """Return the message without the traceback that torch adds to errors of loader workers."""
+    message = str(error)
+    if in_worker := _IN_WORKER.match(message):
+        # The traceback ends with the name of the error, its module before it, and the message.
+        last_lines = rf"^(?:\w+\.)*{in_worker['name']}(?:: |$)"
+        if ends := list(re.finditer(last_lines, message, re.MULTILINE)):
+            return message[ends[-1].end() :].strip() or in_worker["name"]
+    return message
+
+
+def _is_unknown_argument(error: TypeError) -> bool:
+    """Whether a constructor refused an argument while MMEngine built a part of a config."""
+    functions = {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
+    is_building = not functions.isdisjoint({"build_from_cfg", "build_dataloader"})
+    return is_building and "__init__() got an unexpected keyword" in str(error)

@@ -9,9 +9,9 @@ from mmengine.config import Config
 
 from mms_ocr.cli import testing, training
 from mms_ocr.cli.data_option import check_data
-from mms_ocr.cli.errors import run_command
 from mms_ocr.cli.launching import read_config
 from mms_ocr.registry import TRANSFORMS
+from mms_ocr.utils.errors import run_command
 
 
 def test_a_setting_that_a_type_does_not_know_is_told_in_one_line(capsys):

@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader, Subset
 from mms_ocr.apis.pictures import check_picture
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.cli.data_option import set_data
-from mms_ocr.cli.errors import run_program
 from mms_ocr.cli.overrides import merge_options
 from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.comparison_hook import comparison_rows
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, MODELS
 from mms_ocr.utils.devices import usable_device
+from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.writing import write_image
 from mms_ocr.visualization import picture_grid
 

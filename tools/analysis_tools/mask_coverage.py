@@ -10,9 +10,9 @@ import sys
 
 import torch
 
-from mms_ocr.cli.errors import run_program
 from mms_ocr.evaluation.characters import read_characters
 from mms_ocr.masking import BlockwiseMask, RandomPatchMask, SpanMask
+from mms_ocr.utils.errors import run_program
 
 
 def parse_args():

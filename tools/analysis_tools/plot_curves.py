@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib
 
 from mms_ocr.apis.pictures import check_picture
-from mms_ocr.cli.errors import run_program
+from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.writing import write_file
 
 matplotlib.use("Agg")

@@ -12,12 +12,12 @@ from pathlib import Path
 import cv2
 import torch
 
-from mms_ocr.cli.errors import run_program
 from mms_ocr.datasets.holdout import holdout_indices
 from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
 from mms_ocr.models import TextViT
 from mms_ocr.models.weights import PretrainedTextViT
 from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.errors import run_program
 
 CLASSES = "0123456789abcdefghijklmnopqrstuvwxyz"
 

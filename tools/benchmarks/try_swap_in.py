@@ -19,9 +19,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
-from mms_ocr.cli.errors import run_program
 from mms_ocr.models import TextViT
 from mms_ocr.registry import DATASETS, MODELS
+from mms_ocr.utils.errors import run_program
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs/textrecog/swap_in"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from mms_ocr.cli.errors import run_command
 from mms_ocr.cli.main import main as mms_ocr
+from mms_ocr.utils.errors import run_command
 
 DIFFICULTIES = ("easy", "medium", "normal", "hard", "challenging")
 PARTS = ("train", "val", "benchmark")

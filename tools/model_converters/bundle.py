@@ -33,7 +33,6 @@ from mms_ocr.apis.trained_models import (
     load_config,
 )
 from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, size_in_mb, write_zoo
-from mms_ocr.cli.errors import run_program
 from mms_ocr.models.weights import (
     PretrainedTextViT,
     auxiliary_names,
@@ -43,6 +42,7 @@ from mms_ocr.models.weights import (
 )
 from mms_ocr.registry import MODELS
 from mms_ocr.utils import bundled
+from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.writing import write_file
 
 TASKS = {task.folder: task for task in (PRETRAINING, RECOGNITION, SEGMENTATION, SUPER_RESOLUTION)}

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr.cli.errors import run_program
 from mms_ocr.models.weights import (
     FAMILIES,
     EncoderFacts,
@@ -29,6 +28,7 @@ from mms_ocr.models.weights import (
     timm_names,
     write_checkpoint,
 )
+from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.output_checks import check_outputs
 
 

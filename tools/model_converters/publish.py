@@ -16,7 +16,6 @@ import sys
 from pathlib import Path
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr.cli.errors import run_program
 from mms_ocr.models.weights import (
     auxiliary_names,
     find_encoder,
@@ -24,6 +23,7 @@ from mms_ocr.models.weights import (
     read_state_dict,
     write_checkpoint,
 )
+from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.output_checks import check_outputs
 
 

@@ -22,7 +22,7 @@ from steps import StoppedError, check_settings, read_settings, run_next
 from tables import report
 
 import mms_ocr.registry  # noqa: F401
-from mms_ocr.cli.errors import run_program
+from mms_ocr.utils.errors import run_program
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:

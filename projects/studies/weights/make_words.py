@@ -13,8 +13,8 @@ import json
 import sys
 from pathlib import Path
 
-from mms_ocr.cli.errors import run_program
 from mms_ocr.rendering.words import embedded_words, read_words
+from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.writing import write_file
 
 SETS = ("iiit5k", "icdar2015", "svt", "icdar2003", "born_digital")
