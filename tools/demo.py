@@ -15,7 +15,7 @@ import numpy as np
 
 from mms_ocr.apis import WordReader, WordSegmenter, WordUpscaler
 from mms_ocr.datasets import RenderedWordDataset
-from mms_ocr.utils.writing import write_image
+from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import draw_text, picture_grid
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,7 +23,7 @@ from mms_ocr.apis.trained_models import (
 )
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.utils.devices import usable_device
-from mms_ocr.utils.writing import write_image
+from mms_ocr.utils.files import write_image
 
 #: What is written of a word: the names of its files end in these.
 PARTS = ("mask", "cutout", "overlay")

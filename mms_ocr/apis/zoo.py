@@ -43,12 +43,12 @@ def read_zoo() -> dict[str, Entry]:
 
 def write_zoo(entries: Mapping[str, Entry]) -> None:
     """Replace the entries of the metafile."""
-    from mms_ocr.utils.writing import write_file
+    from mms_ocr.utils.files import atomic_write
 
     content = yaml.safe_dump(
         {"Models": list(entries.values())}, sort_keys=False, allow_unicode=True, width=100
     )
-    write_file(str(metafile()), (_HEADER + content).encode())
+    atomic_write(str(metafile()), (_HEADER + content).encode())
 
 
 def task_of(entry: Entry) -> str:

@@ -21,8 +21,8 @@ from mms_ocr.evaluation.benchmark_table import (
 )
 from mms_ocr.registry import type_name
 from mms_ocr.utils.escaping import printable, to_json
+from mms_ocr.utils.files import atomic_write, write_lines
 from mms_ocr.utils.output_checks import check_outputs
-from mms_ocr.utils.writing import write_file, write_lines
 
 _BASE = "_base_/datasets/rec_benchmark"
 _FOLDER = "textrecog/benchmarks"
@@ -185,7 +185,7 @@ def write_report(
     )
     figures = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
     # Surrogates, which stand for bytes that are no text, become escapes of JSON.
-    write_file(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
+    atomic_write(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
     head = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", table, ""]
     skips = [f"Skipped: `{printable(name)}`" for name in skipped]
     write_lines(f"{stem}.md", "\n".join([*head, *_spaced(notes + skips)]).split("\n"))
@@ -240,4 +240,4 @@ def write_words(path: str, words: Sequence[ReadWord], scores: Sequence[SetScore]
                 confidence=word.confidence,
             )
             lines.append(to_json(row) + "\n")
-    write_file(path, "".join(lines).encode())
+    atomic_write(path, "".join(lines).encode())

@@ -55,9 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert what was asked for."""
     from mms_ocr.dataset_tools.conversion import MasksAsTextSeg, convert_records
+    from mms_ocr.utils.files import write_lines
     from mms_ocr.utils.output_checks import check_new_set, check_outputs
     from mms_ocr.utils.progress_bar import progress_bar
-    from mms_ocr.utils.writing import write_lines
 
     if args.masks and not args.to_textseg:
         raise ValueError("--masks goes with --to-textseg; other layouts keep masks as they are")

@@ -105,10 +105,10 @@ def _report(
             last = printable(broken[-1])
             print(f"{len(broken):,} unreadable {what} images not compared; the last: {last}")
     if args.list:
-        from mms_ocr.utils.writing import write_file
+        from mms_ocr.utils.files import atomic_write
 
         lines = [to_json(row) + "\n" for row in rows]
-        write_file(args.list, "".join(lines).encode())
+        atomic_write(args.list, "".join(lines).encode())
 
 
 def _write_clean(found: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:

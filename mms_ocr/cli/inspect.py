@@ -26,9 +26,9 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--sample is {args.sample}; give at least 1")
     from mms_ocr.dataset_tools.inspection import describe_survey, draw_surveys, survey_of
     from mms_ocr.datasets.sources import open_source
+    from mms_ocr.utils.files import atomic_write
     from mms_ocr.utils.output_checks import check_outputs
     from mms_ocr.utils.progress_bar import progress_bar
-    from mms_ocr.utils.writing import write_file
 
     if args.picture:
         check_outputs([args.picture], args.paths, args.data_root, (".png", ".pdf", ".svg"))
@@ -41,6 +41,6 @@ def run(args: argparse.Namespace) -> int:
         drawn = io.BytesIO()
         kind = os.path.splitext(args.picture)[1][1:].lower()
         draw_surveys(surveys, sources).savefig(drawn, dpi=100, format=kind)
-        write_file(args.picture, drawn.getvalue())
+        atomic_write(args.picture, drawn.getvalue())
         print(f"drawn: {args.picture}")
     return 0

@@ -54,9 +54,9 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.dataset_tools.conversion.label_checks import describe_report
     from mms_ocr.dataset_tools.conversion.labels import convert_labels
     from mms_ocr.utils.dictionaries import read_dictionary
+    from mms_ocr.utils.files import write_lines
     from mms_ocr.utils.output_checks import check_outputs
     from mms_ocr.utils.progress_bar import progress_bar
-    from mms_ocr.utils.writing import write_lines
 
     dictionary = args.dictionary or str(config_folder() / "dicts" / "printable_ascii.txt")
     characters = None if dictionary == "none" else frozenset(read_dictionary(dictionary))

@@ -69,7 +69,7 @@ def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
         yield from reader.stream(args.images, args.batch_size)
         return
     from mms_ocr.apis.input_images import output_stem
-    from mms_ocr.utils.writing import write_image
+    from mms_ocr.utils.files import write_image
     from mms_ocr.visualization import draw_text, fit_picture, picture_grid
 
     Path(args.out).mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     from mms_ocr.cli.overrides import merge_options, parse_options
     from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
     from mms_ocr.utils.devices import usable_device
-    from mms_ocr.utils.writing import write_image
+    from mms_ocr.utils.files import write_image
 
     check_no_checkpoints(args.images)
     weights = choose_weights(args.weights, PRETRAINING)

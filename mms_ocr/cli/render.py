@@ -162,7 +162,7 @@ def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
     import cv2
 
     from mms_ocr.dataset_tools import sheets
-    from mms_ocr.utils.writing import write_image
+    from mms_ocr.utils.files import write_image
     from mms_ocr.visualization import picture_grid
 
     count = min(args.count or _SHEET_COUNT, 24 if args.parts else 2000)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import shutil
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lmdb
-import numpy as np
 
-from mms_ocr.utils.escaping import printable
+from mms_ocr.utils.files import replace
 
 try:
     import fcntl
@@ -25,7 +21,6 @@ except ImportError:  # not on Windows
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CLOSE_TO_FULL = 1 << 24  # bytes
-_DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")
 _FIRST_MAP_SIZE = 1 << 26  # of an LMDB; grown in steps, as on some systems it is the file's size
 
 
@@ -48,78 +43,11 @@ def check_place(path: str | os.PathLike[str], suffixes: Sequence[str] = ()) -> P
     return path
 
 
-def write_file(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file; only a whole one gets the name, or replaces a file of that name.
-
-    A link is followed. Devices, pipes and ``/dev/stdout`` stay what they are, and are written to.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    path = Path(path)
-    try:
-        if path.exists() and (not path.is_file() or str(path.absolute().parent) in _DEVICES):
-            with open(path, "ab") as stream:
-                stream.write(data)
-            return
-        # A name of its own: with a longer one, a name that just fits would not.
-        real = Path(os.path.realpath(path))
-        part = real.with_name(f".{os.getpid()}.{zlib.crc32(os.fsencode(real.name)):08x}.part")
-        try:
-            part.write_bytes(data)
-            os.replace(part, real)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OSError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
-    """Write a list for people, a line each: line breaks and other controls within are escaped.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    text = "".join(f"{printable(line)}\n" for line in lines)
-    write_file(path, text.encode("utf-8", "backslashreplace"))
-
-
-def write_image(
-    path: str | os.PathLike[str],
-    image: np.ndarray,
-    options: Sequence[int] = (),
-    source: str | None = None,
-) -> None:
-    """Write an image file whole, in the format of its suffix.
-
-    Args:
-        path: The file.
-        image: uint8 BGR ``(H, W, 3)``, BGRA ``(H, W, 4)`` or gray ``(H, W)``.
-        options: Of OpenCV's encoder.
-        source: The image that it was made of, which is never overwritten.
-
-    Raises:
-        ValueError: ``path`` is ``source``, or no format of images has its suffix.
-        OSError: It cannot be written.
-    """
-    is_made = source is not None and os.path.exists(source) and os.path.exists(path)
-    if is_made and os.path.samefile(path, str(source)):
-        raise ValueError(f"{os.fspath(path)} is the image itself; give another place to write to")
-    suffix = os.path.splitext(path)[1].lower()
-    try:
-        _, encoded = cv2.imencode(suffix, image, list(options))
-    except cv2.error as error:
-        raise ValueError(f"{path}: cannot be written as an image of suffix {suffix!r}") from error
-    write_file(path, encoded.tobytes())
-
-
 def write_json(path: Path, content: Any, indent: int | None = None) -> None:
     """Write JSON that is there whole or not at all."""
     written = path.with_suffix(".new")
     written.write_text(json.dumps(content, indent=indent), encoding="utf-8")
-    os.replace(written, path)
+    replace(written, path)
 
 
 def lock_folder(folder: Path, name: str) -> int:

@@ -1,14 +1,10 @@
-"""Files are there whole or not at all, and a full disk is told so."""
+"""Data sets that are being written, and the errors of disks."""
 
 from __future__ import annotations
 
 import errno
-import os
-from pathlib import Path
 
-import cv2
 import lmdb
-import numpy as np
 import pytest
 
 from mms_ocr.utils import writing
@@ -18,26 +14,7 @@ from mms_ocr.utils.writing import (
     lock_folder,
     open_unfinished,
     put_all,
-    write_file,
-    write_image,
 )
-
-
-def test_a_file_is_replaced_only_by_a_whole_one(tmp_path, monkeypatch):
-    path = tmp_path / "list.jsonl"
-    write_file(path, b"first")
-    write_file(path, b"second")
-    assert path.read_bytes() == b"second"
-
-    def full(self: Path, data: bytes) -> None:
-        self.touch()
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=r"list\.jsonl: cannot be written \(No space left on device"):
-        write_file(path, b"third")
-    assert path.read_bytes() == b"second"
-    assert [file.name for file in tmp_path.iterdir()] == ["list.jsonl"]
 
 
 def test_places_are_checked_before_the_work(tmp_path):
@@ -84,43 +61,3 @@ def test_a_folder_is_locked_once(tmp_path):
         lock_folder(tmp_path, "lock")
     writing.os.close(lock)
     writing.os.close(lock_folder(tmp_path, "lock"))
-
-
-def test_a_file_may_have_the_longest_name_and_any_bytes(tmp_path):
-    for name in (b"a" * 255, b"caf\xe9.txt", "é".encode() * 127):
-        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
-        write_file(path, b"data")
-        assert path.read_bytes() == b"data"
-    assert len(list(tmp_path.iterdir())) == 3
-
-
-def test_links_are_followed_and_devices_stay(tmp_path):
-    (tmp_path / "file").write_bytes(b"old")
-    (tmp_path / "link").symlink_to(tmp_path / "file")
-    write_file(tmp_path / "link", b"new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "file").read_bytes() == b"new"
-    os.mkfifo(tmp_path / "pipe")
-    end = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
-    write_file(tmp_path / "pipe", b"data")
-    assert os.read(end, 9) == b"data"
-    os.close(end)
-    write_file("/dev/null", b"data")
-    assert Path("/dev/null").is_char_device()
-
-
-def test_images_are_written_by_bytes(tmp_path):
-    image = np.random.default_rng(0).integers(0, 256, (9, 7, 4), np.uint8)
-    path = tmp_path / os.fsdecode(b"caf\xe9.png")
-    for pixels in (image, image[:, :, :3], image[:, :, 0]):
-        write_image(path, pixels)
-        encoded = np.frombuffer(path.read_bytes(), np.uint8)
-        np.testing.assert_array_equal(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED), pixels)
-    with pytest.raises(ValueError, match="is the image itself"):
-        write_image(path, image, source=f"{tmp_path}/../{tmp_path.name}/{path.name}")
-    assert path.read_bytes() == encoded.tobytes()
-    for name in ("a.txt", "a", "a.pdf"):
-        with pytest.raises(ValueError, match="cannot be written as an image of suffix"):
-            write_image(tmp_path / name, image)
-    with pytest.raises(OSError, match=r"a\.png: cannot be written"):
-        write_image(tmp_path / "nowhere" / "a.png", image)

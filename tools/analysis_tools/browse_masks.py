@@ -12,7 +12,7 @@ from mms_ocr.cli.overrides import merge_options
 from mms_ocr.models.selfsup import MaskedPixelHead
 from mms_ocr.registry import TASK_UTILS
 from mms_ocr.utils.errors import run_program
-from mms_ocr.utils.writing import write_image
+from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
 
 

@@ -20,7 +20,7 @@ from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, MODELS
 from mms_ocr.utils.devices import usable_device
 from mms_ocr.utils.errors import run_program
-from mms_ocr.utils.writing import write_image
+from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
 
 

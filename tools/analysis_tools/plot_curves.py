@@ -12,7 +12,7 @@ import matplotlib
 
 from mms_ocr.apis.pictures import check_picture
 from mms_ocr.utils.errors import run_program
-from mms_ocr.utils.writing import write_file
+from mms_ocr.utils.files import atomic_write
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -107,7 +107,7 @@ def plot(args: argparse.Namespace) -> None:
             axes.legend(fontsize="small")
     drawn = io.BytesIO()
     figure.savefig(drawn, dpi=100, format=Path(args.out).suffix[1:].lower())
-    write_file(args.out, drawn.getvalue())
+    atomic_write(args.out, drawn.getvalue())
     plt.close(figure)
     print(f"curves of {len(args.work_dirs)} run(s): {args.out}")
 

@@ -69,7 +69,7 @@ def write_run(folder: Path, iterations: int = 24, interval: int = 4, workers: in
     """A config of a tiny run, with word images of its own; returns the config's path."""
     import numpy as np
 
-    from mms_ocr.utils.writing import write_image
+    from mms_ocr.utils.files import write_image
 
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "words"

@@ -37,7 +37,7 @@ from mms_ocr.apis.segmenting import WordSegmenter
 from mms_ocr.datasets import WordImageDataset, collate_words
 from mms_ocr.evaluation import count_foreground, foreground_scores
 from mms_ocr.registry import DATASETS
-from mms_ocr.utils.writing import write_image
+from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
 
 ROOT = Path(__file__).resolve().parents[2]

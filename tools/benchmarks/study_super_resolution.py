@@ -37,7 +37,7 @@ from mms_ocr.evaluation import PSNR, SSIM
 from mms_ocr.evaluation.image_quality import psnr, squared_error
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, FUNCTIONS, METRICS, MODELS
-from mms_ocr.utils.writing import write_image
+from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
 
 ROOT = Path(__file__).resolve().parents[2]

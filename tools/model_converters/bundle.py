@@ -43,7 +43,7 @@ from mms_ocr.models.weights import (
 from mms_ocr.registry import MODELS
 from mms_ocr.utils import bundled
 from mms_ocr.utils.errors import run_program
-from mms_ocr.utils.writing import write_file
+from mms_ocr.utils.files import atomic_write
 
 TASKS = {task.folder: task for task in (PRETRAINING, RECOGNITION, SEGMENTATION, SUPER_RESOLUTION)}
 ROOT = config_folder().parent
@@ -124,8 +124,8 @@ def bundle(args: argparse.Namespace) -> None:
         place = ROOT / entry["Metadata"]["Training Log"]
         place.parent.mkdir(parents=True, exist_ok=True)
         text = shorten_paths(logs.decode("utf-8", "replace")).encode()
-        write_file(place, gzip.compress(text, mtime=0))
-    write_file(bundled.FOLDER / file.name, data)
+        atomic_write(place, gzip.compress(text, mtime=0))
+    atomic_write(bundled.FOLDER / file.name, data)
     write_zoo({**entries, args.name: entry})
     print(
         f"{args.name}: {parameters / 1e6:.2f} M parameters, {len(data) / 1e6:.1f} MB; now run "

@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 
 from mms_ocr.registry import HOOKS
-from mms_ocr.utils.writing import write_image
+from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid, to_picture
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mms_ocr.models.weights.safetensors_files import save_safetensors
 from mms_ocr.utils.bundled import SUFFIX
+from mms_ocr.utils.files import atomic_path
 
 
 def write_checkpoint(
@@ -46,13 +47,8 @@ def write_checkpoint(
     stored._metadata = dict(getattr(weights, "_metadata", {}))
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, so that renaming it replaces the file in one step.
-    unfinished = target.with_name(f".{os.getpid()}.saving")
-    try:
+    with atomic_path(target) as unfinished:
         if target.suffix == SUFFIX:
             save_safetensors(unfinished, stored, meta or {})
         else:
             torch.save({"meta": dict(meta or {}), "state_dict": stored}, unfinished)
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mms_ocr.rendering.words import embedded_words, read_words
 from mms_ocr.utils.errors import run_program
-from mms_ocr.utils.writing import write_file
+from mms_ocr.utils.files import atomic_write
 
 SETS = ("iiit5k", "icdar2015", "svt", "icdar2003", "born_digital")
 COMMON_REPEATS = 8
@@ -42,7 +42,7 @@ def make_words(args: argparse.Namespace) -> None:
             text = json.loads(line)["text"].strip()
             if text.isascii() and len(text) <= LONGEST and any(map(str.isalnum, text)):
                 words.append(text)
-    write_file(args.out, "".join(f"{word.upper()}\n" for word in words).encode())
+    atomic_write(args.out, "".join(f"{word.upper()}\n" for word in words).encode())
     print(f"{args.out}: {len(words):,} words")
 
 
