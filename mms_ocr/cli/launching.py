@@ -19,7 +19,6 @@ import mms_ocr.registry  # noqa: F401  (makes the scope known before any config 
 from mms_ocr.cli.data_option import PARTS, check_ends, loaders_of, set_data
 from mms_ocr.cli.joining import MPI_LOCAL_SIZES, join_processes
 from mms_ocr.cli.overrides import merge_options
-from mms_ocr.engine.fully_sharded import build_sharded_runner
 from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.load_from import prepare_loading
 from mms_ocr.engine.recomputing import use_recompute
@@ -164,14 +163,18 @@ def build_runner(cfg: Config) -> Runner:
     """The runner of a config, whose processes are joined here if they are not yet.
 
     ``compile`` of the config compiles the layers of the model, see
-    :class:`~mms_ocr.engine.CompileHook`; ``strategy`` shards it among processes, see
-    :class:`~mms_ocr.engine.FullyShardedStrategy`. Where it is to resume and no checkpoint is
-    named, the newest whole one is found. Checkpoints are read without running anything in them.
+    :class:`~mms_ocr.engine.CompileHook`. Where it is to resume and no checkpoint is named, the
+    newest whole one is found. Checkpoints are read without running anything in them.
 
     Raises:
         FileNotFoundError: A dictionary file is missing.
         ValueError: A setting cannot be used on this machine, or a dictionary file is wrong.
     """
+    if cfg.get("strategy"):
+        raise ValueError(
+            f"strategy={cfg.strategy.get('type')} is not supported: processes of a job hold whole "
+            "models (DDP); remove strategy from the config"
+        )
     check_dictionaries(cfg.get("model"))
     use_checked_reading()
     use_recompute()
@@ -190,7 +193,7 @@ def build_runner(cfg: Config) -> Runner:
             **(cfg.get("model_wrapper_cfg") or {}),
             "device_ids": None,
         }
-    runner = build_sharded_runner(cfg) if cfg.get("strategy") else ConfigKeepingRunner.from_cfg(cfg)
+    runner = ConfigKeepingRunner.from_cfg(cfg)
     runner.logger.addFilter(_is_of_interest)
     if not dist.is_main_process():
         for hook in runner.hooks:

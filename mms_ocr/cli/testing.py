@@ -87,7 +87,6 @@ def test(args: argparse.Namespace) -> None:
     checkpoint = name_checkpoint(args.checkpoint)
     if not checkpoint.startswith(SCHEME) and not os.path.isfile(checkpoint):
         raise FileNotFoundError(f"no checkpoint {checkpoint}")
-    cfg.pop("strategy", None)  # of training, whose checkpoints hold whole models
     cfg.resume, cfg.load_from = False, None  # where training starts, in place of the checkpoint
     runner = build_runner(cfg)
     load_model(runner.model, checkpoint)

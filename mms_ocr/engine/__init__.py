@@ -1,7 +1,6 @@
 """What runs a training: loops, hooks, optimizer wrappers, schedules."""
 
 from mms_ocr.engine.epoch_loop import ResumableEpochLoop
-from mms_ocr.engine.fully_sharded import FullyShardedStrategy
 from mms_ocr.engine.hooks import (
     AtomicCheckpointHook,
     ComparisonHook,
@@ -17,7 +16,6 @@ from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
 from mms_ocr.engine.loops import ResumableTrainLoop
 from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper, Fp16OptimWrapper
 from mms_ocr.engine.schedule import set_epochs, set_iterations
-from mms_ocr.engine.sharding import ShardedOptimizer
 
 __all__ = [
     "AtomicCheckpointHook",
@@ -26,12 +24,10 @@ __all__ = [
     "CompileHook",
     "ExactResumeHook",
     "Fp16OptimWrapper",
-    "FullyShardedStrategy",
     "LayerDecayOptimWrapperConstructor",
     "ReconstructionHook",
     "ResumableEpochLoop",
     "ResumableTrainLoop",
-    "ShardedOptimizer",
     "SkipNonFiniteHook",
     "StopOnSignalHook",
     "VisualizationHook",

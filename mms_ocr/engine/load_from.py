@@ -12,7 +12,6 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from mms_ocr.engine.fully_sharded import FullyShardedStrategy
 from mms_ocr.models.strict_init import use_strict_loading
 from mms_ocr.models.weights import check_values, fit_weights
 
@@ -105,9 +104,7 @@ def _check_groups(wrapper: Any, stored: Any, path: str) -> None:
 
 
 def own_weights(runner: Runner) -> dict[str, Tensor] | None:
-    """The model's weights by name; None where processes hold parts of unknown wholes."""
-    if isinstance(getattr(runner, "strategy", None), FullyShardedStrategy):
-        return runner.strategy.weights
+    """Return the model's weights by name; None where another library has wrapped the model."""
     model = runner.model
     if isinstance(model, DistributedDataParallel):
         model = model.module

@@ -1,4 +1,4 @@
-"""MMEngine's runners, which overwrite no config and log any file name."""
+"""MMEngine's runner, which overwrites no config and logs any file name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.logging import MMLogger
-from mmengine.runner import FlexibleRunner, Runner
+from mmengine.runner import Runner
 
 
 def _is_config_of(path: Path, cfg: Any) -> bool:
@@ -18,19 +18,14 @@ def _is_config_of(path: Path, cfg: Any) -> bool:
     return any(os.path.isfile(file) and path.samefile(file) for file in files)
 
 
-class _KeepsConfig:
-    cfg: Any
-    work_dir: str
+class ConfigKeepingRunner(Runner):
+    """A runner that does not overwrite the config that it was started with."""
 
     def dump_config(self) -> None:
-        """Write the config into the work folder, if it was not read from there."""
+        """Write the config to the work folder, unless it was read from there."""
         path = Path(self.work_dir, os.path.basename(self.cfg.filename or ""))
         if not (path.is_file() and _is_config_of(path, self.cfg)):
-            super().dump_config()  # type: ignore[misc]
-
-
-class ConfigKeepingRunner(_KeepsConfig, Runner):
-    """A runner that does not replace the config that it was started with."""
+            super().dump_config()
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """See MMEngine's; what no text file can hold is escaped in the log."""
@@ -39,7 +34,3 @@ class ConfigKeepingRunner(_KeepsConfig, Runner):
             if isinstance(handler, logging.FileHandler) and handler.stream is not None:
                 handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         return logger
-
-
-class ConfigKeepingFlexibleRunner(_KeepsConfig, FlexibleRunner):
-    """A runner of strategies that does not replace the config that it was started with."""

@@ -13,9 +13,7 @@ from mmengine.hooks import Hook
 from mms_ocr.cli import training
 from mms_ocr.registry import HOOKS
 
-SETTINGS = "lr=1e-3, weight_decay=0.05, fused=True"
-ADAMW = f"type='AdamW', {SETTINGS}"
-ZERO = f"type='mms_ocr.ShardedOptimizer', optimizer_type='AdamW', {SETTINGS}"
+ADAMW = "type='AdamW', lr=1e-3, weight_decay=0.05, fused=True"
 
 
 SPOILT = """
@@ -130,26 +128,10 @@ def test_fp16_over_two_processes(tmp_path, words):
     assert 0 < info["overflowed_steps"] < 10
 
 
-def test_sharded_optimizer_states_and_their_resume(tmp_path, words):
-    ends = {}
-    for name, optimizer in dict(whole=ADAMW, sharded=ZERO).items():
-        settings = dict(batch_size=4, optimizer=optimizer)
-        config = write_config(tmp_path / f"{name}.py", words, **settings)
-        ends[name] = train(2, config, tmp_path / name)[1]
-    assert_same_weights(ends["whole"]["state_dict"], ends["sharded"]["state_dict"])
-    # The checkpoint holds the states of all ranks: those of one optimizer.
-    states = [ends[name]["optimizer"]["state"] for name in ends]
-    assert states[0].keys() == states[1].keys()
-    for key, state in states[0].items():
-        assert_same_weights(state, states[1][key])
-
-    half = write_config(tmp_path / "half.py", words, batch_size=4, optimizer=ZERO, iterations=2)
-    train(2, half, tmp_path / "resumed")
-    config = write_config(tmp_path / "c.py", words, batch_size=4, optimizer=ZERO)
-    resumed = train(2, config, tmp_path / "resumed", "--resume")[1]
-    assert resumed["meta"]["iter"] == 4
-    assert "state" in resumed["optimizer"]
-    assert_same_weights(ends["sharded"]["state_dict"], resumed["state_dict"], 0, 0)
+def test_a_strategy_is_refused(tmp_path, words, capfd):
+    config = write_config(tmp_path / "c.py", words, extra="strategy = dict(type='FSDPStrategy')")
+    assert training.main([str(config), "--work-dir", str(tmp_path / "w")]) == 2
+    assert "strategy=FSDPStrategy" in capfd.readouterr().err
 
 
 def test_the_rate_is_scaled_by_the_images_of_a_step():

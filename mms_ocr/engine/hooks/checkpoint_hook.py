@@ -11,7 +11,6 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mms_ocr.engine.failures import CheckpointNotSavedError
-from mms_ocr.engine.sharding import gather_states
 from mms_ocr.registry import HOOKS
 from mms_ocr.utils.sealing import put_in_place, remove, seal, write_whole
 
@@ -175,8 +174,6 @@ class AtomicCheckpointHook(CheckpointHook):
         """
         # Hooks that need something of every rank collect it now.
         runner.call_hook("before_gathering_checkpoint", meta=options["meta"])
-        if options["save_optimizer"]:
-            gather_states(runner.optim_wrapper)
         unfinished = Path(self.out_dir, _UNFINISHED.format(name))
         fault: Exception | None = None
         try:

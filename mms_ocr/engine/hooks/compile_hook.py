@@ -30,9 +30,7 @@ class CompileHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compile; the first iterations then take longer."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        layers: list[Any] = [layer for _, layer in repeated_layers(model)]
-        # One that is parted among processes is put together outside of what is compiled.
-        layers = [layer.module if is_model_wrapper(layer) else layer for layer in layers]
+        layers = [layer for _, layer in repeated_layers(model)]
         for layer in layers:
             layer.compile(**self.options)
         runner.logger.info(f"compiling {len(layers)} layers: the first iterations take longer")
