@@ -135,7 +135,7 @@ def checkout(repository, tmp_path_factory) -> Path:
         shutil.copy2(repository / name, copy / name)
     (copy / "configs/mms").mkdir(exist_ok=True)
     (copy / "configs/mms/probe.py").write_text("probe = dict(inherited=True)\n")
-    (copy / "configs/metafile.yml").write_text("Models: [{Name: probe}]\n")
+    (copy / "configs/mms/metafile.yml").write_text("Models: [{Name: probe}]\n")
     (copy / "mms_ocr/zoo").mkdir(exist_ok=True)
     (copy / "mms_ocr/zoo/probe.safetensors").write_bytes(b"weights")
     return copy
@@ -213,7 +213,7 @@ config = Config.fromfile(str(child))
 assert config.probe.to_dict() == {"inherited": True, "own": 1}, config
 from mms_ocr.apis.zoo import metafile, read_zoo
 from mms_ocr.utils.bundled import bundled_file
-assert "probe" in read_zoo(), metafile()
+assert "probe" in read_zoo(), metafile("mms")
 assert bundled_file("mms_ocr://probe").read_bytes() == b"weights"
 print(mms_ocr.__file__)
 print(get_installed_path("mms_ocr"))

@@ -1,4 +1,4 @@
-"""Check the bundled weights against configs/metafile.yml, and measure their scores again.
+"""Check the bundled weights against configs/*/metafile.yml, and measure their scores again.
 
     python tools/zoo_check.py                    # make zoo-check
     python tools/zoo_check.py mms_vit_n_ctc --write

@@ -1,4 +1,4 @@
-# What every pretraining run keeps: the best checkpoint by masked error, and pictures.
+# Pretraining keeps the best checkpoint by masked error, and draws reconstructions.
 _base_ = "./runtime.py"
 
 default_hooks = dict(checkpoint=dict(save_best="masked_error/mean", rule="less"))

@@ -1,4 +1,4 @@
-# What every segmentation run keeps: the best checkpoint by foreground IoU, and pictures.
+# Segmentation keeps the best checkpoint by foreground IoU, and draws masks.
 _base_ = "./runtime.py"
 
 default_hooks = dict(checkpoint=dict(save_best="foreground/iou_dataset", rule="greater"))

@@ -1,5 +1,5 @@
-# What every super-resolution run keeps: the best checkpoint by PSNR, and pictures. Squared errors of
-# values in [0, 1] need a digit more in the log.
+# Super-resolution keeps the best checkpoint by PSNR, and draws restored images. Squared errors of values
+# in [0, 1] need one more digit in the log.
 _base_ = "./runtime.py"
 
 default_hooks = dict(checkpoint=dict(save_best="PSNR", rule="greater"))

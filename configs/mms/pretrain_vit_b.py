@@ -1,6 +1,3 @@
-_base_ = [
-    "../_base_/models/mms_vit_b.py",
-    "../_base_/datasets/rendered_words.py",
-    "../_base_/schedules/pretrain.py",
-    "../_base_/pretrain_runtime.py",
-]
+_base_ = "./pretrain_vit_s.py"
+
+model = dict(backbone=dict(arch="base"))

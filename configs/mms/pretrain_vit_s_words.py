@@ -1,5 +1,5 @@
 _base_ = [
-    "../_base_/models/mms_vit_s.py",
+    "../_base_/models/mms.py",
     "../_base_/datasets/words.py",
     "../_base_/schedules/pretrain.py",
     "../_base_/pretrain_runtime.py",

@@ -1,5 +1,5 @@
-# An example for people who have MMSegmentation: TextViT as backbone of its EncoderDecoder, four of
-# its maps going into a SegFormer head. It needs mmsegmentation; nothing else here does.
+# Example for MMSegmentation, which must be installed: TextViT as the backbone of its EncoderDecoder,
+# with four feature maps and a SegFormer head.
 _base_ = [
     "../_base_/datasets/seg_rendered.py",
     "../_base_/schedules/pixel.py",

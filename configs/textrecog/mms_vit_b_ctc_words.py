@@ -1,6 +1,3 @@
-_base_ = [
-    "../_base_/models/rec_vit_b_ctc.py",
-    "../_base_/datasets/rec_words.py",
-    "../_base_/schedules/rec_finetune.py",
-    "../_base_/rec_runtime.py",
-]
+_base_ = "./mms_vit_s_ctc_words.py"
+
+model = dict(backbone=dict(arch="base"), decoder=dict(in_channels=768))

@@ -1,6 +1,16 @@
-_base_ = [
-    "../_base_/models/rec_vit_n_ar.py",
-    "../_base_/datasets/rec_words.py",
-    "../_base_/schedules/rec_finetune.py",
-    "../_base_/rec_runtime.py",
-]
+# The decoder is as wide as the encoder.
+_base_ = "./mms_vit_s_ar_words.py"
+
+model = dict(
+    backbone=dict(arch="nano", patch_size=(8, 4), stem="conv", drop_path_rate=0.0),
+    decoder=dict(
+        n_layers=2,
+        d_model=128,
+        d_embedding=128,
+        n_head=4,
+        d_k=32,
+        d_v=32,
+        d_inner=512,
+        auxiliary=dict(num_rows=4),
+    ),
+)

@@ -1,6 +1,6 @@
-_base_ = [
-    "../_base_/models/rec_vit_n_ctc.py",
-    "../_base_/datasets/rec_words.py",
-    "../_base_/schedules/rec_finetune.py",
-    "../_base_/rec_runtime.py",
-]
+_base_ = "./mms_vit_s_ctc_words.py"
+
+model = dict(
+    backbone=dict(arch="nano", patch_size=(8, 4), stem="conv", drop_path_rate=0.0),
+    decoder=dict(in_channels=128, num_rows=4),
+)

@@ -1,5 +1,5 @@
 _base_ = [
-    "../_base_/models/rec_vit_s_ar.py",
+    "../_base_/models/rec_ar.py",
     "../_base_/datasets/rec_words.py",
     "../_base_/schedules/rec_finetune.py",
     "../_base_/rec_runtime.py",

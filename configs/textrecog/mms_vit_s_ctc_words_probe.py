@@ -1,4 +1,5 @@
-# A linear probe: the encoder stays as it is, the CTC head alone learns.
+# A linear probe: the encoder is frozen, only the CTC head trains. The nano encoder has 4 layers to
+# freeze, the others 12.
 _base_ = "./mms_vit_s_ctc_words.py"
 
 model = dict(backbone=dict(frozen_stages=12), decoder=dict(pooling="attention"))

@@ -1,6 +1,7 @@
-_base_ = [
-    "../_base_/models/rec_vit_t_ar.py",
-    "../_base_/datasets/rec_words.py",
-    "../_base_/schedules/rec_finetune.py",
-    "../_base_/rec_runtime.py",
-]
+# The decoder is as wide as the encoder.
+_base_ = "./mms_vit_s_ar_words.py"
+
+model = dict(
+    backbone=dict(arch="tiny"),
+    decoder=dict(d_model=192, d_embedding=192, n_head=4, d_k=48, d_v=48, d_inner=768),
+)

@@ -73,8 +73,8 @@ class WordReader:
             None for the bundled reader.
         config: Its config: a file, the name of one that ships (``'mms_vit_s_ar_words'``), or a
             Config. None takes the shipped config that the checkpoint says it was trained with, else
-            one of ``mms_vit_{n,t,s,b}_{ar,ctc}_words`` and ``…_ctc_words_probe``, whichever has the
-            encoder's size and the decoder.
+            one of ``mms_vit_{n,t,s,b}_{ar,ctc}_words`` and ``mms_vit_s_ctc_words_probe``, whichever
+            has the encoder's size and the decoder.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; by default a GPU where there is one.
         options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 

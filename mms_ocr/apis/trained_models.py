@@ -15,12 +15,12 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mms_ocr.apis.shipped_configs import find_config
-from mms_ocr.apis.zoo import default_weights
+from mms_ocr.apis.zoo import default_weights, read_zoo
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
 from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.registry import MODELS, type_name
-from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, name_checkpoint
+from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, SCHEME, name_checkpoint
 from mms_ocr.utils.dictionaries import check_dictionaries
 
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
@@ -43,14 +43,16 @@ class Task(NamedTuple):
     folder: str
     noun: str
     model: str | None
-    config: str = "mms_vit_{size}_rendered"
+    config: str = ""
     sizes: str = "nts"
 
 
 PRETRAINING = Task("mms", "pretraining run", "MMS", sizes="")
 RECOGNITION = Task("textrecog", "recognizer", None, "mms_vit_{size}_{kind}_words", "ntsb")
-SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor")
-SUPER_RESOLUTION = Task("super_resolution", "super-resolution", "TextSuperResolver")
+SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor", "mms_vit_{size}_seg_rendered")
+SUPER_RESOLUTION = Task(
+    "super_resolution", "super-resolution", "TextSuperResolver", "mms_vit_{size}_sr_words"
+)
 
 
 def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
@@ -105,6 +107,9 @@ def load_config(
 
 
 def _config_for_checkpoint(weights: str, task: Task) -> Path:
+    entry = read_zoo().get(weights.removeprefix(SCHEME)) if weights.startswith(SCHEME) else None
+    if entry and Path(entry["Config"]).parts[1] == task.folder:
+        return find_config(entry["Config"].removeprefix("configs/"))
     checkpoint = read_checkpoint(weights)
     meta = checkpoint.get("meta")
     run = meta.get("experiment_name") if isinstance(meta, Mapping) else None
@@ -154,7 +159,7 @@ def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
             return name.format("ar")
         if parts == {"classifier", "columns"}:
             return name.format("ctc")
-        if parts == {"classifier", "row_score"}:
+        if parts == {"classifier", "row_score"} and size == "s":
             return name.format("ctc") + "_probe"
     return ""
 

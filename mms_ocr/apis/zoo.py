@@ -1,4 +1,4 @@
-"""The bundled weights and what is known of them: ``configs/metafile.yml``, ``mms-ocr zoo``."""
+"""The bundled weights, described in ``configs/*/metafile.yml``; ``mms-ocr zoo`` lists them."""
 
 from __future__ import annotations
 
@@ -13,42 +13,47 @@ from mms_ocr.utils.bundled import SCHEME, bundled_file, bundled_names
 
 #: What is needed to bundle a file, and all of them together, in MB (10^6 bytes).
 MAX_FILE, MAX_TOTAL = 16, 32
+#: Folders of configs, each with a metafile of its bundled weights.
+FOLDERS = ("mms", "textrecog", "segmentation", "super_resolution")
 _HEADER = """\
-# The bundled weights, in the style of model-index.yml; written by tools/model_converters/bundle.py
-# and tools/zoo_check.py --write. The first model of a task is what commands take by default.
+# Bundled weights, in the format of model-index.yml; written by tools/model_converters/bundle.py and
+# tools/zoo_check.py --write. Commands use the first model by default.
 """
 
 Entry = dict[str, Any]
 
 
-def metafile() -> Path:
-    """The file that describes the bundled weights."""
-    return config_folder() / "metafile.yml"
+def metafile(folder: str) -> Path:
+    """Path of the metafile of a folder of configs."""
+    return config_folder() / folder / "metafile.yml"
 
 
 def read_zoo() -> dict[str, Entry]:
-    """Entries of the metafile by name, in their order, whether or not their weights are here.
+    """Read the entries of all metafiles by name, whether or not their weights are bundled.
 
     Raises:
-        ValueError: The metafile is damaged.
+        ValueError: A metafile is damaged.
     """
-    path = metafile()
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return {entry["Name"]: entry for entry in content.get("Models") or []}
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is damaged: {reason}; install the package again") from error
+    entries = {}
+    for folder in FOLDERS:
+        path = metafile(folder)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            entries.update({entry["Name"]: entry for entry in content.get("Models") or []})
+        except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{path} is damaged: {reason}; install the package again") from error
+    return entries
 
 
 def write_zoo(entries: Mapping[str, Entry]) -> None:
-    """Replace the entries of the metafile."""
+    """Replace the entries of all metafiles, each by the folder of its config."""
     from mms_ocr.utils.files import atomic_write
 
-    content = yaml.safe_dump(
-        {"Models": list(entries.values())}, sort_keys=False, allow_unicode=True, width=100
-    )
-    atomic_write(str(metafile()), (_HEADER + content).encode())
+    for folder in FOLDERS:
+        models = [entry for entry in entries.values() if Path(entry["Config"]).parts[1] == folder]
+        content = yaml.safe_dump({"Models": models}, sort_keys=False, allow_unicode=True, width=100)
+        atomic_write(str(metafile(folder)), (_HEADER + content).encode())
 
 
 def task_of(entry: Entry) -> str:

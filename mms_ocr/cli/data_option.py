@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,10 @@ def check_ends(cfg: Config) -> None:
 def _config_of_files(config: Path) -> Path:
     """The config beside one of rendered words that reads files in their place."""
     stem = config.stem.removesuffix("_rendered")
-    beside = [config.with_name(f"{stem}_{data}.py") for data in ("words", "pairs")]
+    stems = [stem, re.sub("vit_[ntb]", "vit_s", stem)]  # every kind of data exists for ViT-S
+    beside = [
+        config.with_name(f"{name}_{data}.py") for name in stems for data in ("words", "pairs")
+    ]
     beside.append(Path("configs/mms/pretrain_vit_s_words.py"))
     return next((path for path in beside if path.is_file()), beside[-1])
 

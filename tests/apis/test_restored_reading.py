@@ -25,7 +25,7 @@ test_dataloader = dict(loader, dataset=dict(holdout=None))
 @pytest.fixture
 def resolver(tmp_path, repository):
     """Config and checkpoint of a model that gives the bicubic image."""
-    base = repository / "configs" / "super_resolution" / "mms_vit_t_words.py"
+    base = repository / "configs" / "super_resolution" / "mms_vit_t_sr_words.py"
     config = tmp_path / "tiny.py"
     config.write_text(CONFIG.format(base=base))
     model = MODELS.build(Config.fromfile(config).model)
@@ -72,7 +72,7 @@ def test_what_cannot_be_read_is_one_line(
 ):
     word_images(3)
     data = ["--data", str(tmp_path / "images")]
-    segmentor = str(repository / "configs" / "segmentation" / "mms_vit_t_pairs.py")
+    segmentor = str(repository / "configs" / "segmentation" / "mms_vit_s_seg_pairs.py")
     cases = [
         ([*resolver, *data, "--recognizer", *tiny_recognizer], "no labels"),
         ([*resolver, *data, "--recognizer", "no_such", "r.pth"], "no config 'no_such'"),

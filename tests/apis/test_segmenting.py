@@ -21,7 +21,7 @@ SMALL = dict(model=dict(backbone=dict(arch=ARCH), decoder=dict(decoder_embed_dim
 def run(tmp_path_factory):
     """Config and weights of a small segmentor."""
     folder = tmp_path_factory.mktemp("run")
-    base = str(find_config("mms_vit_t_rendered", "segmentation"))
+    base = str(find_config("mms_vit_t_seg_rendered", "segmentation"))
     config = folder / "small.py"
     config.write_text(f"_base_ = [{base!r}]\nmodel = dict(**{SMALL['model']!r})\n")
     model = MODELS.build(Config.fromfile(config).model)
@@ -120,7 +120,7 @@ def test_weights_and_configs_that_do_not_fit(run, tmp_path):
     ):
         WordSegmenter(weights)
     with pytest.raises(ValueError, match="does not fit TextSegmentor"):
-        WordSegmenter(weights, "mms_vit_t_rendered")
+        WordSegmenter(weights, "mms_vit_t_seg_rendered")
     with pytest.raises(
         ValueError, match=r"pretrain_vit_t.py describes no segmentor: its model is mms_ocr.MMS"
     ):

@@ -28,12 +28,12 @@ def checkpoint(tmp_path, run, width):
     [
         (RECOGNITION, "mms_vit_s_ctc_words", 192, "mms_vit_s_ctc_words"),
         (RECOGNITION, "mine", 192, None),
-        (SEGMENTATION, "mms_vit_s_textseg", 192, "mms_vit_s_textseg"),
-        (SEGMENTATION, "mine", 192, "mms_vit_t_rendered"),
+        (SEGMENTATION, "mms_vit_s_seg_textseg", 192, "mms_vit_s_seg_textseg"),
+        (SEGMENTATION, "mine", 192, "mms_vit_t_seg_rendered"),
         (SEGMENTATION, "mine", 24, None),
-        (SUPER_RESOLUTION, "mms_vit_t_words", 384, "mms_vit_t_words"),
-        (SUPER_RESOLUTION, "../mms_vit_t_words", 384, "mms_vit_s_rendered"),
-        (SUPER_RESOLUTION, "mms_vit_t_textseg", 24, None),
+        (SUPER_RESOLUTION, "mms_vit_t_sr_words", 384, "mms_vit_t_sr_words"),
+        (SUPER_RESOLUTION, "../mms_vit_t_sr_words", 384, "mms_vit_s_sr_words"),
+        (SUPER_RESOLUTION, "mms_vit_s_seg_textseg", 24, None),
     ],
 )
 def test_the_config_of_a_checkpoint(tmp_path, task, run, width, expected):
@@ -63,7 +63,8 @@ def decoder_of(kind):
     [
         (192, "ar", "mms_vit_t_ar_words"),
         (384, "ctc", "mms_vit_s_ctc_words"),
-        (768, "probe", "mms_vit_b_ctc_words_probe"),
+        (384, "probe", "mms_vit_s_ctc_words_probe"),
+        (768, "probe", None),
         (192, "mean", None),
         (768, "ar", "mms_vit_b_ar_words"),
         (192, "unknown", None),
@@ -181,7 +182,7 @@ def test_weights_of_another_size(tmp_path):
     ],
 )
 def test_the_weights_of_another_task_are_told(tmp_path, keys, task, said):
-    path = checkpoint(tmp_path, "pretrain_vit_t_words", 192)
+    path = checkpoint(tmp_path, "pretrain_vit_s_words", 192)
     saved = torch.load(path)
     saved["state_dict"].update({key: torch.zeros(1) for key in keys})
     torch.save(saved, path)

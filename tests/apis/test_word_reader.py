@@ -170,7 +170,7 @@ def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, reposit
         reading.WordReader(tmp_path / "none.pth", config)
     with pytest.raises(ValueError, match=r"describes no recognizer: its model is mms_ocr.MMS"):
         reading.WordReader(weights, repository / "configs" / "mms" / "pretrain_vit_t.py")
-    segmentor = repository / "configs" / "segmentation" / "mms_vit_t_rendered.py"
+    segmentor = repository / "configs" / "segmentation" / "mms_vit_t_seg_rendered.py"
     with pytest.raises(ValueError, match=r"describes no recognizer: its model is mms_ocr.TextSeg"):
         reading.WordReader(weights, segmentor)
     with pytest.raises(ValueError, match="does not fit"):

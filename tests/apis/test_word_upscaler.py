@@ -26,7 +26,7 @@ def tiny_resolver(tmp_path_factory, repository):
     """Config and checkpoint of a model that gives the bicubic image, but for a darker red."""
     folder = tmp_path_factory.mktemp("resolver")
     config, weights = str(folder / "tiny.py"), str(folder / "tiny.pth")
-    base = repository / "configs" / "super_resolution" / "mms_vit_t_rendered.py"
+    base = repository / "configs" / "super_resolution" / "mms_vit_s_sr_rendered.py"
     (folder / "tiny.py").write_text(CONFIG.format(base=base))
     model = MODELS.build(Config.fromfile(config).model)
     model.init_weights()
@@ -111,7 +111,7 @@ def test_wrong_weights_and_configs_are_one_line(tiny_resolver, word_images, tmp_
             ["--weights", weights],
             "is needed (the checkpoint does not say): give the file that the super-resolution",
         ),
-        (["--weights", weights, "--config", "mms_vit_t_rendered"], "does not fit"),
+        (["--weights", weights, "--config", "mms_vit_s_sr_rendered"], "does not fit"),
         (["--weights", weights, "--config", "nothing_such"], "no config 'nothing_such'"),
         (["--weights", "gone.pth", "--config", config], "no checkpoint gone.pth"),
         (["--weights", weights, "--config", config, "--batch-size", "0"], "--batch-size is 0"),

@@ -19,9 +19,9 @@ from mms_ocr.registry import MODELS
 from mms_ocr.utils import bundled
 
 CONFIGS = {
-    "tiny_seg": "segmentation/mms_vit_n_rendered",
-    "tiny_sr": "super_resolution/mms_vit_n_words",
     "tiny_pretrain": "mms/pretrain_vit_n",
+    "tiny_seg": "segmentation/mms_vit_n_seg_rendered",
+    "tiny_sr": "super_resolution/mms_vit_n_sr_words",
 }
 
 
@@ -44,7 +44,7 @@ def empty(tmp_path, monkeypatch):
     folder = tmp_path / "zoo"
     folder.mkdir()
     monkeypatch.setattr(bundled, "FOLDER", folder)
-    monkeypatch.setattr(zoo, "metafile", lambda: folder / "metafile.yml")
+    monkeypatch.setattr(zoo, "metafile", lambda part: folder / f"{part}_metafile.yml")
     return folder
 
 
@@ -93,14 +93,15 @@ def test_a_list_of_them(full, run):
     status, written = run("zoo")
     lines = written.out.splitlines()
     assert status == 0
-    assert [line.split()[0] for line in lines] == ["name", *CONFIGS, "later_seg"]
-    assert lines[1].split()[1:] == (
+    names = ["tiny_pretrain", "tiny_seg", "later_seg", "tiny_sr"]  # by folder of their configs
+    assert [line.split()[0] for line in lines] == ["name", *names]
+    assert lines[2].split()[1:] == (
         "segmentation 1.23 M {:.1f} MB IIIT5K 85.1%, pairs PSNR 21.35 research only".format(
             (full / "tiny_seg.safetensors").stat().st_size / 1e6
         ).split()
     )
     status, written = run("zoo", "--json")
-    assert [each["Name"] for each in json.loads(written.out)] == [*CONFIGS, "later_seg"]
+    assert [each["Name"] for each in json.loads(written.out)] == names
     status, written = run("zoo", "tiny_sr")
     assert yaml.safe_load(written.out) == entry("tiny_sr", CONFIGS["tiny_sr"])
     status, written = run("zoo", "tiny_rs")
@@ -110,7 +111,7 @@ def test_a_list_of_them(full, run):
 
 @pytest.mark.parametrize("content", ["Models: [{Config: a}]", "Models: 3", "a: [", "text"])
 def test_a_damaged_metafile(full, run, content):
-    (full / "metafile.yml").write_text(content)
+    (full / "mms_metafile.yml").write_text(content)
     status, written = run("zoo")
     assert status == 2
     assert "metafile.yml is damaged" in written.err

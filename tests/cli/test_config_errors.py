@@ -83,7 +83,7 @@ def test_what_is_wrong_in_a_config_is_told_with_its_name(tmp_path, text, said):
     assert str(raised.value).startswith(f"{config} cannot be read: ")
 
 
-@pytest.mark.parametrize("base", ["../_base_/models/rec_vit_t_ctc.py", "none.py"])
+@pytest.mark.parametrize("base", ["../_base_/models/rec_ctc.py", "none.py"])
 def test_a_config_that_was_copied_without_its_bases(tmp_path, base):
     config = tmp_path / "copied.py"
     config.write_text(f'_base_ = ["{base}"]\n')
@@ -111,9 +111,9 @@ def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, text, said):
 @pytest.mark.parametrize(
     "name",
     [
-        "mms/pretrain_vit_t_words",
+        "mms/pretrain_vit_s_words",
         "textrecog/mms_vit_t_ctc_words",
-        "super_resolution/mms_vit_t_words",
+        "super_resolution/mms_vit_t_sr_words",
     ],
 )
 def test_data_that_are_not_there_are_named_with_the_option(capsys, repository, tmp_path, name):

@@ -117,7 +117,7 @@ def test_own_images_are_one_option(config, tmp_path, capfd):
     options = ["--data", str(tmp_path / "words"), "--work-dir", str(tmp_path / "run")]
     options += ["--iterations", "1", "--cfg-options", *LITTLE]
     options += [f"{part}_dataloader.dataset.holdout.share=0.3" for part in ("train", "val", "test")]
-    status = training.main([str(config / "pretrain_vit_t_words.py"), *options])
+    status = training.main([str(config / "pretrain_vit_s_words.py"), *options])
     assert status == 0, capfd.readouterr().err
     assert (tmp_path / "run" / "iter_1.pth").is_file()
     assert validations(tmp_path / "run")
@@ -127,7 +127,7 @@ def test_own_images_are_one_option(config, tmp_path, capfd):
     ("name", "options", "message"),
     [
         ("pretrain_vit_x.py", [], "no config file"),
-        ("pretrain_vit_t_words.py", ["--data", "/no/such/folder"], "/no/such/folder"),
+        ("pretrain_vit_s_words.py", ["--data", "/no/such/folder"], "/no/such/folder"),
         ("pretrain_vit_t.py", ["--data", "words"], "reads no files"),
         ("pretrain_vit_t.py", ["--iterations", "0"], "at least 1 iteration"),
         ("pretrain_vit_t.py", ["--resume", "/no/such.pth"], "no checkpoint /no/such.pth"),

@@ -170,7 +170,7 @@ def test_averaged_weights_are_validated_saved_and_tested(config, words, tmp_path
 
 def test_a_probe_learns_its_head_alone(config, words, encoder, tmp_path, capfd):
     encoder, init = encoder
-    probe = config("mms_vit_t_ctc_words_probe.py", backbone=f"frozen_stages=2, {init}")
+    probe = config("mms_vit_s_ctc_words_probe.py", backbone=f"frozen_stages=2, {init}")
     assert run(training, probe, words(), tmp_path / "run", "--iterations", "3") == 0
     checkpoint = read_checkpoint(tmp_path / "run" / "iter_3.pth")
     for key, value in encoder.state_dict().items():

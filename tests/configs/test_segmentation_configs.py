@@ -17,7 +17,8 @@ from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import DATASETS, MODELS
 
 FOLDER = config_folder() / "segmentation"
-NAMES = [f"mms_vit_{size}_{data}" for size in "nts" for data in ("rendered", "textseg", "pairs")]
+NAMES = [f"mms_vit_{size}_seg_rendered" for size in "nts"]
+NAMES += ["mms_vit_s_seg_textseg", "mms_vit_s_seg_pairs"]
 SMALL = [
     *(
         f"model.backbone.arch.{key}"
@@ -86,8 +87,8 @@ def test_rendered_words_are_validated_in_fonts_not_trained_on(size):
     assert not faces[0] & faces[1]
 
 
-def test_own_words_are_parted():
-    cfg = load("mms_vit_s_pairs")
+def test_own_words_are_split():
+    cfg = load("mms_vit_s_seg_pairs")
     train, val = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
     assert (train.holdout.part, val.holdout.part) == ("train", "val")
     assert train.holdout.share == val.holdout.share == 0.1
@@ -98,14 +99,14 @@ def test_own_words_are_parted():
 
 
 def test_textseg_is_not_tested_on_what_a_checkpoint_is_chosen_by():
-    cfg = load("mms_vit_s_textseg")
+    cfg = load("mms_vit_s_seg_textseg")
     parts = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
     assert [tuple(part.dataset.splits) for part in parts] == [("train",), ("val",), ("test",)]
     assert {part.dataset.path for part in parts} == {"data/TextSeg"}
 
 
 def test_the_schedule_stretches():
-    cfg = load("mms_vit_s_rendered")
+    cfg = load("mms_vit_s_seg_rendered")
     set_iterations(cfg, 200)
     assert cfg.param_scheduler[0].end == 20
     assert cfg.param_scheduler[1].end == cfg.train_cfg.max_iters == 200
@@ -127,7 +128,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     options = ["--work-dir", str(folder), "--iterations", "2"]
     options += ["--cfg-options", *SMALL, *RENDERED]
-    assert training.main([str(FOLDER / "mms_vit_t_rendered.py"), *options]) == 0
+    assert training.main([str(FOLDER / "mms_vit_t_seg_rendered.py"), *options]) == 0
     return folder
 
 
@@ -143,7 +144,7 @@ def test_a_run_leaves_checkpoints_scores_and_pictures(run):
 
 def test_testing_gives_the_numbers_of_the_validation(run, tmp_path):
     options = ["--work-dir", str(tmp_path), "--cfg-options", *SMALL, *RENDERED]
-    arguments = [str(FOLDER / "mms_vit_t_rendered.py"), str(run / "iter_2.pth"), *options]
+    arguments = [str(FOLDER / "mms_vit_t_seg_rendered.py"), str(run / "iter_2.pth"), *options]
     assert testing.main(arguments) == 0
     (path,) = tmp_path.glob("*/*.json")
     tested, validated = json.loads(path.read_text()), scores(run)[-1]
@@ -155,7 +156,7 @@ def test_testing_gives_the_numbers_of_the_validation(run, tmp_path):
 def test_a_run_goes_on(run):
     options = ["--work-dir", str(run), "--iterations", "3", "--resume"]
     options += ["--cfg-options", *SMALL, *RENDERED]
-    assert training.main([str(FOLDER / "mms_vit_t_rendered.py"), *options]) == 0
+    assert training.main([str(FOLDER / "mms_vit_t_seg_rendered.py"), *options]) == 0
     assert read_checkpoint(run / "iter_3.pth")["meta"]["iter"] == 3
 
 
@@ -175,7 +176,7 @@ def own_words(tmp_path):
 def test_words_of_ones_own(own_words, tmp_path):
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "1"]
     options += ["--data", str(own_words), "--cfg-options", *SMALL]
-    assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 0
+    assert training.main([str(FOLDER / "mms_vit_s_seg_pairs.py"), *options]) == 0
     assert scores(tmp_path / "run")
 
 
@@ -185,7 +186,7 @@ def test_a_score_that_is_nan_is_never_the_best(own_words, tmp_path, capsys):
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "2", "--data", str(own_words)]
     changes = ["model.threshold=0.9999", "train_cfg.val_interval=1"]
     options += ["--cfg-options", *SMALL, *changes]
-    assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 0
+    assert training.main([str(FOLDER / "mms_vit_s_seg_pairs.py"), *options]) == 0
     assert not list((tmp_path / "run").glob("best_*"))
     for line in scores(tmp_path / "run"):
         assert np.isnan(line["foreground/iou_dataset"])
@@ -198,14 +199,14 @@ def test_no_worker_outlives_a_run(own_words, tmp_path):
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "1", "--data", str(own_words)]
     options += ["--cfg-options", *SMALL, "train_dataloader.num_workers=1"]
     before = set(multiprocessing.active_children())
-    assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 0
+    assert training.main([str(FOLDER / "mms_vit_s_seg_pairs.py"), *options]) == 0
     # Those that other tests have left may end meanwhile.
     assert set(multiprocessing.active_children()) <= before
 
 
 def test_data_that_are_missing_are_said_in_a_line(tmp_path, capsys):
     options = ["--work-dir", str(tmp_path), "--iterations", "1", "--cfg-options", *SMALL]
-    assert training.main([str(FOLDER / "mms_vit_t_textseg.py"), *options]) == 2
+    assert training.main([str(FOLDER / "mms_vit_s_seg_textseg.py"), *options]) == 2
     assert "there is no 'data/TextSeg/split.json'" in capsys.readouterr().err
-    assert training.main([str(FOLDER / "mms_vit_t_pairs.py"), *options]) == 2
+    assert training.main([str(FOLDER / "mms_vit_s_seg_pairs.py"), *options]) == 2
     assert "there are no images with masks at 'data/words_with_masks'" in capsys.readouterr().err

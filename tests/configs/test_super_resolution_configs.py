@@ -65,9 +65,10 @@ def tiny(tmp_path_factory):
     return write
 
 
-def test_there_is_a_config_of_every_size_for_every_kind_of_data():
-    kinds = ("pairs", "rendered", "textzoom", "words")
-    assert sorted(f"mms_vit_{size}_{kind}.py" for size in SIZES for kind in kinds) == NAMES
+def test_all_configs_are_here():
+    expected = [f"mms_vit_{size}_sr_words.py" for size in SIZES]
+    expected += [f"mms_vit_s_sr_{data}.py" for data in ("pairs", "rendered", "textzoom")]
+    assert sorted(expected) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -94,7 +95,7 @@ def test_a_config_says_what_its_name_says(name):
 
 @pytest.mark.parametrize("size", SIZES)
 def test_its_model_builds_and_starts_from_bicubic(size):
-    cfg = Config.fromfile(CONFIGS / f"mms_vit_{size}_rendered.py")
+    cfg = Config.fromfile(CONFIGS / f"mms_vit_{size}_sr_words.py")
     model = MODELS.build(cfg.model)
     model.init_weights()
     image = torch.randint(0, 256, (1, 3, 16, 64), dtype=torch.uint8)
@@ -104,7 +105,7 @@ def test_its_model_builds_and_starts_from_bicubic(size):
 
 
 def test_rendered_words_are_sharp_in_truth_and_degraded_the_same_way_in_validation():
-    cfg = Config.fromfile(CONFIGS / "mms_vit_t_rendered.py")
+    cfg = Config.fromfile(CONFIGS / "mms_vit_s_sr_rendered.py")
     train, val = (DATASETS.build(cfg[f"{part}_dataloader"].dataset) for part in ("train", "val"))
     first, again, other = val[3], val[3], train[3]
     assert first["inputs"].shape == (3, 16, 64)
@@ -130,7 +131,7 @@ def run(tmp_path_factory, tiny, pictures):
     folder = tmp_path_factory.mktemp("run")
     options = ["--data", str(pictures / "words"), "--work-dir", str(folder), "--iterations", "20"]
     options += ["--cfg-options", "optim_wrapper.optimizer.lr=0.01", "train_cfg.val_interval=20"]
-    assert training.main([tiny("mms_vit_t_words.py"), *options]) == 0
+    assert training.main([tiny("mms_vit_t_sr_words.py"), *options]) == 0
     return folder
 
 
@@ -148,7 +149,7 @@ def test_a_run_leaves_numbers_a_checkpoint_and_pictures(run):
 
 
 def test_all_words_that_are_held_out_are_tested():
-    cfg = Config.fromfile(CONFIGS / "mms_vit_t_words.py")
+    cfg = Config.fromfile(CONFIGS / "mms_vit_t_sr_words.py")
     val, test = cfg.val_dataloader.dataset.to_dict(), cfg.test_dataloader.dataset.to_dict()
     assert val.pop("indices") == 2048
     assert val == test
@@ -156,7 +157,7 @@ def test_all_words_that_are_held_out_are_tested():
 
 def test_testing_gives_the_numbers_of_the_validation(run, tiny, pictures, tmp_path):
     options = ["--data", str(pictures / "words"), "--work-dir", str(tmp_path)]
-    arguments = [tiny("mms_vit_t_words.py"), str(run / "iter_20.pth"), *options]
+    arguments = [tiny("mms_vit_t_sr_words.py"), str(run / "iter_20.pth"), *options]
     assert testing.main(arguments) == 0
     (path,) = tmp_path.glob("*/*.json")
     tested = json.loads(path.read_text())
@@ -167,13 +168,13 @@ def test_testing_gives_the_numbers_of_the_validation(run, tiny, pictures, tmp_pa
 
 def test_a_run_goes_on(run, tiny, pictures):
     options = ["--data", str(pictures / "words"), "--work-dir", str(run), "--iterations", "21"]
-    assert training.main([tiny("mms_vit_t_words.py"), *options, "--resume"]) == 0
+    assert training.main([tiny("mms_vit_t_sr_words.py"), *options, "--resume"]) == 0
     assert (run / "iter_21.pth").is_file()
 
 
 def test_pairs_of_your_own_are_one_option(tiny, pictures, tmp_path):
     options = ["--data", str(pictures / "pairs"), "--work-dir", str(tmp_path), "--iterations", "1"]
-    assert training.main([tiny("mms_vit_t_pairs.py"), *options]) == 0
+    assert training.main([tiny("mms_vit_s_sr_pairs.py"), *options]) == 0
     assert any("PSNR" in line for line in logged(tmp_path))
 
 
@@ -200,7 +201,7 @@ def textzoom(tmp_path_factory):
 
 
 def test_textzoom_from_its_folder_to_a_table(tiny, textzoom, tmp_path, capsys):
-    config, data = tiny("mms_vit_t_textzoom.py"), ["--data", str(textzoom)]
+    config, data = tiny("mms_vit_s_sr_textzoom.py"), ["--data", str(textzoom)]
     folder = ["--work-dir", str(tmp_path)]
     assert training.main([config, *folder, *data, "--iterations", "1"]) == 0
     assert any("PSNR" in line for line in logged(tmp_path))
@@ -220,12 +221,12 @@ def test_textzoom_from_its_folder_to_a_table(tiny, textzoom, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("mms_vit_t_words.py", ["--data", "/no/such/words"], "/no/such/words"),
-        ("mms_vit_t_pairs.py", ["--data", "/no/such/pairs"], "no pairs of images at"),
-        ("mms_vit_t_textzoom.py", [], "no pairs of images at 'data/TextZoom/train1'"),
-        ("mms_vit_t_rendered.py", ["--data", "words"], "reads no files"),
+        ("mms_vit_t_sr_words.py", ["--data", "/no/such/words"], "/no/such/words"),
+        ("mms_vit_s_sr_pairs.py", ["--data", "/no/such/pairs"], "no pairs of images at"),
+        ("mms_vit_s_sr_textzoom.py", [], "no pairs of images at 'data/TextZoom/train1'"),
+        ("mms_vit_s_sr_rendered.py", ["--data", "words"], "reads no files"),
         (
-            "mms_vit_t_rendered.py",
+            "mms_vit_s_sr_rendered.py",
             ["--cfg-options", "model.criterion=L3"],
             "criterion must be 'L1' or 'L2', got 'L3'",
         ),
@@ -248,7 +249,7 @@ def test_an_empty_set_and_exchanged_pairs_are_one_line(tiny, pictures, tmp_path,
     (tmp_path / "empty").mkdir()
     for data, message in ((exchanged, "are the two exchanged?"), (tmp_path / "empty", "no pairs")):
         options = ["--data", str(data), "--work-dir", str(tmp_path / "run")]
-        assert training.main([tiny("mms_vit_t_pairs.py"), *options]) == 2
+        assert training.main([tiny("mms_vit_s_sr_pairs.py"), *options]) == 2
         written = capfd.readouterr().err.strip().splitlines()
         (complaint,) = [line for line in written if line.startswith("train.py: ")]
         assert message in complaint

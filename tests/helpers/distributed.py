@@ -132,7 +132,7 @@ class WriteMasks(Hook):
 
 
 PRETRAINING = """
-_base_ = ["{root}/configs/mms/pretrain_vit_t_words.py"]
+_base_ = ["{root}/configs/mms/pretrain_vit_s_words.py"]
 model = dict(
     backbone=dict(
         arch=dict(

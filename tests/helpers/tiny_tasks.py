@@ -20,10 +20,10 @@ PIXELS = "decoder=dict(decoder_embed_dim=24, decoder_depth=1),"
 MASKS = "neck=dict(decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=4),"
 #: Config, what is smaller in it, and a score.
 TASKS = {
-    "pretraining": ("mms/pretrain_vit_t_words.py", MASKS, "masked_error/mean"),
+    "pretraining": ("mms/pretrain_vit_s_words.py", MASKS, "masked_error/mean"),
     "textrecog": ("textrecog/mms_vit_t_ar_words.py", TEXT, "recog/word_acc_ignore_case"),
-    "segmentation": ("segmentation/mms_vit_t_pairs.py", PIXELS, "foreground/iou_dataset"),
-    "super_resolution": ("super_resolution/mms_vit_t_words.py", PIXELS, "PSNR"),
+    "segmentation": ("segmentation/mms_vit_s_seg_pairs.py", PIXELS, "foreground/iou_dataset"),
+    "super_resolution": ("super_resolution/mms_vit_t_sr_words.py", PIXELS, "PSNR"),
 }
 
 

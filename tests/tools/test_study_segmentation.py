@@ -77,7 +77,7 @@ def test_from_trained_weights_to_tables_and_a_sheet(study, tmp_path, capsys):
         (tmp_path / "real").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / "real" / f"{number}.png"), word)
     arguments = ["--variants", "random", "--iterations", "3", "--batch-size", "2", "--count", "4"]
-    arguments += ["--workers", "0", "--config", "configs/segmentation/mms_vit_t_rendered.py"]
+    arguments += ["--workers", "0", "--config", "configs/segmentation/mms_vit_t_seg_rendered.py"]
     arguments += ["--changes", CHANGES, "--real", str(tmp_path / "real"), "--num-real", "3"]
     args = study.parse_args([*arguments, "--device", "cpu", "--work-dir", str(tmp_path / "work")])
     folder = tmp_path / "work" / "random"

@@ -18,7 +18,8 @@ from mms_ocr.registry import MODELS
 from mms_ocr.utils import bundled
 
 FACTS = [
-    *("--config", "segmentation/mms_vit_n_rendered", "--command", "tools/train.py /home/me/a/b.py"),
+    *("--config", "segmentation/mms_vit_n_seg_rendered"),
+    *("--command", "tools/train.py /home/me/a/b.py"),
     *("--data", "rendered words", "crops", "--terms", "research only", "--machine", "2 cores"),
 ]
 
@@ -35,7 +36,7 @@ def load(repository, monkeypatch, path):
 def tools(repository, monkeypatch, tmp_path):
     """Both tools with an empty zoo."""
     monkeypatch.setattr(bundled, "FOLDER", tmp_path / "zoo")
-    monkeypatch.setattr(zoo, "metafile", lambda: tmp_path / "metafile.yml")
+    monkeypatch.setattr(zoo, "metafile", lambda part: tmp_path / "zoo" / f"{part}.yml")
     found = [
         load(repository, monkeypatch, path)
         for path in ("tools/model_converters/bundle.py", "tools/zoo_check.py")
@@ -50,7 +51,7 @@ def tools(repository, monkeypatch, tmp_path):
 def run_folder(tmp_path_factory):
     """Checkpoint and log of a run of a nano segmentor."""
     folder = tmp_path_factory.mktemp("run")
-    cfg = Config.fromfile(find_config("mms_vit_n_rendered", "segmentation"))
+    cfg = Config.fromfile(find_config("mms_vit_n_seg_rendered", "segmentation"))
     with DefaultScope.overwrite_default_scope("mms_ocr"):
         model = MODELS.build(cfg.model)
     checkpoint = dict(state_dict=model.state_dict(), optimizer={}, meta=dict(iter=9))
@@ -65,7 +66,7 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
     assert bundle.main(["seg", str(checkpoint), "--log", str(log), *FACTS]) == 0
     data = bundled.bundled_file("seg").read_bytes()
     stored, source = read_checkpoint("mms_ocr://seg"), read_checkpoint(checkpoint)["state_dict"]
-    assert stored["meta"] == {"part": "all", "experiment_name": "mms_vit_n_rendered"}
+    assert stored["meta"] == {"part": "all", "experiment_name": "mms_vit_n_seg_rendered"}
     assert all(torch.equal(stored["state_dict"][key].float(), value.half().float())
                for key, value in source.items())  # fmt: skip
     entry = zoo.read_zoo()["seg"]
@@ -90,7 +91,7 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
     assert check.main([]) == 1
     assert "iou_dataset is 0.8123, and the metafile has none" in capsys.readouterr().out
     assert check.main(["--write"]) == 0
-    assert asked[0] == ["configs/segmentation/mms_vit_n_rendered.py", "mms_ocr://seg"]
+    assert asked[0] == ["configs/segmentation/mms_vit_n_seg_rendered.py", "mms_ocr://seg"]
     assert zoo.read_zoo()["seg"]["Results"][0]["Metrics"] == {"iou_dataset": 0.8123}
     assert check.main([]) == 0
 
@@ -156,14 +157,14 @@ def test_what_is_not_bundled(tools, run_folder, tmp_path, capsys, monkeypatch):
     checkpoint, log = str(run_folder / "iter_9.pth"), str(run_folder / "run.log")
     monkeypatch.setattr(bundle, "MAX_FILE", 1)
     wrong_config = ["--log", log, *FACTS]
-    wrong_config[wrong_config.index("segmentation/mms_vit_n_rendered")] = "mms_vit_s_rendered"
+    wrong_config[1 + wrong_config.index("--config")] = "mms_vit_s"
     calls = [
         (["Seg", checkpoint], "the name 'Seg'"),
         (["seg", checkpoint, "--config", FACTS[1]], "give --log, --command, --data, --terms, --m"),
         (["seg", "absent.pth", "--log", log, *FACTS], "no checkpoint absent.pth"),
         (["seg", checkpoint, "--log", log, *FACTS], "and a bundled file at most 1"),
-        (["seg", checkpoint, *wrong_config], "which config is 'mms_vit_s_rendered'"),
-        (["seg", checkpoint, *wrong_config, "--config", "mms_vit_t_textseg"], "does not fit"),
+        (["seg", checkpoint, *wrong_config], "no config 'mms_vit_s'"),
+        (["seg", checkpoint, *wrong_config, "--config", "mms_vit_s_seg_textseg"], "does not fit"),
     ]
     for arguments, message in calls:
         assert bundle.main(arguments) == 2

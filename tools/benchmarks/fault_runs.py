@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 STUCK = 120  # seconds after which a run that should have ended is said to hang
 
 CONFIG = """
-_base_ = ["{root}/configs/mms/pretrain_vit_t_words.py"]
+_base_ = ["{root}/configs/mms/pretrain_vit_s_words.py"]
 custom_imports = dict(imports=["fault_jitter"], allow_failed_imports=False)
 model = dict(
     backbone=dict(

@@ -74,7 +74,7 @@ def train(name: str, args: argparse.Namespace) -> tuple[Path, float]:
     config = folder / "study.py"
     config.write_text(
         CONFIG.format(
-            base=str(ROOT / "configs/mms/pretrain_vit_t_words.py"),
+            base=str(ROOT / "configs/mms/pretrain_vit_s_words.py"),
             change=change,
             depth=args.depth,
             batch=args.views // views_per_image,

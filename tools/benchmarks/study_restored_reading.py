@@ -38,8 +38,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", required=True, help="of a super-resolution run")
     parser.add_argument(
         "--config",
-        default=str(ROOT / "configs/super_resolution/mms_vit_t_words.py"),
-        help="its config (mms_vit_t_words.py)",
+        default=str(ROOT / "configs/super_resolution/mms_vit_t_sr_words.py"),
+        help="its config (mms_vit_t_sr_words.py)",
     )
     parser.add_argument("--reader", required=True, help="folder of a variant of study_rendering.py")
     return parser.parse_args(arguments)

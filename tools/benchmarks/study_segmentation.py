@@ -72,7 +72,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--pretrained", help="checkpoint of a pretraining run")
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
-    parser.add_argument("--config", default="configs/segmentation/mms_vit_s_rendered.py")
+    parser.add_argument("--config", default="configs/segmentation/mms_vit_s_seg_rendered.py")
     parser.add_argument(
         "--changes", default="", help="further lines of the config, such as model['decoder'] = …"
     )

@@ -58,8 +58,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--config",
-        default=str(ROOT / "configs/super_resolution/mms_vit_s_words.py"),
-        help="what is trained, of your own words (mms_vit_s_words.py)",
+        default=str(ROOT / "configs/super_resolution/mms_vit_s_sr_words.py"),
+        help="what is trained, of your own words (mms_vit_s_sr_words.py)",
     )
     parser.add_argument("--rendered-share", type=float, default=0.5, help="of training words (0.5)")
     parser.add_argument("--fonts", nargs="+", help="font folders (those of matplotlib)")

@@ -1,4 +1,4 @@
-r"""Put trained weights into the package, and what is known of them into configs/metafile.yml.
+r"""Put trained weights into the package, and what is known of them into configs/*/metafile.yml.
 
     python tools/model_converters/bundle.py mms_vit_n_ctc work_dirs/reader/iter_40000.pth \
         --config mms_vit_n_ctc_words --log work_dirs/reader/*/*.log --command "python tools/…" \

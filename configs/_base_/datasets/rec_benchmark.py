@@ -1,4 +1,4 @@
-# Labelled test sets, counted one by one; children say which.
+# Labelled test sets, measured one by one; child configs list them.
 test_dataloader = dict(
     batch_size=256,
     num_workers=4,

@@ -1,6 +1,6 @@
-# Labelled words of your own, and as many rendered ones in every batch: for few labels. Rendered words
-# know where their characters stand, which CTC is told (mms_ocr.LocatedCTCLoss). Set the paths on the
-# command line: --data PATH [PATH ...]. A fixed tenth of your words is held out for validation.
+# Your own labelled words and as many rendered ones in every batch: for few labels. Rendered words have
+# boxes of their characters, which mms_ocr.LocatedCTCLoss uses. Set the paths on the command line:
+# --data PATH [PATH ...]. A fixed tenth of your words is held out for validation.
 _base_ = "./rec_words.py"
 
 rendered = dict(

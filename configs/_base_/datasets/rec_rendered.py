@@ -1,5 +1,5 @@
 # Labelled words rendered on the fly: no files needed, the same index always gives the same word. The
-# renderer turns, tilts, blurs and lights its words itself, so that nothing more is done to them.
+# renderer rotates, tilts, blurs and lights its words itself, so there is no further augmentation.
 pipeline = [
     dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic"),
     dict(type="mms_ocr.PackLabelledWord"),
@@ -16,7 +16,7 @@ train_dataloader = dict(
         type="mms_ocr.RenderedWordDataset",
         num_samples=1_000_000,
         seed=0,
-        extras=("char_boxes",),  # CTC learns where the characters stand
+        extras=("char_boxes",),  # for mms_ocr.LocatedCTCLoss
         pipeline=pipeline,
     ),
 )

@@ -1,6 +1,6 @@
 # Union14M-L, four million labelled words of real scenes (Jiang et al., ICCV 2023), as JSON lines;
-# docs/reading.md tells how they are made. A fixed five hundredth is held out for validation. Words
-# that a CTC head of 32 columns cannot spell are skipped and counted.
+# docs/reading.md has the command that writes them. A fixed 0.2% is held out for validation. Words that
+# a CTC head of 32 columns cannot spell are skipped and counted.
 _base_ = "./rec_words.py"
 
 data_path = "data/union14m_l/train.jsonl"

@@ -1,6 +1,6 @@
 # Words rendered on the fly: no files needed, the same index always gives the same image.
 resize = dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic")
-# Training needs the pixels alone; in validation the masks of an image hang on its index.
+# Training needs only the pixels; in validation the masks of an image depend on its index.
 train_pipeline = [resize, dict(type="mms_ocr.PackWordImage", meta_keys=())]
 val_pipeline = [resize, dict(type="mms_ocr.PackWordImage", meta_keys=("sample_idx",))]
 
@@ -26,9 +26,8 @@ val_dataloader = dict(
     drop_last=False,
     collate_fn=dict(type="mms_ocr.collate_words"),
     sampler=dict(type="DefaultSampler", shuffle=False),
-    # Other words, in the same fonts: the fonts that are on every machine are of nine families, and
-    # training should not lose a third of them. With fonts of your own, font_part="train" above and
-    # font_part="val" here keep families apart.
+    # Other words in the same fonts: the bundled fonts are nine families, too few to hold some out.
+    # With fonts of your own, font_part="train" above and font_part="val" here separate families.
     dataset=dict(
         type="mms_ocr.RenderedWordDataset", num_samples=2048, seed=1, pipeline=val_pipeline
     ),

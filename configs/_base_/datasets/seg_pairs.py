@@ -1,6 +1,6 @@
-# Words of your own with masks: folders with image/ and mask/, LMDBs or JSON lines. Set the paths on
-# the command line:
-#   python tools/train.py configs/segmentation/mms_vit_s_pairs.py --data PATH [PATH ...]
+# Your own words with masks: folders with image/ and mask/, LMDBs or JSON lines. Set the paths on the
+# command line:
+#   python tools/train.py configs/segmentation/mms_vit_s_seg_pairs.py --data PATH [PATH ...]
 # A fixed tenth of the words is held out for validation.
 _base_ = "./seg_rendered.py"
 

@@ -1,6 +1,6 @@
-# Words rendered on the fly with exact masks: no files needed. Training and validation share no family
-# of fonts. Other fonts: a folder on the command line,
-#   python tools/train.py configs/segmentation/mms_vit_s_rendered.py --cfg-options \
+# Words rendered on the fly with exact masks: no files needed. Training and validation use
+# different font families. To use a folder of other fonts:
+#   python tools/train.py configs/segmentation/mms_vit_s_seg_rendered.py --cfg-options \
 #       train_dataloader.dataset.fonts=FOLDER val_dataloader.dataset.fonts=FOLDER \
 #       test_dataloader.dataset.fonts=FOLDER
 resize = dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic")

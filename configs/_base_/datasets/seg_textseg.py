@@ -1,6 +1,6 @@
-# Word crops of TextSeg as it is released: trained on train, the best checkpoint chosen on val, tested on
-# test. Published numbers are of train and val together and of the last checkpoint:
-#   python tools/train.py configs/segmentation/mms_vit_s_textseg.py \
+# Word crops of TextSeg as released: train on train, choose the best checkpoint on val, test on test.
+# Published numbers use train and val together and the last checkpoint:
+#   python tools/train.py configs/segmentation/mms_vit_s_seg_textseg.py \
 #       --cfg-options train_dataloader.dataset.splits=[train,val]
 _base_ = "./seg_pairs.py"
 

@@ -1,6 +1,6 @@
-# Pairs of your own, in low and in high resolution: LMDBs as TextZoom's, folders with hr/ and lr/ in
-# them, or JSON lines. Set the paths on the command line:
-#   python tools/train.py configs/super_resolution/mms_vit_s_pairs.py --data PATH [PATH ...]
+# Your own pairs of low and high resolution: LMDBs like TextZoom's, folders with hr/ and lr/, or JSON
+# lines. Set the paths on the command line:
+#   python tools/train.py configs/super_resolution/mms_vit_s_sr_pairs.py --data PATH [PATH ...]
 # A fixed tenth of the pairs is held out for validation.
 _base_ = "./sr_rendered.py"
 

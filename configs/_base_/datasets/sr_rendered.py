@@ -1,6 +1,6 @@
-# Rendered words, each sharp and degraded: no files needed. The sharp one is photographed by a camera
-# without faults; what spoils the other is mms_ocr.DegradeWord's. Validation spoils each word in the
-# same way always.
+# Rendered words, each sharp and degraded: no files needed. The renderer's own camera effects are off;
+# mms_ocr.DegradeWord makes the low-resolution image. In validation a word is always degraded in the
+# same way.
 train_pipeline = [
     dict(type="mms_ocr.DegradeWord", size=(32, 128), scale=2),
     dict(type="mms_ocr.PackWordPair"),
@@ -43,7 +43,7 @@ val_dataloader = dict(
     ),
 )
 
-# The bicubic baseline stands beside every number of the model.
+# Every metric is also measured for bicubic enlargement.
 val_cfg = dict(type="ValLoop")
 val_evaluator = [
     dict(type="mms_ocr.PSNR"),

@@ -1,7 +1,7 @@
 # TextZoom (Wang et al., ECCV 2020) as released: two LMDBs to train, and easy, medium and hard ones to
-# test, each measured by itself and all together. A fixed twentieth of the training pairs is held out
-# for validation, so that no checkpoint is chosen by what it is tested on. Another folder than this:
-#   python tools/train.py configs/super_resolution/mms_vit_s_textzoom.py --data FOLDER
+# test, measured one by one and together. A fixed 5% of the training pairs is held out for validation, so
+# that no checkpoint is chosen on the test sets. To set another folder:
+#   python tools/train.py configs/super_resolution/mms_vit_s_sr_textzoom.py --data FOLDER
 _base_ = "./sr_pairs.py"
 
 data_path = "data/TextZoom"

@@ -1,8 +1,8 @@
-# Sharp word images of your own, degraded: folders, LMDBs or JSON lines. Set the paths on the command
+# Your own sharp word images, degraded: folders, LMDBs or JSON lines. Set the paths on the command
 # line:
-#   python tools/train.py configs/super_resolution/mms_vit_s_words.py --data PATH [PATH ...]
-# A fixed tenth of the words is held out, each degraded in the same way always: validation takes the
-# first 2,048 of them, and tools/test.py all.
+#   python tools/train.py configs/super_resolution/mms_vit_s_sr_words.py --data PATH [PATH ...]
+# A fixed tenth of the words is held out, each always degraded in the same way. Validation uses the
+# first 2,048 of them, tools/test.py all.
 _base_ = "./sr_rendered.py"
 
 data_path = "data/words"

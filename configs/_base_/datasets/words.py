@@ -1,6 +1,6 @@
-# Unlabelled word images of your own: folders, LMDBs or JSON lines. Set the paths on the command line:
+# Your own unlabelled word images: folders, LMDBs or JSON lines. Set the paths on the command line:
 #   python tools/train.py configs/mms/pretrain_vit_s_words.py --data PATH [PATH ...]
-# A fixed hundredth of the images is held out for validation.
+# A fixed 1% of the images is held out for validation.
 _base_ = "./rendered_words.py"
 
 train_pipeline = _base_.train_pipeline

@@ -1,4 +1,4 @@
-# Masked pretraining with random patch, blockwise and span masks together; children name the encoder.
+# Masked pretraining with random patch, blockwise and span masks together.
 grid = (8, 32)  # (32, 128) pixels in patches of 4
 
 model = dict(

@@ -1,6 +1,6 @@
-# TextViT and an autoregressive decoder, in MMOCR's recognizer; children name the encoder. A CTC head
-# trains beside the decoder, so that the encoder learns from it as well; it reads nothing itself.
-# 94 letters, digits and symbols, the start and end token, padding, and a token for all others.
+# TextViT and an autoregressive decoder in MMOCR's recognizer. An auxiliary CTC head trains beside the
+# decoder and improves the encoder; it is not used for reading.
+# Classes: 94 letters, digits and symbols, start and end token, padding, and unknown.
 dictionary = dict(
     type="mmocr.Dictionary",
     dict_file="{{ fileDirname }}/../../dicts/printable_ascii.txt",

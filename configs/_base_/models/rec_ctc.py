@@ -1,5 +1,5 @@
-# TextViT and a CTC head, in MMOCR's recognizer; children name the encoder.
-# 94 letters, digits and symbols, padding (the blank of CTC), and a token for all others.
+# TextViT and a CTC head in MMOCR's recognizer.
+# Classes: 94 letters, digits and symbols, padding (the blank of CTC), and unknown.
 dictionary = dict(
     type="mmocr.Dictionary",
     dict_file="{{ fileDirname }}/../../dicts/printable_ascii.txt",

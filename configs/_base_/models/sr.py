@@ -1,5 +1,5 @@
-# Super-resolution: 16×64 enlarged to 32×128, TextViT and the pixel decoder, whose output is added to
-# the enlarged image; children name the encoder.
+# Super-resolution: the image of 16x64 is enlarged to 32x128 by bicubic interpolation; TextViT and the
+# pixel decoder predict what is added to it.
 model = dict(
     type="mms_ocr.TextSuperResolver",
     data_preprocessor=dict(

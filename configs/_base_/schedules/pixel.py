@@ -1,6 +1,5 @@
-# AdamW, warm-up for a tenth of the run, then half a cosine, for segmentation and super-resolution:
-# optimizer and learning rate of SSM. The length is in iterations; `tools/train.py --iterations N` or
-# `--epochs N` changes it with all that follows it.
+# Segmentation and super-resolution: AdamW and learning rate of SSM, warm-up for a tenth of the run, then
+# half a cosine. `tools/train.py --iterations N` or `--epochs N` sets the length and scales the schedule.
 max_iters = 20_000
 
 optim_wrapper = dict(

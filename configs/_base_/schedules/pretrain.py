@@ -1,5 +1,5 @@
-# AdamW, warm-up for a tenth of the run, then half a cosine: MAERec's pretraining recipe. The length is
-# in iterations; `tools/train.py --iterations N` or `--epochs N` changes it with all that follows it.
+# MAERec's pretraining: AdamW, warm-up for a tenth of the run, then half a cosine.
+# `tools/train.py --iterations N` or `--epochs N` sets the length and scales the schedule.
 max_iters = 80_000
 
 optim_wrapper = dict(

@@ -1,7 +1,7 @@
 # DiG's fine-tuning: AdamW 1e-4, weight decay .05 except on norms, biases and the class token, layer
-# decay .75; warm-up for a tenth of the run, then half a cosine. Without a pretrained encoder every
-# layer learns at the full rate. The length is in iterations; `tools/train.py --iterations N` or
-# `--epochs N` changes it with all that follows it.
+# decay .75; warm-up for a tenth of the run, then half a cosine. Without a pretrained encoder every layer
+# trains at the full rate. `tools/train.py --iterations N` or `--epochs N` sets the length and scales
+# the schedule.
 max_iters = 40_000
 
 optim_wrapper = dict(

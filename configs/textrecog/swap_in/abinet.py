@@ -1,4 +1,4 @@
-# ABINet with its language model: the fusion asks for one width everywhere.
+# ABINet with its language model: the fusion needs the same width everywhere.
 _base_ = ["mmocr::textrecog/abinet/_base_abinet.py", "./_swap_in.py"]
 
 model = dict(

@@ -1,5 +1,5 @@
-# ABINet's vision model: it expects a map of 8x32 as it is. A token stands for characters outside its
-# dictionary, which has letters of one case and digits.
+# ABINet's vision model, which expects a map of 8x32. Its dictionary has lower-case letters and digits;
+# other characters become the unknown token.
 _base_ = ["mmocr::textrecog/abinet/_base_abinet-vision.py", "./_swap_in.py"]
 
 model = dict(

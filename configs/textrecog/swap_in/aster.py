@@ -1,4 +1,4 @@
-# ASTER: one row of 32 columns; its rectification hands on images of our size.
+# ASTER: one row of 32 columns; its rectification outputs images of 32x128.
 _base_ = ["mmocr::textrecog/aster/_base_aster.py", "./_swap_in.py"]
 
 model = dict(

@@ -1,4 +1,4 @@
-# CRNN: one row of 32 columns, in color. A token stands for characters outside its dictionary.
+# CRNN: one row of 32 columns, in color. Characters outside its dictionary become the unknown token.
 _base_ = ["mmocr::textrecog/crnn/_base_crnn_mini-vgg.py", "./_swap_in.py"]
 
 model = dict(

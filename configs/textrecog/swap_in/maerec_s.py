@@ -1,9 +1,8 @@
-# Union14M's MAERec-S: our encoder and decoder as its weights need them. The decoder attends to the
-# class token as well, images stay BGR and are normalized as MAERec's fine-tuning did, and there are
-# 91 characters, the space among them.
+# Union14M's MAERec-S: encoder and decoder as its weights need them. The decoder also attends to the
+# class token, images stay BGR with MAERec's normalization, and there are 91 characters with the space.
 #   --cfg-options model.init_cfg.type=mms_ocr.PretrainedRecognizer \
 #                 model.init_cfg.checkpoint=maerec_s_union14m.pth
-_base_ = ["../../_base_/models/rec_vit_s_ar.py", "./_swap_in.py"]
+_base_ = ["../../_base_/models/rec_ar.py", "./_swap_in.py"]
 
 model = dict(
     data_preprocessor=dict(
@@ -11,7 +10,7 @@ model = dict(
     ),
     backbone=dict(out_type="tokens"),
     decoder=dict(
-        auxiliary=None,  # the decoder is given tokens, and no map
+        auxiliary=None,  # CTC needs a map, and the decoder gets tokens
         dictionary=dict(dict_file="{{ fileDirname }}/../../dicts/maerec.txt"),
     ),
 )

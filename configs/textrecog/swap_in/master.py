@@ -1,4 +1,4 @@
-# MASTER: its decoder needs positions for as many places as our map has, 8x32.
+# MASTER: its decoder needs one position for each place of the 8x32 map.
 _base_ = ["mmocr::textrecog/master/_base_master_resnet31.py", "./_swap_in.py"]
 
 model = dict(

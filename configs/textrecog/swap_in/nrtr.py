@@ -1,4 +1,4 @@
-# NRTR: its encoder flattens the map; both are as wide as ours.
+# NRTR: its encoder flattens the map; both are as wide as TextViT.
 _base_ = ["mmocr::textrecog/nrtr/_base_nrtr_modality-transform.py", "./_swap_in.py"]
 
 model = dict(

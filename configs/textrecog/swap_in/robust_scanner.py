@@ -1,4 +1,4 @@
-# RobustScanner: values are as wide as our map, keys stay 128 wide.
+# RobustScanner: values are as wide as the map, keys stay 128 wide.
 _base_ = ["mmocr::textrecog/robust_scanner/_base_robustscanner_resnet31.py", "./_swap_in.py"]
 
 model = dict(

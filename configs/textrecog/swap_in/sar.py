@@ -1,4 +1,4 @@
-# SAR: its encoder and decoder are told how wide the map is.
+# SAR: its encoder and decoder take the width of the map.
 _base_ = ["mmocr::textrecog/sar/_base_sar_resnet31_parallel-decoder.py", "./_swap_in.py"]
 
 model = dict(

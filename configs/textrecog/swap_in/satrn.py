@@ -1,4 +1,4 @@
-# SATRN: its encoder and decoder are as wide as ours.
+# SATRN: its encoder and decoder are as wide as TextViT.
 _base_ = ["mmocr::textrecog/satrn/_base_satrn_shallow.py", "./_swap_in.py"]
 
 model = dict(

@@ -1,5 +1,5 @@
-# SVTR's rectification and decoder: our encoder stands in place of SVTR's, and MMOCR's 1x1
-# convolution between takes one row of 32 columns to the width of the decoder.
+# SVTR's rectification and decoder: TextViT replaces SVTR's encoder, and MMOCR's 1x1 convolution maps one
+# row of 32 columns to the width of the decoder.
 _base_ = ["mmocr::textrecog/svtr/_base_svtr-tiny.py", "./_swap_in.py"]
 
 model = dict(

@@ -1,6 +1,6 @@
 # The encoder: masked pretraining on real and rendered words, as many of each; 4,300 iterations are
 # 550,400 views.
-_base_ = ["../../../configs/mms/pretrain_vit_n_words.py", "./data.py"]
+_base_ = ["../../../configs/mms/pretrain_vit_n.py", "./data.py"]
 
 rendered = dict(
     type="mms_ocr.WordImageDataset", path=_base_.rendered_path, pipeline=_base_.train_pipeline
@@ -22,7 +22,16 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=128, **_base_.held_out_loader, dataset=dict(path=_base_.scene_words, indices=300)
+    batch_size=128,
+    **_base_.held_out_loader,
+    dataset=dict(
+        _delete_=True,
+        type="mms_ocr.WordImageDataset",
+        path=_base_.scene_words,
+        holdout=dict(share=0.01, part="val"),
+        indices=300,
+        pipeline=_base_.val_pipeline,
+    ),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 auto_scale_lr = dict(enable=False)

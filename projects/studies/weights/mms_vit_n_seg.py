@@ -1,6 +1,6 @@
 # The segmentor: from the encoder, on rendered words with exact masks and on words of documents. FONTS
 # names a folder of fonts, a variable of the environment like those of data.py.
-_base_ = ["../../../configs/segmentation/mms_vit_n_rendered.py", "./data.py"]
+_base_ = ["../../../configs/segmentation/mms_vit_n_seg_rendered.py", "./data.py"]
 
 fonts = "{{$FONTS:data/fonts}}"
 rendered_words = dict(

@@ -1,6 +1,6 @@
 # The upscaler: from the encoder, on sharp words, rendered and real ones, that are degraded anew each
 # time.
-_base_ = ["../../../configs/super_resolution/mms_vit_n_words.py", "./data.py"]
+_base_ = ["../../../configs/super_resolution/mms_vit_n_sr_words.py", "./data.py"]
 
 fonts = "{{$FONTS:data/fonts}}"
 sharp_words = [

@@ -1,3 +1,0 @@
-_base_ = "./mms.py"
-
-model = dict(backbone=dict(arch="small"))

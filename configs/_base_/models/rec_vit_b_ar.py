@@ -1,3 +1,0 @@
-_base_ = "./rec_ar.py"
-
-model = dict(backbone=dict(arch="base"), decoder=dict(d_input=768))

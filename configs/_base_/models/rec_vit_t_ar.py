@@ -1,7 +1,0 @@
-# A decoder as wide as the encoder.
-_base_ = "./rec_ar.py"
-
-model = dict(
-    backbone=dict(arch="tiny"),
-    decoder=dict(d_model=192, d_embedding=192, n_head=4, d_k=48, d_v=48, d_inner=768),
-)

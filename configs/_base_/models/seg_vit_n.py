@@ -1,7 +1,0 @@
-# A decoder as wide as the encoder; every patch of 8×4 pixels gets 16×8 values.
-_base_ = "./seg_vit.py"
-
-model = dict(
-    backbone=dict(arch="nano", patch_size=(8, 4), stem="conv", drop_path_rate=0.0),
-    decoder=dict(patch_size=(16, 8), decoder_embed_dim=128, decoder_depth=2, decoder_num_heads=4),
-)

@@ -1,3 +1,0 @@
-_base_ = "./seg_vit.py"
-
-model = dict(backbone=dict(arch="small"))

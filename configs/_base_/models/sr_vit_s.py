@@ -1,3 +1,0 @@
-_base_ = "./sr.py"
-
-model = dict(backbone=dict(arch="small"))

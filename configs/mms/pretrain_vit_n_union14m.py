@@ -1,6 +1,0 @@
-_base_ = [
-    "../_base_/models/mms_vit_n.py",
-    "../_base_/datasets/union14m_u.py",
-    "../_base_/schedules/pretrain.py",
-    "../_base_/pretrain_runtime.py",
-]

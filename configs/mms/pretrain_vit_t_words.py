@@ -1,6 +1,0 @@
-_base_ = [
-    "../_base_/models/mms_vit_t.py",
-    "../_base_/datasets/words.py",
-    "../_base_/schedules/pretrain.py",
-    "../_base_/pretrain_runtime.py",
-]

@@ -1,6 +1,0 @@
-_base_ = [
-    "../_base_/models/seg_vit_s.py",
-    "../_base_/datasets/seg_pairs.py",
-    "../_base_/schedules/pixel.py",
-    "../_base_/seg_runtime.py",
-]

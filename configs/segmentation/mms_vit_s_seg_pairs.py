@@ -1,0 +1,6 @@
+_base_ = [
+    "../_base_/models/seg.py",
+    "../_base_/datasets/seg_pairs.py",
+    "../_base_/schedules/pixel.py",
+    "../_base_/seg_runtime.py",
+]

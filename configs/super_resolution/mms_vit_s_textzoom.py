@@ -1,6 +1,0 @@
-_base_ = [
-    "../_base_/models/sr_vit_s.py",
-    "../_base_/datasets/sr_textzoom.py",
-    "../_base_/schedules/pixel.py",
-    "../_base_/sr_runtime.py",
-]

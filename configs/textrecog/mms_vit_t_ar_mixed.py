@@ -1,6 +1,0 @@
-_base_ = [
-    "../_base_/models/rec_vit_t_ar.py",
-    "../_base_/datasets/rec_mixed.py",
-    "../_base_/schedules/rec_finetune.py",
-    "../_base_/rec_runtime.py",
-]
