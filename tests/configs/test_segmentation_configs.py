@@ -76,7 +76,7 @@ def test_models_and_pipelines_agree(name):
 
 @pytest.mark.parametrize("size", "ts")
 def test_rendered_words_are_validated_in_fonts_not_trained_on(size):
-    cfg = load(f"mms_vit_{size}_rendered")
+    cfg = load(f"mms_vit_{size}_seg_rendered")
     faces = []
     for part in ("train", "val"):
         settings = dict(cfg[f"{part}_dataloader"].dataset, pipeline=[], num_samples=1)
