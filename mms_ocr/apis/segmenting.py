@@ -76,7 +76,7 @@ class WordSegmenter:
             segmentor.
         config: Its config: a path, the name of one that ships, or a Config. None takes the shipped
             one that the checkpoint says it was trained with, else one of
-            ``mms_vit_{n,t,s}_rendered``, whichever has the encoder's size.
+            ``mms_vit_{n,t,s}_seg_rendered``, whichever has the encoder's size.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None takes a GPU where there is one.
         batch_size: Images that go through the model together.
         threshold: Probability from which on a pixel is text; None takes the config's.

@@ -64,7 +64,7 @@ class WordUpscaler:
             super-resolution model.
         config: Its config: a path, the name of one that ships, or a Config. None takes the shipped
             one that the checkpoint says it was trained with, else one of
-            ``mms_vit_{n,t,s}_rendered``, whichever has the encoder's size.
+            ``mms_vit_{n,t,s}_sr_words``, whichever has the encoder's size.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None takes a GPU where there is one.
         batch_size: Images that go through the model together.
 

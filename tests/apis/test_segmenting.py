@@ -149,7 +149,7 @@ def test_a_file_in_place_of_the_folder(run, tmp_path, capsys):
 
 @pytest.mark.parametrize(("arch", "name"), [("tiny", "t"), ("small", "s")])
 def test_the_config_is_found_by_the_width_of_the_encoder(tmp_path, arch, name):
-    config = Config.fromfile(find_config(f"mms_vit_{name}_rendered", "segmentation"))
+    config = Config.fromfile(find_config(f"mms_vit_{name}_seg_rendered", "segmentation"))
     torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), tmp_path / "w.pth")
     found = WordSegmenter(str(tmp_path / "w.pth"), device="cpu").model
     assert found.backbone.embed_dims == {"tiny": 192, "small": 384}[arch]

@@ -25,8 +25,8 @@ from mms_ocr.registry import MODELS
 
 # The config of a size, and height and width of what goes in.
 TASKS = {
-    "segmentation": ("segmentation/mms_vit_{}_rendered", (32, 128)),
-    "super_resolution": ("super_resolution/mms_vit_{}_rendered", (16, 64)),
+    "segmentation": ("segmentation/mms_vit_{}_seg_rendered", (32, 128)),
+    "super_resolution": ("super_resolution/mms_vit_{}_sr_words", (16, 64)),
 }
 ORIGINAL_SHAPE = (48, 160)
 
