@@ -9,8 +9,8 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-# MMEngine and mim look for these under .mim in an installed package.
-MIM_PARTS = ("configs", "tools", "model-index.yml")
+# MMEngine, mim and mms-ocr doctor look for these under .mim in an installed package.
+MIM_PARTS = ("configs", "requirements", "tools", "model-index.yml")
 NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 

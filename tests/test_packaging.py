@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import mms_ocr
-from mms_ocr.cli.parts import PARTS
+from mms_ocr.cli.doctor import read_requirements
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 RANGES = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "dev")
@@ -108,16 +108,12 @@ def test_everything_imported_is_required_somewhere(repository, ranges, folder, g
     assert {m for m in modules if canonicalize_name(PROVIDERS.get(m, m)) not in required} == set()
 
 
-def test_doctor_asks_for_what_the_requirements_ask_for(ranges):
-    needed = {str(each) for name in ("runtime", "torch", "openmmlab") for each in ranges[name]}
-    optional = {str(each) for name in ("mmocr", "mmocr-nodeps") for each in ranges[name]}
-    parts = {part.needed: set() for part in PARTS}
-    for part in PARTS:
-        parts[part.needed].add(str(Requirement(part.install)))
-    assert parts[True] == needed
-    assert parts[False] | needed >= optional
-    without = {str(Requirement(p.install)) for p in PARTS if p.without_dependencies}
-    assert without == {str(each) for each in ranges["mmocr-nodeps"]}
+def test_doctor_reads_all_requirements(ranges):
+    groups = {name: [str(each) for each in ranges[name]] for name in RANGES if name != "dev"}
+    found = {name: [] for name in groups}
+    for name, requirement in read_requirements():
+        found[name].append(str(requirement))
+    assert found == groups
 
 
 # Building: in a copy, so that nothing is left in the checkout.
@@ -174,7 +170,7 @@ def test_a_wheel_carries_the_package_and_mim_s_parts(checkout, wheel):
         entry_points = archive.read(metadata.replace("METADATA", "entry_points.txt")).decode()
     package = {name for name in names if ".dist-info/" not in name}
     expected = {f"mms_ocr/{name}" for name in files_below(checkout / "mms_ocr")}
-    for part in ("configs", "tools"):
+    for part in ("configs", "requirements", "tools"):
         expected |= {f"mms_ocr/.mim/{part}/{name}" for name in files_below(checkout / part)}
     expected.add("mms_ocr/.mim/model-index.yml")
     assert package == expected

@@ -28,10 +28,10 @@ from mms_ocr.apis.trained_models import (
     choose_weights,
     load_config,
 )
-from mms_ocr.cli.overrides import merge_options
 from mms_ocr.evaluation.word_benchmark import text_confidence
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import type_name
+from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.devices import usable_device
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class WordReader:
         weights = choose_weights(weights, RECOGNITION)
         self.device = torch.device(usable_device(device))
         self.cfg = recognizer_config(config, weights)
-        merge_options(self.cfg, options)
+        merge_cfg_options(self.cfg, options)
         with DefaultScope.overwrite_default_scope(self.cfg.get("default_scope", "mms_ocr")):
             self._pipeline = Compose(inference_pipeline(self.cfg))
         self.model: Any = build_trained(self.cfg, weights, str(self.device))

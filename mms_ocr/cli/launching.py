@@ -18,12 +18,12 @@ from mmengine.runner import Runner
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
 from mms_ocr.cli.data_option import PARTS, check_ends, loaders_of, set_data
 from mms_ocr.cli.joining import MPI_LOCAL_SIZES, join_processes
-from mms_ocr.cli.overrides import merge_options
 from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.load_from import prepare_loading
 from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 from mms_ocr.engine.runners import ConfigKeepingRunner
+from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.dictionaries import check_dictionaries
 from mms_ocr.utils.escaping import is_unicode
 
@@ -94,7 +94,7 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
     cfg.launcher = args.launcher
     if args.data:
         set_data(cfg, args.data, parts)
-    merge_options(cfg, args.cfg_options)
+    merge_cfg_options(cfg, args.cfg_options)
     if args.work_dir:
         cfg.work_dir = args.work_dir
     elif not cfg.get("work_dir"):

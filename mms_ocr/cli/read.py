@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build_reader(args: argparse.Namespace) -> WordReader:
-    from mms_ocr.cli.overrides import parse_options
+    from mms_ocr.utils.cfg_options import parse_cfg_options
 
     try:
         from mms_ocr.apis.reading import WordReader
@@ -60,7 +60,7 @@ def _build_reader(args: argparse.Namespace) -> WordReader:
             "how to install it"
         ) from error
 
-    options = parse_options(args.cfg_options)
+    options = parse_cfg_options(args.cfg_options)
     return WordReader(args.weights, args.config, args.device, options)
 
 

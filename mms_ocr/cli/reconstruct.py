@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> None:
         choose_weights,
         load_config,
     )
-    from mms_ocr.cli.overrides import merge_options, parse_options
     from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
+    from mms_ocr.utils.cfg_options import merge_cfg_options, parse_cfg_options
     from mms_ocr.utils.devices import usable_device
     from mms_ocr.utils.files import write_image
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     weights = choose_weights(args.weights, PRETRAINING)
     check_picture(args.out, [path for path in (args.config, weights, *args.images) if path])
     cfg = load_config(args.config, weights, PRETRAINING)
-    merge_options(cfg, parse_options(args.cfg_options))
+    merge_cfg_options(cfg, parse_cfg_options(args.cfg_options))
     model = build_trained(cfg, weights, usable_device(args.device))
     images = load_word_images(cfg, args.images, args.num)
     # The preprocessor expects what a pipeline gives: BGR.

@@ -8,9 +8,9 @@ import torch
 from mmengine.config import Config, DictAction
 
 from mms_ocr.apis.pictures import check_picture, load_word_images
-from mms_ocr.cli.overrides import merge_options
 from mms_ocr.models.selfsup import MaskedPixelHead
 from mms_ocr.registry import TASK_UTILS
+from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
@@ -57,7 +57,7 @@ def set_ratio(settings: dict, ratio: float | None) -> dict:
 def browse(args: argparse.Namespace) -> None:
     check_picture(args.out, [args.config, *args.images])
     cfg = Config.fromfile(args.config)
-    merge_options(cfg, args.cfg_options)
+    merge_cfg_options(cfg, args.cfg_options)
     settings = cfg.model.data_preprocessor.mask_generator
     images = load_word_images(cfg, args.images, args.num)
     head = MaskedPixelHead(patch_size=cfg.model.backbone.patch_size)

@@ -13,11 +13,11 @@ from torch.utils.data import DataLoader, Subset
 from mms_ocr.apis.pictures import check_picture
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.cli.data_option import set_data
-from mms_ocr.cli.overrides import merge_options
 from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.comparison_hook import comparison_rows
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, MODELS
+from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.devices import usable_device
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import write_image
@@ -76,7 +76,7 @@ def compare(args: argparse.Namespace) -> None:
     cfg = Config.fromfile(find_config(args.config))
     if args.data:
         set_data(cfg, args.data)
-    merge_options(cfg, args.cfg_options)
+    merge_cfg_options(cfg, args.cfg_options)
     fields = drawn_fields(cfg)
     model = MODELS.build(cfg.model).to(device).eval()
     load_model(model, args.checkpoint)

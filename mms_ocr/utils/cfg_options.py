@@ -1,0 +1,132 @@
+"""Changes of a config from the command line (``--cfg-options``)."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mms_ocr.utils.errors import warn
+
+# Settings of a whole config beside the arguments of MMEngine's Runner.
+_OF_CONFIGS = {
+    "activation_checkpointing", "compile", "custom_imports", "efficient_conv_bn_eval",
+    "find_unused_parameters", "load_from_exclude", "model_wrapper_cfg", "runner_type", "sync_bn",
+    "test_pipeline", "tta_model", "tta_pipeline",
+}  # fmt: skip
+# Settings that MMEngine reads by name from dicts without a type.
+_BY_NAME = {
+    "auto_scale_lr": {"enable", "base_batch_size"},
+    "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
+    "env_cfg.dist_cfg": {"backend", "timeout"},
+    "env_cfg.mp_cfg": {"mp_start_method", "opencv_num_threads"},
+    "randomness": {"seed", "diff_rank_seed", "deterministic"},
+}
+_SIMILARITY = 0.85  # of a new argument to an existing one, from which on it may be a typing error
+_NAMES_SHOWN = 8
+
+
+def parse_cfg_options(words: Sequence[str]) -> dict[str, Any] | None:
+    """Parse ``KEY=VALUE`` words as ``--cfg-options`` takes them; None if there are none.
+
+    For commands that import MMEngine only when they run.
+    """
+    if not words:
+        return None
+    parser = argparse.ArgumentParser(prog="mms-ocr")
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    return dict(parser.parse_args(["--cfg-options", *words]).cfg_options)
+
+
+def merge_cfg_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
+    """Change a config by ``{'train_dataloader.batch_size': 32, …}``.
+
+    Raises:
+        ValueError: See :func:`check_cfg_options`.
+    """
+    if options:
+        check_cfg_options(cfg, options)
+        cfg.merge_from_dict(dict(options))
+
+
+def check_cfg_options(cfg: Config, options: Mapping[str, Any]) -> None:
+    """Check that the config has the keys, or that something with a ``type`` may take them.
+
+    Args:
+        cfg: The config, not changed.
+        options: Values by dotted key; a number is an index into a list.
+
+    Raises:
+        ValueError: There is no such setting; the message proposes similar ones.
+    """
+    for key, value in options.items():
+        values = value if isinstance(value, list | tuple) else [value]
+        if key in ("custom_hooks", "param_scheduler") and any(isinstance(v, str) for v in values):
+            raise ValueError(
+                f"{key}={value!r} is text; the command line takes numbers, words and lists of "
+                f"them: write {key} into a config of your own"
+            )
+        _check_key(cfg, key, options)
+
+
+def _check_key(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
+    node: Any = cfg
+    parent = ""
+    in_typed = False  # whether the node is an argument, at any depth, of something with a type
+    for part in key.split("."):
+        path = f"{parent}.{part}" if parent else part
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ValueError(
+                    f"no setting {key}: {parent} is a list of {len(node)}; give an index from 0"
+                )
+            node = node[int(part)]
+        elif isinstance(node, Mapping | Config):
+            in_typed |= bool(parent) and ("type" in node or f"{parent}.type" in options)
+            if part not in node:
+                _check_new_key(node, part, parent, key, in_typed or f"{path}.type" in options)
+                return
+            node = node[part]
+        elif options.get(f"{parent}._delete_"):
+            return  # a dict replaces a single value
+        else:
+            raise ValueError(f"no setting {key}: {parent} is {node!r}, which has no settings")
+        parent = path
+
+
+def _check_new_key(
+    node: Mapping | Config, part: str, parent: str, key: str, is_argument: bool
+) -> None:
+    known = set(map(str, node))
+    path = f"{parent}." if parent else ""
+    if is_argument:
+        if similar := get_close_matches(part, known, n=1, cutoff=_SIMILARITY):
+            warn(f"setting {key} is new; did you mean {path}{similar[0]}?")
+        return
+    named = _named_settings(parent)
+    if part in named or part == "_delete_":
+        return
+    names = sorted(known | named)
+    if similar := get_close_matches(part, names, n=3, cutoff=0.6):
+        rest = key[len(path) + len(part) :]
+        advice = f"did you mean {' or '.join(f'{path}{name}{rest}' for name in similar)}?"
+    else:
+        more = ", …" if len(names) > _NAMES_SHOWN else ""
+        advice = f"there are {', '.join(names[:_NAMES_SHOWN])}{more}"
+    raise ValueError(f"no setting {key}: {parent or 'the config'} has no {part!r}; {advice}")
+
+
+def _named_settings(path: str) -> set[str]:
+    """Return the settings that MMEngine reads by name from a dict without a type."""
+    if not path:
+        return {*inspect.signature(Runner).parameters, *_OF_CONFIGS}
+    if path.rstrip(".0123456789").endswith("_dataloader"):
+        loader = {*inspect.signature(DataLoader).parameters, "batch_sampler", "num_batch_per_epoch"}
+        return loader - {"self"}
+    return _BY_NAME.get(path, set())
