@@ -14,7 +14,7 @@ help:
 	@echo "make test       all tests but the slow ones; make test-slow: those"
 	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
 	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
-	@echo "make lint       ruff and mypy; make format: let ruff rewrite the files"
+	@echo "make lint       ruff, mypy, imports, spelling; make format: let ruff rewrite the files"
 	@echo "make env        only the environment, $(VENV)"
 	@echo "make clean      remove the environment, work_dirs/demo and all caches"
 
@@ -47,6 +47,8 @@ lint: env
 	$(BIN)/python -m ruff check $(wildcard $(SOURCES))
 	$(BIN)/python -m ruff format --check $(wildcard $(SOURCES))
 	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/codespell -D - -D .codespell.txt $(wildcard $(SOURCES) docs *.md Makefile)
 
 format: env
 	$(BIN)/python -m ruff check --fix $(wildcard $(SOURCES))
