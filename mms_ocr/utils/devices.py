@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import os
+import platform
+
 import torch
 
 
@@ -24,3 +28,25 @@ def usable_device(name: str | None = None) -> str:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ValueError(f"there is no device {name!r}: torch finds {count} GPUs here; take cpu")
     return str(device)
+
+
+def describe_machine(device: str = "cpu") -> str:
+    """Processor or GPU, cores and threads, versions and date, for the head of a report."""
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            models = [line.split(":", 1)[1].strip() for line in file if "model name" in line]
+        name = models[0] if models else name
+    if device.startswith("cuda"):
+        name = torch.cuda.get_device_name(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{name}, {cores} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"Python {platform.python_version()}, {datetime.date.today().isoformat()}"
+    )
+
+
+def synchronize(device: str) -> None:
+    """Wait until the device has finished its work, before a clock is read."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)

@@ -21,6 +21,7 @@ NANO = dict(arch="nano", patch_size=(8, 4), stem="conv")
 @pytest.fixture
 def study(repository, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.syspath_prepend(str(repository / "projects" / "studies"))
     monkeypatch.syspath_prepend(str(repository / "projects" / "studies" / "masking"))
     yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
     for name in MODULES:
@@ -161,17 +162,6 @@ def test_settings_of_a_work_folder_stay(study, settings, tmp_path):
     other = study.plan.Settings("/data", "/words.lmdb", 9600, 6400, 100, 1.0)
     with pytest.raises(ValueError, match=r"words=3200, and words is 6400"):
         study.steps.check_settings(tmp_path, other)
-
-
-def test_a_program_that_fails_is_named_with_its_last_line(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(study.steps, "ROOT", tmp_path)
-    (tmp_path / "fail.py").write_text("raise SystemExit('no such luck')")
-    with study.steps.claim(tmp_path, study.plan.Chain("none", 0)) as lock:
-        with pytest.raises(ValueError, match="no such luck"):
-            study.steps.call("fail.py", log=tmp_path / "log.txt", lock=lock)
-        (tmp_path / "stop.py").write_text("raise SystemExit(75)")
-        with pytest.raises(study.steps.StoppedError):
-            study.steps.call("stop.py", log=tmp_path / "log.txt", lock=lock)
 
 
 def made_word(text, width=128, height=32, first=16, step=16):

@@ -19,7 +19,7 @@ def bench(repository, monkeypatch):
     import bench_readers
 
     yield bench_readers
-    for name in ("bench_readers", "machine"):
+    for name in ("bench_readers",):
         sys.modules.pop(name, None)
 
 

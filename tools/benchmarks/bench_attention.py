@@ -12,11 +12,11 @@ import time
 
 import torch
 import torch.nn.functional as F
-from machine import describe_machine
 from torch import Tensor
 
 from mms_ocr.evaluation.benchmark_table import markdown_table
 from mms_ocr.models.backbones.attention import attend
+from mms_ocr.utils.devices import describe_machine
 
 SIZES = {  # heads of 64, tokens
     "ViT-T, pretraining": (3, 65),

@@ -13,10 +13,10 @@ import statistics
 import time
 
 import torch
-from machine import describe_machine, synchronize
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.registry import MODELS
+from mms_ocr.utils.devices import describe_machine, synchronize
 
 CASES = {"random weights, never ending": None, "words end after six characters": 6}
 

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from machine import describe_machine
 from numpy.typing import NDArray
 
 from mms_ocr.datasets import RenderedWordDataset
 from mms_ocr.datasets.transforms import mask_coverage
 from mms_ocr.evaluation import count_foreground, foreground_scores
 from mms_ocr.models.pixel.segmentor import COVERAGE_STEPS, resize_logits
+from mms_ocr.utils.devices import describe_machine
 
 SIZES = ((32, 128), (64, 256), (128, 512))
 

@@ -9,10 +9,10 @@ import statistics
 import time
 
 import torch
-from machine import describe_machine, synchronize
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.masking import BlockwiseMask, MultiMask, RandomPatchMask, SpanMask
+from mms_ocr.utils.devices import describe_machine, synchronize
 
 GRID = (8, 32)
 

@@ -16,12 +16,12 @@ import os
 
 import torch
 from bench_decoding import peak_memory, seconds
-from machine import describe_machine
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.registry import MODELS
+from mms_ocr.utils.devices import describe_machine
 
 # The config of a size, and height and width of what goes in.
 TASKS = {

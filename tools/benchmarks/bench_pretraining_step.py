@@ -14,9 +14,9 @@ import sys
 import time
 
 import torch
-from machine import describe_machine, synchronize
 
 import mms_ocr.registry  # noqa: F401
+from mms_ocr.utils.devices import describe_machine, synchronize
 
 VARIANTS = {
     "mmpretrain": "MMPretrain MAE, 64×64, decoder 512/8/16",

@@ -26,7 +26,6 @@ from statistics import NormalDist
 import cv2
 import numpy as np
 import torch
-from machine import describe_machine
 
 from mms_ocr.apis.reading import WordReader
 from mms_ocr.datasets import open_source
@@ -34,6 +33,7 @@ from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, ReadWord
 from mms_ocr.evaluation.benchmark_table import markdown_table
 from mms_ocr.evaluation.word_benchmark import judge_words
 from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.devices import describe_machine
 
 PROTOCOL = "word_acc_ignore_case_symbol"
 SETS = {

@@ -19,11 +19,11 @@ import cv2
 import numpy as np
 import torch
 from bench_decoding import let_words_end, peak_memory, seconds
-from machine import describe_machine
 
 from mms_ocr.apis.reading import WordReader, mmocr_inferencer, recognizer_config
 from mms_ocr.datasets import open_source
 from mms_ocr.registry import MODELS
+from mms_ocr.utils.devices import describe_machine
 
 CHARACTERS = 6
 

@@ -22,7 +22,6 @@ import cv2
 import lmdb
 import numpy as np
 import torch
-from machine import describe_machine, synchronize
 from mmengine.config import Config
 from pretraining_cost import Speeds, cost_table
 from torch.utils.data import DataLoader
@@ -31,7 +30,7 @@ import mms_ocr.registry  # noqa: F401
 from mms_ocr.datasets import EndlessSampler, WordImageDataset, collate_words
 from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
 from mms_ocr.registry import MODELS, TRANSFORMS
-from mms_ocr.utils.devices import usable_device
+from mms_ocr.utils.devices import describe_machine, synchronize, usable_device
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHS = {"t": "tiny", "s": "small", "b": "base"}

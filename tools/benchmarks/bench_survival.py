@@ -12,14 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from machine import describe_machine, synchronize
 from mmengine.config import Config
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.engine import StopOnSignalHook, WatchdogHook
 from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
 from mms_ocr.registry import MODELS
-from mms_ocr.utils.devices import usable_device
+from mms_ocr.utils.devices import describe_machine, synchronize, usable_device
 from mms_ocr.utils.randomness import seed_everything, take_random_states
 from mms_ocr.utils.sealing import check_seal, put_in_place, seal
 

@@ -21,10 +21,10 @@ from pathlib import Path
 
 import torch
 from fault_runs import Zygote, row, same_weights, write_run
-from machine import describe_machine
 
 from mms_ocr.engine.resuming import newest_whole_checkpoint
 from mms_ocr.models.weights import read_checkpoint
+from mms_ocr.utils.devices import describe_machine
 from mms_ocr.utils.sealing import seal
 
 NEWEST, BEFORE, LAST = "iter_20.pth", "iter_16.pth", "iter_24.pth"

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fault_runs import Zygote, row, same_weights, write_run
-from machine import describe_machine
+
+from mms_ocr.utils.devices import describe_machine
 
 LAST = "iter_24.pth"
 # A checkpoint this small is written in no time: every flush to the disk takes 10 ms longer.

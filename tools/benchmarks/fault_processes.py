@@ -28,7 +28,8 @@ from fault_setups import (
     SMALL_FILES,
     TELL_WEIGHTS,
 )
-from machine import describe_machine
+
+from mms_ocr.utils.devices import describe_machine
 
 
 def stop_by_signal(lab: Lab, number: int) -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from plan import ROOT, TESTS, Chain, Settings, finetuning_config, pretraining_config
+from plan import TESTS, Chain, Settings, finetuning_config, pretraining_config
+from runs import call
 
-from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
-from mms_ocr.utils.writing import lock_folder, write_json
+from mms_ocr.utils.files import atomic_write
 
 PROTOCOL = "word_acc_ignore_case_symbol"
-
-
-class StoppedError(Exception):
-    """A training ended by a signal; the same command resumes it."""
 
 
 def check_settings(folder: Path, settings: Settings) -> None:
@@ -34,7 +29,7 @@ def check_settings(folder: Path, settings: Settings) -> None:
     with suppress(FileExistsError):
         # Written whole under another name first: two processes may start at once.
         own = folder / f"settings_{os.getpid()}.json"
-        write_json(own, settings.as_dict())
+        own.write_text(json.dumps(settings.as_dict()))
         try:
             os.link(own, path)
         finally:
@@ -79,9 +74,11 @@ def claim(folder: Path, chain: Chain) -> Iterator[int | None]:
     a killed study keeps its chain.
     """
     (folder / chain.name).mkdir(parents=True, exist_ok=True)
+    lock = os.open(folder / chain.name / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        lock = lock_folder(folder / chain.name, "lock")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        os.close(lock)
         yield None
         return
     try:
@@ -122,7 +119,7 @@ def run_step(folder: Path, settings: Settings, chain: Chain, step: str, lock: in
     else:
         cfg = finetuning_config(chain, settings, step == "few", checkpoint)
         result = read_tests(train(cfg, place, lock), settings, place, lock)
-    write_json(place / "result.json", result, indent=1)
+    atomic_write(place / "result.json", json.dumps(result, indent=1), flush=True)
 
 
 def train(cfg: Any, place: Path, lock: int) -> Path:
@@ -130,7 +127,7 @@ def train(cfg: Any, place: Path, lock: int) -> Path:
     config = place / "study.py"
     cfg.dump(str(config))
     options = ("--work-dir", place, "--resume")
-    call("tools/train.py", config, *options, log=place / "train.txt", lock=lock)
+    call("tools/train.py", config, *options, log=place / "train.txt", pass_fds=[lock])
     return place / f"iter_{cfg.train_cfg.max_iters}.pth"
 
 
@@ -147,7 +144,7 @@ def read_tests(checkpoint: Path, settings: Settings, place: Path, lock: int) -> 
         "test_dataloader.persistent_workers=False",
         *(part if settings.test_share < 1 else ()),
         log=place / "test.txt",
-        lock=lock,
+        pass_fds=[lock],
     )
     report = json.loads((place / "test" / "benchmark.json").read_text())
     result = {
@@ -158,35 +155,3 @@ def read_tests(checkpoint: Path, settings: Settings, place: Path, lock: int) -> 
     mean = sum(each["value"] for each in result.values()) / count
     error = sum(each["se"] ** 2 for each in result.values()) ** 0.5 / count
     return result | {"mean": {"value": mean, "se": error}}
-
-
-def call(*command: object, log: Path, lock: int) -> None:
-    """Run a program of this repository in a process that holds the lock as well.
-
-    Raises:
-        StoppedError: A signal ended it.
-        ValueError: It failed.
-    """
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with open(log, "a") as output:
-        process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=[lock],
-        )
-        try:
-            status = process.wait()
-        except BaseException:
-            # A training writes a checkpoint when it is terminated.
-            process.terminate()
-            process.wait()
-            raise
-    if status == EXIT_AGAIN:
-        raise StoppedError(f"{command[0]} was stopped; the same command resumes it")
-    if status:
-        last = log.read_text().strip().splitlines()[-1:]
-        raise ValueError(f"{command[0]} failed, see {log}: {''.join(last)}")

@@ -15,10 +15,12 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when torch is loaded
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # runs.py
 
 from plan import BATCH_VIEWS, BATCH_WORDS, VARIANTS, Settings, missing_data, plan_chains
 from rates import reckon
-from steps import StoppedError, check_settings, read_settings, run_next
+from runs import StoppedError
+from steps import check_settings, read_settings, run_next
 from tables import report
 
 import mms_ocr.registry  # noqa: F401

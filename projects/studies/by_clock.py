@@ -1,10 +1,10 @@
-r"""Train several configs side by side for the same time, whatever the machine, and test each.
+r"""Train several configs in parallel for the same time, and test each.
 
-The learning rate follows the clock instead of a number of steps: it rises for a tenth of the time
-and falls with half a cosine to the end, so that every run is a whole one however fast the machine
-is. Time counts from the first step of a run. Then `tools/test.py` measures the last weights.
+The learning rate follows the clock instead of the number of steps: it rises for a tenth of the time
+and falls by half a cosine, so that every run has a whole schedule however fast the machine is. Time
+counts from the first step of a run. `tools/test.py` then measures the last weights.
 
-    python tools/benchmarks/study_by_clock.py --seconds 120 --work-dir work_dirs/by_clock \
+    python projects/studies/by_clock.py --seconds 120 --work-dir work_dirs/by_clock \
         --run ar_none configs/textrecog/mms_vit_t_ar_words.py --data train.jsonl \
               --test iiit5k=test.jsonl --set train_dataloader.batch_size=512 \
         --run ar_MMS … --set model.backbone.init_cfg.checkpoint=encoder.pth
@@ -12,28 +12,25 @@ is. Time counts from the first step of a run. Then `tools/test.py` measures the 
 
 import argparse
 import math
-import os
 import re
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from mmengine.hooks import Hook
+from runs import call, write_config
 
 from mms_ocr.registry import HOOKS
 
-ROOT = Path(__file__).resolve().parents[2]
 NEVER = 10**9
 CONFIG = """_base_ = [{base!r}]
-custom_imports = dict(imports=["study_by_clock"], allow_failed_imports=False)
+custom_imports = dict(imports=["by_clock"], allow_failed_imports=False)
 custom_hooks = [dict(type="mms_ocr.ClockSchedule", seconds={seconds})]
 param_scheduler = []
 train_cfg = dict(max_iters={never}, val_interval={never})
 default_hooks = dict(checkpoint=dict(interval={never}, save_best=None), logger=dict(interval=20))
 """
-# Recognition without augmentation, where reading is to cost little.
+# Recognition without augmentation, which costs processor time.
 PLAIN = "train_dataloader = dict(dataset=dict(pipeline={{_base_.pipeline}}))\n"
 
 
@@ -92,47 +89,30 @@ def parse_run(words: list[str]) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-def call(output: Path, *command: object) -> str:
-    """Run a program of this repository; what it printed."""
-    here = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    with open(output, "w") as file:
-        done = subprocess.run(
-            [sys.executable, *map(str, command)],
-            cwd=ROOT,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PYTHONPATH": here},
-        )
-    if done.returncode:
-        last = output.read_text().strip().splitlines()[-1:]
-        raise RuntimeError(f"{command[0]} failed, see {output}: {''.join(last)}")
-    return output.read_text()
-
-
 def measure(run: argparse.Namespace, args: argparse.Namespace) -> str:
-    """Train and test one run; what is to be told of it."""
+    """Train and test one run, and print what was measured."""
     folder = Path(args.work_dir, run.name).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     base = str(Path(run.config).resolve())
-    config = folder / "study.py"
     text = CONFIG.format(base=base, seconds=args.seconds, never=NEVER)
-    config.write_text(text + (PLAIN if run.plain else ""))
+    config = write_config(text + (PLAIN if run.plain else ""), folder)
+    here = Path(__file__).parent
     options = ["--cfg-options", *run.set] if run.set else []
     data = ["--data", *run.data] if run.data else []
     shared = ["--work-dir", folder, *data, *options]
-    text = call(folder / "train.txt", "tools/train.py", config, *shared)
+    text = call("tools/train.py", config, *shared, log=folder / "train.txt", python_path=here)
     checkpoint = max(folder.glob("iter_*.pth"), key=lambda path: path.stat().st_mtime)
     steps = re.findall(r"Iter\(train\).*? time: ([\d.]+)", text)
     if run.test:
         shared = ["--work-dir", folder / "test", "--data", *run.test, *options]
-    text = call(folder / "test.txt", "tools/test.py", config, checkpoint, *shared)
-    found = [line for line in text.splitlines() if "Iter(test)" in line][-1:]
-    found += [line for line in text.splitlines() if line.startswith("|")]
+    command = ("tools/test.py", config, checkpoint, *shared)
+    text = call(*command, log=folder / "test.txt", python_path=here)
+    scores = [line for line in text.splitlines() if "Iter(test)" in line][-1:]
+    scores += [line for line in text.splitlines() if line.startswith("|")]
     last = f", {steps[-1]} s each at the end" if steps else ""
-    told = [f"{run.name}: {checkpoint.stem.split('_')[1]} steps{last}"]
-    told += [re.sub(r".*Iter\(test\)\s*", "", line) for line in found]
-    print("\n".join(told), flush=True)
-    return told[0]
+    report = [f"{run.name}: {checkpoint.stem.split('_')[1]} steps{last}"]
+    report += [re.sub(r".*Iter\(test\)\s*", "", line) for line in scores]
+    print("\n".join(report), flush=True)
+    return report[0]
 
 
 def main() -> None:

@@ -1,38 +1,31 @@
-r"""What a pretrained encoder gives a recognizer: the same training with and without it.
+r"""Compare recognizers with and without a pretrained encoder, under the same training.
 
 Every variant, a decoder on an encoder, trains on the same labelled words with the same number of
-steps, at one learning rate; its last weights then read the test sets and the tenth of the training
-words that was held out. Encoders that start from a checkpoint learn with layer decay, as the
-configs have it for them. Trained runs that are there already are not repeated.
+steps at one learning rate; its last weights then read the test sets and the tenth of the training
+words that was held out. Encoders from a checkpoint train with layer decay, as in the configs.
+Finished trainings are not repeated.
 
-    python tools/benchmarks/study_recognition.py --train iiit5k/train.jsonl icdar2015/train.jsonl \
+    python projects/studies/recognition.py --train iiit5k/train.jsonl icdar2015/train.jsonl \
         --test iiit5k=iiit5k/test.jsonl --encoders none MMS=work_dirs/mms/iter_80000.pth
 
-`--overfit` trains on the first 64 words alone instead, and measures on the same: can it learn?
+`--overfit` trains on the first 64 words only and reads the same words, as a check of the model.
 """
 
 import argparse
-import json
 import re
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from machine import describe_machine
 from mmengine.config import Config, DictAction
+from runs import PROTOCOLS, ROOT, pretrained, split_name, test_words, train, validations
 
-import mms_ocr.registry  # noqa: F401
 from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.utils.devices import describe_machine
 
-ROOT = Path(__file__).resolve().parents[2]
-PROTOCOLS = {
-    "word_acc_ignore_case_symbol": "letters and digits, any case",
-    "word_acc": "all characters, cased",
-}
 HELD_OUT = "held out"
+READ = "word_acc_ignore_case_symbol"
+OVERFIT_WORDS, OVERFIT_STEPS = 64, 400
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -77,39 +70,50 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     for entry in (*args.test, *(name for name in args.encoders if name != "none")):
         name, _, path = entry.partition("=")
         if not name or not Path(path).exists():
-            parser.error(f"{entry!r} is not NAME=PATH of a file that is there")
+            parser.error(f"{entry!r} is not NAME=PATH of an existing file")
     return args
 
 
 def study_config(head: str, encoder: str, args: argparse.Namespace) -> Config:
     """The config of a variant."""
-    suffix = "_overfit" if args.overfit else ""
-    cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_{args.arch}_{head}_words{suffix}.py")
+    cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_{args.arch}_{head}_words.py")
     paths = [str(Path(path).resolve()) for path in args.train]
     words = cfg.train_dataloader.dataset
     if args.no_augmentation:
         words.pipeline = cfg.val_dataloader.dataset.pipeline
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.path = paths[0] if args.overfit else paths
+        loader.dataset.path = paths
         loader.num_workers = args.workers if loader is cfg.train_dataloader else 1
     extra = further_words(args, cfg.val_dataloader.dataset.pipeline, words.pipeline)
     if extra:
         cfg.train_dataloader.dataset = dict(
             type="mms_ocr.MixedDataset", datasets=[extra, words], weights=[1, 1]
         )
-    if not args.overfit:
-        cfg.train_dataloader.batch_size = args.batch_size
-        cfg.optim_wrapper.optimizer.lr = args.lr
+    cfg.train_dataloader.batch_size = args.batch_size
+    cfg.optim_wrapper.optimizer.lr = args.lr
     cfg.randomness = dict(seed=args.seed)
-    if encoder != "none":
-        checkpoint = str(Path(encoder.partition("=")[2]).resolve())
-        cfg.model.backbone.init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=checkpoint)
+    cfg.model.backbone.init_cfg = pretrained(encoder)
+    if args.overfit:
+        set_overfit(cfg, head)
     cfg.merge_from_dict(args.changes)
     return cfg
 
 
+def set_overfit(cfg: Config, head: str) -> None:
+    """Train on the first words without augmentation and regularization, and validate on them."""
+    cfg.model.backbone.drop_path_rate = 0.0
+    if head == "ar":
+        cfg.model.decoder.update(dropout=0.0, auxiliary=None)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.update(holdout=None, indices=OVERFIT_WORDS)
+    cfg.train_dataloader.batch_size = OVERFIT_WORDS
+    cfg.train_dataloader.dataset.pipeline = cfg.val_dataloader.dataset.pipeline
+    cfg.optim_wrapper.optimizer.update(lr=1e-3, weight_decay=0.0)
+    cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 1.0
+
+
 def further_words(args: argparse.Namespace, plain: list, augmented: list) -> dict | None:
-    """The data set that makes half of every batch, if one is wanted."""
+    """The data set that half of every batch comes from, if there is one."""
     if args.rendered:
         fonts, words = (str(Path(path).resolve()) for path in args.rendered)
         return dict(
@@ -130,87 +134,20 @@ def label(head: str, encoder: str, args: argparse.Namespace) -> str:
     return re.sub(r"\W+", "_", f"{args.arch}_{head}_{encoder.partition('=')[0]}")
 
 
-def train(head: str, encoder: str, args: argparse.Namespace) -> Path:
-    """Train a variant; its last checkpoint."""
-    cfg = study_config(head, encoder, args)
-    iterations = cfg.train_cfg.max_iters if args.overfit else args.iterations
-    folder = Path(args.work_dir, label(head, encoder, args)).resolve()
-    checkpoint = folder / f"iter_{iterations}.pth"
-    if checkpoint.exists():
-        return checkpoint
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(str(folder / "study.py"))
-    start = time.time()
-    call(
-        "tools/train.py",
-        folder / "study.py",
-        *("--work-dir", folder, "--iterations", iterations, "--cfg-options"),
-        f"train_cfg.val_interval={max(1, iterations // (8 if args.overfit else 3))}",
-        f"default_hooks.checkpoint.interval={iterations}",
-        output=folder / "output.txt",
-    )
-    (folder / "seconds.txt").write_text(str(time.time() - start))
-    return checkpoint
-
-
-def test(checkpoint: Path, args: argparse.Namespace) -> dict[str, dict]:
-    """Accuracies of a checkpoint on the test sets, by name, as `tools/test.py` writes them."""
-    folder = checkpoint.parent / "test"
-    call(
-        "tools/test.py",
-        *(checkpoint.parent / "study.py", checkpoint, "--work-dir", folder, "--data"),
-        *(f"{name}={Path(path).resolve()}" for name, path in map(named, args.test)),
-        output=checkpoint.parent / "test.txt",
-    )
-    report = json.loads((folder / "benchmark.json").read_text())
-    return {one["name"]: one["accuracy"] for one in report["sets"]}
-
-
-def named(entry: str) -> tuple[str, str]:
-    """Name and path of `NAME=PATH`."""
-    name, _, path = entry.partition("=")
-    return name, path
-
-
-def call(*command: object, output: Path) -> None:
-    """Run a program of this repository, its output into a file."""
-    with open(output, "w") as file:
-        done = subprocess.run(
-            [sys.executable, *map(str, command)],
-            cwd=ROOT,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-        )
-    if done.returncode:
-        last = output.read_text().strip().splitlines()[-1:]
-        raise RuntimeError(f"{command[0]} failed, see {output}: {''.join(last)}")
-
-
-def validations(folder: Path) -> list[dict[str, float]]:
-    """What the validations of a run found, in their order: word accuracy by protocol."""
-    rows = []
-    for file in sorted(folder.glob("*/vis_data/scalars.json")):
-        for line in file.read_text().splitlines():
-            row = json.loads(line)
-            if f"recog/{next(iter(PROTOCOLS))}" in row:
-                rows.append({protocol: row[f"recog/{protocol}"] for protocol in PROTOCOLS})
-    return rows
-
-
 def measure(variant: tuple[str, str], args: argparse.Namespace) -> list[str]:
     """Train and test a variant: its row of the table."""
     head, encoder = variant
-    checkpoint = train(head, encoder, args)
-    found = validations(checkpoint.parent)
-    first = [head, named(encoder)[0]]
+    folder = Path(args.work_dir, label(head, encoder, args))
+    steps, parts = (OVERFIT_STEPS, 8) if args.overfit else (args.iterations, 3)
+    checkpoint, seconds = train(study_config(head, encoder, args), folder, steps, parts)
+    lines = validations(folder, f"recog/{READ}")
+    first = [head, split_name(encoder)[0]]
     if args.overfit:
-        shares = [f"{100 * one[next(iter(PROTOCOLS))]:.1f}" for one in found]
-        print(f"{checkpoint.parent.name} is done", flush=True)
-        return [*first, ", ".join(shares)]
-    scores = {HELD_OUT: found[-1]} | (test(checkpoint, args) if args.test else {})
+        print(f"{folder.name} is done", flush=True)
+        return [*first, ", ".join(f"{100 * line[f'recog/{READ}']:.1f}" for line in lines)]
+    scores = {HELD_OUT: {key: lines[-1][f"recog/{key}"] for key in PROTOCOLS}}
+    scores |= test_words(checkpoint, args.test) if args.test else {}
     cells = [f"{100 * score[key]:.1f}" for score in scores.values() for key in PROTOCOLS]
-    seconds = float((checkpoint.parent / "seconds.txt").read_text())
     print(f"{checkpoint.parent.name}: {' '.join(cells)}", flush=True)
     return [*first, *cells, f"{seconds:.0f}"]
 
@@ -222,7 +159,7 @@ def main() -> None:
         rows = list(pool.map(measure, variants, [args] * len(variants)))
     print(f"\n{describe_machine('cuda' if torch.cuda.is_available() else 'cpu')}")
     if args.overfit:
-        print("first 64 words of the training set, trained on and measured on\n")
+        print(f"trained and measured on the first {OVERFIT_WORDS} words of the training set\n")
         first = ["decoder", "encoder", "words read right after each eighth of the run, any case, %"]
     else:
         extra = f", half of the words from {Path(args.extra).name}" if args.extra else ""
@@ -233,7 +170,7 @@ def main() -> None:
             f"{', no augmentation' if args.no_augmentation else ''}"
             f"{''.join(f', {key}={value}' for key, value in args.changes.items())}\n"
         )
-        sets = [HELD_OUT, *(named(entry)[0] for entry in args.test)]
+        sets = [HELD_OUT, *(split_name(entry)[0] for entry in args.test)]
         columns = [f"{name}: {words}, %" for name in sets for words in PROTOCOLS.values()]
         first = ["decoder", "encoder", *columns, "s"]
     print(markdown_table([first, *rows]))

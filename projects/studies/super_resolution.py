@@ -1,15 +1,13 @@
-"""What the pretrained encoder and training give super-resolution, on real words that were degraded.
+"""Compare super-resolution with and without a pretrained encoder, on degraded real words.
 
-Every variant trains the same model at the same budget, on rendered words and on nine tenths of the
+Every variant trains the same model on the same budget, on rendered words and on nine tenths of the
 real ones, degraded anew every time; the encoder starts from random weights or from a checkpoint.
-The last weights are measured on the tenth of the real words that was held out, degraded once and
-for all: PSNR and SSIM against bicubic interpolation, and word accuracy of a given recognizer on the
-enlarged input (LR), the restored (SR) and the true image (HR). One sheet of pictures shows real
-words and another rendered ones that were not trained on.
+The last weights are measured on the tenth of the real words that was held out, always degraded in
+the same way: PSNR and SSIM beside bicubic interpolation, and word accuracy of a given recognizer on
+the enlarged input (LR), the restored (SR) and the true image (HR). One sheet of pictures shows real
+words, another rendered ones that were not trained on. Finished trainings are not repeated.
 
-Runs that are there already are not repeated.
-
-    python tools/benchmarks/study_super_resolution.py --words iiit5k/train.jsonl \
+    python projects/studies/super_resolution.py --words iiit5k/train.jsonl \
         --encoder work_dirs/pretrain_vit_s/iter_80000.pth \
         --recognizer configs/textrecog/mms_vit_s_ar_words.py work_dirs/reader/iter_40000.pth
 """
@@ -17,30 +15,27 @@ Runs that are there already are not repeated.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from machine import describe_machine
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
+from runs import ROOT, pretrained, train
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-import mms_ocr.registry  # noqa: F401
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.evaluation import PSNR, SSIM
 from mms_ocr.evaluation.image_quality import psnr, squared_error
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, FUNCTIONS, METRICS, MODELS
+from mms_ocr.utils.devices import describe_machine
 from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
 
-ROOT = Path(__file__).resolve().parents[2]
 SCRATCH, PRETRAINED = "random encoder", "pretrained encoder"
 PROTOCOL = "word_acc_ignore_case_symbol"
 
@@ -106,42 +101,8 @@ def study_config(args: argparse.Namespace, encoder: str | None) -> Config:
         loader.persistent_workers = loader.num_workers > 0
     cfg.optim_wrapper.optimizer.lr = args.lr
     cfg.randomness = dict(seed=args.seed)
-    if encoder:
-        cfg.model.backbone.init_cfg = dict(
-            type="mms_ocr.PretrainedTextViT", checkpoint=str(Path(encoder).resolve())
-        )
+    cfg.model.backbone.init_cfg = pretrained(f"encoder={encoder}" if encoder else "none")
     return cfg
-
-
-def train(name: str, cfg: Config, args: argparse.Namespace) -> tuple[Path, float]:
-    """Train a variant; its last checkpoint, and the seconds that it took."""
-    folder = Path(args.work_dir, name.replace(" ", "_")).resolve()
-    checkpoint = folder / f"iter_{args.iterations}.pth"
-    clock = folder / "seconds.txt"
-    if checkpoint.exists() and clock.exists():
-        return checkpoint, float(clock.read_text())
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(str(folder / "study.py"))
-    start = time.time()
-    with open(folder / "output.txt", "w") as output:
-        status = subprocess.run(
-            [
-                *(sys.executable, "tools/train.py", str(folder / "study.py")),
-                *("--work-dir", str(folder), "--iterations", str(args.iterations), "--cfg-options"),
-                f"train_cfg.val_interval={max(1, args.iterations // 4)}",
-                f"default_hooks.checkpoint.interval={args.iterations}",
-            ],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ).returncode
-    if status:
-        last = (folder / "output.txt").read_text().strip().splitlines()[-1:]
-        raise ValueError(
-            f"training of the {name} failed ({folder / 'output.txt'}): {''.join(last)}"
-        )
-    clock.write_text(str(time.time() - start))
-    return checkpoint, float(clock.read_text())
 
 
 def restore(cfg: Config, checkpoint: Path, dataset: dict) -> list[BaseDataElement]:
@@ -158,7 +119,7 @@ def restore(cfg: Config, checkpoint: Path, dataset: dict) -> list[BaseDataElemen
 def rendered_words(
     args: argparse.Namespace, cfg: Config, count: int, seed: int, pipeline: Any
 ) -> dict:
-    """Rendered words as they are trained on, photographed without faults."""
+    """Rendered words as in training, without camera effects."""
     return dict(
         type="mms_ocr.RenderedWordDataset",
         num_samples=count,
@@ -195,7 +156,7 @@ def quality(samples: list[BaseDataElement], field: str) -> list[str]:
 
 
 def gain(samples: list[BaseDataElement]) -> str:
-    """How many dB over bicubic, with 95% of what other words would give."""
+    """Gain over bicubic in dB, with its 95% interval over words."""
     steps = each_psnr(samples, "pred_img") - each_psnr(samples, "bicubic_img")
     margin = 1.96 * steps.std() / np.sqrt(len(steps))
     return f"{steps.mean():+.2f} ± {margin:.2f}"
@@ -231,7 +192,8 @@ def study(args: argparse.Namespace) -> None:
     restored, rendered, seconds, read = {}, {}, {}, {}
     for name, encoder in variants.items():
         cfg = study_config(args, encoder)
-        checkpoint, seconds[name] = train(name, cfg, args)
+        folder = Path(args.work_dir, name.replace(" ", "_"))
+        checkpoint, seconds[name] = train(cfg, folder, args.iterations, 4)
         restored[name] = restore(cfg, checkpoint, cfg.val_dataloader.dataset)
         unseen = rendered_words(args, cfg, args.pictures, args.seed + 1, cfg.val_pipeline)
         rendered[name] = restore(cfg, checkpoint, unseen)
@@ -270,7 +232,7 @@ def main() -> None:
     try:
         study(args)
     except (OSError, ValueError, ImportError) as error:
-        sys.exit(f"study_super_resolution: {error}")
+        sys.exit(f"super_resolution.py: {error}")
 
 
 if __name__ == "__main__":

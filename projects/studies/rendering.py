@@ -1,20 +1,18 @@
-"""Does the renderer's realism help? Recognizers trained on rendered words only, read real ones.
+"""Measure the renderer's realism: recognizers trained on rendered words only read real ones.
 
-Every variant trains the same small recognizer (tools/benchmarks/small_recognizer.py) from the same
-seed, for the same number of steps, on the same texts in the same fonts; only how the words look
-differs:
+Every variant trains the same small recognizer (small_recognizer.py) from the same seed, for the
+same number of steps, on the same texts in the same fonts; only the look of the words differs:
 
-- full: difficulty 0.5, or what --difficulty says;
-- undegraded: the very same pictures before the camera: no uneven light, obstacles, blur, noise,
-  low resolution or JPEG, while colors, backgrounds, bends and perspective stay;
-- plain: difficulty 0: upright gray text on an even gray ground, nothing else.
+- full: difficulty 0.5, or --difficulty;
+- undegraded: the same pictures before the camera effects: no uneven light, obstacles, blur, noise,
+  low resolution or JPEG, but colors, backgrounds, bends and perspective;
+- plain: difficulty 0: upright gray text on an even gray ground.
 
-The last weights are tested; no test image is used in training or to choose among weights. Words are
-compared by letters and digits only, regardless of case; those without any are left out.
+The last weights are tested; no test image is used in training or to choose weights. Words are
+compared by letters and digits only, regardless of case; words without any are left out. Rendered
+words and finished trainings are not repeated.
 
-Words that are rendered and recognizers that are trained already are not made again.
-
-    python tools/benchmarks/study_rendering.py --fonts FOLDER --words words.txt \
+    python projects/studies/rendering.py --fonts FOLDER --words words.txt \
         --test iiit5k/test.jsonl icdar2015/train.jsonl --work-dir work_dirs/rendering_study
 """
 
@@ -34,13 +32,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
-from machine import describe_machine
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from small_recognizer import SmallRecognizer, normalize, read, to_input, train
 from tqdm import tqdm
 
 from mms_ocr.datasets import RenderedWordDataset, WordImageDataset
+from mms_ocr.utils.devices import describe_machine
 
 VARIANTS = ("full", "undegraded", "plain")
 _datasets: dict[str, RenderedWordDataset] = {}  # of a rendering process
@@ -78,9 +76,9 @@ class Scores(NamedTuple):
         return f"{self.correct.mean():.1%} | {error:.1%} | {self.similarities.mean():.1%}"
 
 
-def difference(one: Scores, other: Scores) -> str:
-    """How much more words the first reads, in points, with 95% of what other words would give."""
-    steps = 100 * (one.correct.astype(float) - other.correct)
+def difference(first: Scores, other: Scores) -> str:
+    """Difference of word accuracies in points, with its 95% interval over words."""
+    steps = 100 * (first.correct.astype(float) - other.correct)
     margin = 1.96 * steps.std() / np.sqrt(len(steps))
     return f"{steps.mean():+.1f} ± {margin:.1f} points"
 
@@ -126,22 +124,22 @@ def load(folder: Path, picture: str) -> Words:
 
 
 def is_there(folder: Path, what: str, settings: dict[str, Any]) -> bool:
-    """Whether ``what`` was made in the folder before, with these settings.
+    """Whether ``what`` is in the folder already, made with these settings.
 
     Raises:
-        ValueError: if it was made with others.
+        ValueError: It was made with others.
     """
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{what}.json"
     if not file.exists():
         return False
-    found = json.loads(file.read_text())
-    wanted = json.loads(json.dumps(settings))
-    for name in sorted(found.keys() | wanted.keys()):
-        if name != "seconds" and found.get(name) != wanted.get(name):
+    stored = json.loads(file.read_text())
+    settings = json.loads(json.dumps(settings))
+    for name in sorted(stored.keys() | settings.keys()):
+        if name != "seconds" and stored.get(name) != settings.get(name):
             raise ValueError(
-                f"{file}: was made with {name} {found.get(name)!r}, not {wanted.get(name)!r}; "
-                "give another --work-dir, or remove the folder to make it anew"
+                f"{file}: was made with {name} {stored.get(name)!r}, not {settings.get(name)!r}; "
+                "give another --work-dir, or remove the folder"
             )
     return True
 
@@ -262,7 +260,7 @@ def main() -> None:
     try:
         study(args)
     except (OSError, ValueError) as error:
-        sys.exit(f"study_rendering: {error}")
+        sys.exit(f"rendering.py: {error}")
 
 
 if __name__ == "__main__":

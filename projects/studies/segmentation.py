@@ -1,46 +1,41 @@
-"""Does pretraining help to cut words out of their background? Trained on rendered words only.
+"""Compare segmentors with and without a pretrained encoder, trained on rendered words only.
 
-The same segmentor is trained from a pretrained encoder and from random weights, for as many
-iterations on the same words in the same order (configs/segmentation/mms_vit_*_rendered.py by
-tools/train.py). Both are measured on rendered words with other texts, looks and families of fonts,
-of another seed than those that are looked at in training; the last weights are taken, so that
-nothing is chosen by what is measured. Otsu's threshold, of which the side with fewer pixels is
-taken for text, stands beside them.
+The same segmentor trains from a pretrained encoder and from random weights, for as many iterations
+on the same words in the same order (configs/segmentation/mms_vit_*_seg_rendered.py). Both are
+measured on rendered words with other texts, looks and font families, of another seed than training
+and validation; the last weights are used, so that nothing is chosen on what is measured. Otsu's
+threshold, with the side of fewer pixels as text, is measured as well.
 
-With --real, a sheet of real words is drawn for every variant: each with its mask below it.
+With --real, a sheet of real words and their masks is drawn for every variant. Finished trainings
+are not repeated.
 
-Runs that are finished are not repeated.
-
-    python tools/benchmarks/study_segmentation.py --pretrained work_dirs/…/iter_20000.pth \
+    python projects/studies/segmentation.py --pretrained work_dirs/…/iter_20000.pth \
         --fonts FOLDER --real iiit5k/train.jsonl --work-dir work_dirs/segmentation_study
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from machine import describe_machine
 from mmengine.config import Config
 from numpy.typing import NDArray
+from runs import ROOT, train, validations
 from torch.utils.data import DataLoader
 
 from mms_ocr.apis.segmenting import WordSegmenter
 from mms_ocr.datasets import WordImageDataset, collate_words
 from mms_ocr.evaluation import count_foreground, foreground_scores
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.devices import describe_machine
 from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
 
-ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = ("pretrained", "random")
 SCORES = (
     "iou_dataset",
@@ -49,6 +44,7 @@ SCORES = (
     "recall_dataset",
     "f_score_dataset",
 )
+IOU = "foreground/iou_dataset"
 TEST_SEED = 2  # training renders words of seed 0, its validation of seed 1
 PANEL = (48, 160)
 CONFIG = """_base_ = [{base!r}]
@@ -94,8 +90,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def write_config(variant: str, args: argparse.Namespace, folder: Path) -> Path:
-    """The config of a variant; a folder in which another one stands is refused."""
+def study_config(variant: str, args: argparse.Namespace) -> str:
+    """Text of the config of a variant.
+
+    Raises:
+        ValueError: ``--changes`` replaces the pretrained encoder.
+    """
     init = None
     if variant == "pretrained":
         checkpoint = str(Path(args.pretrained).resolve())
@@ -112,56 +112,16 @@ def write_config(variant: str, args: argparse.Namespace, folder: Path) -> Path:
         seed=args.seed,
         changes=args.changes,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "study.py"
-    if config.exists() and config.read_text() != text:
-        raise ValueError(f"{config} is of another study: give another --work-dir, or remove it")
-    config.write_text(text)
-    if init and Config.fromfile(config).model.backbone.get("init_cfg") != init:
-        config.unlink()
+    if init and Config.fromstring(text, ".py").model.backbone.get("init_cfg") != init:
         raise ValueError(
-            "--changes puts another model in the place of the pretrained one; change its parts: "
+            "--changes replaces the pretrained model; change its parts: "
             'model["backbone"]["arch"] = …'
         )
-    return config
-
-
-def train(variant: str, args: argparse.Namespace) -> tuple[Path, float]:
-    """Train a variant; returns its folder and the seconds that it took, nan if it was there."""
-    folder = Path(args.work_dir, variant).resolve()
-    config = write_config(variant, args, folder)
-    if (folder / f"iter_{args.iterations}.pth").exists():
-        return folder, float("nan")
-    start = time.perf_counter()
-    with open(folder / "output.txt", "w") as output:
-        subprocess.run(
-            [
-                *(sys.executable, "tools/train.py", str(config), "--work-dir", str(folder)),
-                *("--iterations", str(args.iterations), "--cfg-options"),
-                f"train_cfg.val_interval={max(1, args.iterations // args.validations)}",
-                f"default_hooks.checkpoint.interval={args.iterations}",
-            ],
-            check=True,
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    return folder, time.perf_counter() - start
-
-
-def courses(folder: Path) -> dict[int, float]:
-    """IoU of the validations of the newest run in a folder, by iteration."""
-    (*_, newest) = sorted(folder.glob("*/vis_data/scalars.json"))
-    found = [json.loads(line) for line in newest.read_text().splitlines()]
-    return {
-        line["step"]: line["foreground/iou_dataset"]
-        for line in found
-        if "foreground/iou_dataset" in line
-    }
+    return text
 
 
 def test_words(config: Config, count: int) -> Any:
-    """Rendered words that no training and no validation has seen, with their masks."""
+    """Rendered words of neither training nor validation, with their masks."""
     settings = config.val_dataloader.dataset
     return DATASETS.build(dict(settings, num_samples=count, seed=TEST_SEED))
 
@@ -202,7 +162,7 @@ def real_words(path: str, count: int, seed: int) -> list[NDArray[np.uint8]]:
 
 
 def real_sheet(segmenter: WordSegmenter, images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Words in four columns, in BGR; beside each word what was taken for its text."""
+    """Words in four columns, in BGR, each beside its mask."""
     cells = []
     for word in segmenter(images):
         mask = np.repeat(word.mask[:, :, None].astype(np.uint8) * 255, 3, axis=2)
@@ -220,15 +180,17 @@ def study(args: argparse.Namespace) -> None:
     images = real_words(args.real, args.num_real, args.seed) if args.real else []
     device = "cpu"
     for variant in args.variants:
-        folder, seconds = train(variant, args)
+        folder = Path(args.work_dir, variant).resolve()
+        weights, seconds = train(
+            study_config(variant, args), folder, args.iterations, args.validations
+        )
         config = Config.fromfile(folder / "study.py")
-        weights = str(folder / f"iter_{args.iterations}.pth")
-        segmenter = WordSegmenter(weights, config, args.device)
+        segmenter = WordSegmenter(str(weights), config, args.device)
         device = segmenter.device
         words = test_words(config, args.count)
         scores = measure(segmenter, words, args)
         rows.append((f"{variant} encoder", scores, f"{seconds:.0f}"))
-        curves[variant] = courses(folder)
+        curves[variant] = {line["step"]: line[IOU] for line in validations(folder, IOU)}
         if images:
             sheet = Path(args.work_dir, f"real_{variant}.png")
             write_image(sheet, real_sheet(segmenter, images))
@@ -236,7 +198,7 @@ def study(args: argparse.Namespace) -> None:
     rows.append(("Otsu's threshold", measure_otsu(words), "0"))
     report(args, describe_machine(device), rows, curves)
     for sheet in sheets:
-        print(f"{len(images)} real words, beside each what was taken for its text: {sheet}")
+        print(f"{len(images)} real words, each with its mask: {sheet}")
 
 
 def report(
@@ -252,9 +214,9 @@ def report(
         f"{seen:,} rendered words, learning rate {args.lr:g}, seed {args.seed}; measured on",
         end=" ",
     )
-    print(f"{args.count:,} rendered words with families of fonts that training has not seen.\n")
+    print(f"{args.count:,} rendered words with font families that training has not seen.\n")
     names = " | ".join(name.replace("_", " ") for name in SCORES)
-    print(f"| text told by | {names} | training, s |\n| --- |{' ---: |' * (len(SCORES) + 1)}")
+    print(f"| method | {names} | training, s |\n| --- |{' ---: |' * (len(SCORES) + 1)}")
     for name, scores, seconds in rows:
         values = " | ".join(f"{scores[key]:.3f}" for key in SCORES)
         print(f"| {name} | {values} | {seconds} |")
@@ -272,9 +234,7 @@ def main() -> None:
     try:
         study(args)
     except (OSError, ValueError) as error:
-        sys.exit(f"study_segmentation: {error}")
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"study_segmentation: {' '.join(error.cmd[1:4])} failed; see output.txt there")
+        sys.exit(f"segmentation.py: {error}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""Are restored words read better than small ones? By a reader that knows rendered words only.
+"""Read restored words with a recognizer that was trained on rendered words only.
 
 A super-resolution checkpoint restores the held-out tenth of real words (as `tools/test.py` does),
-and the small convolutional recognizer that `study_rendering.py` left in its --work-dir reads the
-enlarged input (LR), the restored image (SR) and the true one (HR). It has seen neither real words
-nor restored ones. `tools/test.py --recognizer` does the same with a recognizer of this project;
-this script is for machines that cannot train one.
+and the small convolutional recognizer of `rendering.py` reads the enlarged input (LR), the restored
+image (SR) and the true one (HR). It was trained on neither real nor restored words.
+`tools/test.py --recognizer` does the same with a recognizer of this project; this script is for
+machines that cannot train one.
 
-    python tools/benchmarks/study_rendering.py --variants full --test WORDS \
-        --work-dir work_dirs/reader
-    python tools/benchmarks/study_restored_reading.py --words WORDS [WORDS ...] \
+    python projects/studies/rendering.py --variants full --test WORDS --work-dir work_dirs/reader
+    python projects/studies/restored_reading.py --words WORDS [WORDS ...] \
         --checkpoint work_dirs/sr/iter_20000.pth --reader work_dirs/reader/full
 """
 
@@ -19,13 +18,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from machine import describe_machine
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
+from rendering import Scores, difference, load_model
+from runs import ROOT
 from small_recognizer import normalize, read, to_input
-from study_rendering import Scores, difference, load_model
-from study_super_resolution import ROOT, restore
+from super_resolution import restore
 from torch import Tensor
+
+from mms_ocr.utils.devices import describe_machine
 
 KINDS = {"LR, enlarged": "bicubic_img", "SR": "pred_img", "HR": "gt_img"}
 
@@ -41,7 +42,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         default=str(ROOT / "configs/super_resolution/mms_vit_t_sr_words.py"),
         help="its config (mms_vit_t_sr_words.py)",
     )
-    parser.add_argument("--reader", required=True, help="folder of a variant of study_rendering.py")
+    parser.add_argument("--reader", required=True, help="folder of a variant of rendering.py")
     return parser.parse_args(arguments)
 
 
@@ -51,7 +52,7 @@ def pixels(image: Tensor) -> np.ndarray:
 
 
 def scores(samples: list[BaseDataElement], reader: str) -> dict[str, Scores]:
-    """What is read of the words that have a letter or digit, by kind of image."""
+    """Scores on the words that have a letter or digit, by kind of image."""
     model = load_model(Path(reader))
     samples = [sample for sample in samples if normalize(sample.text)]
     labels = [normalize(sample.text) for sample in samples]
@@ -72,16 +73,16 @@ def main() -> None:
     words.path = [str(Path(path).resolve()) for path in args.words]
     words.labelled = True
     try:
-        found = scores(restore(cfg, Path(args.checkpoint), words), args.reader)
+        by_kind = scores(restore(cfg, Path(args.checkpoint), words), args.reader)
     except (OSError, ValueError) as error:
-        sys.exit(f"study_restored_reading: {error}")
+        sys.exit(f"restored_reading.py: {error}")
     print(describe_machine("cpu"))
-    count = len(found["SR"].correct)
+    count = len(by_kind["SR"].correct)
     print(f"{count:,} held-out words; letters and digits, ignoring case\n")
     print("| image | words read | character error | 1 - NED |\n| --- | ---: | ---: | ---: |")
-    for kind, one in found.items():
-        print(f"| {kind} | {one.cells()} |")
-    print(f"\nSR over LR: {difference(found['SR'], found['LR, enlarged'])}")
+    for kind, score in by_kind.items():
+        print(f"| {kind} | {score.cells()} |")
+    print(f"\nSR over LR: {difference(by_kind['SR'], by_kind['LR, enlarged'])}")
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import torch
 
 @pytest.fixture
 def study(repository, monkeypatch):
-    monkeypatch.syspath_prepend(str(repository / "tools" / "benchmarks"))
-    import study_rendering
+    monkeypatch.syspath_prepend(str(repository / "projects" / "studies"))
+    import rendering
 
-    yield study_rendering
-    for name in ("study_rendering", "small_recognizer", "machine"):
+    yield rendering
+    for name in ("rendering", "small_recognizer", "runs"):
         sys.modules.pop(name, None)
 
 
@@ -134,6 +134,6 @@ def test_what_is_there_is_not_made_again(study, tmp_path):
 def test_a_missing_test_set_is_one_line(study, tmp_path, monkeypatch, capsys):
     missing = str(tmp_path / "no.jsonl")
     monkeypatch.setattr(sys, "argv", ["study_rendering.py", "--test", missing])
-    with pytest.raises(SystemExit, match=r"study_rendering: .*no\.jsonl"):
+    with pytest.raises(SystemExit, match=r"rendering\.py: .*no\.jsonl"):
         study.main()
     assert capsys.readouterr().err == ""

@@ -11,11 +11,11 @@ from mmengine.structures import BaseDataElement
 
 @pytest.fixture
 def study(repository, monkeypatch):
-    monkeypatch.syspath_prepend(str(repository / "tools" / "benchmarks"))
-    import study_super_resolution
+    monkeypatch.syspath_prepend(str(repository / "projects" / "studies"))
+    import super_resolution
 
-    yield study_super_resolution
-    for name in ("study_super_resolution", "machine"):
+    yield super_resolution
+    for name in ("super_resolution", "runs"):
         sys.modules.pop(name, None)
 
 
@@ -45,6 +45,7 @@ def test_the_variants_differ_in_the_encoder_alone(study, tmp_path):
     plain, pretrained = (study.study_config(args, encoder) for encoder in (None, "encoder.pth"))
     init_cfg = pretrained.model.backbone.pop("init_cfg")
     assert init_cfg.checkpoint.endswith("/encoder.pth")
+    assert plain.model.backbone.pop("init_cfg") is None
     assert plain.to_dict() == pretrained.to_dict()
     rendered, real = plain.train_dataloader.dataset.datasets
     held_out = plain.val_dataloader.dataset
@@ -74,5 +75,5 @@ def test_wrong_arguments_are_one_line(study, capsys, monkeypatch, tmp_path):
     arguments = ["study", "--words", "words.jsonl", "--work-dir", str(tmp_path), *recognizer]
     monkeypatch.setattr(sys, "argv", arguments)
     pytest.importorskip("mmocr")
-    with pytest.raises(SystemExit, match=r"study_super_resolution: no config 'gone\.py'"):
+    with pytest.raises(SystemExit, match=r"super_resolution\.py: no config 'gone\.py'"):
         study.main()

@@ -1,24 +1,22 @@
-r"""How soon the autoregressive decoder reads: alone, and with a CTC head that trains beside it.
+r"""Compare the autoregressive decoder with and without an auxiliary CTC head.
 
 Every variant trains an encoder from random weights on the same words in the same order, half of
-them rendered, and reads the tenth of the real words that was held out, every fifth of the run. Runs
-that are done already are not repeated.
+them rendered, and reads the tenth of the real words that was held out, every fifth of the run.
+Finished trainings are not repeated.
 
-    python tools/benchmarks/study_ar_decoder.py --train iiit5k/train.jsonl icdar2015/train.jsonl \
+    python projects/studies/ar_decoder.py --train iiit5k/train.jsonl icdar2015/train.jsonl \
         --rendered words.lmdb --variants ctc ar2 ar2+ctc
 """
 
 import argparse
-import json
 import re
 from pathlib import Path
 
-from machine import describe_machine
 from mmengine.config import Config
-from study_recognition import ROOT, call
+from runs import ROOT, train, validations
 
-import mms_ocr.registry  # noqa: F401
 from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.utils.devices import describe_machine
 
 WORDS, CHARACTERS = "recog/word_acc_ignore_case_symbol", "recog/char_recall"
 STEPS = 5  # validations of a run
@@ -77,7 +75,7 @@ def set_decoder(cfg: Config, variant: str, rows: int) -> None:
 def study_config(variant: str, args: argparse.Namespace) -> Config:
     """The config of a variant."""
     head = "ctc" if variant == "ctc" else "ar"
-    cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_n_{head}_mixed.py")
+    cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_n_{head}_words.py")
     if args.small:
         cfg.model.backbone.update(arch=SMALL, patch_size=(16, 4))
     rows = 32 // cfg.model.backbone.patch_size[0]
@@ -86,13 +84,16 @@ def study_config(variant: str, args: argparse.Namespace) -> Config:
     else:
         set_decoder(cfg, variant, rows)
     paths = [str(Path(path).resolve()) for path in args.train]
-    rendered, own = cfg.train_dataloader.dataset.datasets
-    cfg.train_dataloader.dataset.datasets[0] = dict(
+    own = cfg.train_dataloader.dataset
+    rendered = dict(
         type="mms_ocr.WordImageDataset",
         path=str(Path(args.rendered).resolve()),
         labelled=True,
         extras=("char_boxes",),
-        pipeline=rendered.pipeline,
+        pipeline=cfg.val_dataloader.dataset.pipeline,
+    )
+    cfg.train_dataloader.dataset = dict(
+        type="mms_ocr.MixedDataset", datasets=[rendered, own], weights=[1, 1]
     )
     for dataset in (own, cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):
         dataset.path = paths
@@ -104,43 +105,21 @@ def study_config(variant: str, args: argparse.Namespace) -> Config:
     return cfg
 
 
-def train(variant: str, args: argparse.Namespace) -> Path:
-    """Train a variant; its folder."""
-    cfg = study_config(variant, args)
-    folder = Path(
-        args.work_dir, f"{'small' if args.small else 'nano'}_{variant}_{args.seed}"
-    ).resolve()
-    if (folder / f"iter_{args.iterations}.pth").exists():
-        return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    cfg.dump(str(folder / "study.py"))
-    call(
-        "tools/train.py",
-        folder / "study.py",
-        *("--work-dir", folder, "--iterations", args.iterations, "--cfg-options"),
-        f"train_cfg.val_interval={args.iterations // STEPS}",
-        f"default_hooks.checkpoint.interval={args.iterations}",
-        output=folder / "output.txt",
-    )
-    return folder
-
-
-def curve(folder: Path) -> list[str]:
-    """Word accuracies of a run's validations in their order, and the last one's of characters."""
-    logs = sorted(folder.glob("*/vis_data/scalars.json"))
-    lines = [json.loads(line) for line in logs[-1].read_text().splitlines()]
-    found = [line for line in lines if WORDS in line]
-    return [
-        f"{100 * share:.1f}" for share in [*(line[WORDS] for line in found), found[-1][CHARACTERS]]
-    ]
+def measure(variant: str, args: argparse.Namespace) -> list[str]:
+    """Train a variant; word accuracies of its validations, and the last one of characters."""
+    name = f"{'small' if args.small else 'nano'}_{variant}_{args.seed}"
+    folder = Path(args.work_dir, name)
+    train(study_config(variant, args), folder, args.iterations, STEPS)
+    lines = validations(folder, WORDS)
+    shares = [*(line[WORDS] for line in lines), lines[-1][CHARACTERS]]
+    return [f"{100 * share:.1f}" for share in shares]
 
 
 def main() -> None:
     args = parse_args()
     rows = []
     for variant in args.variants:
-        folder = train(variant, args)
-        rows.append([variant, *curve(folder)])
+        rows.append([variant, *measure(variant, args)])
         print(" ".join(rows[-1]), flush=True)
     words = args.iterations * args.batch_size
     print(f"\n{describe_machine('cpu')}")

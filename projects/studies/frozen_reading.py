@@ -1,12 +1,12 @@
-r"""What an encoder's maps are worth for reading, when nothing but the head may learn.
+r"""Train a CTC head on the maps of frozen encoders, and read test sets with it.
 
-The encoder of a CTC recognizer (configs/textrecog/mms_vit_*_ctc_words.py) stays as it is. It maps
-every training word once, and the head learns from the stored maps, so that a pass over the words
-costs no encoder and a CPU can do many. Words of the training files, a tenth of which is held out,
-are shuffled with rendered ones, which know where their characters stand. The last weights are
-written as a checkpoint of the config, and `tools/test.py` reads the test sets with it.
+The encoder of a CTC recognizer (configs/textrecog/mms_vit_*_ctc_words.py) is frozen. It maps every
+training word once, and the head trains on the stored maps, so that a CPU can do many passes. Words
+of the training files, a tenth of which is held out, are shuffled with rendered ones, which have
+boxes of their characters. The last weights are a checkpoint of the config, which `tools/test.py`
+measures.
 
-    python tools/benchmarks/study_frozen_reading.py \
+    python projects/studies/frozen_reading.py \
         --train iiit5k/train.jsonl icdar2015/train.jsonl --rendered FONTS WORDS \
         --test iiit5k=iiit5k/test.jsonl --encoders none MMS=work_dirs/mms/iter_80000.pth
 """
@@ -21,15 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe_machine
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import init_default_scope
-from study_recognition import HELD_OUT, PROTOCOLS, ROOT, named, test
+from recognition import HELD_OUT
+from runs import PROTOCOLS, ROOT, pretrained, split_name, test_words
 from torch import Tensor
 
 from mms_ocr.evaluation.benchmark_table import markdown_table
 from mms_ocr.registry import DATASETS, MODELS
+from mms_ocr.utils.devices import describe_machine
 
 Words = tuple[Tensor, list[Any]]
 
@@ -58,9 +59,7 @@ def study_config(encoder: str, args: argparse.Namespace) -> Config:
     """The config of a variant, whose encoder is frozen."""
     cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_{args.arch}_ctc_words.py")
     cfg.model.backbone.frozen_stages = 12
-    if encoder != "none":
-        checkpoint = str(Path(named(encoder)[1]).resolve())
-        cfg.model.backbone.init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=checkpoint)
+    cfg.model.backbone.init_cfg = pretrained(encoder)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.path = [str(Path(path).resolve()) for path in args.train]
         loader.num_workers, loader.persistent_workers = 0, False
@@ -72,7 +71,7 @@ def map_words(model: Any, data_set: Any, batch_size: int = 64) -> Words:
     maps, samples = [], []
     for start in range(0, len(data_set), batch_size):
         batch = [data_set[i] for i in range(start, min(start + batch_size, len(data_set)))]
-        packed = {key: [one[key] for one in batch] for key in ("inputs", "data_samples")}
+        packed = {key: [word[key] for word in batch] for key in ("inputs", "data_samples")}
         data = model.data_preprocessor(packed)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             maps.append(model.extract_feat(data["inputs"]).half())
@@ -80,7 +79,7 @@ def map_words(model: Any, data_set: Any, batch_size: int = 64) -> Words:
     return torch.cat(maps), samples
 
 
-def learn(decoder: Any, words: Words, args: argparse.Namespace) -> None:
+def train_head(decoder: Any, words: Words, args: argparse.Namespace) -> None:
     """Train the head on stored maps."""
     maps, samples = words
     steps = args.epochs * (len(samples) // args.batch_size)
@@ -115,13 +114,13 @@ def held_out(model: Any, words: Words, cfg: Config) -> dict[str, float]:
                 maps[start : start + 256].float(), None, samples[start : start + 256]
             )
             evaluator.process(read)
-    found = evaluator.evaluate(len(samples))
-    return {protocol: float(found[f"recog/{protocol}"]) for protocol in PROTOCOLS}
+    scores = evaluator.evaluate(len(samples))
+    return {protocol: float(scores[f"recog/{protocol}"]) for protocol in PROTOCOLS}
 
 
 def measure(encoder: str, args: argparse.Namespace) -> list[str]:
     """Train the head on an encoder's maps, and test: its row of the table."""
-    name = named(encoder)[0]
+    name = split_name(encoder)[0]
     folder = Path(args.work_dir, f"{args.arch}_{name}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "frozen.pth"
@@ -149,16 +148,16 @@ def measure(encoder: str, args: argparse.Namespace) -> list[str]:
         )
         real = map_words(model, DATASETS.build(cfg.train_dataloader.dataset))
         made = map_words(model, rendered)
-        learn(model.decoder, (torch.cat([real[0], made[0]]), real[1] + made[1]), args)
-        found = held_out(model, map_words(model, DATASETS.build(cfg.val_dataloader.dataset)), cfg)
-        found["seconds"] = time.time() - start
-        (folder / "held_out.json").write_text(json.dumps(found))
+        train_head(model.decoder, (torch.cat([real[0], made[0]]), real[1] + made[1]), args)
+        words = map_words(model, DATASETS.build(cfg.val_dataloader.dataset))
+        accuracy = held_out(model, words, cfg) | {"seconds": time.time() - start}
+        (folder / "held_out.json").write_text(json.dumps(accuracy))
         torch.save({"state_dict": model.state_dict()}, checkpoint)
-    found = json.loads((folder / "held_out.json").read_text())
-    print(f"{name}: {HELD_OUT} {found}", flush=True)
-    scores = {HELD_OUT: found} | (test(checkpoint, args) if args.test else {})
+    accuracy = json.loads((folder / "held_out.json").read_text())
+    print(f"{name}: {HELD_OUT} {accuracy}", flush=True)
+    scores = {HELD_OUT: accuracy} | (test_words(checkpoint, args.test) if args.test else {})
     cells = [f"{100 * score[key]:.1f}" for score in scores.values() for key in PROTOCOLS]
-    return [name, *cells, f"{found['seconds']:.0f}"]
+    return [name, *cells, f"{accuracy['seconds']:.0f}"]
 
 
 def main() -> None:
@@ -169,7 +168,7 @@ def main() -> None:
         f"frozen encoder, CTC head: {args.epochs} passes over the real and {args.num_rendered:,} "
         f"rendered words, {args.batch_size} a step, learning rate {args.lr:g}, seed {args.seed}\n"
     )
-    sets = [HELD_OUT, *(named(entry)[0] for entry in args.test)]
+    sets = [HELD_OUT, *(split_name(entry)[0] for entry in args.test)]
     columns = [f"{name}: {words}, %" for name in sets for words in PROTOCOLS.values()]
     print(markdown_table([["encoder", *columns, "s"], *rows]))
 

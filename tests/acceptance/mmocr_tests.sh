@@ -4,7 +4,7 @@
 #
 #   git clone --branch v1.0.1 --depth 1 https://github.com/open-mmlab/mmocr
 #   pip install parameterized
-#   tools/benchmarks/run_mmocr_tests.sh mmocr [further options of pytest]
+#   tests/acceptance/mmocr_tests.sh mmocr [further options of pytest]
 #
 # The tests are those of the checkout, the code under test is the MMOCR that is installed.
 set -euo pipefail

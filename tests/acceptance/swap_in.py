@@ -1,7 +1,7 @@
 """Train every swap-in config on a few words, and see that each learns and reads them.
 
-    python try_swap_in.py iiit5k/train.jsonl --steps 200 --words 64
-    python try_swap_in.py iiit5k/train.jsonl --steps 12 --words 8 --shallow
+    python tests/acceptance/swap_in.py iiit5k/train.jsonl --steps 200 --words 64
+    python tests/acceptance/swap_in.py iiit5k/train.jsonl --steps 12 --words 8 --shallow
 
 Losses of the first and the last step and words read afterwards, as a Markdown table. This says that
 the parts work together, and nothing about accuracy: the words are those that were trained on.
@@ -14,13 +14,13 @@ import time
 from pathlib import Path
 
 import torch
-from machine import describe_machine
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 
 from mms_ocr.models import TextViT
 from mms_ocr.registry import DATASETS, MODELS
+from mms_ocr.utils.devices import describe_machine
 from mms_ocr.utils.errors import run_program
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs/textrecog/swap_in"
@@ -130,4 +130,4 @@ def compare(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run_program("try_swap_in.py", parse_args, compare))
+    sys.exit(run_program("tests/acceptance/swap_in.py", parse_args, compare))
