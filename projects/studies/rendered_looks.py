@@ -3,7 +3,7 @@
 Every word is scaled to a height of 32 pixels; the table gives the 10th, 50th and 90th percentile
 over the words of each data set.
 
-    python tools/benchmarks/bench_rendered_looks.py REAL.jsonl … --fonts FOLDER
+    python projects/studies/rendered_looks.py REAL.jsonl … --fonts FOLDER
 """
 
 from __future__ import annotations

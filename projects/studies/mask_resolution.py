@@ -5,7 +5,7 @@ their image, as a segmentor's logits are, and compared with themselves. As label
 output is text or not; as shares, it knows how much of it is text, which is what mms_ocr's segmentor
 learns. No model is run.
 
-    python tools/benchmarks/bench_mask_resolution.py --fonts FOLDER
+    python projects/studies/mask_resolution.py --fonts FOLDER
 """
 
 from __future__ import annotations
