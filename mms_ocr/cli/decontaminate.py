@@ -1,4 +1,4 @@
-"""``mms-ocr decontaminate``: training images that also stand in a test set."""
+"""``mms-ocr decontaminate``: find training images that are also in a test set."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from mms_ocr.utils.escaping import printable, to_json
 
 if TYPE_CHECKING:
-    from mms_ocr.dataset_tools.inspection import Contamination
+    from mms_ocr.dataset_tools.contamination import Contamination
     from mms_ocr.datasets.sources import ImageSource
 
-HELP = "find training images that also stand in a test set, and write the set without them"
+HELP = "find training images that are also in a test set, and write the set without them"
 
 _SHOWN = 20
 
@@ -26,24 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-distance", type=float, default=0.2, metavar="SHARE",
-        help="of the perceptual hash's bits that may differ; 0 for the same look (0.2)"
+        help="share of the perceptual hash's bits that may differ; 0 for equal hashes (0.2)"
     )  # fmt: skip
-    parser.add_argument("--list", metavar="FILE", help="write all that was found as JSON lines")
+    parser.add_argument("--list", metavar="FILE", help="write all matches as JSON lines")
     parser.add_argument(
         "--out", nargs="+", metavar="OUT",
-        help="write the clean images of each TRAIN: a NAME.lmdb or folder for each"
+        help="write the clean images of each TRAIN: a NAME.lmdb or folder for each; a stopped run "
+        "of the same command resumes"
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, default=0, help="processes that read beside this one"
+        "--workers", type=int, default=0, help="number of processes that read beside this one"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare, list and clean; 1 where something was found and not cleaned."""
+    """Compare sets; return 1 if there are matches and no clean set is written, else 0."""
     if args.out and len(args.out) != len(args.train):
         raise ValueError(f"give one --out for each TRAIN: {len(args.train)}, not {len(args.out)}")
-    from mms_ocr.dataset_tools.conversion.writers import open_writer
-    from mms_ocr.dataset_tools.inspection import find_contamination
+    from mms_ocr.dataset_tools.contamination import find_contamination
     from mms_ocr.datasets.sources import open_source
     from mms_ocr.utils.output_checks import check_new_set, check_outputs
     from mms_ocr.utils.progress_bar import progress_bar
@@ -52,29 +52,26 @@ def run(args: argparse.Namespace) -> int:
     outs = args.out or []
     for number, out in enumerate(outs):
         if os.path.lexists(out) or os.path.realpath(out) in map(os.path.realpath, outs[:number]):
-            raise FileExistsError(f"{out} exists: remove it or choose another name")
-        if not os.path.isdir(folder := os.path.dirname(os.path.abspath(out))):
-            raise FileNotFoundError(f"{folder}: no such folder to write {out} into")
-        open_writer(out, {})  # refuses names that no set can have
+            raise FileExistsError(f"{out} exists; remove it or choose another name")
         check_new_set(out, inputs)
     if args.list:
         check_outputs([args.list], inputs, new=outs)
     train, test = ([open_source(path) for path in paths] for paths in (args.train, args.against))
-    found = find_contamination(train, test, args.max_distance, args.workers, progress_bar)
-    _report(found, train, test, args)
+    result = find_contamination(train, test, args.max_distance, args.workers, progress_bar)
+    _report(result, train, test, args)
     if args.out:
-        _write_clean(found, train, args)
+        _write_clean(result, train, args)
         return 0
-    return 1 if found.matches else 0
+    return 1 if result.matches else 0
 
 
 def _report(
-    found: Contamination,
+    result: Contamination,
     train: list[ImageSource],
     test: list[ImageSource],
     args: argparse.Namespace,
 ) -> None:
-    matches = sorted(found.matches, key=lambda match: match.distance)
+    matches = sorted(result.matches, key=lambda match: match.distance)
     rows = [
         dict(
             kind=match.kind,
@@ -91,16 +88,16 @@ def _report(
         print(f"… and {len(rows) - _SHOWN:,} more" + ("" if args.list else "; --list gives all"))
     if len(train) * len(test) > 1:
         pairs = Counter((match.train[0], match.test[0]) for match in matches)
-        for (mine, theirs), count in sorted(pairs.items()):
-            of = f"{count:,} of {len(train[mine]):,} images of {train[mine].path}"
-            print(printable(f"{of} are in {test[theirs].path}"))
+        for (first, second), count in sorted(pairs.items()):
+            images = f"{count:,} of {len(train[first]):,} images of {train[first].path}"
+            print(printable(f"{images} are in {test[second].path}"))
     kinds = Counter(match.kind for match in matches)
     print(
-        f"{len(rows):,} of {sum(map(len, train)):,} training images stand in the test sets "
+        f"{len(rows):,} of {sum(map(len, train)):,} training images are in the test sets "
         f"({sum(map(len, test)):,} images): {kinds['file']:,} the same file, {kinds['pixels']:,} "
-        f"the same pixels, {kinds['near']:,} nearly (up to {args.max_distance:g} of the bits)"
+        f"the same pixels, {kinds['near']:,} similar (up to {args.max_distance:g} of the bits)"
     )
-    for what, broken in [("training", found.broken_train), ("test", found.broken_test)]:
+    for what, broken in [("training", result.broken_train), ("test", result.broken_test)]:
         if broken:
             last = printable(broken[-1])
             print(f"{len(broken):,} unreadable {what} images not compared; the last: {last}")
@@ -111,18 +108,19 @@ def _report(
         atomic_write(args.list, "".join(lines).encode())
 
 
-def _write_clean(found: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:
-    from mms_ocr.dataset_tools.conversion import Selection, WordRecords, convert_records
+def _write_clean(result: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:
+    from mms_ocr.dataset_tools.convert import convert_records
+    from mms_ocr.datasets.sources.records import Selection, WordRecords
     from mms_ocr.utils.progress_bar import progress_bar
 
-    clean = [found.clean_indices(place, len(source)) for place, source in enumerate(train)]
+    clean = [result.clean_indices(place, len(source)) for place, source in enumerate(train)]
     for source, out, kept in zip(train, args.out, clean):
         if not len(kept):
             raise ValueError(
-                f"nothing of {source.path} is left for {out}: all of its images stand in the test "
+                f"nothing of {source.path} is left for {out}: all of its images are in the test "
                 "sets; leave it out"
             )
     for source, out, kept in zip(train, args.out, clean):
         records = WordRecords(source.path)
-        result = convert_records(Selection(records, kept), out, progress=progress_bar)
-        print(f"{out}: {result.written:,} of {len(source):,} images of {source.path}")
+        conversion = convert_records(Selection(records, kept), out, progress=progress_bar)
+        print(f"{out}: {conversion.written:,} of {len(source):,} images of {source.path}")

@@ -1,4 +1,4 @@
-"""``mms-ocr render``: rendered words as an LMDB, a folder, or a picture sheet."""
+"""``mms-ocr render``: render words."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import argparse
 import ast
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mms_ocr.utils.errors import report_error
 
 if TYPE_CHECKING:
-    from mms_ocr.dataset_tools.rendering_stores import WordStore
     from mms_ocr.rendering import WordRenderer
 
 HELP = "render words into an LMDB or a folder, or as a picture sheet"
 
 _SHEET_COUNT = 160
-_FILES = (".jsonl", ".json", ".mdb", ".png", ".jpg", ".jpeg", ".pdf")  # names of no folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--count", type=int, help="how many words (for a sheet alone: 160)")
+    parser.add_argument("--count", type=int, help="number of words (160 for a sheet alone)")
     parser.add_argument(
         "--out", help="NAME.lmdb, or a folder for image files and labels.jsonl; a stopped run of "
-        "the same command goes on where it stopped"
+        "the same command resumes"
     )  # fmt: skip
     parser.add_argument("--sheet", help="write a picture of the first words (.png or .jpg)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other words (0)")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other words (0)")
     parser.add_argument("--difficulty", type=float, default=0.5, help="0 plain to 1 hard (0.5)")
     parser.add_argument(
         "--fonts", nargs="+", metavar="FOLDER",
@@ -46,13 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--case", choices=("keep", "lower", "upper", "title", "mixed"),
-        help="of the words (mixed; keep with --words)"
+        help="case of the words (mixed; keep with --words)"
     )  # fmt: skip
     parser.add_argument(
         "--words-per-line", type=int, nargs=2, default=(1, 1), metavar=("MIN", "MAX"),
-        help="how many words a text has (1 1)"
+        help="number of words of a text (1 1)"
     )  # fmt: skip
-    parser.add_argument("--max-length", type=int, default=32, help="most characters (32)")
+    parser.add_argument("--max-length", type=int, default=32, help="most characters of a text (32)")
     parser.add_argument("--backgrounds", metavar="FOLDER", help="images to cut backgrounds from")
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="NAME=VALUE", dest="settings",
@@ -63,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="store these as well"
     )  # fmt: skip
     parser.add_argument("--png", action="store_true", help="store PNG files, not JPEG")
-    parser.add_argument("--quality", type=int, default=95, help="of the JPEG files (95)")
-    parser.add_argument("--workers", type=int, help="processes (one for each core)")
+    parser.add_argument("--quality", type=int, default=95, help="quality of JPEG files (95)")
+    parser.add_argument("--workers", type=int, help="number of processes (one for each core)")
     parser.add_argument(
         "--beside", metavar="PATH", help="on the sheet, real words of this data set to the left"
     )
@@ -74,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render what was asked for; 130 where it was interrupted."""
+    """Render words, and return 130 if interrupted, else 0."""
     _check(args)
     from mms_ocr.dataset_tools.sheets import SHEET_SUFFIXES
     from mms_ocr.rendering import (
@@ -105,17 +102,12 @@ def run(args: argparse.Namespace) -> int:
     )
     if args.sheet:
         _write_sheet(renderer, args)
-    return _write_store(renderer, args) if args.out else 0
+    return _write_set(renderer, args) if args.out else 0
 
 
 def _check(args: argparse.Namespace) -> None:
     if not (args.out or args.sheet):
         raise ValueError("nothing to write: give --out NAME.lmdb, --out FOLDER or --sheet NAME.png")
-    if args.out and Path(args.out).suffix.lower() in _FILES:
-        raise ValueError(
-            f"--out {args.out}: give NAME.lmdb, or a folder, which gets the images and "
-            "labels.jsonl; a picture is written by --sheet"
-        )
     if args.out and args.count is None:
         raise ValueError("give --count, the number of words to render")
     if args.count is not None and args.count < 1:
@@ -185,63 +177,51 @@ def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
     print(f"{args.sheet}: {count} words of seed {args.seed}, difficulty {args.difficulty:g}")
 
 
-def _write_store(renderer: WordRenderer, args: argparse.Namespace) -> int:
+def _write_set(renderer: WordRenderer, args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from mms_ocr.dataset_tools.rendering_production import (
-        open_store,
-        produce,
-        recipe_of,
+    from mms_ocr.dataset_tools.render import (
+        count_finished,
+        render_plan,
+        render_words,
         usable_cores,
     )
-    from mms_ocr.utils.writing import disk_error
 
     encoding = {
         "extras": sorted(args.extras),
         "suffix": ".png" if args.png else ".jpg",
         "quality": args.quality,
     }
-    store = open_store(args.out, recipe_of(renderer, encoding=encoding))
-    finished = store.finished
+    finished = count_finished(args.out, render_plan(renderer, encoding=encoding))
     if finished is not None:
         if finished != args.count:
             raise ValueError(f"{args.out} is finished with {finished} words; choose another name")
         print(f"{args.out}: all {finished} words are there already")
         return 0
     began = time.monotonic()
-    pause = 0.1 if sys.stderr.isatty() else 10  # seconds; a log file wants few lines
-    with store, tqdm(total=args.count, unit="word", mininterval=pause) as bar:
-        already = store.done
-        bar.update(already)
-        bar.initial = already
+    interval = 0.1 if sys.stderr.isatty() else 10  # seconds; a log file gets few lines
+    with tqdm(total=args.count, unit="word", mininterval=interval) as bar:
+        workers = args.workers or usable_cores()
         try:
-            produce(
+            rendered = render_words(
                 renderer,
-                store,
+                args.out,
                 args.count,
-                args.workers or usable_cores(),
-                lambda number: bar.update(number - bar.n) and None,
+                workers,
+                lambda written: bar.update(written - bar.n) and None,
                 **encoding,
             )
         except KeyboardInterrupt:
             bar.close()
-            report_error("mms-ocr render", f"interrupted; {_state(store, args)}")
+            report_error(
+                "mms-ocr render",
+                f"interrupted; {bar.n} of {args.count} words are in {args.out}.part, and the same "
+                "command resumes there",
+            )
             return 130
-        except OSError as error:
-            bar.close()
-            # A store words the errors of its LMDB by itself.
-            what = disk_error(store.part, error) if error.errno else str(error)
-            raise OSError(f"{what}; make room: {_state(store, args)}")
     seconds = time.monotonic() - began
     print(
-        f"{args.out}: {args.count} words; rendered {args.count - already} of them in "
-        f"{seconds:.0f} s ({(args.count - already) / max(seconds, 1e-9):.0f} a second)"
+        f"{args.out}: {args.count} words; rendered {rendered} of them in {seconds:.0f} s "
+        f"({rendered / max(seconds, 1e-9):.0f} a second)"
     )
     return 0
-
-
-def _state(store: WordStore, args: argparse.Namespace) -> str:
-    return (
-        f"{store.done} of {args.count} words stand in {store.part}, "
-        "and the same command goes on with them"
-    )

@@ -1,4 +1,9 @@
-"""Checks of output paths before the work: they can be written, and replace no input."""
+"""Checks of output paths before the work: they can be written, and replace no input.
+
+Files are compared by identity, not by name, so that links and other spellings of a path count.
+Inputs are files; folders, for the images and annotations in them; and JSON lines, for the files
+that they name. Paths that do not exist are skipped.
+"""
 
 from __future__ import annotations
 
@@ -11,66 +16,72 @@ from typing import Any
 
 from mms_ocr.utils.escaping import file_name
 from mms_ocr.utils.walking import IMAGE_SUFFIXES
-from mms_ocr.utils.writing import check_place
 
-# Of the files in a folder of inputs, those that are read: images, LMDBs, fonts, annotations.
+# Files in a folder of inputs that are read: images, LMDBs, fonts, annotations.
 _INPUT_NAMES = (*IMAGE_SUFFIXES, ".img", ".mdb", ".ttf", ".otf", ".ttc", ".json", "labels.jsonl")
+_FILE_SUFFIXES = (".jsonl", ".json", ".mdb", ".png", ".jpg", ".jpeg", ".pdf")
+
+PathLike = str | os.PathLike[str]
 
 
 def check_outputs(
-    outputs: Iterable[str | os.PathLike[str]],
-    inputs: Iterable[str | os.PathLike[str]],
+    outputs: Iterable[PathLike],
+    inputs: Iterable[PathLike],
     data_root: str | None = None,
     suffixes: Sequence[str] = (),
-    new: Sequence[str | os.PathLike[str]] = (),
+    new: Sequence[PathLike] = (),
 ) -> None:
-    """Refuse, before the work, files that cannot be written or that are inputs.
-
-    Files are compared by what they are, not by name, so that links and other spellings of a path
-    count. Whether an existing output is among the inputs is looked up file by file, which takes a
-    second for some 100,000 of them.
+    """Check files to be written.
 
     Args:
-        outputs: The files to write.
-        inputs: What is read: files; folders, for the images and annotations in them; JSON lines,
-            for the files that they name. Paths that do not exist are passed over.
-        data_root: Folder that file names in JSON lines are relative to (their own).
-        suffixes: What the names of the outputs end in, such as those of pictures; without them the
-            outputs are text or weights, which do not get the name of an image.
-        new: What else is written, and checked elsewhere.
+        outputs: The files.
+        inputs: What is read.
+        data_root: Folder that file names in JSON lines are relative to; by default their own.
+        suffixes: Accepted suffixes; by default all but those of images.
+        new: Further outputs, which are checked elsewhere.
 
     Raises:
         ValueError: An output is an input or another output, or has another suffix.
-        OSError: It cannot be written there, see :func:`check_place`.
+        OSError: It cannot be written.
     """
-    inputs = list(inputs)
-    paths = [check_place(output, suffixes) for output in outputs]
+    paths = [Path(output) for output in outputs]
     places = set(map(os.path.realpath, new))
     for path in paths:
-        if not suffixes and path.suffix.lower() in IMAGE_SUFFIXES:
-            raise ValueError(f"{path}: no image is written there; give a name of another suffix")
+        _check_file(path, suffixes)
         place = os.path.realpath(path)
         if place in places and (path.is_file() or not path.exists()):
-            raise ValueError(f"{path} is named for two outputs; give each a name of its own")
+            raise ValueError(f"two outputs are {path}; give each a name of its own")
         places.add(place)
     _refuse_inputs(paths, inputs, data_root)
 
 
+def _check_file(path: Path, suffixes: Sequence[str]) -> None:
+    suffix = path.suffix.lower()
+    if suffixes and suffix not in suffixes:
+        raise ValueError(f"{path}: the name must end in {', '.join(suffixes)}")
+    if not suffixes and suffix in IMAGE_SUFFIXES:
+        raise ValueError(f"{path}: the output is no image; give a name without {suffix}")
+    if path.is_dir() or not path.name:
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
+    if not os.access(path.parent if not path.exists() or path.is_file() else path, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
+
+
 def check_picture_folder(
-    folder: str | os.PathLike[str],
-    endings: tuple[str, ...],
-    inputs: Iterable[str | os.PathLike[str]],
+    folder: PathLike, endings: tuple[str, ...], inputs: Iterable[PathLike]
 ) -> None:
-    """Refuse, before the work, a folder where pictures would be written over inputs.
+    """Check a folder where pictures are written.
 
     Args:
         folder: The folder; it may not exist yet.
-        endings: What the names of the pictures end in, in lower case.
-        inputs: See :func:`check_outputs`.
+        endings: How the names of the pictures end, in lower case.
+        inputs: What is read.
 
     Raises:
-        ValueError: The folder is, or lies in, a folder of inputs; or an input in it has the name of
-            a picture.
+        ValueError: The folder is in a folder of inputs, or an input in it has the name of a
+            picture.
         OSError: The folder cannot be made or written to.
     """
     folder, inputs = Path(folder), list(inputs)
@@ -81,45 +92,59 @@ def check_picture_folder(
         raise PermissionError(f"{nearest} is read-only; give another folder to write to")
     _check_outside(folder, inputs)
     if folder.is_dir():
-        with os.scandir(folder) as entries:
-            pictures = [entry.path for entry in entries if entry.name.lower().endswith(endings)]
+        pictures = [path for path in folder.iterdir() if path.name.lower().endswith(endings)]
         _refuse_inputs(pictures, inputs)
 
 
-def check_new_set(path: str | os.PathLike[str], inputs: Iterable[str | os.PathLike[str]]) -> None:
-    """Refuse, before the work, the name of a data set that would be made amid its inputs.
-
-    Args:
-        path: ``NAME.lmdb``, or a folder of images; it is made as ``NAME.part`` and then renamed.
-        inputs: See :func:`check_outputs`.
+def check_set_name(path: PathLike) -> None:
+    """Check the name of a data set to be written.
 
     Raises:
-        ValueError: A folder of images lies in a folder of inputs, or an input in ``NAME.part``.
-        OSError: The folder to make it in is read-only, or the path is a folder such as ``.``.
+        ValueError: It is the name of a file, and not ``NAME.lmdb`` or a folder.
+        IsADirectoryError: It is a folder such as ``.``.
     """
-    path, inputs = Path(path), list(inputs)
-    if not path.name:
+    if not Path(path).name:
         raise IsADirectoryError(f"{path} is a folder; give the name of a new one")
-    if path.parent.is_dir() and not os.access(path.parent, os.W_OK | os.X_OK):
+    if Path(path).suffix.lower() in _FILE_SUFFIXES:
+        raise ValueError(
+            f"{path} is the name of a file; give NAME.lmdb, or a folder, which gets the images and "
+            "labels.jsonl"
+        )
+
+
+def check_new_set(path: PathLike, inputs: Iterable[PathLike]) -> None:
+    """Check a data set to be written, which is built as ``NAME.part``.
+
+    Args:
+        path: ``NAME.lmdb``, or a folder of images.
+        inputs: What is read.
+
+    Raises:
+        ValueError: Its name is that of a file; a folder of images is in a folder of inputs; or an
+            input is in ``NAME.part``.
+        OSError: The folder for it is missing or read-only, or the path is a folder such as ``.``.
+    """
+    check_set_name(path)
+    path, inputs = Path(path), list(inputs)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
         raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
-    for given in inputs:
-        if around := folder_around(given, [path.with_name(path.name + ".part")]):
+    for source in inputs:
+        if around := folder_around(source, [path.with_name(path.name + ".part")]):
             raise ValueError(
-                f"{os.fspath(given)} is in {around}, where {path} is kept until it is whole; "
-                "choose another name"
+                f"{os.fspath(source)} is in {around}, where {path} is built; choose another name"
             )
     if path.suffix.lower() != ".lmdb":
         _check_outside(path, inputs)
 
 
-def folder_around(
-    path: str | os.PathLike[str], folders: Iterable[str | os.PathLike[str]]
-) -> str | None:
+def folder_around(path: PathLike, folders: Iterable[PathLike]) -> str | None:
     """Find the folder that a path is, or is in, by any link; None if there is none.
 
     Args:
         path: The path; it may not exist.
-        folders: Paths, of which those that are no folders are passed over.
+        folders: Paths; those that are no folders are skipped.
     """
     known = {_identity(folder): os.fspath(folder) for folder in folders if os.path.isdir(folder)}
     real = Path(os.path.realpath(path))
@@ -127,61 +152,37 @@ def folder_around(
     return next(filter(None, around), None)
 
 
-def check_unfinished(folder: Path, plan: str, lock: str) -> None:
-    """Refuse to write into a folder that is there and was not begun by the same command.
-
-    Args:
-        folder: ``NAME.part``.
-        plan: Name of the file that the command begins it with.
-        lock: Name of its lock.
-
-    Raises:
-        ValueError: It holds files, and ``plan`` is not among them.
-    """
-    names = {file.name for file in folder.iterdir()}
-    if plan not in names and names - {lock, Path(plan).with_suffix(".new").name}:
-        raise ValueError(
-            f"{folder}: cannot be resumed (it holds other files); remove it or rename it"
-        )
-
-
-def _check_outside(folder: Path, inputs: Sequence[str | os.PathLike[str]]) -> None:
+def _check_outside(folder: Path, inputs: Sequence[PathLike]) -> None:
     if around := folder_around(folder, inputs):
         raise ValueError(
-            f"outputs in {folder} would be among the images of {around}: the next run would read "
-            "what this one writes; give a folder outside"
+            f"outputs in {folder} would be among the images of {around}, and read by the next run; "
+            "give a folder outside"
         )
 
 
 def _refuse_inputs(
-    outputs: Iterable[str | os.PathLike[str]],
-    inputs: Sequence[str | os.PathLike[str]],
-    data_root: str | None = None,
+    outputs: Iterable[PathLike], inputs: Iterable[PathLike], data_root: str | None = None
 ) -> None:
     written = {_identity(path): path for path in outputs}
     written.pop(None, None)  # of those that do not exist
     for path in _input_files(inputs, data_root) if written else ():
         if (identity := _identity(path)) in written:
-            raise ValueError(
-                f"{written[identity]} is the file that is read as {path}; write to another one"
-            )
+            raise ValueError(f"{written[identity]} is the input {path}; choose another output")
 
 
-def _input_files(inputs: Iterable[str | os.PathLike[str]], data_root: str | None) -> Iterator[str]:
-    """Files that are read; a folder's are its images, LMDB, fonts and annotations."""
+def _input_files(inputs: Iterable[PathLike], data_root: str | None) -> Iterator[str]:
+    """Yield the files that are read."""
     seen = set()
     for given in inputs:
-        given = os.fspath(given)
-        yield given
-        for root, folders, names in os.walk(given, followlinks=True):
+        source = os.fspath(given)
+        yield source
+        for root, folders, names in os.walk(source, followlinks=True):
             if (identity := _identity(root)) in seen:  # a loop of links
                 folders.clear()
             seen.add(identity)
-            for name in names:
-                if name.lower().endswith(_INPUT_NAMES):
-                    yield os.path.join(root, name)
-        if os.path.isfile(given):
-            yield from _files_named_in(given, data_root or os.path.dirname(given))
+            yield from (os.path.join(root, n) for n in names if n.lower().endswith(_INPUT_NAMES))
+        if os.path.isfile(source):
+            yield from _files_named_in(source, data_root or os.path.dirname(source))
 
 
 def _files_named_in(jsonl: str, root: str) -> Iterator[str]:
@@ -196,11 +197,11 @@ def _files_named_in(jsonl: str, root: str) -> Iterator[str]:
                         yield os.path.join(root, name)
 
 
-def _identity(path: str | os.PathLike[str]) -> Any:
-    """What is the same for all names of a file; None where there is none."""
+def _identity(path: PathLike) -> Any:
+    """Return what is the same for all names of a file; None if it does not exist."""
     try:
         status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: no name that a file can have
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
-    # Some file systems, mostly of other machines, number no files.
+    # Some network file systems number no files.
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)

@@ -166,7 +166,6 @@ COMMANDS = {
     "decontaminate words words --against words.jsonl --out new {}": ["new"],
     "labels words.jsonl --list-left-out {}": ["words.jsonl", "link", "words", "none/list"],
     "labels words.jsonl --out new.jsonl --list-left-out {}": ["new.jsonl", "words.jsonl"],
-    "labels words.jsonl.part --out {}": ["words.jsonl"],
     "labels words.jsonl --dictionary dictionary.txt --list-left-out {}": ["dictionary.txt"],
     "render --count 2 --backgrounds words --out {}": ["words/new", "words", "none/new"],
     "render --count 2 --beside words --sheet {}": ["words/1.png", "link.png"],

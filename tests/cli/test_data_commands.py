@@ -50,8 +50,7 @@ def test_convert_and_back(words, tmp_path, capsys):
     assert "6 words of" in capsys.readouterr().out
     first, last = open_source(words), open_source(tmp_path / "b" / "labels.jsonl")
     for index in range(6):
-        one, other = first.read(index, True), last.read(index, True)
-        assert (one.data, one.text) == (other.data, other.text)
+        assert first.read(index, True)[::2] == last.read(index, True)[::2]
 
 
 def test_convert_lists_what_it_leaves_out(words, tmp_path, capsys):
@@ -67,7 +66,7 @@ def test_decontaminate(words, test_words, tmp_path, capsys):
     found = tmp_path / "found.jsonl"
     command = ["decontaminate", str(words), "--against", str(test_words), "--list", str(found)]
     assert main(command) == 1
-    assert "1 of 6 training images stand in the test sets (3 images): 1 the same file" in (
+    assert "1 of 6 training images are in the test sets (3 images): 1 the same file" in (
         capsys.readouterr().out
     )
     row = json.loads(found.read_text())
@@ -98,19 +97,22 @@ def test_decontaminate_counts_each_pair_of_sets(words, test_words, tmp_path, cap
     [
         (["inspect", "nowhere"], "there is no data at 'nowhere'"),
         (["inspect", "WORDS", "--sample", "0"], "--sample is 0"),
-        (["inspect", "WORDS", "--picture", "a.gif"], "a.gif: its name has to end in .png, .pdf"),
+        (["inspect", "WORDS", "--picture", "a.gif"], "a.gif: the name must end in .png, .pdf"),
         (["inspect", "WORDS", "--picture", "OUT/a.png"], "no such folder to write a.png"),
         (["convert", "WORDS", "OUT", "--list-broken", "OUT/a/b"], "no such folder to write b"),
         (["decontaminate", "WORDS", "--against", "WORDS", "--list", "OUT/x"], "to write x"),
         (["convert", "nowhere", "OUT"], "there is no data at 'nowhere'"),
-        (["convert", "WORDS", "OUT/x.lmdb"], "there is no folder"),
-        (["convert", "WORDS", "OUT.jsonl"], "is no place to write to"),
+        (["convert", "WORDS", "OUT/x.lmdb"], "no such folder to write x.lmdb"),
+        (["convert", "WORDS", "OUT.jsonl"], "out.jsonl is the name of a file"),
         (["convert", "WORDS", "OUT", "--layout", "textzoom"], "no JSON object|not a JSON object"),
         (["convert", "WORDS", "OUT", "--layout", "textseg"], "no TextSeg here"),
         (["decontaminate", "WORDS", "--against", "nowhere"], "there is no data at 'nowhere'"),
         (["decontaminate", "WORDS", "--against", "WORDS", "--out", "a", "b"], "one --out for each"),
-        (["decontaminate", "WORDS", "--against", "WORDS", "--out", "WORDS"], "exists: remove it"),
-        (["decontaminate", "WORDS", "--against", "WORDS", "--max-distance", "1"], "a distance is"),
+        (["decontaminate", "WORDS", "--against", "WORDS", "--out", "WORDS"], "exists; remove it"),
+        (
+            ["decontaminate", "WORDS", "--against", "WORDS", "--max-distance", "1"],
+            "distance is 1.0",
+        ),
     ],
 )
 def test_bad_input_is_a_line_and_status_2(words, tmp_path, capsys, command, message):

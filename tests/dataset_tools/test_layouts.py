@@ -10,10 +10,10 @@ import pytest
 from made_images import encode, word_pixels
 
 from mms_ocr.cli import main as cli
-from mms_ocr.dataset_tools.conversion import WordRecords, convert_records, guess_layout
-from mms_ocr.dataset_tools.rendering_folder_store import FolderStore
-from mms_ocr.dataset_tools.rendering_stores import EncodedWord
+from mms_ocr.dataset_tools.convert import convert_records, guess_layout
+from mms_ocr.dataset_tools.layouts import open_writer
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset, open_source
+from mms_ocr.datasets.sources.records import Record, WordRecords
 from mms_ocr.utils.decoding import decode_image
 
 IMAGES = [encode(word_pixels(number), ".jpg") for number in range(3)]
@@ -26,15 +26,14 @@ MASKS = [
 @pytest.fixture
 def words(tmp_path) -> Path:
     """Words with masks and labels, as ``render --extras mask clean`` writes them."""
-    with FolderStore(tmp_path / "words", {}) as store:
-        suffixes = {"image": ".jpg", "mask": ".png", "clean": ".jpg"}
-        store.append(
+    with open_writer(tmp_path / "words", {}) as writer:
+        writer.append(
             [
-                EncodedWord(f"w{n}", dict(image=image, mask=mask, clean=image), suffixes)
-                for n, (image, mask) in enumerate(zip(IMAGES, MASKS))
+                Record(dict(image=image, mask=mask, clean=image), f"w{number}")
+                for number, (image, mask) in enumerate(zip(IMAGES, MASKS))
             ]
         )
-        store.finish(3)
+        writer.finish()
     return tmp_path / "words"
 
 

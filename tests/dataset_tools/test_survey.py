@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_images import encode, word_pixels
 
-from mms_ocr.dataset_tools.inspection import describe_survey, draw_surveys, survey_of
+from mms_ocr.dataset_tools.survey import describe_survey, draw_surveys, survey_source
 from mms_ocr.datasets import open_source
 
 SIZES = [(20, 60), (10, 40), (64, 64), (30, 300), (20, 60)]
@@ -19,8 +19,8 @@ def source(make_source):
 
 
 def test_survey_by_hand(source):
-    survey = survey_of(source)
-    assert (survey.count, survey.looked_at, survey.broken) == (6, 6, 1)
+    survey = survey_source(source)
+    assert (survey.count, survey.examined, survey.broken) == (6, 6, 1)
     assert survey.errors[0].endswith("image-000000006: not an image of a known format")
     assert list(zip(survey.heights, survey.widths)) == SIZES
     np.testing.assert_allclose(survey.aspect_ratios, [3, 4, 1, 10, 3])
@@ -31,20 +31,20 @@ def test_survey_by_hand(source):
 
 
 def test_workers_count_the_same(source):
-    one, two = survey_of(source), survey_of(source, workers=2)
+    one, two = survey_source(source), survey_source(source, workers=2)
     assert describe_survey(one) == describe_survey(two)
 
 
 def test_a_sample_is_spread_over_the_source(make_source):
     images = [encode(word_pixels(number, 10 + number, 20)) for number in range(21)]
-    survey = survey_of(open_source(make_source("lmdb", images)), sample=5)
-    assert survey.looked_at == 5
+    survey = survey_source(open_source(make_source("lmdb", images)), sample=5)
+    assert survey.examined == 5
     assert survey.heights.tolist() == [10, 15, 20, 25, 30]
     assert "5 of them, spread evenly" in describe_survey(survey)
 
 
 def test_description(source):
-    text = describe_survey(survey_of(source))
+    text = describe_survey(survey_source(source))
     assert "words.lmdb: LMDB, 6 images" in text
     assert "broken        1 (16.67%)" in text
     assert "duplicates    1 (20.00%)" in text
@@ -57,9 +57,9 @@ def test_description(source):
 
 def test_description_of_unlabelled_and_of_broken_images(make_source):
     unlabelled = open_source(make_source("folder", [encode(word_pixels(0))]))
-    assert describe_survey(survey_of(unlabelled)).endswith("labels        none")
+    assert describe_survey(survey_source(unlabelled)).endswith("labels        none")
     broken = open_source(make_source("lmdb", [b"x"] * 9))
-    text = describe_survey(survey_of(broken))
+    text = describe_survey(survey_source(broken))
     assert "broken        9 (100.00%)" in text
     assert text.endswith("… and 4 more")
 
@@ -70,7 +70,7 @@ def test_picture(source, make_source, tmp_path):
         open_source(make_source("lmdb", [b"x"], name="b")),
     ]
     sources = [source, *others]
-    figure = draw_surveys([survey_of(each) for each in sources], sources)
+    figure = draw_surveys([survey_source(each) for each in sources], sources)
     figure.savefig(tmp_path / "picture.png")
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[:5] == [

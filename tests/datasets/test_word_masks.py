@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
-from mms_ocr.dataset_tools.conversion import TextSegRecords, convert_records
-from mms_ocr.dataset_tools.rendering_production import open_store, produce
+from mms_ocr.dataset_tools.convert import convert_records
+from mms_ocr.dataset_tools.render import render_words
 from mms_ocr.datasets import RenderedWordDataset, TextSegDataset, WordMaskDataset
 from mms_ocr.datasets.broken import BrokenCounter
 from mms_ocr.datasets.sources import BrokenImageError
 from mms_ocr.datasets.sources.masked import open_masked
+from mms_ocr.datasets.sources.textseg_records import TextSegRecords
 from mms_ocr.datasets.word_masks import mask_labels
 from mms_ocr.registry import DATASETS
 
@@ -88,8 +89,7 @@ def test_labels_are_read_where_there_are_some(tmp_path):
 
 def test_what_the_renderer_stores_is_what_it_draws(tmp_path):
     words = RenderedWordDataset(3, seed=5, extras=("mask",))
-    with open_store(tmp_path / "words.lmdb", {}) as store:
-        produce(words.renderer, store, 3, extras=("mask",), suffix=".png")
+    render_words(words.renderer, tmp_path / "words.lmdb", 3, extras=("mask",), suffix=".png")
     stored = WordMaskDataset(tmp_path / "words.lmdb")
     for index in range(3):
         for name in ("img", "mask"):

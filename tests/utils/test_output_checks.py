@@ -8,12 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mms_ocr.utils.output_checks import (
-    check_new_set,
-    check_outputs,
-    check_picture_folder,
-    check_unfinished,
-)
+from mms_ocr.utils.output_checks import check_new_set, check_outputs, check_picture_folder
 
 
 @pytest.fixture
@@ -57,7 +52,7 @@ def test_no_name_of_an_input_is_written_to(words, tmp_path, given, inputs):
     place = tmp_path / "place"
     place.mkdir()
     for path in other_names(words / given, place):
-        with pytest.raises(ValueError, match=r"is the file that is read|no image is written"):
+        with pytest.raises(ValueError, match=r"is the input|the output is no image"):
             check_outputs([path], [words / inputs])
     check_outputs([place / "new", place / "link.txt"], [words])
 
@@ -71,7 +66,7 @@ def test_files_of_an_lmdb_labels_and_linked_images_are_inputs(words, tmp_path):
     (words / "linked").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "loop").symlink_to(words, target_is_directory=True)
     for path in (words / "data.mdb", words / "labels.jsonl", elsewhere / "3.png"):
-        with pytest.raises(ValueError, match=r"is the file that is read|no image is written"):
+        with pytest.raises(ValueError, match=r"is the input|the output is no image"):
             check_outputs([path], [words])
 
 
@@ -79,7 +74,7 @@ def test_file_names_are_relative_to_the_data_root(words, tmp_path):
     lines = tmp_path / "lines.jsonl"
     lines.write_text(json.dumps(dict(filename="words/1.png")) + "\n")
     check_outputs([words / "1.png"], [lines], data_root=str(words), suffixes=(".png",))
-    with pytest.raises(ValueError, match=r"1\.png is the file that is read"):
+    with pytest.raises(ValueError, match=r"1\.png is the input"):
         check_outputs([words / "1.png"], [lines], suffixes=(".png",))
 
 
@@ -104,9 +99,9 @@ def test_pictures_do_not_get_the_name_of_an_input(words, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     os.link(words / "1.png", out / "A.PNG")
-    with pytest.raises(ValueError, match=r"A\.PNG is the file that is read"):
+    with pytest.raises(ValueError, match=r"A\.PNG is the input"):
         check_picture_folder(out, (".png",), [words])
-    with pytest.raises(ValueError, match=r"1\.png is the file that is read"):
+    with pytest.raises(ValueError, match=r"1\.png is the input"):
         check_picture_folder(words, (".png",), [words / "1.png"])
     check_picture_folder(out, ("_mask.png",), [words])
     check_picture_folder(words, ("_mask.png",), [words / "1.png"])
@@ -138,10 +133,17 @@ def test_a_new_set_is_not_made_amid_its_inputs(words, tmp_path):
             check_new_set(tmp_path / "copy", [tmp_path / given])
 
 
-def test_only_what_was_begun_is_written_into(words):
-    with pytest.raises(ValueError, match="holds other files"):
-        check_unfinished(words, "plan.json", "lock")
-    for name in ("lock", "plan.new", "plan.json"):
-        (words.parent / "part").mkdir(exist_ok=True)
-        (words.parent / "part" / name).touch()
-        check_unfinished(words.parent / "part", "plan.json", "lock")
+def test_outputs_that_cannot_be_written(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name, suffixes, error in [
+        ("a.gif", (".png",), ValueError),
+        ("a.png", (), ValueError),
+        ("folder", (), IsADirectoryError),
+        ("nowhere/a", (), FileNotFoundError),
+    ]:
+        with pytest.raises(error, match=name.partition("/")[0]):
+            check_outputs([tmp_path / name], [], suffixes=suffixes)
+    with pytest.raises(FileNotFoundError):
+        check_new_set(tmp_path / "nowhere" / "a.lmdb", [])
+    with pytest.raises(ValueError, match=r"a\.jsonl"):
+        check_new_set(tmp_path / "a.jsonl", [])

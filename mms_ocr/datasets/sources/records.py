@@ -26,10 +26,12 @@ class Record:
         images: Encoded image files by what they are: ``image``; ``image`` and ``mask``; or
             ``image_hr`` and ``image_lr``.
         text: The label, or None.
+        char_boxes: ``[x, y, w, h]`` of each character, or None; only rendered words have them.
     """
 
     images: dict[str, bytes]
     text: str | None
+    char_boxes: list[list[float]] | None = None
 
 
 class Records(ABC):

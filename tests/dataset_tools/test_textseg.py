@@ -11,14 +11,11 @@ import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
 from mms_ocr.cli.main import main
-from mms_ocr.dataset_tools.conversion import (
-    MasksAsTextSeg,
-    TextSegRecords,
-    WordRecords,
-    convert_records,
-    converting,
-    guess_layout,
-)
+from mms_ocr.dataset_tools import convert
+from mms_ocr.dataset_tools.convert import convert_records, guess_layout
+from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
+from mms_ocr.datasets.sources.records import WordRecords
+from mms_ocr.datasets.sources.textseg_records import TextSegRecords
 
 COUNT = 5
 IMAGES = [
@@ -74,15 +71,15 @@ def test_there_and_back_by_value(words, tmp_path, levels, expected, capsys):
         record = back.read(index)
         assert record.text == LABELS[index]
         np.testing.assert_array_equal(pixels(record.images["image"]), pixels(IMAGES[index]))
-        wanted = np.vectorize(expected.get)(mask)
-        np.testing.assert_array_equal(pixels(record.images["mask"]), wanted)
+        levels = np.vectorize(expected.get)(mask)
+        np.testing.assert_array_equal(pixels(record.images["mask"]), levels)
     # And the words that are cut out of it are the ones that it was made of.
     assert main(["convert", str(out), str(tmp_path / "again.lmdb"), "--split", "val"]) == 0
     again = WordRecords(str(tmp_path / "again.lmdb"))
     assert [again.read(index).text for index in range(COUNT)] == LABELS
 
 
-def test_what_is_said_wins(words, tmp_path):
+def test_given_levels_win(words, tmp_path):
     records = MasksAsTextSeg(WordRecords(words((0, 255))), "textseg")
     convert_records(records, str(tmp_path / "out"), textseg_split="train")
     mask = TextSegRecords(str(tmp_path / "out")).read(1).images["mask"]
@@ -109,21 +106,21 @@ class Stopping(MasksAsTextSeg):
         return super().read(index)
 
 
-def test_an_interrupted_conversion_goes_on(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(converting, "_CHUNK_WORDS", 2)
+def test_an_interrupted_conversion_resumes(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(convert, "_CHUNK_WORDS", 2)
     source, out = words(), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(WordRecords(source)), str(out), textseg_split="train")
     assert not out.exists()
     assert not (tmp_path / "out.part" / "split.json").exists()
-    with pytest.raises(ValueError, match="begun with another source or other options"):
+    with pytest.raises(ValueError, match="begun with other options"):
         convert_records(MasksAsTextSeg(WordRecords(source)), str(out), textseg_split="val")
     whole = MasksAsTextSeg(WordRecords(source))
     assert convert_records(whole, str(out), textseg_split="train").written == COUNT
     assert [TextSegRecords(str(out)).read(n).text for n in range(COUNT)] == LABELS
 
 
-def test_a_broken_mask_is_left_out_and_told(words, tmp_path):
+def test_a_broken_mask_is_left_out_and_reported(words, tmp_path):
     source = words(
         (0, 100), mask_000000002=encode(masks((0, 7))[1]), mask_000000004=encode(masks((0, 100))[0])
     )
@@ -135,7 +132,7 @@ def test_a_broken_mask_is_left_out_and_told(words, tmp_path):
     assert "mask-000000004: a mask of 60 x 20 pixels" in result.broken[1]
 
 
-def convert(*arguments: object) -> int:
+def run_convert(*arguments: object) -> int:
     return main(["convert", *map(str, arguments)])
 
 
@@ -149,10 +146,10 @@ def test_bad_input_is_one_clear_line(words, make_source, tmp_path, capsys):
     for arguments, message in [
         ((plain, out, "--to-textseg", "train"), "has no masks, and TextSeg's layout has one for"),
         ((unlabelled, out, "--to-textseg", "train"), "word 0 of"),
-        ((source, tmp_path / "a.lmdb", "--to-textseg", "train"), "TextSeg's layout a folder: name"),
-        ((source, out, "--masks", "binary"), "--masks goes with --to-textseg"),
+        ((source, tmp_path / "a.lmdb", "--to-textseg", "train"), "TextSeg's layout is a folder"),
+        ((source, out, "--masks", "binary"), "--masks needs --to-textseg"),
     ]:
-        assert convert(*arguments) == 2
+        assert run_convert(*arguments) == 2
         errors = capsys.readouterr().err
         said = [line for line in errors.replace("\r", "\n").splitlines() if "mms-ocr" in line]
         assert len(said) == 1

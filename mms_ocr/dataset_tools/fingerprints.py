@@ -1,4 +1,4 @@
-"""What an image is, in a few bytes: its size, exact hashes, and one of its looks."""
+"""Fingerprints of images: size, exact hashes, and a perceptual hash."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from mms_ocr.utils.decoding import decode_image
 from mms_ocr.utils.progress import Progress, silent
 
 _BATCH = 64
-_LOOK_SIZE = 16
-_FLAT = 8  # gray levels: below this range an image is blank, and its looks are those of its noise
+_HASH_SIZE = 16
+_FLAT = 8  # gray levels; in a smaller range an image is blank, and its hash that of its noise
 
 
 @dataclass
 class Fingerprint:
-    """What stands for an image of a source.
+    """Fingerprint of an image of a source.
 
     Attributes:
-        index: Place in its source.
+        index: Index in its source.
         error: What is wrong with the image; the other fields are empty then.
         shape: Height and width.
         file: 64-bit hash of the bytes of the file.
         pixels: 64-bit hash of the size and the decoded pixels.
-        look: Perceptual hash, bool ``(256,)``; None for blank images, and where not asked for.
-        text: The label, where there is one.
+        phash: Perceptual hash, bool ``(256,)``; None for blank images, or if not asked for.
+        text: The label, if there is one.
     """
 
     index: int
@@ -39,12 +39,12 @@ class Fingerprint:
     shape: tuple[int, int] = (0, 0)
     file: int = 0
     pixels: int = 0
-    look: np.ndarray | None = None
+    phash: np.ndarray | None = None
     text: str | None = None
 
 
-def look_of(image: np.ndarray) -> np.ndarray | None:
-    """Perceptual hash of an image: ``imagehash.phash`` with 16 x 16 frequencies.
+def perceptual_hash(image: np.ndarray) -> np.ndarray | None:
+    """Compute ``imagehash.phash`` with 16 x 16 frequencies.
 
     Args:
         image: uint8 BGR ``(H, W, 3)``.
@@ -55,32 +55,35 @@ def look_of(image: np.ndarray) -> np.ndarray | None:
     if int(image.max()) - int(image.min()) < _FLAT:
         return None
     rgb = Image.fromarray(np.ascontiguousarray(image[:, :, ::-1]))
-    return imagehash.phash(rgb, hash_size=_LOOK_SIZE).hash.ravel()
+    return imagehash.phash(rgb, hash_size=_HASH_SIZE).hash.ravel()
 
 
 def fingerprints(
     source: ImageSource,
     indices: Sequence[int] | np.ndarray | None = None,
     labelled: bool = False,
-    looks: bool = False,
+    phashes: bool = False,
     workers: int = 0,
     title: str = "reading",
     progress: Progress = silent,
 ) -> Iterator[Fingerprint]:
-    """Fingerprints of the images of a source, in order.
+    """Yield the fingerprints of the images of a source, in order.
 
     Args:
-        source: Where the images are.
-        indices: Which of them; all by default.
-        labelled: Whether to read the labels.
-        looks: Whether to compute perceptual hashes, which takes most of the time.
-        workers: Processes that do it beside this one.
-        title: What the progress is called.
-        progress: Shows how far it is.
+        source: The source.
+        indices: Indices of the images; all by default.
+        labelled: Read the labels.
+        phashes: Compute perceptual hashes, which takes most of the time.
+        workers: Number of processes that read beside this one.
+        title: Title of the progress.
+        progress: Shows the progress.
     """
     chosen = range(len(source)) if indices is None else indices
     loader = DataLoader(
-        _Fingerprints(source, chosen, labelled, looks), _BATCH, num_workers=workers, collate_fn=list
+        _Fingerprints(source, chosen, labelled, phashes),
+        _BATCH,
+        num_workers=workers,
+        collate_fn=list,
     )
     every = (fingerprint for batch in loader for fingerprint in batch)
     for _, fingerprint in zip(progress(range(len(chosen)), title, len(chosen)), every):
@@ -89,9 +92,14 @@ def fingerprints(
 
 class _Fingerprints(Dataset):
     def __init__(
-        self, source: ImageSource, indices: Sequence[int] | np.ndarray, labelled: bool, looks: bool
+        self,
+        source: ImageSource,
+        indices: Sequence[int] | np.ndarray,
+        labelled: bool,
+        phashes: bool,
     ) -> None:
-        self.source, self.indices, self.labelled, self.looks = source, indices, labelled, looks
+        self.source, self.indices = source, indices
+        self.labelled, self.phashes = labelled, phashes
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -111,7 +119,7 @@ class _Fingerprints(Dataset):
             shape=(image.shape[0], image.shape[1]),
             file=_hash(raw.data),
             pixels=_hash(repr(image.shape).encode() + image.tobytes()),
-            look=look_of(image) if self.looks else None,
+            phash=perceptual_hash(image) if self.phashes else None,
             text=raw.text,
         )
 

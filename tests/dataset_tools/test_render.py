@@ -1,4 +1,4 @@
-"""Stores of rendered words: what is read back, and what a stopped or failed run leaves."""
+"""Rendered words in data sets: their contents, and what a stopped or failed run leaves."""
 
 import json
 import os
@@ -12,7 +12,8 @@ import lmdb
 import numpy as np
 import pytest
 
-from mms_ocr.dataset_tools.rendering_production import encode_word, open_store, produce, recipe_of
+from mms_ocr.dataset_tools.layouts import open_writer
+from mms_ocr.dataset_tools.render import count_finished, encode_word, render_plan, render_words
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.rendering import (
     FontCollection,
@@ -44,9 +45,7 @@ def _stop_at(limit: int):
 
 
 def _make(renderer, path, count=COUNT, progress=lambda number: None, workers=1, **encoding):
-    with open_store(path, recipe_of(renderer, encoding=encoding)) as store:
-        produce(renderer, store, count, workers, progress, **encoding)
-    return store
+    return render_words(renderer, path, count, workers, progress, **encoding)
 
 
 def _content(path) -> dict:
@@ -102,7 +101,7 @@ def test_lines_of_the_folder(tmp_path, renderer):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_stopped_run_goes_on_and_gives_the_same(tmp_path, renderer, kind):
+def test_a_stopped_run_resumes_with_the_same_result(tmp_path, renderer, kind):
     whole, stopped = tmp_path / kind, tmp_path / f"stopped-{kind}"
     _make(renderer, whole)
     for limit in (64, 128):
@@ -124,14 +123,14 @@ def test_several_processes_give_the_same_as_one(tmp_path, renderer):
     assert _content(tmp_path / "one.lmdb") == _content(tmp_path / "two.lmdb")
 
 
-def test_a_torn_last_line_is_written_again(tmp_path, renderer):
+def test_labels_that_are_cut_short_are_written_again(tmp_path, renderer):
     with pytest.raises(StopError):
         _make(renderer, tmp_path / "a", progress=_stop_at(64))
     labels = tmp_path / "a.part" / "labels.jsonl"
-    labels.write_bytes(labels.read_bytes()[:-9])  # as a kill in the middle of a write leaves it
+    labels.write_bytes(labels.read_bytes()[:-9])
     numbers: list[int] = []
     _make(renderer, tmp_path / "a", progress=numbers.append)
-    assert numbers[0] == 63
+    assert numbers[0] == 0
     _make(renderer, tmp_path / "b")
     assert _content(tmp_path / "a") == _content(tmp_path / "b")
 
@@ -145,7 +144,7 @@ def test_more_words_may_be_asked_for_than_were_begun(tmp_path, renderer):
     assert _content(tmp_path / "a.lmdb")[b"num-samples"] == b"150"
 
 
-def test_other_settings_do_not_go_on(tmp_path, renderer):
+def test_other_settings_do_not_resume(tmp_path, renderer):
     with pytest.raises(StopError):
         _make(renderer, tmp_path / "a.lmdb", progress=_stop_at(64))
     others = {
@@ -155,9 +154,9 @@ def test_other_settings_do_not_go_on(tmp_path, renderer):
         "fonts": WordRenderer(FontCollection(part="val"), renderer.source, renderer.settings, 3),
     }
     for name, other in others.items():
-        with pytest.raises(ValueError, match=rf"a\.lmdb\.part was rendered with other.*\({name}: "):
+        with pytest.raises(ValueError, match=rf"a\.lmdb\.part was begun with other.*\({name}: "):
             _make(other, tmp_path / "a.lmdb")
-    with pytest.raises(ValueError, match=r"other settings \(encoding: .*; go on with those, or"):
+    with pytest.raises(ValueError, match=r"other options \(encoding: "):
         _make(renderer, tmp_path / "a.lmdb", quality=50)
 
 
@@ -165,32 +164,35 @@ def test_what_is_there_is_kept(tmp_path, renderer):
     (tmp_path / "file.lmdb").write_text("mine")
     (tmp_path / "folder").mkdir()
     for name in ("file.lmdb", "folder"):
-        with pytest.raises(FileExistsError, match=f"{name} exists; remove it or choose another"):
-            open_store(tmp_path / name, recipe_of(renderer)).finished  # noqa: B018
-    assert open_store(tmp_path / "new", {}).finished is None
-    _make(renderer, tmp_path / "a", 3)
-    assert open_store(tmp_path / "a", recipe_of(renderer, encoding={})).finished == 3
-    with pytest.raises(ValueError, match="a was rendered with other settings"):
-        open_store(tmp_path / "a", recipe_of(renderer, encoding={"quality": 9})).finished  # noqa: B018
+        with pytest.raises(FileExistsError, match=f"{name} exists"):
+            count_finished(tmp_path / name, {})
+    assert count_finished(tmp_path / "new", {}) is None
+    assert _make(renderer, tmp_path / "a", 3) == 3
+    assert count_finished(tmp_path / "a", render_plan(renderer, encoding={})) == 3
+    with pytest.raises(ValueError, match=r"a was begun with other options \(encoding: "):
+        count_finished(tmp_path / "a", render_plan(renderer, encoding={"quality": 9}))
 
 
-def test_two_processes_cannot_write_one_store(tmp_path, renderer):
-    with open_store(tmp_path / "a", {}), pytest.raises(BlockingIOError, match="another process is"):
-        open_store(tmp_path / "a", {}).__enter__()
+def test_two_processes_cannot_write_one_set(tmp_path, renderer):
+    with open_writer(tmp_path / "a", {}), pytest.raises(BlockingIOError):
+        _make(renderer, tmp_path / "a")
 
 
 def test_a_missing_folder_or_damaged_part(tmp_path, renderer):
-    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder to write a\.lmdb"):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
         _make(renderer, tmp_path / "nowhere" / "a.lmdb")
-    with pytest.raises(ValueError, match="give the name of an LMDB or folder to be made"):
-        open_store(".", {})
+    with pytest.raises(IsADirectoryError):
+        open_writer(".", {})
     (tmp_path / "a.lmdb.part").mkdir()
     (tmp_path / "a.lmdb.part" / "data.mdb").write_bytes(b"x" * 10_000)
-    with pytest.raises(ValueError, match=r"a\.lmdb\.part: cannot be resumed .*; remove it"):
+    (tmp_path / "a.lmdb.part" / "plan.json").write_text(
+        json.dumps(render_plan(renderer, encoding={}))
+    )
+    with pytest.raises(ValueError, match=r"a\.lmdb\.part cannot be resumed"):
         _make(renderer, tmp_path / "a.lmdb")
     (tmp_path / "b.part").mkdir()
-    (tmp_path / "b.part" / "render.json").write_text("{")
-    with pytest.raises(ValueError, match=r"render\.json: not a record of settings; remove"):
+    (tmp_path / "b.part" / "plan.json").write_text("{")
+    with pytest.raises(ValueError, match=r"plan\.json is damaged"):
         _make(renderer, tmp_path / "b")
 
 
@@ -211,8 +213,8 @@ def test_a_full_disk_leaves_nothing_that_looks_whole(tmp_path, renderer, kind):
     errors = [line for line in run.stderr.splitlines() if line.startswith("mms-ocr render:")]
     assert len(errors) == 1
     assert "Traceback" not in run.stderr
-    assert "; make room: " in errors[0]
-    assert f"of 200 words stand in {tmp_path / kind}.part, and the same command goes" in errors[0]
+    assert f"{tmp_path / kind}.part: " in errors[0]
+    assert "make room and repeat the command" in errors[0]
     assert not (tmp_path / kind).exists()
     extras = ["char_boxes"]
     encoding = dict(extras=extras, suffix=".jpg", quality=95)

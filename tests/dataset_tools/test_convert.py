@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import multiprocessing
 import os
@@ -15,18 +14,12 @@ import numpy as np
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
-from mms_ocr.dataset_tools.conversion import (
-    PairRecords,
-    Selection,
-    TextSegRecords,
-    WordRecords,
-    convert_records,
-    converting,
-    guess_layout,
-    writers,
-)
+from mms_ocr.dataset_tools import convert, layouts, writer
+from mms_ocr.dataset_tools.convert import convert_records, guess_layout
 from mms_ocr.datasets import open_source
 from mms_ocr.datasets.sources import LmdbSource
+from mms_ocr.datasets.sources.records import PairRecords, Selection, WordRecords
+from mms_ocr.datasets.sources.textseg_records import TextSegRecords
 
 IMAGES = [encode(word_pixels(number), ".jpg" if number % 2 else ".png") for number in range(9)]
 LABELS = [f"wört {number}\n" for number in range(9)]
@@ -34,7 +27,7 @@ LABELS = [f"wört {number}\n" for number in range(9)]
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(converting, "_CHUNK_WORDS", 2)
+    monkeypatch.setattr(convert, "_CHUNK_WORDS", 2)
 
 
 def entries_of(path: Path) -> dict[str, bytes]:
@@ -109,7 +102,7 @@ def test_pairs_in_two_folders(tmp_path):
     assert entries_of(tmp_path / "out.lmdb") == {**expected, "num-samples": b"4"}
 
 
-def test_broken_images_are_left_out_and_told(make_source, tmp_path):
+def test_broken_images_are_left_out_and_reported(make_source, tmp_path):
     broken = [*IMAGES[:4], b"broken", *IMAGES[4:], b""]
     source = WordRecords(str(make_source("lmdb", broken, ["x"] * 11)))
     with pytest.raises(ValueError, match=r"2 of 11 words .* are broken, more than the accepted"):
@@ -166,7 +159,7 @@ class Stopping(WordRecords):
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
 @pytest.mark.parametrize("reads", range(0, 18, 3))
-def test_an_interrupted_conversion_goes_on(make_source, tmp_path, out, reads):
+def test_an_interrupted_conversion_resumes(make_source, tmp_path, out, reads):
     path = str(make_source("lmdb", [*IMAGES[:5], b"broken", *IMAGES[5:]], ["x", *LABELS]))
     out = tmp_path / out
     with pytest.raises(KeyboardInterrupt):
@@ -182,30 +175,6 @@ def test_an_interrupted_conversion_goes_on(make_source, tmp_path, out, reads):
     assert [record.images["image"] for record in contents(back)] == IMAGES
 
 
-def killed_at(path: str, out: str, reads: int) -> None:
-    class Killed(WordRecords):
-        def read(self, index):
-            if index == reads:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super().read(index)
-
-    convert_records(Killed(path), out)
-
-
-@pytest.mark.parametrize("out", ["out.lmdb", "out"])
-def test_a_killed_conversion_goes_on(make_source, tmp_path, out):
-    path, out = str(make_source("lmdb", IMAGES, LABELS)), tmp_path / out
-    process = multiprocessing.get_context("fork").Process(
-        target=killed_at, args=(path, str(out), 7)
-    )
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    assert not out.exists()
-    assert out.with_name(out.name + ".part").is_dir()
-    assert convert_records(WordRecords(path), str(out)).written == 9
-
-
 def on_a_full_disk(path: str, out: str, limit: int, errors) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -217,7 +186,7 @@ def on_a_full_disk(path: str, out: str, limit: int, errors) -> None:
 
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
-def test_a_full_disk_is_told_in_a_line_and_nothing_is_lost(make_source, tmp_path, out):
+def test_a_full_disk_is_one_line_and_loses_nothing(make_source, tmp_path, out):
     images = [encode(word_pixels(number, 64, 64 + 20 * number)) for number in range(9)]
     path, out = str(make_source("jsonl", images)), tmp_path / out
     context = multiprocessing.get_context("fork")
@@ -227,36 +196,53 @@ def test_a_full_disk_is_told_in_a_line_and_nothing_is_lost(make_source, tmp_path
     process.start()
     message = errors.get(timeout=60)
     process.join()
-    assert "make room and repeat the command, it goes on from there" in message
+    assert "make room and repeat the command" in message
     assert "\n" not in message
     assert not out.exists()
     assert convert_records(WordRecords(path), str(out)).written == 9
 
 
-def test_a_full_disk_is_named_so(make_source, tmp_path, monkeypatch):
-    source = WordRecords(str(make_source("lmdb", IMAGES)))
+@pytest.mark.parametrize(
+    ("error", "free", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 1 << 40, "the disk is full"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 1 << 40, "the disk is full"),
+        (OSError(errno.EACCES, "Permission denied"), 0, "Permission denied"),
+        (lmdb.Error("mdb_txn_commit: Input/output error"), 1000, "the disk is full"),
+        (lmdb.Error("mdb_txn_commit: Input/output error"), 1 << 40, "mdb_txn_commit: Input/output"),
+    ],
+)
+def test_reason_of_a_failed_write(tmp_path, monkeypatch, error, free, reason):
+    usage = type("Usage", (), {"free": free})
+    monkeypatch.setattr(writer.shutil, "disk_usage", lambda folder: usage)
+    message = writer.describe_disk_error(tmp_path, error)
+    assert message.startswith(f"{tmp_path}: {reason}")
+    assert f"{free / 1e6:.1f} MB" in message
 
-    def full(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OSError, match=r"out\.part: the disk is full \(.* MB are free\) after 0 wo"):
-        convert_records(source, str(tmp_path / "out"))
+def test_an_lmdb_grows(make_source, tmp_path, monkeypatch):
+    monkeypatch.setattr(layouts, "_FIRST_MAP_SIZE", 1 << 16)
+    images = [encode(word_pixels(number, 64, 500)) for number in range(9)]
+    source = WordRecords(str(make_source("folder", images)))
+    convert_records(source, str(tmp_path / "out.lmdb"))
+    assert contents(WordRecords(str(tmp_path / "out.lmdb"))) == contents(source)
 
 
-def test_what_was_changed_after_writing_is_noticed(make_source, tmp_path, monkeypatch):
-    source = WordRecords(str(make_source("lmdb", IMAGES, LABELS)))
-    plain = writers.FolderWriter.read_back
+@pytest.mark.parametrize("out", ["out.lmdb", "out"])
+def test_changes_after_writing_raise(make_source, tmp_path, monkeypatch, out):
+    source, out = WordRecords(str(make_source("lmdb", IMAGES, LABELS))), tmp_path / out
 
-    def faulty(self, index):
-        if index == 5:
-            next(itertools.islice((self.part / "image").rglob("*006.jpg"), 1)).write_bytes(b"x")
-        return plain(self, index)
+    class Changing(WordRecords):
+        reads = 0
 
-    monkeypatch.setattr(writers.FolderWriter, "read_back", faulty)
-    with pytest.raises(OSError, match=r"word 5 of .* is not in .* as it was read"):
-        convert_records(source, str(tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
+        def read(self, index):
+            self.reads += 1
+            changed = self.reads > len(IMAGES) and index == 5
+            return source.read(0 if changed else index)
+
+    with pytest.raises(OSError, match=r"word 5 of .* differs"):
+        convert_records(Changing(source.path), str(out))
+    assert not out.exists()
 
 
 def test_another_source_is_not_mixed_in(make_source, tmp_path):
@@ -264,7 +250,7 @@ def test_another_source_is_not_mixed_in(make_source, tmp_path):
     second = str(make_source("lmdb", IMAGES, name="second"))
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(first, 5), str(tmp_path / "out"))
-    with pytest.raises(ValueError, match="begun with another source"):
+    with pytest.raises(ValueError, match="begun with other options"):
         convert_records(WordRecords(second), str(tmp_path / "out"))
 
 
@@ -272,7 +258,7 @@ def test_another_selection_of_as_many_is_not_mixed_in(make_source, tmp_path):
     path = str(make_source("lmdb", IMAGES))
     with pytest.raises(KeyboardInterrupt):
         convert_records(Selection(Stopping(path, 2), [1, 2, 3]), str(tmp_path / "out"))
-    with pytest.raises(ValueError, match="begun with another source or other options"):
+    with pytest.raises(ValueError, match="begun with other options"):
         convert_records(Selection(WordRecords(path), [1, 2, 4]), str(tmp_path / "out"))
     whole = convert_records(
         Selection(WordRecords(path), np.array([1, 2, 3])), str(tmp_path / "out")
@@ -280,7 +266,7 @@ def test_another_selection_of_as_many_is_not_mixed_in(make_source, tmp_path):
     assert whole.written == 3
 
 
-def test_a_folder_whose_lines_were_lost_begins_anew(make_source, tmp_path):
+def test_a_folder_whose_labels_were_lost_starts_anew(make_source, tmp_path):
     path, out = str(make_source("lmdb", IMAGES, LABELS)), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(path, 5), str(out))
@@ -290,50 +276,32 @@ def test_a_folder_whose_lines_were_lost_begins_anew(make_source, tmp_path):
 
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
-def test_no_process_goes_on_with_what_another_is_finishing(make_source, tmp_path, monkeypatch, out):
+def test_the_lock_is_held_until_the_set_has_its_name(make_source, tmp_path, monkeypatch, out):
     source, out = WordRecords(str(make_source("lmdb", IMAGES))), tmp_path / out
-    plain_rename, plain_lock = os.rename, writers.lock_folder
     renamed = []
 
-    def renaming(part, path):
-        with pytest.raises(BlockingIOError):
-            plain_lock(part, "convert.lock")
+    def rename(part, path):
+        with pytest.raises(BlockingIOError, match="another process is writing"):
+            convert_records(source, str(out))
         renamed.append(path)
-        plain_rename(part, path)
+        replace(part, path)
 
-    monkeypatch.setattr(writers.os, "rename", renaming)
+    replace = writer.replace
+    monkeypatch.setattr(writer, "replace", rename)
     convert_records(source, str(out))
     assert renamed == [out]
-    assert not list(out.glob("*.lock"))
-    other = tmp_path / f"other{out.suffix}"
-
-    def finished_before(part, name):
-        plain_rename(out, other)
-        return plain_lock(part, name)
-
-    monkeypatch.setattr(writers, "lock_folder", finished_before)
-    before = sorted(path.name for path in out.iterdir())
-    with pytest.raises(FileExistsError, match="exists: remove it"):
-        convert_records(source, str(other))
-    assert sorted(path.name for path in other.iterdir()) == before
-
-
-def test_two_processes_do_not_write_the_same_set(make_source, tmp_path):
-    source = WordRecords(str(make_source("lmdb", IMAGES)))
-    out = str(tmp_path / "out")
-    busy = pytest.raises(BlockingIOError, match="another process is writing")
-    with writers.open_writer(out, source.describe()), busy:
-        convert_records(source, out)
-    convert_records(source, out)
+    assert [path.name for path in tmp_path.glob("out*")] == [out.name]
+    with pytest.raises(FileExistsError, match=out.name):
+        convert_records(source, str(out))
 
 
 def test_places_that_cannot_be_written_to(make_source, tmp_path):
     source = WordRecords(str(make_source("lmdb", IMAGES)))
-    with pytest.raises(FileExistsError, match="exists: remove it or choose another name"):
+    with pytest.raises(FileExistsError, match="exists; remove it"):
         convert_records(source, str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
         convert_records(source, str(tmp_path / "nowhere" / "out.lmdb"))
-    with pytest.raises(ValueError, match="or a folder, which gets the images"):
+    with pytest.raises(ValueError, match=r"out\.jsonl is the name of a file"):
         convert_records(source, str(tmp_path / "out.jsonl"))
 
 

@@ -1,0 +1,239 @@
+"""Annotation files: their entries, and the folder that their file names are relative to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from mms_ocr.utils.escaping import file_name, is_unicode
+
+_QUOTED = re.compile(r'^\s*(\S+?)\s*,\s*"(.*)"\s*$')  # ICDAR's: word_1.png, "Tiredness"
+_PROBED = 40  # entries whose images are looked for, spread over the file
+_PARENTS = 3
+_Pair = tuple[str, str | None]  # file name and label
+
+
+class Annotation(NamedTuple):
+    """Entry of an annotation file.
+
+    Attributes:
+        place: File and line or entry, for messages.
+        filename: Path of the image as it is in the file.
+        text: Label, or None if there is none.
+        fault: What is wrong with the entry, or None.
+    """
+
+    place: str
+    filename: str = ""
+    text: str | None = None
+    fault: str | None = None
+
+
+def read_annotations(path: str) -> list[Annotation]:
+    """Read an annotation file.
+
+    Its content decides between three kinds: MMOCR's JSON, ``{"data_list": [{"img_path": …,
+    "instances": [{"text": …}]}]}``, as Union14M-L has it; JSON lines with ``filename`` and
+    ``text``; and lines of a file name and a label, with a tab, a space, or ICDAR's comma and quotes
+    between them, as in the first line.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty, no text, or JSON of another kind.
+    """
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f"no annotation file {path}")
+    try:
+        with open(path, encoding="utf-8-sig") as file:  # a byte order mark is no part of a name
+            text = file.read()
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {line}: no UTF-8 text ({error.reason}); save the file as UTF-8"
+        ) from error
+    # Not by splitlines: labels may hold characters that it takes for line ends.
+    lines = text.split("\n")
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise ValueError(f"{path} has no lines")
+    if not first.lstrip().startswith(("{", "[")):
+        split = _splitter(first)
+        return _parse_lines(lines, path, lambda line: _from_text(line, split))
+    if _is_json_line(first):
+        return _parse_lines(lines, path, _from_json_line)
+    return _from_mmocr(text, path)
+
+
+def find_data_root(source: str, annotations: Sequence[Annotation] | None = None) -> str:
+    """Find the folder that the file names of an annotation file are relative to.
+
+    Looks in the file's own folder, in the three above it and in the folders within its own; if none
+    of these has an image, in those beside its own.
+
+    Args:
+        source: The annotation file.
+        annotations: Its entries, if they were read already.
+
+    Returns:
+        The only one of these folders that has images of these names.
+
+    Raises:
+        FileNotFoundError: None has one.
+        ValueError: Several have, or the file cannot be read, or its first entry cannot.
+    """
+    if annotations is None:
+        annotations = read_annotations(source)
+    spread = annotations[:: max(1, len(annotations) // _PROBED)]
+    names = [plain_name(entry.filename) for entry in spread if entry.fault is None]
+    own = os.path.dirname(os.path.abspath(source))
+    above = [own]
+    for _ in range(_PARENTS):
+        above.append(os.path.dirname(above[-1]))
+    for folders in (dict.fromkeys([*above, *_folders_in(own)]), _folders_in(above[1])):
+        hits = {folder: _files(folder, names) for folder in folders}
+        best = max(hits, key=lambda folder: len(hits[folder]), default=own)
+        others = [folder for folder, files in hits.items() if not files <= hits[best]]
+        if others:
+            raise ValueError(
+                f"{source}: images of these names are in {best} and in {others[0]}; choose one "
+                "with --data-root"
+            )
+        if hits.get(best):
+            return best
+    if not spread:
+        raise ValueError(f"{source} has no words")
+    if not names:
+        raise ValueError(f"{spread[0].place}: {spread[0].fault}; see docs/reading.md for the forms")
+    raise FileNotFoundError(
+        f"the images of {source} were not found: {names[0]!r} is neither in {own} nor in the "
+        f"{_PARENTS} folders above it, nor in one within or beside it; give --data-root"
+    )
+
+
+def plain_name(filename: str) -> str:
+    """Return a file name with this system's separators; annotations from Windows have others."""
+    return filename.replace("\\", "/")
+
+
+def _folders_in(folder: str) -> Iterator[str]:
+    # A folder above may be one that this user cannot list.
+    with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
+        yield from sorted(
+            entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")
+        )
+
+
+def _files(folder: str, names: Sequence[str]) -> set[tuple[str, int, int]]:
+    """Find the names that are files there; a link to a folder has the files of that folder."""
+    files = set()
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            status = os.stat(path)
+            files.add((name, status.st_dev, status.st_ino))
+    return files
+
+
+def _is_json_line(line: str) -> bool:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(fields, dict) and "data_list" not in fields
+
+
+def _parse_lines(
+    lines: Sequence[str], path: str, parse: Callable[[str], _Pair | str]
+) -> list[Annotation]:
+    return [
+        _annotation(f"{path}, line {number}", parse(line))
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+
+
+def _annotation(place: str, parsed: _Pair | str) -> Annotation:
+    return (
+        Annotation(place, fault=parsed) if isinstance(parsed, str) else Annotation(place, *parsed)
+    )
+
+
+def _splitter(first: str) -> Callable[[str], tuple[str, str] | None]:
+    if _QUOTED.match(first) and "\t" not in first:
+        return _split_quoted
+    separator = "\t" if "\t" in first else " "
+
+    def split(line: str) -> tuple[str, str] | None:
+        # A name may begin after spaces, and a label may be empty after a tab.
+        parts = (line if separator == "\t" else line.strip()).partition(separator)
+        return (parts[0].strip(), parts[2].strip()) if parts[1] else None
+
+    return split
+
+
+def _split_quoted(line: str) -> tuple[str, str] | None:
+    match = _QUOTED.match(line)
+    # Quotes within the label are escaped.
+    return (match[1], match[2].replace('\\"', '"').replace("\\\\", "\\")) if match else None
+
+
+def _from_text(line: str, split: Callable[[str], tuple[str, str] | None]) -> _Pair | str:
+    parts = split(line)
+    if parts is None:
+        return f"no file name and label as in the first line: {_shorten(line)}"
+    return _check_unicode(*parts)
+
+
+def _from_json_line(line: str) -> _Pair | str:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return f"not JSON: {_shorten(line)}"
+    return _name_and_text(fields, "filename", fields)
+
+
+def _from_mmocr(text: str, path: str) -> list[Annotation]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no JSON, or was cut short: {error}") from error
+    entries = content.get("data_list") if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} is JSON, but no object with a list 'data_list' as MMOCR's")
+    return [
+        _annotation(f"{path}, entry {number}", _from_entry(entry))
+        for number, entry in enumerate(entries, start=1)
+    ]
+
+
+def _from_entry(entry: Any) -> _Pair | str:
+    instances = entry.get("instances") if isinstance(entry, dict) else None
+    if not isinstance(instances, list) or len(instances) != 1:
+        count = len(instances) if isinstance(instances, list) else "no"
+        return f"{count} instances, and a word image has one"
+    return _name_and_text(entry, "img_path", instances[0])
+
+
+def _name_and_text(fields: Any, key: str, holder: Any) -> _Pair | str:
+    name = fields.get(key) if isinstance(fields, dict) else None
+    if not isinstance(name, str) or not name:
+        return f"no {key!r}: {_shorten(str(fields))}"
+    text = holder.get("text") if isinstance(holder, dict) else None
+    if text is not None and not isinstance(text, str):
+        return f"'text' is no string: {_shorten(str(fields))}"
+    return _check_unicode(name, text)
+
+
+def _check_unicode(name: str, text: str | None) -> _Pair | str:
+    path = file_name(name)
+    if path is None or not is_unicode(text or ""):
+        return f"not Unicode text: {_shorten(name)}, {_shorten(text or '')}"
+    return path, text
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")

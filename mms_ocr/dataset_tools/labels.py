@@ -1,0 +1,244 @@
+"""Checks of labels, and their conversion to JSON lines."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mms_ocr.dataset_tools.annotations import (
+    Annotation,
+    find_data_root,
+    plain_name,
+    read_annotations,
+)
+from mms_ocr.datasets.sources import (
+    BrokenImageError,
+    FolderSource,
+    JsonlSource,
+    is_lmdb,
+    open_source,
+)
+from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.escaping import to_json
+from mms_ocr.utils.files import atomic_path
+from mms_ocr.utils.progress import Progress, silent
+
+_SHOWN = 20
+
+
+@dataclass
+class LabelReport:
+    """Findings in the labels of a set.
+
+    Attributes:
+        written: Number of words accepted.
+        left_out: What is wrong with each word that was left out.
+        words_outside: Number of words with characters outside the dictionary.
+        outside: How often each such character occurs.
+        examples: A label with each such character.
+        longest: The longest label.
+        dropped: Number of words left out because of such characters, if that was asked for.
+    """
+
+    written: int = 0
+    left_out: list[str] = field(default_factory=list)
+    words_outside: int = 0
+    outside: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    longest: str = ""
+    dropped: int = 0
+
+    def count(self, text: str, characters: frozenset[str] | None) -> bool:
+        """Count a label, and return whether all of its characters are in the dictionary."""
+        if len(text) > len(self.longest):
+            self.longest = text
+        known = text if characters is None else characters
+        outside = [character for character in text if character not in known]
+        self.words_outside += bool(outside)
+        self.outside.update(outside)
+        for character in outside:
+            self.examples.setdefault(character, text)
+        return not outside
+
+
+def describe_report(report: LabelReport, dictionary: str | None) -> Iterator[str]:
+    """Yield a report as lines for people.
+
+    Args:
+        report: The report.
+        dictionary: Name of the dictionary, or None if there is none.
+    """
+    if report.left_out:
+        yield f"left out {len(report.left_out):,} words; the last: {report.left_out[-1]}"
+    yield f"longest label: {len(report.longest)} characters ({report.longest!r})"
+    if dictionary is None:
+        return
+    if not report.words_outside:
+        yield f"all characters are in {dictionary}"
+        return
+    kept = f"{report.dropped:,} left out" if report.dropped else "kept"
+    yield (
+        f"{report.words_outside:,} words have characters outside {dictionary} ({kept}), "
+        f"{len(report.outside):,} different ones:"
+    )
+    for character, count in report.outside.most_common(_SHOWN):
+        example = report.examples[character]
+        yield f"  {character!r} U+{ord(character):04X}  {count:,} times, as in {example!r}"
+    if len(report.outside) > _SHOWN:
+        yield f"  … and {len(report.outside) - _SHOWN:,} more"
+
+
+def check_labels(
+    sources: Sequence[str],
+    characters: frozenset[str] | None = None,
+    progress: Progress = silent,
+) -> LabelReport:
+    """Check the labels of annotation files and data sets; their images are not decoded.
+
+    Args:
+        sources: Annotation files, see :func:`read_annotations`; LMDBs; folders with labels.
+        characters: The characters of the dictionary; others are counted.
+        progress: Shows the progress.
+
+    Raises:
+        FileNotFoundError: A source is missing.
+        ValueError: A source has no labels.
+    """
+    report = LabelReport()
+    for path in sources:
+        if Path(path).is_dir() or is_lmdb(path):
+            words = _labels_of_set(path, report, progress)
+        else:
+            words = iter(read_annotations(path))
+        for word in words:
+            if fault := _label_fault(word):
+                report.left_out.append(f"{word.place}: {fault}")
+            else:
+                report.written += 1
+                report.count(word.text or "", characters)
+    return report
+
+
+def _labels_of_set(path: str, report: LabelReport, progress: Progress) -> Iterator[Annotation]:
+    source = open_source(path)
+    if isinstance(source, FolderSource):
+        raise ValueError(f"{path} is a folder of images, which has no labels")
+    source.check_labels()
+    for index in progress(range(len(source)), "checking labels", len(source)):
+        try:
+            raw = source.read(index, labelled=True)
+        except BrokenImageError as error:
+            report.left_out.append(str(error))
+        else:
+            yield Annotation(raw.name, text=raw.text)
+
+
+def convert_labels(
+    sources: Sequence[str],
+    out: str,
+    data_roots: Sequence[str] | None = None,
+    *,
+    characters: frozenset[str] | None = None,
+    drop_outside: bool = False,
+    check_images: bool = True,
+    max_broken: float = 0.01,
+    progress: Progress = silent,
+) -> LabelReport:
+    """Write the words of annotation files as JSON lines, with file names relative to ``out``.
+
+    Words without a label, or without a readable image in their data root, are left out and
+    reported. ``out`` is there whole or not at all.
+
+    Args:
+        sources: Annotation files, see :func:`read_annotations`.
+        out: ``NAME.jsonl``, in the data roots or in a folder above them.
+        data_roots: For each annotation file the folder that its file names are relative to; by
+            default found by :func:`find_data_root`.
+        characters: The characters of the dictionary; others are counted.
+        drop_outside: Leave out words with other characters.
+        check_images: Decode every image; otherwise it only has to exist.
+        max_broken: Largest accepted share of words left out.
+        progress: Shows the progress.
+
+    Raises:
+        FileExistsError: ``out`` exists.
+        FileNotFoundError: An annotation file, its images, or the folder of ``out`` is missing.
+        ValueError: A path leads out of its folder, or too many words are left out.
+    """
+    if Path(out).suffix != ".jsonl":
+        raise ValueError(f"{out!r}: labels are written as NAME.jsonl")
+    if os.path.lexists(out):
+        raise FileExistsError(f"{out} exists; remove it or choose another name")
+    folder = os.path.dirname(os.path.abspath(out))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"there is no folder {folder!r} to write into")
+    files = [read_annotations(source) for source in sources]
+    roots = data_roots or [find_data_root(*pair) for pair in zip(sources, files)]
+    for root in roots:
+        if not _is_inside(os.path.abspath(root), folder):
+            raise ValueError(
+                f"the images are in {root!r}, which is not in the folder of {out!r}; write the "
+                "JSON lines there, as no file name in them may lead out of their folder"
+            )
+    words = [(root, word) for root, entries in zip(roots, files) for word in entries]
+    report = LabelReport()
+    with atomic_path(out) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            for index in progress(range(len(words)), "checking labels", len(words)):
+                root, word = words[index]
+                path = _image_path(word, root)
+                if fault := _label_fault(word) or _image_fault(path, check_images):
+                    report.left_out.append(f"{word.place}: {fault}")
+                elif not report.count(word.text or "", characters) and drop_outside:
+                    report.dropped += 1
+                else:
+                    name = os.path.relpath(path, folder).replace(os.sep, "/")
+                    file.write(to_json(dict(filename=name, text=word.text)) + "\n")
+                    report.written += 1
+        if len(report.left_out) > max_broken * len(words):
+            raise ValueError(
+                f"{len(report.left_out):,} of {len(words):,} words cannot be used, more than the "
+                f"accepted share of {max_broken:g}; the last: {report.left_out[-1]}"
+            )
+        if not report.written:
+            raise ValueError(f"no word of {', '.join(sources)} can be used")
+        _check_written(temporary, folder, report.written)
+    return report
+
+
+def _check_written(path: Path, folder: str, count: int) -> None:
+    written = JsonlSource(str(path), folder)
+    written.check_labels()
+    if len(written) != count:
+        raise OSError(f"{path} has {len(written):,} lines, not {count:,}: the disk is faulty")
+
+
+def _label_fault(word: Annotation) -> str | None:
+    if word.fault is None and not word.text:
+        return "the label is empty" if word.text == "" else "there is no label"
+    return word.fault
+
+
+def _image_path(word: Annotation, root: str) -> str:
+    path = os.path.normpath(os.path.join(os.path.abspath(root), plain_name(word.filename)))
+    if not _is_inside(path, os.path.abspath(root)):
+        raise ValueError(f"{word.place}: file name {word.filename!r} leads out of {root!r}")
+    return path
+
+
+def _image_fault(path: str, decode: bool) -> str | None:
+    try:
+        if not decode:
+            return None if os.path.isfile(path) else f"{path}: there is no such image"
+        decode_image(Path(path).read_bytes())
+    except (BrokenImageError, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        return f"{path}: {reason}"
+    return None
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)

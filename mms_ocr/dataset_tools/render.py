@@ -1,0 +1,221 @@
+"""Rendering of many words into a set, by several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import PIL
+
+from mms_ocr import __version__
+from mms_ocr.dataset_tools.layouts import open_writer
+from mms_ocr.dataset_tools.writer import compare_plans, read_plan
+from mms_ocr.datasets.sources.records import Record
+from mms_ocr.rendering.renderer import RenderedWord, WordRenderer
+
+_PLAN = "render.json"  # in the finished set
+_CHUNK = 64  # words that a process renders at a time, and that are written together
+_setup: Any = None  # of a worker process: renderer and encoding
+
+
+def render_plan(renderer: WordRenderer, **options: Any) -> dict[str, Any]:
+    """Return all that a renderer's words depend on, and further options, as plain JSON data."""
+    source = renderer.source
+    faces = [
+        f"{share} {face.family} {face.path.name} {face.path.stat().st_size}"
+        for face, share in zip(renderer.fonts.faces, renderer.fonts.shares)
+    ]
+    images = renderer.images
+    return {
+        "versions": {"mms_ocr": __version__, "opencv": cv2.__version__, "pillow": PIL.__version__},
+        "seed": renderer.seed,
+        "settings": asdict(renderer.settings),
+        "fonts": f"{len(faces)} fonts, {_digest(faces)}",
+        "words": f"{len(source.words)} words, {_digest(source.words)}",
+        "texts": {
+            "random_string_share": source.random_string_share,
+            "case": source.case,
+            "words_per_line": [source.fewest, source.most],
+            "max_length": source.max_length,
+            "punctuation": source.punctuation,
+        },
+        "backgrounds": f"{len(images.files)} images, {_digest(images.files)}" if images else None,
+        **options,
+    }
+
+
+def _digest(items: Sequence[Any]) -> str:
+    digest = hashlib.sha256("\n".join(map(str, items)).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def encode_word(
+    word: RenderedWord, extras: Sequence[str] = (), suffix: str = ".jpg", quality: int = 95
+) -> Record:
+    """Compress the images of a word.
+
+    Args:
+        word: The word.
+        extras: What to store beside image and text, of ``'clean'``, ``'mask'``, ``'char_boxes'``.
+        suffix: ``'.jpg'`` or ``'.png'``, for image and clean version; masks are PNG with 0 and 255.
+        quality: Of JPEG, 1 to 100.
+    """
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
+    images = {"image": _encode(word.image, suffix, options)}
+    if "clean" in extras:
+        images["clean"] = _encode(word.clean, suffix, options)
+    if "mask" in extras:
+        images["mask"] = _encode(word.mask * np.uint8(255), ".png", [])
+    boxes = word.char_boxes.astype(float).round(2).tolist() if "char_boxes" in extras else None
+    return Record(images, word.text, boxes)
+
+
+def _encode(image: np.ndarray, suffix: str, options: list[int]) -> bytes:
+    is_written, buffer = cv2.imencode(suffix, image, options)
+    if not is_written:
+        raise ValueError(f"an image of shape {image.shape} cannot be encoded as {suffix}")
+    return buffer.tobytes()
+
+
+def count_finished(path: str | os.PathLike[str], plan: Mapping[str, Any]) -> int | None:
+    """Return the number of words of a finished set; None if ``path`` does not exist.
+
+    Args:
+        path: The set.
+        plan: See :func:`render_plan`.
+
+    Raises:
+        FileExistsError: ``path`` is something else.
+        ValueError: It was rendered with another plan.
+    """
+    if not os.path.lexists(path):
+        return None
+    file = Path(path, _PLAN)
+    if not file.is_file():
+        raise FileExistsError(f"{path} exists; remove it or choose another name")
+    begun = read_plan(file)
+    count = begun.pop("count", None)
+    compare_plans(begun, json.loads(json.dumps(plan)), Path(path))
+    return count
+
+
+def render_words(
+    renderer: WordRenderer,
+    path: str | os.PathLike[str],
+    count: int,
+    workers: int = 1,
+    progress: Callable[[int], None] = lambda number: None,
+    **encoding: Any,
+) -> int:
+    """Render words 0 to ``count`` - 1 into a new set; a stopped run is resumed.
+
+    Args:
+        renderer: The renderer.
+        path: The new set; see :func:`mms_ocr.dataset_tools.layouts.open_writer`.
+        count: Number of words of the finished set.
+        workers: Number of processes that render; this one writes.
+        progress: Called with the number of words written, first with what was there already.
+        encoding: See :func:`encode_word`.
+
+    Returns:
+        Number of words that were not there already.
+
+    Raises:
+        ValueError: The unfinished set has more words than ``count``, or other options.
+        OSError: See :func:`mms_ocr.dataset_tools.layouts.open_writer`.
+    """
+    plan = render_plan(renderer, encoding=encoding)
+    with open_writer(path, plan) as writer:
+        if writer.written > count:
+            raise ValueError(
+                f"{writer.part} holds {writer.written} words already; ask for at least that many, "
+                "or remove it"
+            )
+        progress(writer.written)
+        indices = range(writer.written, count)
+        with _render_chunks(renderer, indices, workers, encoding) as chunks:
+            for chunk in chunks:
+                writer.append(chunk)
+                progress(writer.written)
+        writer.finish({_PLAN: json.dumps({**plan, "count": count}, indent=1)})
+    return len(indices)
+
+
+@contextlib.contextmanager
+def _render_chunks(
+    renderer: WordRenderer, indices: range, workers: int, encoding: dict[str, Any]
+) -> Iterator[Iterator[list[Record]]]:
+    """Render the words of some indices, and give them in order, in chunks."""
+    chunks = (indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK))
+    workers = min(workers, math.ceil(len(indices) / _CHUNK))
+    if workers <= 1:
+        yield map(partial(_render_chunk, renderer, encoding), chunks)
+        return
+    # Spawned, not forked: the same on every system, and safe whatever threads this process has.
+    executor = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _begin_worker, (renderer, encoding)
+    )
+    try:
+        yield _in_order(executor, chunks, ahead=4 * workers)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    executor: ProcessPoolExecutor, chunks: Iterable[range], ahead: int
+) -> Iterator[list[Record]]:
+    waiting: deque[Future[list[Record]]] = deque()
+    for chunk in chunks:
+        waiting.append(executor.submit(_render_in_worker, chunk))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _begin_worker(renderer: WordRenderer, encoding: dict[str, Any]) -> None:
+    global _setup
+    _setup = renderer, encoding
+    # Ctrl-C reaches all processes; the one that writes ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    """End this worker when the process that started it is gone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _render_in_worker(indices: range) -> list[Record]:
+    renderer, encoding = _setup
+    return _render_chunk(renderer, encoding, indices)
+
+
+def _render_chunk(renderer: WordRenderer, encoding: dict[str, Any], indices: range) -> list[Record]:
+    return [encode_word(renderer.render(index), **encoding) for index in indices]
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return min(os.cpu_count() or 1, 61)  # Windows cannot wait for more processes

@@ -1,0 +1,194 @@
+"""Writing of sets of words, which can resume.
+
+A set is built in the folder ``NAME.part`` and renamed when it is complete, so that ``NAME`` is
+always whole. Its process may be killed at any moment; the same command then resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lmdb
+from filelock import FileLock, Timeout
+
+from mms_ocr.datasets.sources.records import Record
+from mms_ocr.utils.files import atomic_write, replace
+
+_PLAN = "plan.json"
+PROGRESS = "progress.json"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CLOSE_TO_FULL = 1 << 24  # bytes
+
+
+class WordWriter(ABC):
+    """Context manager that writes words to ``path``.
+
+    :func:`mms_ocr.dataset_tools.layouts.open_writer` makes one. Leaving the block without
+    :meth:`finish` keeps the unfinished set.
+
+    Attributes:
+        path: The finished set.
+        part: The folder in which it is built.
+        read: Number of source words read so far, broken ones included.
+        written: Number of words written so far.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], plan: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.read = self.written = 0
+        self._plan = json.loads(json.dumps(plan))
+        self._lock = FileLock(f"{self.part}.lock", blocking=False)
+
+    def __enter__(self) -> WordWriter:
+        self._check_new()
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {str(self.path.parent)!r} to write into")
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise BlockingIOError(f"another process is writing {self.part}; wait for it") from None
+        try:
+            self._check_new()  # again: another process may have finished just before
+            self.part.mkdir(exist_ok=True)
+            self._check_plan()
+            self._open()
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+        self._unlock()
+
+    def append(self, records: Sequence[Record], read: int | None = None) -> None:
+        """Write words after those that are there; after a kill, all of them count or none.
+
+        Args:
+            records: The words.
+            read: Number of source words read so far; by default all of them were written.
+
+        Raises:
+            OSError: They cannot be written, because the disk is full for example.
+        """
+        written = self.written + len(records)
+        read = written if read is None else read
+        with self._disk_errors():
+            self._append(records, read)
+        self.read, self.written = read, written
+
+    def finish(self, extra_files: Mapping[str, str] | None = None) -> None:
+        """Complete the set and give it its name.
+
+        Args:
+            extra_files: Contents of further text files in the set.
+        """
+        with self._disk_errors():
+            self._complete()
+            for name, text in (extra_files or {}).items():
+                atomic_write(self.part / name, text, flush=True)
+        self._close()
+        replace(self.part, self.path)
+        for name in (_PLAN, PROGRESS):
+            (self.path / name).unlink(missing_ok=True)
+
+    def _check_new(self) -> None:
+        if os.path.lexists(self.path):
+            raise FileExistsError(f"{self.path} exists; remove it or choose another name")
+
+    def _check_plan(self) -> None:
+        for left in self.part.glob(".*.part"):  # of an atomic_write that was killed
+            left.unlink()
+        file = self.part / _PLAN
+        if file.is_file():
+            compare_plans(read_plan(file), self._plan, self.part)
+        elif any(self.part.iterdir()):
+            raise ValueError(
+                f"{self.part} cannot be resumed (it holds other files); remove it or rename it"
+            )
+        else:
+            with self._disk_errors():
+                atomic_write(file, json.dumps(self._plan), flush=True)
+
+    def _unlock(self) -> None:
+        # While it is locked, so that no process locks the file that goes; Windows removes it later.
+        with contextlib.suppress(OSError):
+            os.unlink(self._lock.lock_file)
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, lmdb.Error) as error:
+            raise OSError(
+                f"{describe_disk_error(self.part, error)} after {self.written:,} words; make room "
+                "and repeat the command, which resumes there"
+            ) from error
+
+    @abstractmethod
+    def holds(self, index: int, record: Record) -> bool:
+        """Whether a record, and nothing else, is stored at an index; call it in order from 0."""
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open what is there, and set ``read`` and ``written``."""
+
+    @abstractmethod
+    def _append(self, records: Sequence[Record], read: int) -> None: ...
+
+    @abstractmethod
+    def _complete(self) -> None:
+        """Write what ends a set, and flush it."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Close the files; may be called twice."""
+
+
+def read_plan(file: Path) -> dict[str, Any]:
+    """Read the plan of a set.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        plan = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        plan = None
+    if not isinstance(plan, dict):
+        raise ValueError(f"{file} is damaged; remove {file.parent}")
+    return plan
+
+
+def compare_plans(begun: Mapping[str, Any], plan: Mapping[str, Any], where: Path) -> None:
+    """Check that a set was begun with the same plan.
+
+    Raises:
+        ValueError: It was not; the message names the first difference.
+    """
+    for name in {**begun, **plan}:
+        if begun.get(name) != plan.get(name):
+            raise ValueError(
+                f"{where} was begun with other options ({name}: {begun.get(name)!r}, now "
+                f"{plan.get(name)!r}); repeat that command, or remove {where}"
+            )
+
+
+def describe_disk_error(folder: Path, error: OSError | lmdb.Error) -> str:
+    """Describe a failed write into a folder, and how much room is left there."""
+    free = shutil.disk_usage(folder).free
+    is_full = getattr(error, "errno", None) in _FULL
+    # LMDB reports a full disk as any failed write.
+    is_full |= isinstance(error, lmdb.Error) and free < _CLOSE_TO_FULL
+    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return f"{folder}: {'the disk is full' if is_full else reason} ({free / 1e6:.1f} MB are free)"
