@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Train under slurm.
 #   tools/slurm_train.sh PARTITION JOB CONFIG WORK_DIR [ARGUMENTS OF tools/train.py …]
-# With REQUEUE=1 the run goes on by itself from its newest checkpoint in WORK_DIR, however often it is
-# preempted or its time is over. Environment (GPUS, GPUS_PER_NODE, NTASKS, NNODES, CPUS_PER_TASK,
+# With REQUEUE=1 the run resumes by itself from its newest checkpoint in WORK_DIR, however often it is
+# preempted or reaches its time limit. Environment (GPUS, GPUS_PER_NODE, NTASKS, NNODES, CPUS_PER_TASK,
 # SRUN_ARGS, PORT, REQUEUE, STOP_BEFORE, LOG): see slurm_launch.sh.
 set -euo pipefail
 

@@ -1,4 +1,4 @@
-"""Which test sets a model is measured on, and the report of what came out."""
+"""Options of ``tools/test.py`` for labelled test sets, and the report of word accuracy on them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
 
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
@@ -26,13 +27,14 @@ from mms_ocr.utils.output_checks import check_outputs
 
 _BASE = "_base_/datasets/rec_benchmark"
 _FOLDER = "textrecog/benchmarks"
-# The last parts of paths that say what a set is stored as, or which part of it, and not its name.
-_STORED_AS = (".lmdb", ".mdb", ".jsonl", ".json")
-_PARTS = ("test", "labels", "annotation", "data", "words")
+# Ends of paths that are not the name of a test set.
+_SUFFIXES = (".lmdb", ".mdb", ".jsonl", ".json")
+_FILE_NAMES = ("test", "labels", "annotation", "data", "words")
+_SKIPPED_SHOWN = 1000
 
 
 def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
-    """Options of measuring a recognizer on labelled test sets."""
+    """Declare the options of measuring a recognizer on labelled test sets."""
     group = parser.add_argument_group(
         "test sets, for recognizers",
         "Word accuracy of every set, in one table. Without them the config's own test set is used.",
@@ -40,36 +42,45 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--benchmark",
         metavar="NAME",
-        help="common, common_small, union14m, or a config file with test sets; "
-        "--data NAME=PATH says where a set lies, and --data PATH alone is a set of its own",
+        help="common, common_small, union14m, or a config file with test sets; --data NAME=PATH "
+        "gives the path of a set, and --data PATH adds one",
     )
     group.add_argument("--benchmark-root", metavar="DIR", help="folder of the benchmark's sets")
     group.add_argument("--sets", nargs="+", metavar="NAME", help="only these sets")
     group.add_argument(
         "--held-out",
         action="store_true",
-        help="with --data: only the part of it that the config itself takes for testing",
+        help="with --data: only the part of it that the config itself uses for testing",
     )
     group.add_argument(
         "--save-words", metavar="FILE", help="write every label and what was read (JSON lines)"
     )
 
 
+def uses_benchmark(cfg: Config, args: argparse.Namespace) -> bool:
+    """Whether the options ask for word accuracy on test sets.
+
+    Raises:
+        ValueError: They name no test sets.
+    """
+    options = (args.benchmark, args.benchmark_root, args.sets, args.held_out, args.save_words)
+    if any(options) and not (args.benchmark or args.data):
+        raise ValueError("no test sets are named: give --benchmark NAME, or --data PATH …")
+    return any(options) or bool(args.data and reads_words(cfg))
+
+
 def reads_words(cfg: Config) -> bool:
-    """Whether a config is of a model that reads words: its test metrics compare words."""
+    """Whether a config's test metrics compare words, as those of a recognizer."""
     evaluator = cfg.get("test_evaluator") or []
-    metrics = [evaluator] if isinstance(evaluator, Mapping) else evaluator
-    metrics = [inner for metric in metrics for inner in _inner_metrics(metric)]
+    metrics = [evaluator] if isinstance(evaluator, Mapping) else list(evaluator)
+    for metric in list(metrics):
+        inner = metric.get("metrics") or []
+        metrics += [inner] if isinstance(inner, Mapping) else inner
     return any(type_name(metric) in ("WordMetric", "WordBenchmark") for metric in metrics)
 
 
-def _inner_metrics(metric: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    inner = metric.get("metrics") or [metric]
-    return [inner] if isinstance(inner, Mapping) else list(inner)
-
-
 def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
-    """Let a config's test set be the test sets that the options name.
+    """Replace a config's test set by the test sets that the options name.
 
     Images go through the transforms of the model's own test set.
 
@@ -79,19 +90,19 @@ def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
     """
     if not reads_words(cfg):
         raise ValueError(
-            f"{cfg.filename} reads no words (no WordMetric among its test metrics), so it has no "
-            "word accuracy; --benchmark, --sets and their like are for recognizers"
+            f"{cfg.filename} reads no words (it has no WordMetric), so it has no word accuracy; "
+            "--benchmark, --sets and the like are for recognizers"
         )
-    found = find_config(args.benchmark or _BASE, _FOLDER if args.benchmark else "")
-    benchmark = Config.fromfile(found)
+    path = find_config(args.benchmark or _BASE, _FOLDER if args.benchmark else "")
+    benchmark = Config.fromfile(path)
     loader = benchmark.get("test_dataloader")
     if loader is None or (args.benchmark and not loader.dataset.get("sets")):
-        raise ValueError(f"{found} names no test sets (test_dataloader.dataset.sets)")
+        raise ValueError(f"{path} names no test sets (test_dataloader.dataset.sets)")
     own: Mapping[str, Any] = (cfg.get("test_dataloader") or {}).get("dataset") or {}
     dataset = loader.dataset
     sets = dict(dataset.get("sets") or {})
-    for name, path in name_sets(args.data or (), known=sets).items():
-        sets[name] = {**sets.get(name, {}), "path": os.path.abspath(path)}
+    for name, data in name_sets(args.data or (), known=sets).items():
+        sets[name] = {**sets.get(name, {}), "path": os.path.abspath(data)}
     dataset.sets = ConfigDict(sets)
     if own.get("pipeline"):
         dataset.pipeline = own["pipeline"]
@@ -103,7 +114,7 @@ def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
         part = {key: own[key] for key in ("holdout", "indices") if own.get(key) is not None}
         if args.benchmark or not part:
             raise ValueError(
-                "--held-out goes with --data and a config whose test set is a part of its data, "
+                "--held-out needs --data and a config whose test set is a part of its data, "
                 "such as configs/textrecog/mms_vit_s_ar_words.py"
             )
         dataset.update(part)
@@ -112,20 +123,16 @@ def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
     cfg.test_cfg = benchmark.test_cfg
 
 
-def name_sets(given: Sequence[str], known: Mapping[str, Any] = {}) -> dict[str, str]:
-    """Names and paths of test sets given as ``PATH`` or ``NAME=PATH``.
+def name_sets(paths: Sequence[str], known: Mapping[str, Any] = {}) -> dict[str, str]:
+    """Return names and paths of test sets given as ``PATH`` or ``NAME=PATH``.
 
-    A path alone gets its name from its last parts: ``data/iiit5k/test.jsonl`` is ``iiit5k``.
-
-    Args:
-        given: As typed.
-        known: Names that the benchmark has.
+    A path alone is named by its last parts: ``data/iiit5k/test.jsonl`` is ``iiit5k``.
 
     Raises:
-        ValueError: Two sets have one name, or a path alone has the name of a benchmark's set.
+        ValueError: Two sets have one name, or a path alone has a name ``known`` to the benchmark.
     """
     named: dict[str, str] = {}
-    for word in given:
+    for word in paths:
         name, equals, path = word.partition("=")
         if not equals or os.path.exists(word):
             name, path = _name_of(word), word
@@ -142,58 +149,8 @@ def name_sets(given: Sequence[str], known: Mapping[str, Any] = {}) -> dict[str, 
     return named
 
 
-def _name_of(path: str) -> str:
-    parts = list(Path(os.path.abspath(path)).parts[1:])
-    while len(parts) > 1:
-        for suffix in _STORED_AS:
-            parts[-1] = parts[-1].removesuffix(suffix)
-        if parts[-1] not in _PARTS:
-            break
-        parts.pop()
-    return parts[-1]
-
-
-def write_report(
-    cfg: Config,
-    args: argparse.Namespace,
-    scores: Sequence[SetScore],
-    left_out: Sequence[str] = (),
-    skipped: Sequence[str] = (),
-) -> str:
-    """Write the figures as JSON and Markdown into the work folder.
-
-    Args:
-        cfg: The config that was evaluated.
-        args: Options of the command line.
-        scores: The figures of all sets.
-        left_out: Titles of the benchmark's sets that were not measured.
-        skipped: The images that could not be read.
-
-    Returns:
-        What to show: the table, its notes, and where it was written.
-    """
-    stem = _report_stem(cfg, args)
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    table = markdown_table(benchmark_table(scores))
-    notes = benchmark_notes(scores, left_out)
-    facts = dict(
-        config=args.config,
-        checkpoint=args.checkpoint,
-        benchmark=args.benchmark,
-        left_out=list(left_out),
-        skipped=list(skipped),
-    )
-    figures = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
-    # Surrogates, which stand for bytes that are no text, become escapes of JSON.
-    atomic_write(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
-    head = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", table, ""]
-    skips = [f"Skipped: `{printable(name)}`" for name in skipped]
-    write_lines(f"{stem}.md", "\n".join([*head, *_spaced(notes + skips)]).split("\n"))
-    return "\n".join([table, *notes, f"written: {stem}.md and .json"])
-
-
 def check_reports(cfg: Config, args: argparse.Namespace) -> None:
-    """Check, before the test, that its reports can be written and replace no input.
+    """Check before the test that its reports can be written and replace no input.
 
     Raises:
         ValueError: A report would replace the config, the checkpoint, or a test set.
@@ -209,35 +166,89 @@ def check_reports(cfg: Config, args: argparse.Namespace) -> None:
     check_outputs(outputs, inputs)
 
 
-def _report_stem(cfg: Config, args: argparse.Namespace) -> Path:
-    name = f"benchmark_{Path(args.benchmark).stem}" if args.benchmark else "benchmark"
-    return Path(cfg.work_dir, name)
+def report_benchmark(runner: Runner, args: argparse.Namespace) -> str:
+    """Write the report of a test, and the words if ``--save-words`` asks for them.
+
+    Returns:
+        What to print: the table, its notes, and the names of the files.
+    """
+    # Not at the top, since it needs MMOCR, which pretraining does without.
+    from mms_ocr.evaluation.word_benchmark import WordBenchmark
+
+    metrics = runner.test_loop.evaluator.metrics
+    metric = next(metric for metric in metrics if isinstance(metric, WordBenchmark))
+    dataset = runner.test_loop.dataloader.dataset
+    if args.save_words:
+        write_words(args.save_words, metric.words, metric.scores)
+    read = {word.index for word in metric.words}
+    skipped = [index for index in range(len(dataset)) if index not in read]
+    measured = {score.name for score in metric.scores}
+    sets = runner.cfg.test_dataloader.dataset.sets
+    return write_report(
+        runner.cfg,
+        args,
+        metric.scores,
+        [test.get("title", name) for name, test in sets.items() if name not in measured],
+        [dataset.image_name(index) for index in skipped[:_SKIPPED_SHOWN]],
+    )
 
 
-def _spaced(lines: Sequence[str]) -> list[str]:
-    """Paragraphs of Markdown."""
-    return [part for line in lines for part in (line, "")][:-1]
+def write_report(
+    cfg: Config,
+    args: argparse.Namespace,
+    scores: Sequence[SetScore],
+    left_out: Sequence[str] = (),
+    skipped: Sequence[str] = (),
+) -> str:
+    """Write the scores as JSON and Markdown into the work folder.
+
+    Args:
+        cfg: The config that was evaluated.
+        args: Options of the command line.
+        scores: One for each set.
+        left_out: Titles of the benchmark's sets that were not measured.
+        skipped: Names of the images that could not be read.
+
+    Returns:
+        The table, its notes, and the names of the files.
+    """
+    stem = _report_stem(cfg, args)
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    table = markdown_table(benchmark_table(scores))
+    notes = benchmark_notes(scores, left_out)
+    facts = {name: getattr(args, name) for name in ("config", "checkpoint", "benchmark")}
+    facts |= dict(left_out=list(left_out), skipped=list(skipped))
+    figures = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
+    # Surrogates, which stand for bytes that are not UTF-8, become escapes of JSON.
+    atomic_write(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
+    lines = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", *table.split("\n")]
+    for paragraph in [*notes, *(f"Skipped: `{printable(name)}`" for name in skipped)]:
+        lines += ["", paragraph]
+    write_lines(f"{stem}.md", lines)
+    return "\n".join([table, *notes, f"written: {stem}.md and .json"])
 
 
 def write_words(path: str, words: Sequence[ReadWord], scores: Sequence[SetScore]) -> None:
-    """Write what was read, a JSON object a line, set by set.
-
-    Args:
-        path: The file.
-        words: What was read, by index.
-        scores: The sets that they are of, in their order.
-    """
-    by_start = iter(words)
+    """Write what was read, one JSON object a line, set by set."""
+    names = [score.name for score in scores for _ in range(score.images)]
     lines = []
-    for score in scores:
-        for _ in range(score.images):
-            word = next(by_start)
-            row = dict(
-                set=score.name,
-                path=word.path,
-                label=word.label,
-                text=word.text,
-                confidence=word.confidence,
-            )
-            lines.append(to_json(row) + "\n")
+    for name, word in zip(names, words):
+        read = dict(label=word.label, text=word.text, confidence=word.confidence)
+        lines.append(to_json(dict(set=name, path=word.path, **read)) + "\n")
     atomic_write(path, "".join(lines).encode())
+
+
+def _name_of(path: str) -> str:
+    parts = list(Path(os.path.abspath(path)).parts[1:])
+    while len(parts) > 1:
+        for suffix in _SUFFIXES:
+            parts[-1] = parts[-1].removesuffix(suffix)
+        if parts[-1] not in _FILE_NAMES:
+            break
+        parts.pop()
+    return parts[-1]
+
+
+def _report_stem(cfg: Config, args: argparse.Namespace) -> Path:
+    name = f"benchmark_{Path(args.benchmark).stem}" if args.benchmark else "benchmark"
+    return Path(cfg.work_dir, name)

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
     from mms_ocr.utils.files import write_lines
     from mms_ocr.utils.output_checks import check_new_set, check_outputs
-    from mms_ocr.utils.progress_bar import progress_bar
+    from mms_ocr.utils.progress import progress_bar
 
     if args.masks and not args.to_textseg:
         raise ValueError("--masks needs --to-textseg; other layouts keep masks as they are")

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.dataset_tools.contamination import find_contamination
     from mms_ocr.datasets.sources import open_source
     from mms_ocr.utils.output_checks import check_new_set, check_outputs
-    from mms_ocr.utils.progress_bar import progress_bar
+    from mms_ocr.utils.progress import progress_bar
 
     inputs = [*args.train, *args.against]
     outs = args.out or []
@@ -111,7 +111,7 @@ def _report(
 def _write_clean(result: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:
     from mms_ocr.dataset_tools.convert import convert_records
     from mms_ocr.datasets.sources.records import Selection, WordRecords
-    from mms_ocr.utils.progress_bar import progress_bar
+    from mms_ocr.utils.progress import progress_bar
 
     clean = [result.clean_indices(place, len(source)) for place, source in enumerate(train)]
     for source, out, kept in zip(train, args.out, clean):

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.datasets.sources import open_source
     from mms_ocr.utils.files import atomic_write
     from mms_ocr.utils.output_checks import check_outputs
-    from mms_ocr.utils.progress_bar import progress_bar
+    from mms_ocr.utils.progress import progress_bar
 
     if args.picture:
         check_outputs([args.picture], args.paths, args.data_root, (".png", ".pdf", ".svg"))

@@ -1,4 +1,4 @@
-"""How the processes of a job find one another, and leave together."""
+"""How the processes of a job join at the start and leave at the end."""
 
 from __future__ import annotations
 
@@ -11,175 +11,148 @@ import socket
 import subprocess
 import sys
 import zlib
+from collections.abc import Iterable
 from typing import NoReturn
 
 import torch
 from mmengine import dist
 
-# What launchers call the variables of torchrun; of several MPIs, the one whose rank is set counts.
-_VARIABLES = {
-    "slurm": [dict(RANK="SLURM_PROCID", WORLD_SIZE="SLURM_NTASKS", LOCAL_RANK="SLURM_LOCALID")],
+# Names of torchrun's variables in other launchers. Of several MPIs, the one that sets the rank is
+# used: Open MPI, MVAPICH2, or MPICH and Intel MPI.
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+_OTHER_NAMES = {
+    "slurm": [("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID")],
     "mpi": [
-        dict(
-            RANK="OMPI_COMM_WORLD_RANK",
-            WORLD_SIZE="OMPI_COMM_WORLD_SIZE",
-            LOCAL_RANK="OMPI_COMM_WORLD_LOCAL_RANK",
-        ),
-        dict(
-            RANK="MV2_COMM_WORLD_RANK",
-            WORLD_SIZE="MV2_COMM_WORLD_SIZE",
-            LOCAL_RANK="MV2_COMM_WORLD_LOCAL_RANK",
-        ),
-        # MPICH and Intel MPI.
-        dict(RANK="PMI_RANK", WORLD_SIZE="PMI_SIZE", LOCAL_RANK="MPI_LOCALRANKID"),
+        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+        ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
+        ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
     ],
 }
-# Where MPIs say how many processes they started on this machine.
+# Variables in which MPIs give the number of processes on this machine.
 MPI_LOCAL_SIZES = ("OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS")
-_STARTED_BY = {
-    "slurm": ("srun", "tools/slurm_train.sh"),
-    "mpi": ("Open MPI", "mpirun -n PROCESSES python tools/train.py CONFIG --launcher mpi"),
+_START_COMMANDS = {
+    "pytorch": "tools/dist_train.sh",
+    "slurm": "tools/slurm_train.sh",
+    "mpi": "mpirun -n PROCESSES python tools/train.py CONFIG --launcher mpi",
 }
 
 
 def join_processes(launcher: str, backend: str = "nccl", timeout: float | None = None) -> None:
-    """Take a GPU, where there are any, and join the processes of a job.
+    """Select a GPU, if there are any, and join the processes of a job.
 
-    MMEngine's own way asks for a GPU, and for the one of the process's number on its machine also
-    where the cluster shows each process no GPU but its own.
+    MMEngine's ``init_dist`` requires a GPU, and selects it by the local rank also where a cluster
+    shows each process only its own GPU.
 
     Args:
-        launcher: ``'pytorch'`` (torchrun), ``'slurm'``, or ``'mpi'`` (Open MPI, MVAPICH2, MPICH,
-            Intel MPI).
-        backend: Of torch.distributed: ``'nccl'``, or ``'gloo'`` without GPUs.
-        timeout: Seconds after which a process that waits for another gives up.
+        launcher: ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``.
+        backend: ``'nccl'``, or ``'gloo'`` without GPUs.
+        timeout: Seconds after which a process that waits for another fails.
 
     Raises:
-        ValueError: The environment variables of the launcher are missing, the first machine is not
-            known, or there are fewer GPUs than processes.
+        ValueError: The launcher's environment variables are missing, the address of the first
+            machine is unknown, or there are fewer GPUs than processes.
     """
-    if launcher in _VARIABLES:
-        _take_over_from(launcher)
+    if launcher in _OTHER_NAMES:
+        known = _OTHER_NAMES[launcher]
+        names = next((names for names in known if names[0] in os.environ), known[0])
+        _check_variables(launcher, names)
+        os.environ.update({name: os.environ[other] for name, other in zip(_VARIABLES, names)})
         _find_first_machine(launcher)
-    needed = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-    missing = [name for name in needed if name not in os.environ]
-    if missing:
-        raise ValueError(
-            f"--launcher {launcher} needs the variables {', '.join(missing)}; start the job with "
-            "tools/dist_train.sh"
-        )
+    _check_variables(launcher, (*_VARIABLES, "MASTER_ADDR", "MASTER_PORT"))
     address = os.environ["MASTER_ADDR"]
     try:
         socket.getaddrinfo(address, None)
-    except OSError:
-        # Otherwise the processes would try to reach it for as long as they wait for one another.
+    except OSError as error:
+        # torch would try again until the timeout.
         raise ValueError(
-            f"no machine is known by the name {address!r}, the first of the job; set MASTER_ADDR "
-            "to its address in the network"
-        )
+            f"MASTER_ADDR {address!r}, the first machine of the job, is an unknown host; set it to "
+            "an address in the network"
+        ) from error
     if torch.cuda.is_available():
-        number = gpu_of_process(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count())
-        torch.cuda.set_device(number)
-        # MMEngine takes it for the number of the GPU.
-        os.environ["LOCAL_RANK"] = str(number)
+        gpu = gpu_of_process(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count())
+        torch.cuda.set_device(gpu)
+        os.environ["LOCAL_RANK"] = str(gpu)  # MMEngine uses it as the index of the GPU
     wait = None if timeout is None else datetime.timedelta(seconds=timeout)
     torch.distributed.init_process_group(backend, timeout=wait)
 
 
 def gpu_of_process(local_rank: int, gpus: int) -> int:
-    """The number of the GPU that a process takes, of those that it sees.
-
-    Args:
-        local_rank: Number of the process on its machine.
-        gpus: How many GPUs the process sees: those of the machine, or its own one.
+    """Return the index of a process's GPU among the GPUs that it sees.
 
     Raises:
         ValueError: There are fewer GPUs than processes.
     """
     if gpus == 1:
-        # Its own; where it is not, NCCL says that two processes have the same.
-        return 0
+        return 0  # if two processes share it, NCCL reports that
     if local_rank >= gpus:
         raise ValueError(
-            f"process {local_rank} of this machine (from 0) finds no GPU for itself: there are "
-            f"{gpus}; start as many processes as GPUs"
+            f"process {local_rank} of this machine (from 0) has no GPU, there are {gpus}; start as "
+            "many processes as GPUs"
         )
     return local_rank
 
 
-def _take_over_from(launcher: str) -> None:
-    known = _VARIABLES[launcher]
-    sources = next((names for names in known if names["RANK"] in os.environ), known[0])
-    missing = [name for name in sources.values() if name not in os.environ]
-    if missing:
-        who, command = _STARTED_BY[launcher]
+def _check_variables(launcher: str, names: Iterable[str]) -> None:
+    if missing := [name for name in names if name not in os.environ]:
         raise ValueError(
-            f"--launcher {launcher} needs {', '.join(missing)}, which {who} sets; start the job "
-            f"with {command}"
+            f"--launcher {launcher} needs the environment variables {', '.join(missing)}; start "
+            f"the job by {_START_COMMANDS[launcher]}"
         )
-    os.environ.update({name: os.environ[source] for name, source in sources.items()})
 
 
 def _find_first_machine(launcher: str) -> None:
     if "MASTER_ADDR" not in os.environ and launcher == "mpi":
-        here = next((os.environ[name] for name in MPI_LOCAL_SIZES if name in os.environ), None)
-        if here != os.environ["WORLD_SIZE"]:
+        local_size = next((os.environ[n] for n in MPI_LOCAL_SIZES if n in os.environ), None)
+        if local_size != os.environ["WORLD_SIZE"]:
             raise ValueError(
                 "--launcher mpi over several machines needs the address of the first one; add "
                 "-x MASTER_ADDR=ADDRESS to mpirun"
             )
         os.environ["MASTER_ADDR"] = "127.0.0.1"
     elif "MASTER_ADDR" not in os.environ:
-        nodes = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
+        command = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
         try:
-            hosts = subprocess.run(nodes, check=True, capture_output=True, text=True).stdout.split()
-            if not hosts:
-                raise OSError("it names no machine")
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            if not (hosts := done.stdout.split()):
+                raise OSError("it lists no hosts")
         except (OSError, subprocess.CalledProcessError) as error:
             raise ValueError(
-                "--launcher slurm needs the address of the first machine, and scontrol, which "
-                f"tells it, cannot be used here ({error}); set MASTER_ADDR"
+                "--launcher slurm needs the address of the first machine, and scontrol gives none "
+                f"({error}); set MASTER_ADDR"
             ) from error
         os.environ["MASTER_ADDR"] = hosts[0]
-    os.environ.setdefault("MASTER_PORT", str(_port()))
-
-
-def _port() -> int:
-    """As torchrun's; within Open MPI one of the job's own, as several may share a machine."""
-    job = os.environ.get("PMIX_NAMESPACE")  # the same for all processes of one mpirun
-    return 12000 + zlib.crc32(job.encode()) % 20000 if job else 29500
+    # As torchrun's; under Open MPI one for each mpirun, since several may share a machine.
+    job = os.environ.get("PMIX_NAMESPACE")
+    port = 12000 + zlib.crc32(job.encode()) % 20000 if job else 29500
+    os.environ.setdefault("MASTER_PORT", str(port))
 
 
 def leave_together(stopped: bool = False) -> None:
     """Wait until all processes of the job are done.
 
-    A process that exits while another still communicates closes that one's connections, and may
-    make it fail after all its work is done. Call it last, and not after an error.
+    A process that exits while another still communicates may make that one fail after its work is
+    done. Call this last, and not after an error.
 
     Args:
-        stopped: The processes exit with another status than 0. A launcher treats the first of them
-            as a failure and terminates the others; SIGTERM is ignored from here on.
+        stopped: Whether the processes exit with a status other than 0, so that a launcher
+            terminates the others once the first has exited. SIGTERM is ignored from here on.
     """
     if dist.get_world_size() == 1:
         return
     if stopped:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # Another process may have failed, and reports why; this one is done.
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(RuntimeError):  # another process failed, and reports why
         dist.barrier()
 
 
 def exit_process(status: int) -> NoReturn:
-    """End a program, which a launcher may have started as one of several processes.
+    """End a program that may be one of several processes of a job.
 
-    As one of several it ends without Python's finalization: a thread of torch.distributed that
-    still releases a tensor then would abort the process ("terminate called without an active
-    exception") after all its work is done. What is registered with ``atexit`` runs before.
-
-    Args:
-        status: Exit status.
+    One of several ends without Python's finalization: a thread of torch.distributed that still
+    releases a tensor would abort it ("terminate called without an active exception") after its
+    work is done. Functions registered with ``atexit`` run before.
     """
-    if not dist.is_distributed() or dist.get_world_size() == 1:
+    if dist.get_world_size() == 1:
         sys.exit(status)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from mms_ocr.utils.dictionaries import read_dictionary
     from mms_ocr.utils.files import write_lines
     from mms_ocr.utils.output_checks import check_outputs
-    from mms_ocr.utils.progress_bar import progress_bar
+    from mms_ocr.utils.progress import progress_bar
 
     dictionary = args.dictionary or str(config_folder() / "dicts" / "printable_ascii.txt")
     characters = None if dictionary == "none" else frozenset(read_dictionary(dictionary))

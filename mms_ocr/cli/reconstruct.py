@@ -1,4 +1,4 @@
-"""``mms-ocr reconstruct``: what a pretrained model makes of masked words."""
+"""``mms-ocr reconstruct``: reconstructions of masked words by a pretrained model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from mms_ocr.cli.word_options import add_weights_options, check_no_checkpoints
 
-HELP = "draw what a pretrained model makes of masked words: original | masked | reconstruction"
+HELP = "draw words, their masks, and their reconstructions by a pretrained model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--num", type=int, default=8, help="images to draw (default: %(default)s)")
     parser.add_argument("--scale", type=int, default=2, help="enlargement (default: %(default)s)")
-    parser.add_argument("--device", help="cpu, cuda, cuda:1, … (default: a GPU if there is one)")
     parser.add_argument(
         "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
         help="settings to change in the config, such as those of the masks"
@@ -30,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the picture, and print the mean error of what was masked."""
+    """Draw the picture and print the mean error on masked patches."""
     from mms_ocr.apis.pictures import check_picture, load_word_images
     from mms_ocr.apis.trained_models import (
         PRETRAINING,
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
     merge_cfg_options(cfg, parse_cfg_options(args.cfg_options))
     model = build_trained(cfg, weights, usable_device(args.device))
     images = load_word_images(cfg, args.images, args.num)
-    # The preprocessor expects what a pipeline gives: BGR.
+    # The preprocessor expects BGR, as pipelines give it.
     batch = model.data_preprocessor({"inputs": images.flip(1)}, False)
     samples = model.predict(**batch)
     write_image(args.out, draw_reconstructions(samples, args.scale)[:, :, ::-1])

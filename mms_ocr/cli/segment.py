@@ -14,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     add_word_options(parser, "segmentor", "folder to write to", needs_out=True)
     parser.add_argument(
-        "--threshold", type=float, help="probability from which on a pixel is text (the config's)"
+        "--threshold", type=float, help="lowest probability of a text pixel (default: the config's)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write three pictures for every image; 1 where some of them could not be used."""
+    """Write three pictures for every image; 1 if some images could not be used."""
     from mms_ocr.apis.input_images import output_stem
     from mms_ocr.apis.segmenting import PARTS, WordSegmenter, write_parts
 

@@ -14,12 +14,7 @@ from mmengine.config import Config
 
 from mms_ocr.cli.data_option import check_data, check_holdout
 from mms_ocr.cli.joining import leave_together
-from mms_ocr.cli.launching import (
-    add_shared_options,
-    build_runner,
-    join_job,
-    read_config,
-)
+from mms_ocr.cli.launching import add_shared_options, build_runner, join_job, read_config
 from mms_ocr.engine import StopOnSignalHook, set_epochs, set_iterations
 from mms_ocr.engine.failures import in_one_line
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
@@ -29,7 +24,7 @@ from mms_ocr.utils.errors import run_program
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Options of ``tools/train.py``."""
+    """Parse the options of ``tools/train.py``."""
     parser = argparse.ArgumentParser(description="Train what a config describes.")
     add_shared_options(parser)
     length = parser.add_mutually_exclusive_group()
@@ -44,89 +39,17 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="?",
         const="auto",
         metavar="CHECKPOINT",
-        help="resume from a checkpoint; without a value or with auto, from the newest whole one in "
-        "the work folder; where there is none, start from load_from or from scratch",
+        help="resume from a checkpoint; without a value or with auto, from the newest intact one "
+        "in the work folder; if there is none, start from load_from or from scratch",
     )
     return parser.parse_args(argv)
-
-
-def set_length(cfg: Config, iterations: int | None, epochs: float | None) -> None:
-    """Change the length of a run, in iterations or in passes over the training set.
-
-    Passes are of all processes of the job together, which has to be joined before.
-
-    Raises:
-        ValueError: The length is not positive, or is not what the config counts.
-    """
-    if epochs is not None and not 0 < epochs < math.inf:
-        raise ValueError(f"--epochs must be positive, got {epochs}")
-    if epochs is not None and "max_epochs" in (cfg.get("train_cfg") or {}):
-        set_epochs(cfg, epochs)
-    elif epochs is not None:
-        set_iterations(cfg, epochs_to_iterations(cfg, epochs))
-    elif iterations is not None:
-        set_iterations(cfg, iterations)
-
-
-def epochs_to_iterations(cfg: Config, epochs: float) -> int:
-    """Iterations of so many passes over the training set, over all processes."""
-    loader = cfg.train_dataloader
-    if loader.get("num_batch_per_epoch"):
-        return max(1, math.ceil(epochs * loader.num_batch_per_epoch))
-    images = len(DATASETS.build(loader.dataset))
-    return max(1, math.ceil(epochs * images / (loader.batch_size * dist.get_world_size())))
-
-
-def count_accumulation(cfg: Config) -> None:
-    """Let the learning rate be scaled by the images of a step, and not by those of a batch."""
-    batches = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
-    scaling = cfg.get("auto_scale_lr") or {}
-    if batches > 1 and scaling.get("enable"):
-        # MMEngine divides the images of one batch by it.
-        scaling["base_batch_size"] = scaling["base_batch_size"] / batches
-
-
-def check_precision(cfg: Config) -> None:
-    """Make sure that the optimizer's wrapper works here.
-
-    Raises:
-        ValueError: It needs a GPU, and there is none.
-    """
-    wrapper = type_name(cfg.get("optim_wrapper") or {})
-    if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
-        raise ValueError(
-            "AmpOptimWrapper needs a GPU, and none is to be seen here; without one, "
-            "mms_ocr.Bf16OptimWrapper, the default, and mms_ocr.Fp16OptimWrapper work"
-        )
-
-
-def check_starting_weights(cfg: Config) -> None:
-    """Check that checkpoints of the run do not replace those that it starts from.
-
-    Raises:
-        ValueError: The weights that training starts from have a name that it saves under.
-    """
-    if cfg.get("resume"):
-        return
-    initial = [settings.get("checkpoint") for settings in nested_settings(cfg.model)]
-    for path in [cfg.get("load_from"), *initial]:
-        if not isinstance(path, (str, os.PathLike)):
-            continue
-        folder, name = os.path.split(os.path.abspath(path))
-        is_ours = any(fnmatch(name, kind) for kind in ("iter_*", "epoch_*", "best_*"))
-        is_there = os.path.isfile(path) and os.path.isdir(cfg.work_dir)
-        if is_ours and is_there and os.path.samefile(folder, cfg.work_dir):
-            raise ValueError(
-                f"training starts from {path}, and its own checkpoints would replace it in "
-                f"{cfg.work_dir}: give another --work-dir, or --resume to continue that run"
-            )
 
 
 def train(args: argparse.Namespace) -> int:
     """Train as the options say.
 
     Returns:
-        Exit status: 75 where a signal ended the run, which ``--resume`` goes on with.
+        Exit status: 75 if a signal stopped the run, which ``--resume`` continues.
 
     Raises:
         FileNotFoundError: The config, the data or the checkpoint is missing.
@@ -145,28 +68,100 @@ def train(args: argparse.Namespace) -> int:
     with in_one_line():
         join_job(cfg)
         set_length(cfg, args.iterations, args.epochs)
-        # Once more: what the command line sets is not scaled with the length of the run.
+        # Again, since settings of the command line are not scaled with the length of the run.
         cfg.merge_from_dict(args.cfg_options or {})
         if args.resume:
             cfg.resume = args.resume
         count_accumulation(cfg)
-        check_starting_weights(cfg)
+        check_initial_weights(cfg)
         if cfg.get("train_cfg"):
             use_resumable_loop(cfg.train_cfg)
         runner = build_runner(cfg)
         try:
             runner.train()
         finally:
-            # They outlive the signal that Python ends them with at exit (start_worker).
+            # They ignore the signal by which Python ends them at exit (start_worker).
             for loop in (runner._train_loop, runner._val_loop):
                 end_workers(getattr(loop, "dataloader", None))
-                # Workers that are not persistent hang on the endless iterator over the loader.
+                # Workers that are not persistent belong to the endless iterator over the loader.
                 end_workers(getattr(loop, "dataloader_iterator", None))
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
     leave_together(stopped)
     return EXIT_AGAIN if stopped else 0
 
 
+def set_length(cfg: Config, iterations: int | None, epochs: float | None) -> None:
+    """Change the length of a run, in iterations or in passes over the training set.
+
+    Passes are of all processes of the job together, which must have joined before.
+
+    Raises:
+        ValueError: The length is not positive, or is not what the config counts.
+    """
+    if epochs is not None and not 0 < epochs < math.inf:
+        raise ValueError(f"--epochs must be positive, got {epochs}")
+    if epochs is not None and "max_epochs" in (cfg.get("train_cfg") or {}):
+        set_epochs(cfg, epochs)
+    elif epochs is not None:
+        set_iterations(cfg, epochs_to_iterations(cfg, epochs))
+    elif iterations is not None:
+        set_iterations(cfg, iterations)
+
+
+def epochs_to_iterations(cfg: Config, epochs: float) -> int:
+    """Return the iterations of passes over the training set, over all processes."""
+    loader = cfg.train_dataloader
+    if loader.get("num_batch_per_epoch"):
+        return max(1, math.ceil(epochs * loader.num_batch_per_epoch))
+    images = len(DATASETS.build(loader.dataset))
+    return max(1, math.ceil(epochs * images / (loader.batch_size * dist.get_world_size())))
+
+
+def count_accumulation(cfg: Config) -> None:
+    """Scale the learning rate by the images of an optimizer step, not by those of a batch."""
+    batches = (cfg.get("optim_wrapper") or {}).get("accumulative_counts", 1)
+    scaling = cfg.get("auto_scale_lr") or {}
+    if batches > 1 and scaling.get("enable"):
+        # MMEngine divides the images of one batch by it.
+        scaling["base_batch_size"] = scaling["base_batch_size"] / batches
+
+
+def check_precision(cfg: Config) -> None:
+    """Check that the optimizer wrapper works on this machine.
+
+    Raises:
+        ValueError: It needs a GPU, and there is none.
+    """
+    wrapper = type_name(cfg.get("optim_wrapper") or {})
+    if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
+        raise ValueError(
+            "AmpOptimWrapper needs a GPU, and torch finds none; set optim_wrapper.type to "
+            "mms_ocr.Bf16OptimWrapper (the default) or mms_ocr.Fp16OptimWrapper"
+        )
+
+
+def check_initial_weights(cfg: Config) -> None:
+    """Check that checkpoints of the run do not replace those that it starts from.
+
+    Raises:
+        ValueError: The initial weights have a name that training saves under.
+    """
+    if cfg.get("resume"):
+        return
+    initial = [settings.get("checkpoint") for settings in nested_settings(cfg.model)]
+    for path in [cfg.get("load_from"), *initial]:
+        if not isinstance(path, (str, os.PathLike)):
+            continue
+        folder, name = os.path.split(os.path.abspath(path))
+        has_name = any(fnmatch(name, kind) for kind in ("iter_*", "epoch_*", "best_*"))
+        exists = os.path.isfile(path) and os.path.isdir(cfg.work_dir)
+        if has_name and exists and os.path.samefile(folder, cfg.work_dir):
+            raise ValueError(
+                f"training starts from {path}, and its own checkpoints would replace it in "
+                f"{cfg.work_dir}: give another --work-dir, or --resume to continue that run"
+            )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train; returns the exit status."""
+    """Train and return the exit status."""
     return run_program("train.py", lambda: parse_args(argv), train)

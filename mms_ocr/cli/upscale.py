@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write a picture for every image; 1 where some of them could not be used."""
+    """Write a picture for every image; 1 if some images could not be used."""
     from mms_ocr.apis.input_images import output_stem
     from mms_ocr.apis.upscaling import WordUpscaler, write_upscaled
 
@@ -37,8 +37,5 @@ def run(args: argparse.Namespace) -> int:
         shrunk += word.shrunk
     print(f"{args.out}: {len(taken):,} words upscaled")
     if shrunk:
-        print(
-            f"{shrunk:,} of them are larger than the 16 x 64 pixels that the network sees, and "
-            "lost detail"
-        )
+        print(f"{shrunk:,} of them are larger than the network's 16 x 64 pixels, and lost detail")
     return count.exit_status(len(taken))

@@ -15,18 +15,18 @@ HELP = "list the bundled weights: task, parameters, size, scores, terms of the t
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("name", nargs="?", metavar="NAME", help="print all that is known of one")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print the full entry of one")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the table, or all of one entry."""
-    here = bundled_names()
-    entries = {name: entry for name, entry in read_zoo().items() if name in here}
+    """Print the table, or one entry."""
+    bundled = bundled_names()
+    entries = {name: entry for name, entry in read_zoo().items() if name in bundled}
     if args.name:
         name = bundled_file(args.name).stem
         if name not in entries:
-            raise ValueError(f"{name} is bundled, and the metafile does not describe it")
+            raise ValueError(f"the metafile has no entry for the bundled {name}")
         entries = {name: entries[name]}
     if args.json:
         print(json.dumps(list(entries.values()), indent=2, ensure_ascii=False))
@@ -42,16 +42,11 @@ def _table(entries: dict[str, Entry]) -> str:
     rows = [("name", "task", "parameters", "size", "scores", "training data")]
     for name, entry in entries.items():
         facts = entry["Metadata"]
-        rows.append(
-            (
-                name,
-                "pretraining" if task_of(entry) == "mms" else task_of(entry),
-                f"{facts['Parameters'] / 1e6:.2f} M",
-                f"{size_in_mb(name):.1f} MB",
-                ", ".join(_scores(entry)) or "-",
-                str(facts.get("Training Data Terms") or "-"),
-            )
-        )
+        task = "pretraining" if task_of(entry) == "mms" else task_of(entry)
+        parameters = f"{facts['Parameters'] / 1e6:.2f} M"
+        terms = str(facts.get("Training Data Terms") or "-")
+        scores = ", ".join(_scores(entry)) or "-"
+        rows.append((name, task, parameters, f"{size_in_mb(name):.1f} MB", scores, terms))
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows

@@ -58,20 +58,13 @@ def merge_cfg_options(cfg: Config, options: Mapping[str, Any] | None) -> None:
 def check_cfg_options(cfg: Config, options: Mapping[str, Any]) -> None:
     """Check that the config has the keys, or that something with a ``type`` may take them.
 
-    Args:
-        cfg: The config, not changed.
-        options: Values by dotted key; a number is an index into a list.
-
     Raises:
         ValueError: There is no such setting; the message proposes similar ones.
     """
     for key, value in options.items():
         values = value if isinstance(value, list | tuple) else [value]
         if key in ("custom_hooks", "param_scheduler") and any(isinstance(v, str) for v in values):
-            raise ValueError(
-                f"{key}={value!r} is text; the command line takes numbers, words and lists of "
-                f"them: write {key} into a config of your own"
-            )
+            raise ValueError(f"{key}={value!r} is text; write {key} into a config of your own")
         _check_key(cfg, key, options)
 
 

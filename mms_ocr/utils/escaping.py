@@ -1,4 +1,4 @@
-"""Escaping of text, such as names of files, for terminals, logs and JSON."""
+"""Escaping of text, such as file names, for terminals, logs and JSON."""
 
 from __future__ import annotations
 
@@ -12,25 +12,21 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def escape_output() -> None:
-    """Make standard output and error escape what they cannot show, instead of failing.
-
-    That is, names of files whose bytes are no text, and letters outside of a narrow encoding.
-    """
+    """Make standard output and error escape what their encoding lacks, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
 def printable(text: str) -> str:
-    r"""Escape what would steer a terminal or break a line, such as ``\n`` and ``\x1b``."""
+    r"""Escape control characters and line breaks, such as ``\n`` and ``\x1b``."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def to_json(content: Any, encoding: str | None = "utf-8") -> str:
-    """Return JSON in one line, with what ``encoding`` cannot hold escaped.
+    """Return JSON in one line, with what ``encoding`` lacks escaped.
 
-    A file name whose bytes are no text is a string with escaped surrogates, which Python reads back
-    as the same name.
+    Bytes of a file name that are not UTF-8 become escaped surrogates, which Python reads back.
     """
     text = json.dumps(content, ensure_ascii=False)
     try:
@@ -41,19 +37,19 @@ def to_json(content: Any, encoding: str | None = "utf-8") -> str:
 
 
 def file_name(text: str) -> str | None:
-    """Return the file name that a string of JSON is, see :func:`to_json`; None if it can be none.
+    """Return the file name that a string of JSON means, see :func:`to_json`; None if it cannot be.
 
-    Names of files are bytes; those of JSON are in UTF-8, also where the system's are not.
+    JSON is in UTF-8, also where the names of the system's files are not.
     """
     try:
         name = os.fsdecode(text.encode("utf-8", "surrogateescape"))
-    except UnicodeError:  # halves of characters that stand for no byte
+    except UnicodeError:  # a surrogate that means no byte
         return None
     return None if "\0" in name else name
 
 
 def is_unicode(text: str) -> bool:
-    """Whether a text has no halves of characters (surrogates), which JSON lets through."""
+    """Whether a text has no surrogates, which JSON lets through."""
     try:
         text.encode()
     except UnicodeEncodeError:

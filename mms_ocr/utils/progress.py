@@ -1,13 +1,33 @@
-"""How long work on many images tells how far it is, without knowing who listens."""
+"""Progress of work on many images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Sized
 
-#: Wraps an iterable of indices, given what is being done and how many indices there are in all.
+from tqdm import tqdm
+
+#: Wraps an iterable of indices, given a title and the number of indices in all.
 Progress = Callable[[Iterable[int], str, int], Iterable[int]]
 
 
 def silent(indices: Iterable[int], title: str, total: int) -> Iterable[int]:
-    """Tell nothing."""
+    """Show nothing."""
     return indices
+
+
+def progress_bar(indices: Iterable[int], title: str, total: int) -> Iterable[int]:
+    """Show a progress bar on standard error, or a line every half minute if it is no terminal.
+
+    Indices that do not start at 0 show the images before them as done.
+    """
+    initial = total - len(indices) if isinstance(indices, Sized) else 0
+    return tqdm(
+        indices,
+        desc=title,
+        total=total,
+        initial=initial,
+        unit=" images",
+        mininterval=0.1 if sys.stderr.isatty() else 30,
+        dynamic_ncols=True,
+    )

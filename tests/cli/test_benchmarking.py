@@ -194,7 +194,7 @@ def test_held_out_words_are_those_that_training_leaves_out(
         (["--benchmark", "comon"], "no config 'comon': give a file, or one of common, "),
         (["--sets", "svt"], "no test sets are named"),
         (["--data", "FIRST", "FIRST"], "two test sets are called 'first'"),
-        (["--data", "FIRST", "--held-out", "--benchmark", "common"], "--held-out goes with"),
+        (["--data", "FIRST", "--held-out", "--benchmark", "common"], "--held-out needs"),
         (["--benchmark", "common", "--data", "svt=FIRST", "--sets", "x"], "no test set x here"),
         (["--data", "nowhere.lmdb"], "1 of 1 test sets are missing: nowhere at "),
         (["--data", "SECOND", *FEW], "test set second: 1 of 4 images of"),
@@ -262,9 +262,7 @@ def test_shipped_benchmarks(repository, tmp_path, name, sets, counted):
     assert METRICS.build(dict(type="mms_ocr.WordBenchmark")).prefix == "benchmark"
     folder = repository / "configs" / "_base_"
     whole = tmp_path / "whole.py"
-    whole.write_text(
-        f"_base_ = ['{folder}/models/rec_vit_s_ar.py', '{path}', '{folder}/rec_runtime.py']"
-    )
+    whole.write_text(f"_base_ = ['{folder}/models/rec_ar.py', '{path}', '{folder}/rec_runtime.py']")
     assert len(Config.fromfile(whole).test_dataloader.dataset.sets) == sets
     with pytest.raises(FileNotFoundError, match="test sets are missing"):
         DATASETS.build(dataset)

