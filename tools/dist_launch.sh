@@ -37,7 +37,7 @@ else
     port=${PORT:-29500}
 fi
 
-# A checkout is used as it stands, installed or not.
+# A checkout is used whether it is installed or not.
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 

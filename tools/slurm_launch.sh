@@ -9,8 +9,8 @@
 #   CPUS_PER_TASK  5
 #   SRUN_ARGS      more options, e.g. "--nodelist=n7 --time=2-0"
 #   PORT           of the first process; without it, worked out from the job's number
-#   REQUEUE        1 submits a batch job that is queued again, and goes on, when it is preempted or
-#                  its time is over; prints the job's number and returns
+#   REQUEUE        1 submits a batch job that is queued again, and resumes, when it is preempted or
+#                  reaches its time limit; prints the job's number and returns
 #   STOP_BEFORE    seconds before the end of its time at which such a job saves and stops (120)
 #   LOG            what such a job writes to (slurm-%j.out)
 set -euo pipefail
@@ -48,7 +48,7 @@ if ! command -v "$tool" >/dev/null; then
 fi
 read -r -a more <<<"${SRUN_ARGS:-}"
 
-# A checkout is used as it stands, installed or not.
+# A checkout is used whether it is installed or not.
 root=$(cd "$(dirname "$0")/.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}"
 
@@ -71,13 +71,13 @@ if [ "$tool" = srun ]; then
     exec srun --partition="$partition" --job-name="$job" "${resources[@]}" "${more[@]}" "${task[@]}"
 fi
 
-# Preempted or out of time, the tasks get a signal, save, and exit with 75, or are ended by it where
-# they have only begun to start. Slurm may take the job for done then, and is told otherwise. A job
-# that was canceled runs no longer, and is not queued again; nor is one that failed.
+# When the job is preempted or near its time limit, the tasks get a signal, save, and exit with 75, or
+# the signal ends them if they are still starting. Slurm may count the job as done then, so it is
+# requeued explicitly. A canceled or failed job is not queued again.
 script="#!/usr/bin/env bash
 trap : TERM USR1
 srun$(printf ' %q' "${resources[@]}" "${task[@]}") &
-# A signal ends the waiting, and not what is waited for.
+# A signal ends wait, and not the process.
 while :; do
     status=0
     wait \$! || status=\$?

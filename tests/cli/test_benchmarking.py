@@ -156,8 +156,8 @@ def test_a_benchmark_with_sets_of_its_own_and_others(tiny_recognizer, labelled, 
     options = ["--work-dir", str(tmp_path / "run"), *FEW]
     command = [config, weights, "--benchmark", "common", *options]
     assert testing.main([*command, "--benchmark-root", str(tmp_path)]) == 2
-    told = capfd.readouterr().err.splitlines()[-1]
-    assert "6 of 6 test sets are missing: iiit5k at " in told
+    message = capfd.readouterr().err.splitlines()[-1]
+    assert "6 of 6 test sets are missing: iiit5k at " in message
     assert testing.main([*command, "--data", f"svt={labelled[0]}", "--sets", "svt"]) == 0
     found = json.loads((tmp_path / "run" / "benchmark_common.json").read_text())
     assert found["left_out"] == ["IIIT5K", "IC13", "IC15", "SVTP", "CUTE80"]
@@ -189,7 +189,7 @@ def test_held_out_words_are_those_that_training_leaves_out(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--benchmark", "comon"], "no config 'comon': give a file, or one of common, "),
         (["--sets", "svt"], "no test sets are named"),
@@ -201,14 +201,14 @@ def test_held_out_words_are_those_that_training_leaves_out(
     ],
 )
 def test_bad_input_is_a_line_and_status_2(
-    tiny_recognizer, labelled, tmp_path, capfd, arguments, told
+    tiny_recognizer, labelled, tmp_path, capfd, arguments, message
 ):
     places = dict(FIRST=labelled[0], SECOND=labelled[1])
     for word, path in places.items():
         arguments = [argument.replace(word, path) for argument in arguments]
     options = ["--work-dir", str(tmp_path)]
     assert testing.main([*tiny_recognizer, *options, *arguments]) == 2
-    assert told in capfd.readouterr().err.splitlines()[-1]
+    assert message in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_configs_that_cannot_be_benchmarked(tiny_recognizer, repository, capfd):

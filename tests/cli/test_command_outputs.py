@@ -46,7 +46,7 @@ def words(tmp_path) -> Path:
 
 
 class Model:
-    """Stands for a trained model: gives images back as they are."""
+    """Replaces a trained model: gives images back as they are."""
 
     def __init__(self, *args, **kwargs) -> None:
         pass

@@ -46,10 +46,10 @@ def test_a_broken_image_is_told_and_the_others_come(read, word_images, tmp_path)
     status, lines, errors = read(*paths, "gone.png", "--out", str(tmp_path / "out"))
     assert status == 1
     assert [line.split("\t")[2] for line in lines] == [paths[0], paths[2]]
-    told = [line for line in errors if line.startswith("mms-ocr read: ")]
-    assert told[0].startswith(f"mms-ocr read: {paths[1]}: ")
-    assert told[1] == "mms-ocr read: gone.png: there is no such file or folder"
-    assert told[2] == "mms-ocr read: 2 of 4 images could not be used"
+    messages = [line for line in errors if line.startswith("mms-ocr read: ")]
+    assert messages[0].startswith(f"mms-ocr read: {paths[1]}: ")
+    assert messages[1] == "mms-ocr read: gone.png: there is no such file or folder"
+    assert messages[2] == "mms-ocr read: 2 of 4 images could not be used"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
 
 
@@ -67,7 +67,7 @@ def test_pictures_show_the_image_and_its_text(read, word_images, tmp_path):
 def test_bad_input_is_a_line_and_status_2(read, word_images, tmp_path):
     (path,) = word_images(1)
     (tmp_path / "empty").mkdir()
-    for arguments, told in (
+    for arguments, message in (
         ([path, "--batch-size", "0"], "--batch-size is 0"),
         ([str(tmp_path / "empty")], "holds no image files"),
         (["nothing*.png"], "no file matches 'nothing*.png'"),
@@ -75,7 +75,7 @@ def test_bad_input_is_a_line_and_status_2(read, word_images, tmp_path):
     ):
         status, lines, errors = read(*arguments)
         assert (status, lines) == (2, [])
-        assert told in errors[-1]
+        assert message in errors[-1]
 
 
 def test_without_mmocr_a_line_says_what_is_missing(monkeypatch, capsys):

@@ -181,7 +181,7 @@ def test_masks_differ_between_processes(tmp_path, words):
 
 
 def train_under_mpi(options):
-    """Train as a process of an MPI, which has its own names for what torchrun tells."""
+    """Train as a process of an MPI, which has its own names for the variables of torchrun."""
     names = dict(RANK="PMI_RANK", WORLD_SIZE="PMI_SIZE", LOCAL_RANK="MPI_LOCALRANKID")
     os.environ.update({theirs: os.environ.pop(ours) for ours, theirs in names.items()})
     del os.environ["LOCAL_WORLD_SIZE"]
