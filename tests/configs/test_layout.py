@@ -1,8 +1,10 @@
 """Names and descriptions of the config files."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
 import yaml
 from mmengine.config import Config
 
@@ -27,12 +29,28 @@ def test_folders_have_descriptions_that_the_index_lists():
         assert (ROOT / entry["Config"]).is_file()
 
 
-def test_the_recipe_of_other_sizes_and_data(tmp_path):
-    """A size's own lines and the data of another config, as configs/README.md describes."""
-    path = tmp_path / "pretrain_vit_b_union14m.py"
-    path.write_text(
-        '_base_ = "mms_ocr::mms/pretrain_vit_s_union14m.py"\n'
-        'model = dict(backbone=dict(arch="base"))\n'
-    )
-    cfg = Config.fromfile(path)
-    assert cfg.model == Config.fromfile(ROOT / "configs/mms/pretrain_vit_b.py").model
+def test_readmes_name_existing_configs():
+    for folder in FOLDERS:
+        text = (ROOT / "configs" / folder / "README.md").read_text()
+        assert "metafile.yml" in text or not any(
+            entry["Config"].startswith(f"configs/{folder}/") for entry in read_zoo().values()
+        )
+        for name in re.findall(rf"configs/{folder}/\S+\.py", text):
+            assert (ROOT / name).is_file()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_recipes_of_other_sizes_and_data(folder, tmp_path):
+    """The example of each README gives the model of the size that it names."""
+    text = (ROOT / "configs" / folder / "README.md").read_text()
+    (recipe,) = re.findall("```python\n(.*?)```", text, flags=re.S)
+    path = tmp_path / "recipe.py"
+    path.write_text(recipe.replace("mms_ocr::", f"{ROOT}/configs/"))
+    model = Config.fromfile(path).model
+    names = {
+        "mms": "pretrain_vit_b",
+        "textrecog": "mms_vit_t_ctc_words",
+        "segmentation": "mms_vit_t_seg_rendered",
+        "super_resolution": "mms_vit_t_sr_words",
+    }
+    assert model == Config.fromfile(ROOT / f"configs/{folder}/{names[folder]}.py").model
