@@ -2,8 +2,8 @@
 
 Exact masks of rendered words are brought to the size of a model's output and back to the size of
 their image, as a segmentor's logits are, and compared with themselves. As labels, a pixel of the
-output is text or not; as shares, it knows how much of it is text, which is what mms_ocr's segmentor
-learns. No model is run.
+output is text or not; as shares, it is the share of text, the target of mms_ocr's segmentor. No model
+is run.
 
     python projects/studies/mask_resolution.py --fonts FOLDER
 """

@@ -160,7 +160,7 @@ def _move_edges(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[n
 
 @torch.inference_mode()
 def read(model: SmallRecognizer, images: NDArray[np.uint8], batch_size: int = 256) -> list[str]:
-    """What stands in gray images ``(N, 32, 128)``: the likeliest character of each column."""
+    """Read gray images ``(N, 32, 128)`` by the most probable character of each column."""
     texts = []
     for start in range(0, len(images), batch_size):
         best = model(torch.from_numpy(images[start : start + batch_size])).argmax(-1).T
