@@ -6,6 +6,7 @@ import argparse
 import ast
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mms_ocr.utils.errors import report_error
@@ -89,14 +90,16 @@ def run(args: argparse.Namespace) -> int:
         check_outputs([args.sheet], inputs, suffixes=SHEET_SUFFIXES)
     if args.out:
         check_new_set(args.out, inputs)
+    form = "FAMILY=WEIGHT, such as 'DejaVu Sans=3'"
+    weights = _parse_pairs("--font-weights", args.font_weights, form, float)
+    form = "NAME=NUMBER or NAME=LOW,HIGH, such as contrast=0.3,1"
+    settings = _parse_pairs("--set", args.settings, form, ast.literal_eval)
     renderer = WordRenderer(
-        FontCollection(
-            args.fonts, part=args.font_part, weights=_parse_font_weights(args.font_weights)
-        ),
+        FontCollection(args.fonts, part=args.font_part, weights=weights),
         TextSource(
             args.words, args.random_share, args.case, tuple(args.words_per_line), args.max_length
         ),
-        RenderSettings.at(args.difficulty, **_parse_settings(args.settings)),
+        RenderSettings.at(args.difficulty, **settings),
         args.seed,
         BackgroundImages(args.backgrounds) if args.backgrounds else None,
     )
@@ -120,34 +123,19 @@ def _check(args: argparse.Namespace) -> None:
         raise ValueError("--parts and --beside ask for two different sheets; give one of them")
 
 
-def _parse_settings(assignments: list[str]) -> dict[str, Any]:
-    settings = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
+def _parse_pairs(
+    option: str, pairs: list[str], form: str, parse: Callable[[str], Any]
+) -> dict[str, Any]:
+    values = {}
+    for pair in pairs:
+        name, _, text = pair.rpartition("=")
         try:
-            settings[name] = ast.literal_eval(text)
+            values[name] = parse(text)
         except (ValueError, SyntaxError):
-            equals = ""
-        if not equals:
-            raise ValueError(
-                f"--set {assignment}: give NAME=NUMBER or NAME=LOW,HIGH, such as contrast=0.3,1"
-            )
-    return settings
-
-
-def _parse_font_weights(assignments: list[str]) -> dict[str, float]:
-    weights = {}
-    for assignment in assignments:
-        family, _, text = assignment.rpartition("=")
-        try:
-            weights[family] = float(text)
-        except ValueError:
-            family = ""
-        if not family:
-            raise ValueError(
-                f"--font-weights {assignment}: give FAMILY=WEIGHT, such as 'DejaVu Sans=3'"
-            )
-    return weights
+            name = ""
+        if not name:
+            raise ValueError(f"{option} {pair}: give {form}")
+    return values
 
 
 def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ from mms_ocr.dataset_tools.annotations import (
 from mms_ocr.datasets.sources import (
     BrokenImageError,
     FolderSource,
-    JsonlSource,
     is_lmdb,
     open_source,
 )
@@ -205,15 +204,7 @@ def convert_labels(
             )
         if not report.written:
             raise ValueError(f"no word of {', '.join(sources)} can be used")
-        _check_written(temporary, folder, report.written)
     return report
-
-
-def _check_written(path: Path, folder: str, count: int) -> None:
-    written = JsonlSource(str(path), folder)
-    written.check_labels()
-    if len(written) != count:
-        raise OSError(f"{path} has {len(written):,} lines, not {count:,}: the disk is faulty")
 
 
 def _label_fault(word: Annotation) -> str | None:

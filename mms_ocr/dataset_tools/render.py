@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import PIL
+from torch.utils.data import DataLoader, Dataset
 
 from mms_ocr import __version__
 from mms_ocr.dataset_tools.layouts import open_writer
@@ -30,7 +25,6 @@ from mms_ocr.rendering.renderer import RenderedWord, WordRenderer
 
 _PLAN = "render.json"  # in the finished set
 _CHUNK = 64  # words that a process renders at a time, and that are written together
-_setup: Any = None  # of a worker process: renderer and encoding
 
 
 def render_plan(renderer: WordRenderer, **options: Any) -> dict[str, Any]:
@@ -148,70 +142,36 @@ def render_words(
             )
         progress(writer.written)
         indices = range(writer.written, count)
-        with _render_chunks(renderer, indices, workers, encoding) as chunks:
-            for chunk in chunks:
-                writer.append(chunk)
-                progress(writer.written)
+        workers = min(workers, math.ceil(len(indices) / _CHUNK))
+        loader = DataLoader(
+            _EncodedWords(renderer, encoding),
+            _CHUNK,
+            sampler=indices,
+            collate_fn=list,
+            num_workers=workers if workers > 1 else 0,
+            # Not forked, which is safe whatever threads this process has.
+            multiprocessing_context="spawn" if workers > 1 else None,
+            worker_init_fn=_start_worker,
+        )
+        for chunk in loader:
+            writer.append(chunk)
+            progress(writer.written)
         writer.finish({_PLAN: json.dumps({**plan, "count": count}, indent=1)})
     return len(indices)
 
 
-@contextlib.contextmanager
-def _render_chunks(
-    renderer: WordRenderer, indices: range, workers: int, encoding: dict[str, Any]
-) -> Iterator[Iterator[list[Record]]]:
-    """Render the words of some indices, and give them in order, in chunks."""
-    chunks = (indices[start : start + _CHUNK] for start in range(0, len(indices), _CHUNK))
-    workers = min(workers, math.ceil(len(indices) / _CHUNK))
-    if workers <= 1:
-        yield map(partial(_render_chunk, renderer, encoding), chunks)
-        return
-    # Spawned, not forked: the same on every system, and safe whatever threads this process has.
-    executor = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _begin_worker, (renderer, encoding)
-    )
-    try:
-        yield _in_order(executor, chunks, ahead=4 * workers)
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
-def _in_order(
-    executor: ProcessPoolExecutor, chunks: Iterable[range], ahead: int
-) -> Iterator[list[Record]]:
-    waiting: deque[Future[list[Record]]] = deque()
-    for chunk in chunks:
-        waiting.append(executor.submit(_render_in_worker, chunk))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _begin_worker(renderer: WordRenderer, encoding: dict[str, Any]) -> None:
-    global _setup
-    _setup = renderer, encoding
+def _start_worker(number: int) -> None:
     # Ctrl-C reaches all processes; the one that writes ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(1)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
 
 
-def _leave_with_parent() -> None:
-    """End this worker when the process that started it is gone."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+class _EncodedWords(Dataset):
+    def __init__(self, renderer: WordRenderer, encoding: dict[str, Any]) -> None:
+        self.renderer, self.encoding = renderer, encoding
 
-
-def _render_in_worker(indices: range) -> list[Record]:
-    renderer, encoding = _setup
-    return _render_chunk(renderer, encoding, indices)
-
-
-def _render_chunk(renderer: WordRenderer, encoding: dict[str, Any], indices: range) -> list[Record]:
-    return [encode_word(renderer.render(index), **encoding) for index in indices]
+    def __getitem__(self, index: int) -> Record:
+        return encode_word(self.renderer.render(index), **self.encoding)
 
 
 def usable_cores() -> int:

@@ -7,7 +7,6 @@ always whole. Its process may be killed at any moment; the same command then res
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -24,8 +23,6 @@ from mms_ocr.utils.files import atomic_write, replace
 
 _PLAN = "plan.json"
 PROGRESS = "progress.json"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CLOSE_TO_FULL = 1 << 24  # bytes
 
 
 class WordWriter(ABC):
@@ -130,9 +127,12 @@ class WordWriter(ABC):
         try:
             yield
         except (OSError, lmdb.Error) as error:
+            # LMDB reports a full disk as any failed write: the free room tells them apart.
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            free = shutil.disk_usage(self.part).free / 1e6
             raise OSError(
-                f"{describe_disk_error(self.part, error)} after {self.written:,} words; make room "
-                "and repeat the command, which resumes there"
+                f"{self.part}: {reason} after {self.written:,} words ({free:,.1f} MB are free); "
+                "make room and repeat the command, which resumes there"
             ) from error
 
     @abstractmethod
@@ -182,13 +182,3 @@ def compare_plans(begun: Mapping[str, Any], plan: Mapping[str, Any], where: Path
                 f"{where} was begun with other options ({name}: {begun.get(name)!r}, now "
                 f"{plan.get(name)!r}); repeat that command, or remove {where}"
             )
-
-
-def describe_disk_error(folder: Path, error: OSError | lmdb.Error) -> str:
-    """Describe a failed write into a folder, and how much room is left there."""
-    free = shutil.disk_usage(folder).free
-    is_full = getattr(error, "errno", None) in _FULL
-    # LMDB reports a full disk as any failed write.
-    is_full |= isinstance(error, lmdb.Error) and free < _CLOSE_TO_FULL
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    return f"{folder}: {'the disk is full' if is_full else reason} ({free / 1e6:.1f} MB are free)"

@@ -42,9 +42,10 @@ raise SystemExit(main(["doctor"]))
 
 
 def python(code, repository, folder, *arguments):
+    paths = os.pathsep.join([str(repository), f"{repository}/tests/helpers"])
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(repository), f"{repository}/tests"])},
+        env={**os.environ, "PYTHONPATH": paths},
         cwd=folder,
         capture_output=True,
         text=True,

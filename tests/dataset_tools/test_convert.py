@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import json
 import multiprocessing
 import os
@@ -200,24 +199,6 @@ def test_a_full_disk_is_one_line_and_loses_nothing(make_source, tmp_path, out):
     assert "\n" not in message
     assert not out.exists()
     assert convert_records(WordRecords(path), str(out)).written == 9
-
-
-@pytest.mark.parametrize(
-    ("error", "free", "reason"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device"), 1 << 40, "the disk is full"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded"), 1 << 40, "the disk is full"),
-        (OSError(errno.EACCES, "Permission denied"), 0, "Permission denied"),
-        (lmdb.Error("mdb_txn_commit: Input/output error"), 1000, "the disk is full"),
-        (lmdb.Error("mdb_txn_commit: Input/output error"), 1 << 40, "mdb_txn_commit: Input/output"),
-    ],
-)
-def test_reason_of_a_failed_write(tmp_path, monkeypatch, error, free, reason):
-    usage = type("Usage", (), {"free": free})
-    monkeypatch.setattr(writer.shutil, "disk_usage", lambda folder: usage)
-    message = writer.describe_disk_error(tmp_path, error)
-    assert message.startswith(f"{tmp_path}: {reason}")
-    assert f"{free / 1e6:.1f} MB" in message
 
 
 def test_an_lmdb_grows(make_source, tmp_path, monkeypatch):
