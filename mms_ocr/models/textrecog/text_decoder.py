@@ -19,11 +19,15 @@ from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.models.textrecog.auxiliary import auxiliary_losses
 from mms_ocr.models.textrecog.classes import store_classes
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
-from mms_ocr.models.textrecog.decoding import greedy_decode, word_confidences
+from mms_ocr.models.textrecog.decoding import (
+    StepWeights,
+    greedy_decode,
+    layer_weights,
+    word_confidences,
+)
 from mms_ocr.models.textrecog.image_tokens import flatten_map, valid_tokens
 from mms_ocr.models.textrecog.labels import check_labels, check_length
 from mms_ocr.models.textrecog.process_means import scale_mean
-from mms_ocr.models.textrecog.step_weights import KeptLayers, StepWeights, layer_weights
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.dictionaries import check_dictionaries
 
@@ -118,7 +122,6 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             raise ValueError(f"n_position is {num_positions}, less than max_seq_len {max_seq_len}")
         if module_loss is not None:
             self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
-        self._kept_layers = KeptLayers()
         self.mask_padding = mask_padding
         self.word_confidence = word_confidence
         self.project: nn.Module = nn.Identity()
@@ -231,7 +234,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         """
         memory, memory_mask = self._memory(feat, out_enc, data_samples)
         return greedy_decode(
-            self.step_weights(packed=True),
+            self.step_weights(),
             memory,
             memory_mask,
             max_length=self.max_seq_len,
@@ -240,25 +243,15 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             padding_idx=self.padding_idx,
         )
 
-    def step_weights(self, packed: bool = False) -> StepWeights:
-        """What :func:`~mms_ocr.models.textrecog.decoding.decoding_step` needs of this decoder.
-
-        Args:
-            packed: Whether to pack it, and keep it so, where that is possible. Packed weights are
-                faster, but cannot be traced or exported.
-        """
-        positions = self.position_enc.position_table[0]
-        if packed:
-            layers = self._kept_layers.of(self.layer_stack)
-        else:
-            layers = [layer_weights(layer) for layer in self.layer_stack]
-        return StepWeights(self.trg_word_emb, positions, layers, self.layer_norm, self.classifier)
-
-    def train(self, mode: bool = True) -> TextDecoder:
-        """Set training or evaluation mode; training forgets the weights kept for decoding."""
-        if mode:
-            self._kept_layers.clear()
-        return super().train(mode)
+    def step_weights(self) -> StepWeights:
+        """Prepare what :func:`~mms_ocr.models.textrecog.decoding.decoding_step` needs."""
+        return StepWeights(
+            self.trg_word_emb,
+            self.position_enc.position_table[0],
+            [layer_weights(layer) for layer in self.layer_stack],
+            self.layer_norm,
+            self.classifier,
+        )
 
     def _logits(self, targets: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
         return self.classifier(self._attention(targets.to(memory.device), memory, memory_mask))
