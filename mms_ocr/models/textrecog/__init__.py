@@ -1,10 +1,9 @@
-"""Reading text: what MMOCR's recognizers lack. Only this room of the models needs MMOCR."""
+"""Text decoders and losses for MMOCR's recognizers; only these models need MMOCR."""
 
-from mms_ocr.models.textrecog.columns import column_targets
 from mms_ocr.models.textrecog.ctc import ctc_word_confidences, pool_rows, read_columns
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
 from mms_ocr.models.textrecog.decoding import decoding_step, greedy_decode, word_confidences
-from mms_ocr.models.textrecog.located_ctc_loss import LocatedCTCLoss
+from mms_ocr.models.textrecog.located_ctc_loss import LocatedCTCLoss, column_targets
 from mms_ocr.models.textrecog.text_decoder import TextDecoder
 
 __all__ = [

@@ -1,16 +1,16 @@
-"""A CTC head beside another decoder, for training alone."""
+"""Auxiliary CTC head of another decoder, and means over all processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
+from mmengine import dist
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor
 
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
 from mms_ocr.models.textrecog.labels import columns_needed
-from mms_ocr.models.textrecog.process_means import scale_mean
 
 
 def auxiliary_losses(
@@ -19,16 +19,16 @@ def auxiliary_losses(
     data_samples: Sequence[TextRecogDataSample],
     weight: float,
 ) -> dict[str, Tensor]:
-    """Compute the losses of a CTC head that only helps to train.
+    """Compute the losses of a CTC head that is used in training alone.
 
-    Words that the columns of the map cannot spell are left to the main decoder. The losses are
-    means over the words of all processes of a job.
+    Words that the columns of the map cannot spell are skipped. The losses are means over the words
+    of all processes of a job.
 
     Args:
         head: With a ``module_loss``.
         feature_map: ``(N, C, H, W)``.
         data_samples: With ``gt_text.item``; their ``gt_text.indexes`` become those of the head.
-        weight: Factor of its losses.
+        weight: Weight of its losses.
 
     Returns:
         The head's losses by its own names; 0 where it can spell no word.
@@ -40,10 +40,28 @@ def auxiliary_losses(
     targets = head.module_loss.get_targets(data_samples)
     columns = [columns_needed(sample.gt_text.indexes.tolist()) for sample in targets]
     spelled = [index for index, needed in enumerate(columns) if needed <= logits.shape[1]]
-    # Every process asks for the mean, or the others would wait for it.
+    # Every process takes part in the mean, or the others would wait for it.
     factor = weight * scale_mean(logits.new_ones(()), torch.tensor(len(spelled)))
     if not spelled:
-        return {"loss_ctc": 0 * logits.sum()}  # DDP wants a gradient of every weight
+        return {"loss_ctc": 0 * logits.sum()}  # DDP needs a gradient of every weight
     if len(spelled) < len(targets):
         logits, targets = logits[spelled], [targets[index] for index in spelled]
     return {name: factor * loss for name, loss in head.module_loss(logits, targets).items()}
+
+
+def scale_mean(mean: Tensor, count: Tensor) -> Tensor:
+    """Scale a mean so that the average over processes is the mean over all items of a job.
+
+    Processes average their gradients with equal weights, whatever the number of items (characters,
+    say) of each.
+
+    Args:
+        mean: Mean over the items of this process; scalar.
+        count: Number of items of this process; scalar.
+    """
+    if dist.get_world_size() == 1:
+        return mean
+    total = count.detach().to(mean.device, torch.float32)
+    share = total.clone()
+    dist.all_reduce(total)
+    return mean * (share * dist.get_world_size() / total.clamp(min=1))

@@ -1,4 +1,4 @@
-"""The CTC head: the columns of a map, and a linear layer on each."""
+"""CTC head: a linear layer on the columns of a map."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from mmocr.models.textrecog.decoders import BaseDecoder
 from mmocr.registry import MODELS as MMOCR_MODELS
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mms_ocr.models.backbones.output_kinds import describe_output
+from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
-from mms_ocr.models.textrecog.classes import store_classes
-from mms_ocr.models.textrecog.column_conv import ColumnConv
 from mms_ocr.models.textrecog.ctc import ctc_word_confidences, pool_rows, valid_columns
 from mms_ocr.models.textrecog.labels import check_labels, check_width
 from mms_ocr.registry import MODELS
@@ -23,35 +23,76 @@ from mms_ocr.utils.dictionaries import check_dictionaries
 POOLINGS = ("attention", "conv", "mean")
 
 
-@MODELS.register_module()
-class CTCDecoder(StrictInitModule, BaseDecoder):
-    """Reads every column of a map by itself; MMOCR's CTC loss and postprocessor do the rest.
+class ColumnConv(nn.Module):
+    """Columns of a map: weighted means over the rows, plus convolutions.
 
-    The rows of a column become one vector, and a linear layer makes the logits of its characters
-    and the blank, which is the dictionary's padding token. How the rows become one:
-
-    - ``'conv'``: the weighted mean of ``'attention'``, and what a convolution over all rows and
-      three columns, and another along the columns, add to it
-      (:class:`~mms_ocr.models.textrecog.column_conv.ColumnConv`). It tells the rows apart.
-    - ``'attention'``: each cell is weighted by a linear score of its own: a line that is curved,
-      slanted or off the middle lies in other rows in every column, and the mean mixes it with as
-      much background. The score has no bias and starts at zero, so that training starts from the
-      mean. With it, the head on a frozen encoder is linear but for these weights.
-    - ``'mean'``: all rows alike.
+    One convolution covers all rows and three columns, the other runs along the columns: they
+    distinguish the rows. The linear path past them helps CTC to leave its plateau of blanks.
 
     Args:
         in_channels: Width of the map.
-        pooling: How the rows become one: ``'attention'``, ``'conv'`` or ``'mean'``.
+        num_rows: Rows of the map.
+        channels: Width of the columns.
+        dropout: Dropout rate after each convolution.
+    """
+
+    def __init__(self, in_channels: int, num_rows: int, channels: int, dropout: float) -> None:
+        super().__init__()
+        self.num_rows = num_rows
+        self.row_score = nn.Conv2d(in_channels, 1, kernel_size=1, bias=False)
+        self.skip = nn.Identity() if channels == in_channels else nn.Linear(in_channels, channels)
+        self.merge = nn.Conv2d(in_channels, channels, (num_rows, 3), padding=(0, 1))
+        self.norm1 = nn.LayerNorm(channels)
+        self.along = nn.Conv1d(channels, channels, 3, padding=1)
+        self.norm2 = nn.LayerNorm(channels)
+        self.out = nn.Linear(channels, channels)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.row_score.weight)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Compute columns ``(N, W, channels)`` of a map ``(N, C, H, W)``.
+
+        Raises:
+            ValueError: The map has another number of rows.
+        """
+        if feature_map.shape[2] != self.num_rows:
+            raise ValueError(
+                f"the map has {feature_map.shape[2]} rows and CTCDecoder takes {self.num_rows}; "
+                f"set num_rows={feature_map.shape[2]} on it"
+            )
+        means = pool_rows(feature_map, self.row_score(feature_map).squeeze(1))
+        columns = self.merge(feature_map).squeeze(2).transpose(1, 2)
+        columns = self.dropout(F.gelu(self.norm1(columns)))
+        columns = self.along(columns.transpose(1, 2)).transpose(1, 2)
+        columns = self.dropout(F.gelu(self.norm2(columns)))
+        return self.skip(means) + self.out(columns)
+
+
+@MODELS.register_module()
+class CTCDecoder(StrictInitModule, BaseDecoder):
+    """CTC head: a linear layer on every column of a map.
+
+    The loss and the postprocessor are MMOCR's. The blank is the dictionary's padding token. The
+    pooling makes one vector of the rows of a column:
+
+    - ``'conv'``: :class:`ColumnConv`, which distinguishes the rows.
+    - ``'attention'``: a mean with weights from a linear score of each cell, for lines that are
+      curved, slanted or off the middle. The score has no bias and starts at zero, that is, at the
+      plain mean. On a frozen encoder, the head is linear but for these weights.
+    - ``'mean'``: the plain mean.
+
+    Args:
+        in_channels: Width of the map.
+        pooling: ``'attention'``, ``'conv'`` or ``'mean'``.
         num_rows: Rows of the map; needed by ``'conv'`` alone.
-        channels: Width of the columns that ``'conv'`` makes; None for that of the map.
-        dropout: Of ``'conv'``, after each convolution.
+        channels: Width of the columns of ``'conv'``; None for that of the map.
+        dropout: Dropout rate of ``'conv'``, after each convolution.
         word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, the probability of
             the word over all ways to spell it in the columns.
         dictionary: MMOCR's, with a padding token.
         module_loss: MMOCR's ``CTCModuleLoss``.
         postprocessor: MMOCR's ``CTCPostProcessor``.
-        max_seq_len: Handed on to MMOCR's parts, which do not use it; words are as long as their
-            columns allow.
+        max_seq_len: Passed to MMOCR's parts, which do not use it.
         init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
@@ -105,11 +146,11 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
             width = channels or in_channels
             self.columns = ColumnConv(in_channels, num_rows, width, dropout)
         self.classifier = nn.Linear(width, self.dictionary.num_classes)
-        store_classes(self)
+        store_settings(self, classes=list(self.dictionary.dict))
 
     def _loss_config(self, module_loss: dict) -> dict:
         dictionary = copy.copy(self.dictionary)
-        # MMOCR's losses ask for a token to pad with, take index 0 for none, and CTC pads nothing.
+        # MMOCR's losses need a token to pad with, and treat index 0 as none; CTC does not pad.
         dictionary.end_idx = dictionary.padding_idx
         return dict(module_loss, dictionary=dictionary, max_seq_len=self.max_seq_len)
 

@@ -1,78 +1,55 @@
-"""Labels that a decoder cannot learn, found before they are cut or dropped in silence."""
+"""Labels that a decoder cannot learn, which MMOCR would shorten or change in silence."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
-
-
-class CharacterSet(Protocol):
-    """What is needed of MMOCR's ``Dictionary``."""
-
-    dict: list[str]
-    unknown_idx: int | None
+from typing import Any
 
 
 def check_labels(
     data_samples: Sequence[Any],
-    dictionary: CharacterSet,
+    dictionary: Any,
     letter_case: str,
     check_size: Callable[[str, str], None],
 ) -> None:
-    """Refuse the labels of a batch that MMOCR would shorten or change without a word.
+    """Check the labels of a batch.
 
     Args:
         data_samples: MMOCR's, with ``gt_text.item``.
-        dictionary: See :func:`check_label`.
-        letter_case: Of the loss: ``'upper'``, ``'lower'`` or ``'unchanged'``.
-        check_size: Is given a label and its source, and raises ValueError for one that is too long.
+        dictionary: MMOCR's; with an unknown token, characters outside it are trained as that.
+        letter_case: Letter case of the loss: ``'upper'``, ``'lower'`` or ``'unchanged'``.
+        check_size: Called with a label and its source; raises ValueError if it is too long.
 
     Raises:
-        ValueError: An image has no label, or one that cannot be learned.
+        ValueError: A label is missing or empty, or has characters outside the dictionary.
     """
     for sample in data_samples:
         source = sample.get("img_path", "an image without img_path")
         text = sample.gt_text.get("item") if "gt_text" in sample else None
         if text is None:
             raise ValueError(f"{source}: no label to learn (gt_text.item)")
+        if not text:
+            raise ValueError(
+                f"{source}: the label is empty; leave the image out, or give it the text it shows"
+            )
         if letter_case in ("upper", "lower"):
             text = getattr(text, letter_case)()
-        check_label(text, dictionary, source)
+        outside = sorted(set(text) - set(dictionary.dict))
+        if outside and dictionary.unknown_idx is None:
+            listed = " ".join(f"{character!r} (U+{ord(character):04X})" for character in outside)
+            raise ValueError(
+                f"{source}: the label {text!r} has characters outside the dictionary: {listed}; "
+                "add them to its dict_file, set with_unknown=True, or leave the image out"
+            )
         check_size(text, source)
 
 
-def check_label(text: str, dictionary: CharacterSet, source: str) -> None:
-    """Refuse a label that is empty or outside the dictionary.
-
-    Args:
-        text: The label, in the letter case that is trained.
-        dictionary: Its characters; with an unknown token, other characters are learned as that.
-        source: Which image it is the label of, for the message.
-
-    Raises:
-        ValueError: The label is empty, or has characters outside the dictionary.
-    """
-    if not text:
-        raise ValueError(
-            f"{source}: the label is empty; leave the image out, or give it the text that it shows"
-        )
-    if dictionary.unknown_idx is not None:
-        return
-    outside = sorted(set(text) - set(dictionary.dict))
-    if outside:
-        listed = " ".join(f"{character!r} (U+{ord(character):04X})" for character in outside)
-        raise ValueError(
-            f"{source}: the label {text!r} has characters outside the dictionary: {listed}; add "
-            "them to its dict_file, set with_unknown=True, or leave the image out"
-        )
-
-
 def check_length(text: str, max_length: int, source: str) -> None:
-    """Refuse a label of more than ``max_length`` characters, as an autoregressive decoder must.
+    """Check that a label fits an autoregressive decoder.
 
     Raises:
-        ValueError: The label is too long.
+        ValueError: It has more than ``max_length`` characters.
     """
     if len(text) > max_length:
         raise ValueError(
@@ -82,13 +59,13 @@ def check_length(text: str, max_length: int, source: str) -> None:
 
 
 def check_width(text: str, tokens: Sequence[int], num_columns: int, source: str) -> None:
-    """Refuse a label that a CTC head of so many columns cannot spell.
+    """Check that a CTC head with ``num_columns`` columns can spell a label.
 
     Args:
         text: The label, for the message.
         tokens: Its tokens; different characters may share the unknown token.
-        num_columns: Of the head.
-        source: Which image it is the label of, for the message.
+        num_columns: Columns of the head.
+        source: Image of the label, for the message.
 
     Raises:
         ValueError: The label is too long.
@@ -103,5 +80,5 @@ def check_width(text: str, tokens: Sequence[int], num_columns: int, source: str)
 
 
 def columns_needed(tokens: Sequence[int]) -> int:
-    """Fewest columns that can spell a word: one a token, and a blank between equal ones."""
-    return len(tokens) + sum(one == other for one, other in itertools.pairwise(tokens))
+    """Count the columns that spell a word: one a token, and a blank between equal ones."""
+    return len(tokens) + sum(left == right for left, right in itertools.pairwise(tokens))

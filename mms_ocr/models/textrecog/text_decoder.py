@@ -1,4 +1,4 @@
-"""The autoregressive text decoder: MMOCR's NRTRDecoder, decoding fast and taking maps."""
+"""Autoregressive text decoder: MMOCR's NRTRDecoder with fast decoding, on maps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
-from mms_ocr.models.textrecog.auxiliary import auxiliary_losses
-from mms_ocr.models.textrecog.classes import store_classes
+from mms_ocr.models.textrecog.auxiliary import auxiliary_losses, scale_mean
+from mms_ocr.models.textrecog.ctc import valid_columns
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
 from mms_ocr.models.textrecog.decoding import (
     StepWeights,
@@ -25,9 +25,7 @@ from mms_ocr.models.textrecog.decoding import (
     layer_weights,
     word_confidences,
 )
-from mms_ocr.models.textrecog.image_tokens import flatten_map, valid_tokens
 from mms_ocr.models.textrecog.labels import check_labels, check_length
-from mms_ocr.models.textrecog.process_means import scale_mean
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.dictionaries import check_dictionaries
 
@@ -36,32 +34,35 @@ START_AND_END = 2
 
 @MODELS.register_module()
 class TextDecoder(StrictInitModule, NRTRDecoder):
-    """Pre-norm Transformer decoder that writes a word token by token.
+    """Autoregressive pre-norm Transformer decoder.
 
     Parameters, training output and probabilities up to the end of each word are those of MMOCR's
-    ``NRTRDecoder``, so that weights go either way. What differs: greedy decoding keeps what it
-    computed and stops when all words have ended (:mod:`mms_ocr.models.textrecog.decoding`); it
-    takes the map of a backbone, so that a recognizer needs no encoder between; image tokens are
-    masked only on request, and maps by columns; a dictionary may have its padding token at index 0,
-    or none; labels that do not fit are errors; a CTC head may train beside it.
+    ``NRTRDecoder``, so that weights go either way. The differences:
+
+    - Greedy decoding caches keys and values and stops when all words have ended
+      (:mod:`mms_ocr.models.textrecog.decoding`).
+    - It takes the map of a backbone, without an encoder between.
+    - Padding is masked only on request, and in maps by columns.
+    - The padding token of the dictionary may be at index 0, or missing.
+    - Labels that do not fit raise errors.
+    - A CTC head may train beside it.
 
     Args:
-        d_input: Width of the tokens or map that it is given, where it is not ``d_model``: adds a
-            linear layer ``project``.
-        mask_padding: Whether not to attend to what ``valid_ratio`` tells to be padding. NRTRDecoder
-            always does, and takes every input for one row. None are masked by default.
+        d_input: Width of the tokens or map, if it is not ``d_model``: adds a linear layer
+            ``project``.
+        mask_padding: Whether to mask the padding that ``valid_ratio`` gives. NRTRDecoder always
+            does, and treats every input as one row.
         word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, the product of the
             probabilities of the word's characters and of its end.
-        auxiliary: Config of a :class:`CTCDecoder` on the same map, which adds its losses while
-            training and reads nothing; None for none. It has the decoder's dictionary, and by
-            default the decoder's width of the map. ``loss_weight`` (1) multiplies its losses.
+        auxiliary: Config of a :class:`CTCDecoder` on the same map, which adds its losses in
+            training and is not used in reading; None for none. It has the decoder's dictionary
+            and, by default, width of the map. ``loss_weight`` (1) multiplies its losses.
         d_model: Width of the tokens; equal to ``d_embedding``, ``n_head * d_k`` and
             ``n_head * d_v``.
-        module_loss: MMOCR's loss; its padding is the dictionary's padding token wherever there is
-            one.
+        module_loss: MMOCR's loss; it pads with the dictionary's padding token if there is one.
         postprocessor: MMOCR's.
         dictionary: MMOCR's, with a start token.
-        max_seq_len: Most tokens of a word, start and end included where it is a label.
+        max_seq_len: Most tokens of a word; in labels, start and end included.
         d_embedding: Width of the characters' embeddings.
         n_head: Heads of attention.
         d_k: Width of the keys of a head.
@@ -108,7 +109,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             n_head=n_head,
             d_k=d_k,
             d_v=d_v,
-            # MMOCR's decoders write into the configs that they are given.
+            # MMOCR's decoders change the configs that they get.
             module_loss=None,
             postprocessor=copy.deepcopy(postprocessor),
             dictionary=copy.deepcopy(dictionary),
@@ -132,8 +133,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             settings = {"in_channels": d_input or d_model, **copy.deepcopy(auxiliary)}
             self.auxiliary_weight = settings.pop("loss_weight", 1.0)
             self.auxiliary = self._build_auxiliary(settings)
-        store_classes(self)
-        store_settings(self, n_head=n_head)
+        store_settings(self, n_head=n_head, classes=list(self.dictionary.dict))
 
     def _build_auxiliary(self, settings: dict) -> CTCDecoder:
         head = MODELS.build(dict(settings, dictionary=self.dictionary))
@@ -146,7 +146,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
 
     def _loss_config(self, module_loss: dict) -> dict:
         config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)
-        # 'auto' takes a padding token at index 0 for none.
+        # 'auto' treats a padding token at index 0 as none.
         if config.get("pad_with", "auto") == "auto" and self.padding_idx is not None:
             config["pad_with"] = "padding"
         return config
@@ -157,9 +157,9 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         out_enc: Tensor | None = None,
         data_samples: Sequence[TextRecogDataSample] | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch, as MMOCR's decoders give them.
+        """Compute the losses of a batch.
 
-        A mean over characters is one over those of all processes of a job.
+        A mean over characters is taken over those of all processes of a job.
 
         Raises:
             ValueError: A label is empty, too long or outside the dictionary, or there is none.
@@ -191,7 +191,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         data_samples: Sequence[TextRecogDataSample] | None = None,
     ) -> Sequence[TextRecogDataSample]:
         """Read a batch: the data samples with ``pred_text``, its ``item`` and ``score``."""
-        # Not by calling the module: in training mode, that would be given the labels to go on from.
+        # Calling the module would use the labels in training mode.
         probabilities = self.forward_test(feat, out_enc, data_samples)
         samples = self.postprocessor(probabilities, data_samples)
         if self.word_confidence:
@@ -206,11 +206,11 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         out_enc: Tensor | None = None,
         data_samples: Sequence[TextRecogDataSample] | None = None,
     ) -> Tensor:
-        """Logits ``(N, max_seq_len, num_classes)`` of the samples' padded labels, shifted by one.
+        """Compute logits ``(N, max_seq_len, num_classes)`` of the padded labels, shifted by one.
 
         Args:
-            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; used where there is
-                no ``out_enc``.
+            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; ignored if
+                ``out_enc`` is given.
             out_enc: Tokens of an encoder ``(N, L, C)``.
             data_samples: With ``gt_text.padded_indexes``, which MMOCR's loss sets.
         """
@@ -224,11 +224,11 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         out_enc: Tensor | None = None,
         data_samples: Sequence[TextRecogDataSample] | None = None,
     ) -> Tensor:
-        """Probabilities ``(N, max_seq_len, num_classes)``; after a word's end 1 for the end token.
+        """Compute probabilities ``(N, max_seq_len, num_classes)``; after a word's end, 1 for it.
 
         Args:
-            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; used where there is
-                no ``out_enc``.
+            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; ignored if
+                ``out_enc`` is given.
             out_enc: Tokens of an encoder ``(N, L, C)``.
             data_samples: Needed only for ``mask_padding``.
         """
@@ -262,11 +262,11 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         out_enc: Tensor | None,
         data_samples: Sequence[TextRecogDataSample] | None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Image tokens ``(N, L, d_model)`` and which of them to attend to, None for all."""
+        """Return image tokens ``(N, L, d_model)`` and their mask ``(N, L)``, None for all."""
         if out_enc is not None:
             tokens, grid = out_enc, (1, out_enc.shape[1])
         elif isinstance(feat, Tensor) and feat.dim() == 4:
-            tokens, grid = flatten_map(feat), (feat.shape[2], feat.shape[3])
+            tokens, grid = feat.flatten(2).transpose(1, 2), (feat.shape[2], feat.shape[3])
         elif isinstance(feat, Tensor) and feat.dim() == 3:
             tokens, grid = feat, (1, feat.shape[1])
         else:
@@ -283,7 +283,9 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         if not self.mask_padding or data_samples is None:
             return memory, None
         ratios = [sample.get("valid_ratio", 1.0) for sample in data_samples]
-        return memory, valid_tokens(ratios, grid, memory.device)
+        columns = torch.tensor(valid_columns(ratios, grid[1]))
+        row = torch.arange(grid[1]) < columns[:, None]
+        return memory, row.repeat(1, grid[0]).to(memory.device)
 
     def _get_target_mask(self, trg_seq: Tensor) -> Tensor:
         length = trg_seq.shape[1]

@@ -208,7 +208,7 @@ def test_our_own_recognizer_in_another_order(own, dictionary):
 @pytest.mark.parametrize(
     ("characters", "message"),
     [
-        ("abdc", r"decoder\.dictionary: the checkpoint has 'c' at place 2, the dictionary 'd'"),
+        ("abdc", r"decoder\.dictionary: the checkpoint has 'c' at index 2, the dictionary 'd'"),
         ("abcde", r"7 characters and tokens, the dictionary 8|of another shape .*\(7,\) inst"),
     ],
 )
