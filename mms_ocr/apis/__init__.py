@@ -1,7 +1,6 @@
-"""The ``mms-ocr`` command, the tools' programs, and reading, cutting out and sharpening in Python.
+"""Inferencers: reading, segmentation and super-resolution of word images.
 
-The names here are imported when they are asked for: some of them need MMOCR, and the command shall
-start without any of them.
+Names are imported on first use, since some of them need MMOCR.
 """
 
 from importlib import import_module

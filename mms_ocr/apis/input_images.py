@@ -1,4 +1,4 @@
-"""Images as users give them: files, folders, data sets, patterns, pixels, or lists of these."""
+"""Input images: files, folders, data sets, patterns, arrays, or lists of these."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
 Report = Callable[[str], Any]
 
-# In no file name on Windows; blanks, for shells; and the names of devices there.
+# Not allowed in file names on Windows; spaces, for shells; and names of devices there.
 _RESERVED = re.compile(r'[<>:"/\\|?*\x00- ]|[. ]+$|^(?:con|prn|aux|nul|com\d|lpt\d)(?=$|\.)', re.I)
 
 
 class InputImage(NamedTuple):
-    """An image and where it is from.
+    """Image and its name.
 
     Attributes:
-        name: Its path, with the key where it is in an LMDB; or its place among those given, from 1
-            on, such as ``image 3``.
+        name: Its path, with the key if it is in an LMDB; or its number among the inputs, such as
+            ``image 3``.
         image: uint8 BGR ``(H, W, 3)``.
     """
 
@@ -37,12 +37,12 @@ class InputImage(NamedTuple):
 
 
 class BrokenImage(NamedTuple):
-    """What was given and cannot be used.
+    """Input that cannot be used.
 
     Attributes:
-        name: As of a :class:`InputImage`.
-        reason: Why not.
-        error: What is raised where this is an error.
+        name: As of an :class:`InputImage`.
+        reason: Why it cannot be used.
+        error: Type of the error that reports it.
     """
 
     name: str
@@ -56,59 +56,73 @@ class BrokenImage(NamedTuple):
 
 
 def input_images(inputs: Any, report: Report | None = None) -> Iterator[InputImage]:
-    """Read images one by one.
+    """Read images one by one; see :func:`each_image` and :func:`report_broken`."""
+    return report_broken(each_image(inputs), report)
+
+
+def report_broken(items: Iterable[Any], report: Report | None = None) -> Iterator[Any]:
+    """Yield the items that are not broken.
 
     Args:
-        inputs: See :func:`each_image`.
-        report: Called with one line about each input that cannot be used, which is left out;
-            without it, such an input raises an error.
+        items: Images or results, among them :class:`BrokenImage`.
+        report: Called with a line for each broken one; None raises its error.
 
     Raises:
         FileNotFoundError: A path is missing, and there is no ``report``.
-        ValueError: An image cannot be used, likewise.
-        TypeError: An input is none of these.
+        ValueError: An image cannot be used, and there is no ``report``.
     """
-    for given in each_image(inputs):
-        if isinstance(given, InputImage):
-            yield given
+    for item in items:
+        if not isinstance(item, BrokenImage):
+            yield item
         elif report is None:
-            raise given.error(given.line)
+            raise item.error(item.line)
         else:
-            report(given.line)
+            report(item.line)
 
 
 def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
-    """All images that were given, in their order, the broken ones among them.
+    """Yield all images in order, the broken ones among them.
 
     Args:
-        inputs: The path of an image, or of a folder, LMDB (whatever its name) or file of JSON
-            lines (``.jsonl``); a pattern of files such as ``'crops/*.png'``; the bytes of an image
-            file; an array, uint8 ``(H, W, 3)`` in BGR or ``(H, W)`` in gray; or an iterable of
-            these.
+        inputs: The path of an image, folder, LMDB or JSON-lines file (``.jsonl``); a pattern of
+            files such as ``'crops/*.png'``; the bytes of an image file; an array, uint8 BGR
+            ``(H, W, 3)`` or gray ``(H, W)``; or an iterable of these.
 
     Raises:
         SourceChangedError: A folder or data set vanished while it was read.
         TypeError: An input is none of these.
     """
     is_single = isinstance(inputs, (str, bytes, os.PathLike, np.ndarray))
-    for number, given in enumerate(
+    for number, item in enumerate(
         [inputs] if is_single or not isinstance(inputs, Iterable) else inputs, start=1
     ):
-        if isinstance(given, np.ndarray):
-            yield _of_array(given, f"image {number}")
-        elif isinstance(given, bytes):
-            yield _decoded(given, f"image {number}")
-        elif isinstance(given, (str, os.PathLike)):
-            yield from _at_path(os.fspath(given))
+        if isinstance(item, np.ndarray):
+            yield _check_array(item, f"image {number}")
+        elif isinstance(item, bytes):
+            yield _decode(item, f"image {number}")
+        elif isinstance(item, (str, os.PathLike)):
+            yield from _read_path(os.fspath(item))
         else:
             raise TypeError(
                 "an image is given by its path, as the bytes of its file or as an array, got a "
-                f"{type(given).__name__}"
+                f"{type(item).__name__}"
             )
 
 
+def image_fields(item: InputImage) -> dict[str, Any]:
+    """Make the fields that the transforms of a data set start from."""
+    shape = item.image.shape[:2]
+    return {
+        "img": item.image,
+        "img_path": item.name,
+        "img_shape": shape,
+        "ori_shape": shape,
+        "sample_idx": 0,
+    }
+
+
 def is_one_image(inputs: Any) -> bool:
-    """Whether pixels, bytes or the path of a file were given, and not what may hold several."""
+    """Return whether the input is an array, bytes or the path of a file: a single image."""
     if isinstance(inputs, (str, os.PathLike)):
         path = os.fspath(inputs)
         return not (_is_data_set(path) or _is_pattern(path))
@@ -116,9 +130,7 @@ def is_one_image(inputs: Any) -> bool:
 
 
 def check_inputs(paths: Iterable[str]) -> None:
-    """Look at folders, data sets and patterns before anything is done with what is in them.
-
-    Missing and broken images are not looked for.
+    """Check folders, data sets and patterns; not single images.
 
     Raises:
         ValueError: A folder or data set is empty or malformed, or a pattern matches nothing.
@@ -149,7 +161,7 @@ def _matching(pattern: str) -> list[str]:
     return sorted(unique.values())
 
 
-def _at_path(path: str) -> Iterator[InputImage | BrokenImage]:
+def _read_path(path: str) -> Iterator[InputImage | BrokenImage]:
     try:
         names = _matching(path) if _is_pattern(path) else [path]
         source = open_source(path) if os.path.exists(path) and _is_data_set(path) else None
@@ -158,7 +170,7 @@ def _at_path(path: str) -> Iterator[InputImage | BrokenImage]:
         return
     if source is None:
         for name in names:
-            yield _of_file(name)
+            yield _read_file(name)
         return
     for index in range(len(source)):
         try:
@@ -166,17 +178,17 @@ def _at_path(path: str) -> Iterator[InputImage | BrokenImage]:
         except BrokenImageError as error:
             yield _broken_image(str(error), _name_of(source, index))
         else:
-            yield _decoded(raw.data, raw.name)
+            yield _decode(raw.data, raw.name)
 
 
-def _of_file(path: str) -> InputImage | BrokenImage:
+def _read_file(path: str) -> InputImage | BrokenImage:
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         return BrokenImage(path, "there is no such file or folder", FileNotFoundError)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         return BrokenImage(path, getattr(error, "strerror", None) or str(error))
-    return _decoded(data, path)
+    return _decode(data, path)
 
 
 def _name_of(source: ImageSource, index: int) -> str:
@@ -187,12 +199,12 @@ def _name_of(source: ImageSource, index: int) -> str:
 
 
 def _broken_image(message: str, name: str) -> BrokenImage:
-    """What a source says of itself or an image, parted where it is ``name, place: reason``."""
+    """Split the message of a source, ``name, place: reason``."""
     end = message.find(": ", len(name)) if message.startswith(name) else -1
     return BrokenImage(name, message) if end < 0 else BrokenImage(message[:end], message[end + 2 :])
 
 
-def _decoded(data: bytes, name: str) -> InputImage | BrokenImage:
+def _decode(data: bytes, name: str) -> InputImage | BrokenImage:
     if not data:
         return BrokenImage(name, "the file is empty")
     try:
@@ -201,7 +213,7 @@ def _decoded(data: bytes, name: str) -> InputImage | BrokenImage:
         return BrokenImage(name, str(error))
 
 
-def _of_array(array: np.ndarray, name: str) -> InputImage | BrokenImage:
+def _check_array(array: np.ndarray, name: str) -> InputImage | BrokenImage:
     is_gray = array.ndim == 2
     is_color = array.ndim == 3 and array.shape[2] == 3
     if array.dtype != np.uint8 or not array.size or not (is_gray or is_color):
@@ -214,15 +226,15 @@ def _of_array(array: np.ndarray, name: str) -> InputImage | BrokenImage:
 
 
 def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
-    """A file name without suffix for what is made of an image; no two are equal on any system.
+    """Choose the name of an output file, without suffix, that is unique on any file system.
 
-    Names are equal that differ by case or by the way in which accents are composed. Characters that
+    Names that differ only by case or by the composition of accents count as equal. Characters that
     Windows does not allow become ``_``.
 
     Args:
-        name: Of the image, see :class:`InputImage`.
-        taken: Names that were given already, as they are compared; this one is added.
-        longest: Most bytes, so that 255 are not exceeded with a suffix; the rest is cut off.
+        name: Name of the image, see :class:`InputImage`.
+        taken: Earlier names, as they are compared; this one is added.
+        longest: Most bytes, so that a suffix fits into 255; the rest is cut off.
     """
     base = os.path.basename(name.rstrip("/\\"))
     root, suffix = os.path.splitext(base)
@@ -239,7 +251,7 @@ def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
 
 
 def input_files(paths: Iterable[str]) -> list[str]:
-    """The paths, with the files that patterns match in place of those.
+    """Replace patterns by the files that they match.
 
     Raises:
         ValueError: A pattern matches nothing.

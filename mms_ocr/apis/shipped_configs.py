@@ -1,4 +1,4 @@
-"""Configs by name: those that ship with the package need no path."""
+"""Bundled configs, found by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import mms_ocr
 
 
 def config_folder() -> Path:
-    """The folder of the configs that ship: of the checkout, or of the installed package.
+    """Return the folder of the bundled configs, of the checkout or the installed package.
 
     Raises:
         FileNotFoundError: There is none.
@@ -21,11 +21,11 @@ def config_folder() -> Path:
 
 
 def find_config(name: str, below: str = "") -> Path:
-    """A config by its path, or by its name among those that ship.
+    """Find a config by its path, or a bundled one by its name.
 
     Args:
-        name: Path of a file; or path below ``configs/`` or bare name, with or without ``.py``.
-        below: Folder of ``configs/`` in which names are looked for, such as ``'textrecog'``.
+        name: Path of a file; or a path below ``configs/`` or a bare name, with or without ``.py``.
+        below: Folder of ``configs/`` to search, such as ``'textrecog'``.
 
     Raises:
         FileNotFoundError: There is no such config.
@@ -34,21 +34,21 @@ def find_config(name: str, below: str = "") -> Path:
     if Path(name).is_file():
         return Path(name)
     folder = config_folder()
-    wanted = name.removesuffix(".py") + ".py"
-    if (folder / wanted).is_file():
-        return folder / wanted
-    shipped = [
+    file = name.removesuffix(".py") + ".py"
+    if (folder / file).is_file():
+        return folder / file
+    bundled = [
         path
         for path in sorted((folder / below).rglob("*.py"))
         if "_base_" not in path.parts
         and path.parent.name != "dicts"
-        and not path.name.startswith("_")  # what its neighbours share
+        and not path.name.startswith("_")  # a base of its neighbors
     ]
-    found = [path for path in shipped if path.as_posix().endswith(f"/{wanted}")]
-    if len(found) > 1:
-        listed = " or ".join(str(path.relative_to(folder)) for path in found)
+    matches = [path for path in bundled if path.as_posix().endswith(f"/{file}")]
+    if len(matches) > 1:
+        listed = " or ".join(str(path.relative_to(folder)) for path in matches)
         raise ValueError(f"which config is {name!r}: {listed}?")
-    if not found:
-        names = ", ".join(path.relative_to(folder / below).as_posix()[:-3] for path in shipped)
+    if not matches:
+        names = ", ".join(path.relative_to(folder / below).as_posix()[:-3] for path in bundled)
         raise FileNotFoundError(f"no config {name!r}: give a file, or one of {names}")
-    return found[0]
+    return matches[0]

@@ -1,4 +1,4 @@
-"""A trained model for use: its config, found by name or by its checkpoint, and its weights."""
+"""Trained models: the config of a checkpoint, and the model with its weights."""
 
 from __future__ import annotations
 
@@ -23,21 +23,20 @@ from mms_ocr.registry import MODELS, type_name
 from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, SCHEME, name_checkpoint
 from mms_ocr.utils.dictionaries import check_dictionaries
 
-_RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine adds it to the name of a run's config
+_RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine appends it to the config's name
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
 _SIZES = {128: "n", 192: "t", 384: "s", 768: "b"}
 
 
 class Task(NamedTuple):
-    """What a model is for.
+    """Task of a model.
 
     Attributes:
-        folder: Where its configs lie below ``configs/``.
-        noun: What a model of it is called.
+        folder: Folder of its configs below ``configs/``.
+        noun: Name of its models in messages.
         model: Type of its models, without the scope; None for any of MMOCR's.
-        config: Name of the bundled config for checkpoints that name none, with the size of the
-            encoder and the kind of a recognizer's decoder left open.
-        sizes: Those that it exists in.
+        config: Pattern of the bundled configs for checkpoints that name none.
+        sizes: Sizes of the encoder that these exist for.
     """
 
     folder: str
@@ -56,12 +55,12 @@ SUPER_RESOLUTION = Task(
 
 
 def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
-    """The checkpoint that a user means: a file or ``mms_ocr://NAME``.
+    """Resolve weights to a file or ``mms_ocr://NAME``.
 
     Args:
         weights: A file, or bundled weights, with or without ``mms_ocr://``; None for the first
-            bundled ones of the task.
-        task: What the model has to be for.
+            bundled weights of the task.
+        task: Task of the model.
 
     Raises:
         FileNotFoundError: No such weights are bundled.
@@ -72,25 +71,24 @@ def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
 def load_config(
     config: str | os.PathLike[str] | Config | None, weights: str | os.PathLike[str], task: Task
 ) -> Config:
-    """A copy of the config of a trained model.
+    """Load the config of a trained model, as a copy.
 
     Args:
-        config: A file, the name of a config that ships, or a Config. None takes the shipped config
-            that the checkpoint says it was trained with, else the one that its weights tell.
-        weights: The checkpoint, see :func:`choose_weights`; only read where no config is given.
-        task: What the model has to be for.
+        config: A file, the name of a bundled config, or a Config. None takes the bundled config
+            that the checkpoint was trained with, else one that fits its weights.
+        weights: The checkpoint, see :func:`choose_weights`; only read if ``config`` is None.
+        task: Task of the model.
 
     Raises:
         FileNotFoundError: There is no such config or checkpoint.
-        ValueError: The checkpoint does not tell a config that ships, or the config is of another
-            task, or no config.
+        ValueError: No bundled config fits the checkpoint, or the config is of another task.
     """
     if config is None:
         config = _config_for_checkpoint(os.fspath(weights), task)
     elif not isinstance(config, Config) and Path(config).suffix in CHECKPOINT_SUFFIXES:
         raise ValueError(f"the config {os.fspath(config)} is a checkpoint; weights come first")
     if isinstance(config, Config):
-        cfg = copy.deepcopy(config)  # its own copy() shares what is nested
+        cfg = copy.deepcopy(config)  # Config.copy() is shallow
     else:
         cfg = Config.fromfile(find_config(os.fspath(config), task.folder))
     model = cfg.get("model") or {}
@@ -118,7 +116,7 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
         try:
             return find_config(name, task.folder)
         except FileNotFoundError:
-            pass  # a config of the user's own
+            pass  # a user config
     state_dict = strip_prefix(checkpoint["state_dict"], {_WIDTH_KEY: None}, weights)
     held = task_of(state_dict)
     if held and task.noun not in held:
@@ -128,7 +126,7 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
         of_what = f"was trained with {name!r}, none of the bundled {task.noun} configs"
     beside = Path(weights).parent / f"{Path(name).name}.py"  # where a run stores its config
     alike = _config_for_weights(state_dict, task)
-    # A recognizer's own config may prepare images otherwise, which weights do not show.
+    # The config of a recognizer may prepare images differently, which weights do not show.
     if alike and not (task is RECOGNITION and beside.is_file()):
         print_log(
             f"using the config {alike} for {weights}: the checkpoint {of_what}, and its weights "
@@ -144,7 +142,7 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
 
 
 def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
-    """Name of the bundled config of the encoder's size and the decoder's kind; '' if none is."""
+    """Return the name of the bundled config of this encoder and decoder, '' if there is none."""
     bias = weights.get(_WIDTH_KEY)
     size = _SIZES.get(len(bias), "") if isinstance(bias, Tensor) and bias.dim() else ""
     if not size or size not in task.sizes:
@@ -152,9 +150,9 @@ def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
     name = task.config.format(size=size, kind="{}")
     if task is not RECOGNITION:
         return name
-    rooms = {key.partition(".")[0] for key in weights}
+    modules = {key.partition(".")[0] for key in weights}
     parts = {key.split(".")[1] for key in weights if key.startswith("decoder.")}
-    if rooms <= {"backbone", "decoder", "data_preprocessor"}:
+    if modules <= {"backbone", "decoder", "data_preprocessor"}:
         if "trg_word_emb" in parts:
             return name.format("ar")
         if parts == {"classifier", "columns"}:
@@ -165,14 +163,14 @@ def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
 
 
 def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> Any:
-    """The model (a Module) of a config with trained weights, on its device, in evaluation mode.
+    """Build the model of a config with trained weights, in evaluation mode.
 
-    Nothing in the checkpoint is run, and all of its weights have to fit.
+    No code in the checkpoint is run, and all of its weights have to fit.
 
     Args:
-        cfg: Its config.
-        weights: Its checkpoint.
-        device: One that is there.
+        cfg: The config.
+        weights: The checkpoint.
+        device: Device of the model.
 
     Raises:
         FileNotFoundError: There is no such checkpoint, or no such dictionary file.
@@ -184,6 +182,6 @@ def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> 
     try:
         load_model(model, os.fspath(weights))
     except ValueError as error:
-        # The config may have been found by what the checkpoint tells.
+        # The config may be chosen by the checkpoint, so it is named.
         raise ValueError(f"{error} (config: {cfg.filename or 'as given'})") from error
     return model.to(device).eval()

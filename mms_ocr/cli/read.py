@@ -61,12 +61,12 @@ def _build_reader(args: argparse.Namespace) -> WordReader:
         ) from error
 
     options = parse_cfg_options(args.cfg_options)
-    return WordReader(args.weights, args.config, args.device, options)
+    return WordReader(args.weights, args.config, args.device, args.batch_size, options)
 
 
 def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
     if not args.out:
-        yield from reader.stream(args.images, args.batch_size)
+        yield from reader.stream(args.images)
         return
     from mms_ocr.apis.input_images import output_stem
     from mms_ocr.utils.files import write_image
@@ -74,7 +74,7 @@ def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
 
     Path(args.out).mkdir(parents=True, exist_ok=True)
     names: set[str] = set()
-    for reading, image in reader.stream_with_images(args.images, args.batch_size):
+    for reading, image in reader.stream_with_images(args.images):
         if image is not None:
             caption = reading.text or ""
             if reading.confidence is not None:

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.trained_models import RECOGNITION, load_config
 from mms_ocr.registry import DATASETS
 
 
@@ -43,11 +44,12 @@ def test_words_and_confidences_are_those_of_the_test_set(
     texts = [sample.pred_text.item for sample in expected]
     assert len(set(texts)) > 2, "the random recognizer reads every image alike"
     for batch_size in (1, 2, 64):
-        found = reader(paths, batch_size)
-        assert [one.name for one in found] == paths
-        assert [one.text for one in found] == texts
-        for one, sample in zip(found, expected):
-            assert one.confidence == pytest.approx(sample.pred_text.confidence, rel=1e-3)
+        reader.batch_size = batch_size
+        readings = reader(paths)
+        assert [reading.name for reading in readings] == paths
+        assert [reading.text for reading in readings] == texts
+        for reading, sample in zip(readings, expected):
+            assert reading.confidence == pytest.approx(sample.pred_text.confidence, rel=1e-3)
     arrays = [cv2.imread(path) for path in paths]
     assert [one.text for one in reader(arrays)] == texts
     encoded = reader([open(paths[3], "rb").read()])  # noqa: SIM115
@@ -74,7 +76,8 @@ def test_gray_arrays_are_read_as_gray_colors(reader, word_images):
 def test_broken_images_leave_the_others_alone(reader, word_images, tmp_path):
     paths = word_images(3)
     (tmp_path / "images" / "1.png").write_bytes(b"no image")
-    texts = [one.text for one in reader.stream([*paths, "missing.png", np.zeros((4, 4, 2))], 2)]
+    reader.batch_size = 2
+    texts = [one.text for one in reader.stream([*paths, "missing.png", np.zeros((4, 4, 2))])]
     assert texts[1] is texts[3] is texts[4] is None
     assert [texts[0], texts[2]] == [one.text for one in reader([paths[0], paths[2]])]
     errors = [one.error for one in reader.stream([paths[1], "missing.png", np.zeros((4, 4, 2))])]
@@ -83,8 +86,9 @@ def test_broken_images_leave_the_others_alone(reader, word_images, tmp_path):
     assert "an array of float64 (4, 4, 2)" in errors[2]
     with pytest.raises(ValueError, match=r"1\.png: not an image of a known format"):
         reader(paths)
-    with pytest.raises(ValueError, match="batch_size must be at least 1"):
-        list(reader.stream(paths, 0))
+    reports = []
+    assert reader([*paths, "missing.png"], report=reports.append) == reader([paths[0], paths[2]])
+    assert [line.partition(": ")[0] for line in reports] == [paths[1], "missing.png"]
 
 
 def test_mmocr_s_inferencer_reads_the_same(reading, reader, tiny_recognizer, word_images):
@@ -153,11 +157,11 @@ def test_the_config_is_found_by_the_name_of_the_run(reading, tmp_path, name):
     run = f"{name}_20260101_123456" if isinstance(name, str) else name
     torch.save(dict(state_dict={}, meta=dict(experiment_name=run)), path)
     if name == "mms_vit_t_ar_words":
-        cfg = reading.recognizer_config(None, path)
+        cfg = load_config(None, path, RECOGNITION)
         assert cfg.filename == str(find_config(name))
     else:
         with pytest.raises(ValueError, match=r"the config of .*w\.pth is needed"):
-            reading.recognizer_config(None, path)
+            load_config(None, path, RECOGNITION)
 
 
 def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, repository, tmp_path):
@@ -175,6 +179,8 @@ def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, reposit
         reading.WordReader(weights, segmentor)
     with pytest.raises(ValueError, match="does not fit"):
         reading.WordReader(weights, "mms_vit_t_ar_words", "cpu")
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        reading.WordReader(weights, config, batch_size=0)
     with pytest.raises(ValueError, match="device"):
         reading.WordReader(weights, config, "abacus")
     with pytest.raises(ValueError, match="torch finds"):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from mms_ocr.apis import reading, segmenting, upscaling
+from mms_ocr.apis.input_images import input_images
 from mms_ocr.cli.main import main
 from mms_ocr.datasets.sources import open_source
 from mms_ocr.utils.decoding import decode_image
@@ -51,16 +52,16 @@ class Model:
     def __init__(self, *args, **kwargs) -> None:
         pass
 
-    def stream_with_images(self, images, batch_size):
+    def stream_with_images(self, images):
         for word in self.iterate(images, None):
             yield reading.Reading(word.name, "text", 1.0), word.image
 
-    def stream(self, images, batch_size):
-        for found, _ in self.stream_with_images(images, batch_size):
+    def stream(self, images):
+        for found, _ in self.stream_with_images(images):
             yield found
 
     def iterate(self, images, report):
-        for given in reading.input_images(images, report):
+        for given in input_images(images, report):
             height, width = given.image.shape[:2]
             if self.segments:
                 shown = np.ones((height, width), np.float32)

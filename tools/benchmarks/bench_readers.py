@@ -126,12 +126,12 @@ def split_pages(output: str) -> list[str]:
 
 def recognizer(weights: str, args: argparse.Namespace) -> Callable:
     """A function that reads word images with a recognizer, as :func:`read_with_tesseract`."""
-    reader = WordReader(weights, args.config, "cpu")
+    reader = WordReader(weights, args.config, "cpu", args.batch_size)
 
     def read(paths: Sequence[str]) -> tuple[list[str], float]:
-        reader(paths[: args.batch_size], args.batch_size)  # warms up
+        reader(paths[: args.batch_size])  # warms up
         start = time.process_time()
-        texts = [reading.text or "" for reading in reader(paths, args.batch_size)]
+        texts = [reading.text or "" for reading in reader(paths)]
         return texts, time.process_time() - start
 
     return read

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from bench_decoding import let_words_end, peak_memory, seconds
 
-from mms_ocr.apis.reading import WordReader, mmocr_inferencer, recognizer_config
+from mms_ocr.apis.reading import WordReader, mmocr_inferencer
+from mms_ocr.apis.trained_models import RECOGNITION, load_config
 from mms_ocr.datasets import open_source
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.devices import describe_machine
@@ -67,7 +68,7 @@ def write_images(folder: Path, images: str | None, count: int) -> list[str]:
 def random_weights(config: str, folder: Path) -> str:
     """A checkpoint of random weights whose words have six characters."""
     torch.manual_seed(0)
-    model = MODELS.build(recognizer_config(config, "").model)
+    model = MODELS.build(load_config(config, "", RECOGNITION).model)
     if hasattr(model.decoder, "position_enc"):
         let_words_end(model.decoder, CHARACTERS)
     path = folder / f"{config.replace('/', '_')}.pth"
@@ -88,7 +89,8 @@ def compare(config: str, paths: list[str], folder: Path, args: argparse.Namespac
     for batch in args.batches:
 
         def ours(batch: int = batch) -> list[str]:
-            return [reading.text or "" for reading in reader(paths, batch)]
+            reader.batch_size = batch
+            return [reading.text or "" for reading in reader(paths)]
 
         def theirs(batch: int = batch) -> list[str]:
             found = inferencer(paths, batch_size=batch, progress_bar=False)
