@@ -1,4 +1,4 @@
-"""Metrics and measures."""
+"""Metrics."""
 
 from mms_ocr.evaluation.characters import fit_linear_probe, read_characters
 from mms_ocr.evaluation.foreground import (

@@ -1,4 +1,4 @@
-"""From words read and their labels to the figures of a benchmark. Nothing here needs MMOCR."""
+"""Word accuracy of the test sets of a benchmark, without MMOCR."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: What counts as the right word, by the name that MMOCR's ``WordMetric`` gives it.
+#: Protocols of comparing words, named as in MMOCR's ``WordMetric``.
 PROTOCOLS = {
     "word_acc_ignore_case_symbol": "letters and digits only, ignoring case",
     "word_acc_ignore_case": "all characters, ignoring case",
@@ -16,14 +16,14 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class ReadWord:
-    """A word image of a data set, and what was read in it.
+    """Prediction for a word image.
 
     Attributes:
-        index: Of the image in the data set.
-        label: What stands there.
-        text: What was read.
-        confidence: In [0, 1], or None where the model gives none.
-        path: Where the image is from.
+        index: Index of the image in the data set.
+        label: The label.
+        text: The prediction.
+        confidence: In [0, 1]; None if the model has none.
+        path: Path of the image.
     """
 
     index: int
@@ -35,17 +35,17 @@ class ReadWord:
 
 @dataclass
 class SetScore:
-    """The figures of one test set.
+    """Results on a test set.
 
     Attributes:
-        name: What the set is called in options.
-        title: What it is called in tables.
-        size: Images in the set.
-        images: Images that were read and counted, each once.
-        correct: Words read rightly, by protocol.
-        expected: How many images papers count; None where nothing is known.
-        in_average: Whether it counts in the mean of the sets.
-        path: Where it is.
+        name: Name of the set in options.
+        title: Name of the set in tables.
+        size: Images of the set.
+        images: Images that were read, each counted once.
+        correct: Correct words, by protocol.
+        expected: Images of the set in papers; None if unknown.
+        in_average: Whether the mean of the sets includes it.
+        path: Path of the set.
     """
 
     name: str
@@ -59,12 +59,12 @@ class SetScore:
 
     @property
     def skipped(self) -> int:
-        """Images that could not be read; they count neither as right nor as wrong."""
+        """Unreadable images, which are not counted."""
         return self.size - self.images
 
     @property
     def accuracy(self) -> dict[str, float]:
-        """Share of the images read of which the word is right, by protocol."""
+        """Share of correct words, by protocol."""
         return {name: count / self.images for name, count in self.correct.items()}
 
 
@@ -74,41 +74,41 @@ def score_sets(
     max_broken: float,
     judge: Callable[[Sequence[ReadWord]], Mapping[str, Sequence[bool]]],
 ) -> list[SetScore]:
-    """Count the words of every set.
+    """Count the correct words of every set.
 
-    An image that was read more than once (to fill up the last batch of a distributed run, or in
-    place of a broken neighbour) counts once.
+    An image that was read more than once (to fill the last batch of a distributed run, or in place
+    of a broken one) counts once.
 
     Args:
-        words: All words read, in any order.
+        words: All predictions, in any order.
         sets: The fields of :class:`~mms_ocr.datasets.benchmark.BenchmarkSet`.
-        max_broken: The largest share of a set, in [0, 1], that may be missing.
-        judge: Tells for every protocol which words are right.
+        max_broken: Largest share of a set, in [0, 1], that may be missing.
+        judge: Returns, by protocol, which words are correct.
 
     Raises:
         ValueError: More than that share of a set was not read, or an index is in no set.
     """
     by_index = {word.index: word for word in words}
     scores = []
-    for one in sets:
-        indices = range(one["start"], one["stop"])
+    for fields in sets:
+        indices = range(fields["start"], fields["stop"])
         read = [by_index.pop(index) for index in indices if index in by_index]
         broken = len(indices) - len(read)
         if broken > max_broken * len(indices) or not read:
             raise ValueError(
-                f"test set {one['name']}: {broken:,} of {len(indices):,} images of {one['path']} "
-                f"could not be read, more than max_broken={max_broken:g} allows; the log tells why"
+                f"test set {fields['name']}: {broken:,} of {len(indices):,} images of "
+                f"{fields['path']} could not be read, more than max_broken={max_broken:g} allows; the log tells why"
             )
         scores.append(
             SetScore(
-                one["name"],
-                one["title"],
+                fields["name"],
+                fields["title"],
                 len(indices),
                 len(read),
-                {name: sum(right) for name, right in judge(read).items()},
-                one["expected"],
-                one["in_average"],
-                one["path"],
+                {name: sum(correct) for name, correct in judge(read).items()},
+                fields["expected"],
+                fields["in_average"],
+                fields["path"],
             )
         )
     if by_index:
@@ -117,14 +117,14 @@ def score_sets(
 
 
 def mean_of_sets(scores: Sequence[SetScore]) -> dict[str, float]:
-    """The plain mean of the accuracies of those sets that count in it, by protocol."""
+    """Compute the mean accuracy of the sets with ``in_average``, by protocol."""
     counted = [score.accuracy for score in scores if score.in_average]
     names = counted[0] if counted else {}
-    return {name: sum(one[name] for one in counted) / len(counted) for name in names}
+    return {name: sum(accuracy[name] for accuracy in counted) / len(counted) for name in names}
 
 
 def of_all_images(scores: Sequence[SetScore]) -> dict[str, float]:
-    """Share of all images of those sets that count in the mean, taken together, by protocol."""
+    """Compute the accuracy over all images of the sets with ``in_average``, by protocol."""
     counted = [score for score in scores if score.in_average]
     images = sum(score.images for score in counted)
     names = counted[0].correct if counted else {}

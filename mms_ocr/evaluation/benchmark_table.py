@@ -1,4 +1,4 @@
-"""The figures of a benchmark as papers print them, and as JSON."""
+"""Results of a benchmark as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mms_ocr.evaluation.benchmark_scores import (
     of_all_images,
 )
 
-#: Protocols that stand in the table; JSON has all of them.
+#: Protocols of the table; JSON has all of them.
 TABLE_PROTOCOLS = ("word_acc_ignore_case_symbol", "word_acc")
 
 
 def benchmark_table(scores: Sequence[SetScore]) -> list[list[str]]:
-    """Rows of the table, the first of them its head: sets from left to right, accuracy in %.
+    """Make the rows of the table, the first of them its head: a column a set, accuracy in %.
 
-    The last two columns are the mean of the sets and the share of all their images. A set that does
-    not count in them bears a star.
+    The last two columns are the mean of the sets and the accuracy over all their images. Sets that
+    these leave out have a star.
     """
     counted = [score for score in scores if score.in_average]
     titles = [score.title + ("" if score.in_average else "*") for score in scores]
@@ -43,11 +43,11 @@ def benchmark_table(scores: Sequence[SetScore]) -> list[list[str]]:
 
 
 def benchmark_notes(scores: Sequence[SetScore], missing: Sequence[str] = ()) -> list[str]:
-    """What a reader of the table has to know, a line each.
+    """Make the notes below the table.
 
     Args:
         scores: The sets of the table.
-        missing: Titles of the benchmark's sets that were left out.
+        missing: Titles of the sets of the benchmark that were not tested.
     """
     notes = [
         "Mean: the plain mean of the sets. All images: the share of all of them together.",
@@ -71,7 +71,7 @@ def benchmark_notes(scores: Sequence[SetScore], missing: Sequence[str] = ()) -> 
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns line up; the first row is its head."""
+    """Format a Markdown table; the first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -83,11 +83,11 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def benchmark_json(scores: Sequence[SetScore], **facts: Any) -> dict[str, Any]:
-    """All figures, unrounded, with the protocols in words.
+    """Collect all results, unrounded.
 
     Args:
         scores: The sets.
-        **facts: Where they come from, such as config and checkpoint.
+        **facts: Further entries, such as config and checkpoint.
     """
     return {
         **facts,

@@ -1,4 +1,4 @@
-"""Characters on the patch grid, and how well an encoder tells them apart without fine-tuning."""
+"""Characters on the patch grid, and a linear probe of their features."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mms_ocr.utils.escaping import file_name
 
 @dataclass(frozen=True)
 class Word:
-    """A word image with the place of every character.
+    """Word image with the boxes of its characters.
 
     Attributes:
         path: Image file.
         text: Label.
-        patches: Patches that every character touches, bool ``(characters, L)``.
+        patches: Patches that each character touches, bool ``(characters, L)``.
     """
 
     path: str
@@ -33,12 +33,12 @@ class Word:
 def character_patches(
     box: Sequence[float], image_size: Sequence[int], grid: tuple[int, int]
 ) -> Tensor:
-    """Patches that a character's box touches.
+    """Find the patches that the box of a character touches.
 
     Args:
         box: x, y, width and height in pixels of the image.
         image_size: Height and width of the image in pixels.
-        grid: Rows and columns of patches that the image is resized to.
+        grid: Rows and columns of the patch grid.
 
     Returns:
         Bool ``(H * W,)``, at least one True.
@@ -57,7 +57,7 @@ def character_patches(
 
 
 def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
-    """Words of a JSON-lines file with ``filename``, ``text`` and ``char_boxes``.
+    """Read the words of a JSON-lines file with ``filename``, ``text`` and ``char_boxes``.
 
     Args:
         path: The file; image files are relative to its folder.
@@ -70,7 +70,7 @@ def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no annotation file {path}")
     words = []
-    # Not by splitlines, which takes some characters of labels for line ends.
+    # splitlines would also split at some characters of labels.
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
@@ -91,9 +91,9 @@ def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
 
 
 def pool_characters(tokens: Tensor, patches: Tensor, cells: tuple[int, int] = (4, 3)) -> Tensor:
-    """Features of every character: averages over the cells of a small grid laid over its box.
+    """Average the features of every character over the cells of a small grid in its box.
 
-    One average over the whole box would lose where a stroke stands in the character.
+    The cells keep the places of strokes in the character.
 
     Args:
         tokens: Map of one image, ``(C, H, W)``.
@@ -114,9 +114,9 @@ def pool_characters(tokens: Tensor, patches: Tensor, cells: tuple[int, int] = (4
 def fit_linear_probe(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], decay: float = 1e-3
 ) -> float:
-    """Accuracy of a linear classifier on frozen features.
+    """Fit a linear classifier to frozen features, and measure its accuracy.
 
-    Features are standardised with the training set's statistics; logistic regression with an L2
+    Features are standardized with the training set's statistics; logistic regression with an L2
     penalty is fitted by L-BFGS.
 
     Args:
@@ -125,7 +125,7 @@ def fit_linear_probe(
         decay: Weight of the penalty.
 
     Returns:
-        Share of test features that are classified rightly, in [0, 1].
+        Accuracy on the test features, in [0, 1].
     """
     mean, std = train[0].mean(dim=0), train[0].std(dim=0) + 1e-6
     features, unseen = (train[0] - mean) / std, (test[0] - mean) / std

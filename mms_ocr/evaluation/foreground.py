@@ -1,4 +1,4 @@
-"""How well text is told from background: intersection over union and its relatives."""
+"""Scores of text masks: intersection over union, precision, recall, F-score."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ IGNORED = 255
 
 
 def count_foreground(prediction: NDArray, truth: NDArray) -> tuple[int, int, int]:
-    """Pixels that are text in both, in the prediction only, and in the truth only.
+    """Count the pixels that are text in both, in the prediction only, and in the truth only.
 
     Args:
         prediction: Labels of any shape; 1 is text.
-        truth: Likewise; 255 is not counted.
+        truth: Likewise; 255 is ignored.
 
     Raises:
         ValueError: The shapes differ.
@@ -32,24 +32,23 @@ def count_foreground(prediction: NDArray, truth: NDArray) -> tuple[int, int, int
             f"the predicted mask is {prediction.shape} and the true one {truth.shape}; masks are "
             "compared at the size of the original image"
         )
-    found, real = prediction == 1, truth == 1
-    counted = truth != IGNORED
-    both = int(np.count_nonzero(found & real))
-    return both, int(np.count_nonzero(found & counted)) - both, int(np.count_nonzero(real)) - both
+    predicted, real = (prediction == 1) & (truth != IGNORED), truth == 1
+    both = int(np.count_nonzero(predicted & real))
+    return both, int(np.count_nonzero(predicted)) - both, int(np.count_nonzero(real)) - both
 
 
 def foreground_scores(counts: Iterable[Sequence[int]]) -> dict[str, float]:
-    """All scores from the counts of every image.
+    """Compute all scores from the counts of every image.
 
     Args:
-        counts: Per image the three numbers of :func:`count_foreground`.
+        counts: Per image, the three counts of :func:`count_foreground`.
 
     Returns:
-        ``iou_dataset``, ``precision_dataset``, ``recall_dataset``, ``f_score_dataset``: of the
-        pixels of all images together. ``iou_image_mean``, ``f_score_image_mean``: of each image
-        that has text, averaged. ``images``, ``images_without_text`` (by the truth), and where there
-        are some, ``clean_without_text``: the share of these in which nothing was taken for text.
-        What has nothing to be computed from is nan.
+        ``iou_dataset``, ``precision_dataset``, ``recall_dataset``, ``f_score_dataset``: over the
+        pixels of all images. ``iou_image_mean``, ``f_score_image_mean``: means over the images
+        with text. ``images``, ``images_without_text`` (by the truth), and if there are any,
+        ``clean_without_text``: the share of these with no predicted text. A score of no pixels or
+        images is nan.
     """
     table = np.asarray(list(counts), dtype=np.int64).reshape(-1, 3)
     both, wrong, missed = table.sum(axis=0)
@@ -80,14 +79,14 @@ def _mean(values: NDArray) -> float:
 
 @METRICS.register_module()
 class ForegroundMetric(BaseMetric):
-    """Scores of predicted masks; see :func:`foreground_scores` for their names.
+    """Scores of predicted masks, named by :func:`foreground_scores`.
 
-    Takes ``pred_sem_seg`` and ``gt_sem_seg`` of every sample, as
-    :class:`~mms_ocr.models.TextSegmentor` and MMSegmentation give them. Processes exchange pixel
-    counts, so that the result does not hang on how images are parted among them.
+    The fields of a sample are ``pred_sem_seg`` and ``gt_sem_seg``, as of
+    :class:`~mms_ocr.models.TextSegmentor` and MMSegmentation. Processes exchange pixel counts, so
+    that the result does not depend on their number.
 
     Args:
-        collect_device: ``'cpu'`` or ``'gpu'``, how results travel between processes.
+        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
         prefix: First part of the names of the results.
     """
 
@@ -109,11 +108,11 @@ class ForegroundMetric(BaseMetric):
             self.results.append(count_foreground(*masks))
 
     def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
-        """Scores of all images; the log tells why some of them are nan."""
+        """Compute the scores of all images, and log why some of them are nan."""
         scores = foreground_scores(results)
         for score, reason in (
-            ("recall", "none of them has text, by the true masks"),
-            ("precision", "in none of them anything was taken for text"),
+            ("recall", "none of the true masks has text"),
+            ("precision", "none of the predicted masks has text"),
         ):
             if math.isnan(scores[f"{score}_dataset"]):
                 print_log(

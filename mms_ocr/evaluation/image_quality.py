@@ -1,4 +1,4 @@
-"""How near a restored image comes to the true one: PSNR and SSIM, each as what it is."""
+"""Quality of restored images: PSNR, SSIM, and SSIM as in TextZoom's code."""
 
 from __future__ import annotations
 
@@ -14,26 +14,25 @@ _C1, _C2 = 0.01**2, 0.03**2  # the constants of Wang et al. for a range of 1
 
 
 def squared_error(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of each image, float64 ``(B,)``, of images in [0, 1] ``(B, C, H, W)``."""
+    """Compute the mean squared error of images ``(B, C, H, W)`` in [0, 1], float64 ``(B,)``."""
     return (predicted.double() - truth.double()).square().flatten(1).mean(dim=1)
 
 
-def psnr(error: float, most: float = 100.0) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 1.
+def psnr(error: float, maximum: float = 100.0) -> float:
+    """Compute the peak signal-to-noise ratio in dB, for a peak of 1.
 
     Args:
         error: Mean squared error, at least 0.
-        most: What a smaller error than this many dB counts as. Without a limit one image that is
-            equal to its truth would make every mean infinite.
+        maximum: Upper limit; without one, an image equal to its truth makes every mean infinite.
     """
-    return most if error <= 10 ** (-most / 10) else -10 * math.log10(error)
+    return maximum if error <= 10 ** (-maximum / 10) else -10 * math.log10(error)
 
 
 def ssim(predicted: Tensor, truth: Tensor) -> float:
-    """SSIM of Wang et al. (2004) of one color image, as scikit-image computes it.
+    """Compute SSIM (Wang et al. 2004) of a color image with scikit-image.
 
     Gaussian window of 11 x 11 with sigma 1.5, population covariance, mean over the channels and
-    over the places where the window lies within the image: a border of 5 pixels has no say.
+    over the pixels but for a border of 5.
 
     Args:
         predicted: ``(C, H, W)`` in [0, 1], at least 11 x 11.
@@ -68,20 +67,19 @@ def ssim(predicted: Tensor, truth: Tensor) -> float:
 
 
 def ssim_zero_padded(predicted: Tensor, truth: Tensor) -> Tensor:
-    """SSIM of each image as TextZoom's code has it: over all pixels, zeros beyond the border.
+    """Compute SSIM of each image as TextZoom's code: over all pixels, zeros beyond the border.
 
-    The same window and constants as :func:`ssim`, which leaves the border out. On word images of
-    32 x 128 the border is a third of the pixels, so that the two differ.
+    The border, which :func:`ssim` leaves out, is a third of the pixels of 32 x 128.
 
     Args:
         predicted: ``(B, C, H, W)`` in [0, 1].
         truth: Likewise.
 
     Returns:
-        float64 ``(B,)``, the mean over channels and pixels.
+        float64 ``(B,)``, means over channels and pixels.
     """
-    one, other = predicted.double(), truth.double()
-    products = torch.stack([one, other, one * one, other * other, one * other])
+    x, y = predicted.double(), truth.double()
+    products = torch.stack([x, y, x * x, y * y, x * y])
     mean_1, mean_2, square_1, square_2, product = _blur(products.flatten(0, 2)).view_as(products)
     variance_1, variance_2 = square_1 - mean_1**2, square_2 - mean_2**2
     covariance = product - mean_1 * mean_2
@@ -91,7 +89,7 @@ def ssim_zero_padded(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def _blur(planes: Tensor) -> Tensor:
-    """Planes ``(N, H, W)`` under the Gaussian window, zeros beyond the border."""
+    """Blur planes ``(N, H, W)`` with the Gaussian window, zeros beyond the border."""
     distance = torch.arange(-_RADIUS, _RADIUS + 1, dtype=planes.dtype, device=planes.device)
     window = torch.exp(-(distance**2) / (2 * _SIGMA**2))
     window = window / window.sum()

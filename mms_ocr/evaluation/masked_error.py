@@ -1,4 +1,4 @@
-"""How well removed patches are predicted, strategy by strategy."""
+"""Reconstruction error of masked patches, per strategy."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mms_ocr.registry import METRICS
 
 @METRICS.register_module()
 class MaskedError(BaseMetric):
-    """Error on removed patches of held-out images: the mean over images, per strategy.
+    """Mean error of the masked patches of held-out images, per strategy.
 
     Results are ``masked_error/<strategy>`` and their plain average ``masked_error/mean``, in the
     units of the head: for normalized patches and L2, predicting a patch's mean gives about 1.
 
     Args:
-        collect_device: ``'cpu'`` or ``'gpu'``, how results travel between processes.
+        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
         prefix: First part of the names of the results.
     """
 
     default_prefix = "masked_error"
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Take the errors of a batch."""
+        """Collect the errors of a batch."""
         self.results.extend(sample["masked_error"] for sample in data_samples)
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:

@@ -1,12 +1,11 @@
-"""PSNR and SSIM of restored images as metrics: per image, TextZoom's way, and per subset."""
+"""Metrics of restored images: PSNR and SSIM per image, per batch as TextZoom, and per subset."""
 
 from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -17,33 +16,50 @@ from mms_ocr.evaluation.image_quality import psnr, squared_error, ssim, ssim_zer
 from mms_ocr.registry import METRICS
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What is kept of one image.
+class SubsetResult(NamedTuple):
+    """Result of one image.
 
     Attributes:
-        place: Its index in the data set.
-        subset: The subset that it is of, or None.
-        values: What was measured.
+        index: Index of the image in the data set.
+        subset: Subset of the image, or None.
+        values: Values of the metric.
     """
 
-    place: int
+    index: int
     subset: str | None
-    values: tuple[float, ...]
+    values: Any
+
+
+def compute_by_subset(
+    results: Sequence[SubsetResult], compute: Callable[[list[Any]], dict[str, float]]
+) -> dict[str, float]:
+    """Compute metrics of all images, and of every subset under ``<subset>/``.
+
+    Args:
+        results: Results of the images, in any order.
+        compute: Computes metrics from the values of images in the order of the data set.
+    """
+    ordered = sorted(results, key=lambda result: result.index)
+    metrics = compute([result.values for result in ordered])
+    for subset in dict.fromkeys(result.subset for result in results):
+        if subset is not None:
+            part = compute([result.values for result in ordered if result.subset == subset])
+            metrics |= {f"{subset}/{name}": value for name, value in part.items()}
+    return metrics
 
 
 class _PairMetric(BaseMetric):
-    """Compares two images of every sample; children say how.
+    """Base class of metrics that compare two images of a sample.
 
-    Numbers per batch are those of blocks of ``batch_size`` images that follow each other in the
-    data set (in the subset), whatever batches the loader made and however many processes shared
-    them; the last block may be smaller and counts as much as the others, as in TextZoom's code.
+    The values per batch are those of blocks of ``batch_size`` consecutive images of the data set
+    (or subset), whatever the batches of the loader and the number of processes. The last block may
+    be smaller and counts as much as the others, as in TextZoom's code.
 
     Args:
-        batch_size: Images of a block. 512 is the batch size of TextZoom's config.
+        batch_size: Images of a block; TextZoom's config has 512.
         gt_key: Field of the true image, ``(3, H, W)`` in [0, 1].
-        pred_key: Field of the restored image; ``'bicubic_img'`` measures the enlarged input.
-        collect_device: ``'cpu'`` or ``'gpu'``, how results travel between processes.
+        pred_key: Field of the restored image; ``'bicubic_img'`` is the enlarged input.
+        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
         prefix: First part of the names of the results.
 
     Raises:
@@ -75,84 +91,64 @@ class _PairMetric(BaseMetric):
         """
         for sample in data_samples:
             index = int(sample.get("sample_idx", len(self.results)))
-            predicted, truth = (self._image(sample, key) for key in (self.pred_key, self.gt_key))
+            for key in (self.pred_key, self.gt_key):
+                if key not in sample:
+                    raise ValueError(
+                        f"{type(self).__name__} compares {self.pred_key} with {self.gt_key}, and "
+                        f"a sample has no {key}"
+                    )
+            predicted, truth = (sample[key].detach().cpu() for key in (self.pred_key, self.gt_key))
             if predicted.shape != truth.shape:
                 raise ValueError(
                     f"{sample.get('img_path', f'image {index}')}: {self.pred_key} is "
                     f"{tuple(predicted.shape)} and {self.gt_key} {tuple(truth.shape)}"
                 )
             values = self.measure(predicted, truth)
-            self.results.append(_Measured(index, sample.get("subset"), values))
+            self.results.append(SubsetResult(index, sample.get("subset"), values))
 
-    def compute_metrics(self, results: list[_Measured]) -> dict[str, float]:
-        """The numbers of all images, and of every subset under ``<subset>/``."""
-        subsets = dict.fromkeys(measured.subset for measured in results)
-        metrics = self._summarize(results)
-        for subset in subsets:
-            if subset is not None:
-                part = [measured for measured in results if measured.subset == subset]
-                numbers = self._summarize(part)
-                metrics |= {f"{subset}/{name}": value for name, value in numbers.items()}
-        return metrics
+    def compute_metrics(self, results: list[SubsetResult]) -> dict[str, float]:
+        """Compute the metrics of all images and of every subset."""
+        return compute_by_subset(
+            results, lambda values: self.summarize(torch.tensor(values, dtype=torch.float64))
+        )
 
     @abstractmethod
     def measure(self, predicted: Tensor, truth: Tensor) -> tuple[float, ...]:
-        """What is kept of an image ``(3, H, W)``."""
+        """Compute the values of an image ``(3, H, W)``."""
 
     @abstractmethod
     def summarize(self, values: Tensor) -> dict[str, float]:
-        """The numbers of images whose values are ``(N, values of an image)``, in order."""
-
-    def blocks(self, values: Tensor) -> Iterator[Tensor]:
-        """The values block by block."""
-        yield from values.split(self.batch_size)
-
-    def _summarize(self, results: Sequence[_Measured]) -> dict[str, float]:
-        ordered = sorted(results, key=lambda measured: measured.place)
-        values = torch.tensor([measured.values for measured in ordered], dtype=torch.float64)
-        return self.summarize(values)
-
-    def _image(self, sample: dict, key: str) -> Tensor:
-        if key not in sample:
-            raise ValueError(
-                f"{type(self).__name__} compares {self.pred_key} with {self.gt_key}, and a sample "
-                f"has no {key}"
-            )
-        image: Tensor = sample[key]
-        return image.detach().cpu()
+        """Compute the metrics of images from their values ``(N, V)``."""
 
 
 @METRICS.register_module()
 class PSNR(_PairMetric):
     """Peak signal-to-noise ratio in dB, on RGB in [0, 1].
 
-    ``PSNR`` is the mean of the PSNR of every image. ``PSNR_batch`` is TextZoom's: the PSNR of the
-    mean squared error over all pixels of a batch, averaged over the batches; of one batch it is the
-    lower one, as bad images weigh more. An image that equals its truth counts as 100 dB, and so
-    does any that comes nearer than that; the log tells how many do.
+    ``PSNR`` is the mean over images. ``PSNR_batch`` is TextZoom's: the PSNR of the mean squared
+    error over a batch, averaged over the batches. Images equal to their truth count as 100 dB, and
+    so does any PSNR above; the log counts them.
 
-    Takes the arguments of all metrics of pairs: ``batch_size``, ``gt_key``, ``pred_key``,
-    ``collect_device`` and ``prefix``.
+    The arguments are ``batch_size``, ``gt_key``, ``pred_key``, ``collect_device`` and ``prefix``.
     """
 
-    most = 100.0
+    maximum = 100.0
 
     def measure(self, predicted: Tensor, truth: Tensor) -> tuple[float, ...]:
-        """Squared error, and the number of values that it is the mean of."""
+        """Compute the mean squared error, and count its values."""
         return float(squared_error(predicted[None], truth[None])), float(truth.numel())
 
     def summarize(self, values: Tensor) -> dict[str, float]:
-        """``PSNR`` and ``PSNR_batch``."""
-        each = [psnr(error, self.most) for error in values[:, 0].tolist()]
+        """Compute ``PSNR`` and ``PSNR_batch``."""
+        each = [psnr(error, self.maximum) for error in values[:, 0].tolist()]
         batches = [
-            psnr(float((block[:, 0] * block[:, 1]).sum() / block[:, 1].sum()), self.most)
-            for block in self.blocks(values)
+            psnr(float((block[:, 0] * block[:, 1]).sum() / block[:, 1].sum()), self.maximum)
+            for block in values.split(self.batch_size)
         ]
-        limited = each.count(self.most)
-        if limited:
+        if limited := each.count(self.maximum):
             print_log(
                 f"PSNR of {self.pred_key}: {limited:,} of {len(each):,} images equal their truth "
-                f"and count as {self.most:g} dB each",
+                f"and count as {self.maximum:g} dB each",
                 logger="current",
                 level=logging.WARNING,
             )
@@ -163,19 +159,18 @@ class PSNR(_PairMetric):
 class SSIM(_PairMetric):
     """Structural similarity on RGB in [0, 1]: Gaussian window of 11 x 11, sigma 1.5.
 
-    ``SSIM`` is the mean over images of scikit-image's, which leaves out a border of 5 pixels.
-    ``SSIM_batch`` is TextZoom's: over all pixels with zeros beyond the border, averaged over the
+    ``SSIM`` is the mean over images of scikit-image's, without a border of 5 pixels.
+    ``SSIM_batch`` is TextZoom's: over all pixels, with zeros beyond the border, averaged over the
     images of a batch and then over the batches.
 
-    Takes the arguments of all metrics of pairs: ``batch_size``, ``gt_key``, ``pred_key``,
-    ``collect_device`` and ``prefix``.
+    The arguments are ``batch_size``, ``gt_key``, ``pred_key``, ``collect_device`` and ``prefix``.
     """
 
     def measure(self, predicted: Tensor, truth: Tensor) -> tuple[float, ...]:
-        """Without and with the border."""
+        """Compute SSIM without and with the border."""
         return ssim(predicted, truth), float(ssim_zero_padded(predicted[None], truth[None]))
 
     def summarize(self, values: Tensor) -> dict[str, float]:
-        """``SSIM`` and ``SSIM_batch``."""
-        batches = [float(block[:, 1].mean()) for block in self.blocks(values)]
+        """Compute ``SSIM`` and ``SSIM_batch``."""
+        batches = [float(block[:, 1].mean()) for block in values.split(self.batch_size)]
         return {"SSIM": float(values[:, 0].mean()), "SSIM_batch": sum(batches) / len(batches)}

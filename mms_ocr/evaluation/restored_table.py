@@ -1,4 +1,4 @@
-"""What super-resolution gave, as a table: enlarged, restored and true images of every set."""
+"""Table of super-resolution results: enlarged, restored and true images of every set."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from mms_ocr.evaluation.benchmark_table import markdown_table
 
 _QUALITY = {"PSNR": "{:.2f}", "PSNR_batch": "{:.2f}", "SSIM": "{:.4f}", "SSIM_batch": "{:.4f}"}
 _ALL = "all"
-#: Protocol that stands in the table; that of TextZoom and IIIT5K.
+#: Protocol of the table; that of TextZoom and IIIT5K.
 PROTOCOL = "word_acc_ignore_case_symbol"
 
 
 def restored_table(metrics: Mapping[str, float]) -> str:
-    """A Markdown table of what a test of super-resolution measured.
+    """Make a Markdown table of the results of super-resolution.
 
     Args:
         metrics: Results of ``PSNR`` and ``SSIM``, those of the enlarged input under ``bicubic/``,
-            and of ``RestoredWordAccuracy``, if it was asked for; those of subsets, if there are
-            some, under their names.
+            and of ``RestoredWordAccuracy``, if there are any; those of subsets under their names.
 
     Returns:
-        The table: of every subset, and of all, a row for the enlarged and for the restored image;
-        where words were read, a column for them and a row for the true image. Empty where there is
-        no PSNR.
+        The table: for every subset, and for all images, a row for the enlarged and one for the
+        restored image; with word accuracy, also a column for it and a row for the true image.
+        Empty if there is no PSNR.
     """
     if "PSNR" not in metrics:
         return ""
@@ -48,7 +47,7 @@ def restored_table(metrics: Mapping[str, float]) -> str:
 
 
 def restored_notes(metrics: Mapping[str, float]) -> list[str]:
-    """What a reader of the table has to know, a line each."""
+    """Make the notes below the table."""
     if f"SR/{PROTOCOL}" not in metrics:
         return []
     gained, lost = (_percent(metrics[f"{kind}/{PROTOCOL}"]) for kind in ("gained", "lost"))

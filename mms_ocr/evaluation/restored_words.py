@@ -1,10 +1,9 @@
-"""Does sharpening help reading? Word accuracy on low, restored and high resolution. Needs MMOCR."""
+"""Word accuracy on low, restored and high resolution; needs MMOCR."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor
 
 from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, ReadWord
+from mms_ocr.evaluation.restored_images import SubsetResult, compute_by_subset
 from mms_ocr.evaluation.word_benchmark import judge_words
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import METRICS
@@ -24,21 +24,8 @@ from mms_ocr.registry import METRICS
 _FIELDS = {"LR": "bicubic_img", "SR": "pred_img", "HR": "gt_img"}
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """Of one image: where it belongs, and by resolution and protocol whether it was read rightly.
-
-    Attributes:
-        subset: The subset that it is of, or None.
-        right: ``LR/word_acc`` and so on → whether the word is right.
-    """
-
-    subset: str | None
-    right: dict[str, bool]
-
-
 def read_words(recognizer: BaseModel, images: Sequence[Tensor]) -> list[str]:
-    """What a recognizer of MMOCR reads in images.
+    """Read images with a recognizer of MMOCR.
 
     Args:
         recognizer: In evaluation mode; its data preprocessor takes 8-bit BGR.
@@ -58,26 +45,26 @@ def read_words(recognizer: BaseModel, images: Sequence[Tensor]) -> list[str]:
 
 @METRICS.register_module()
 class RestoredWordAccuracy(BaseMetric):
-    """Word accuracy of one recognizer on the enlarged input, the restored and the true image.
+    """Word accuracy of a recognizer on the enlarged input, the restored and the true image.
 
     Results are ``LR/<protocol>``, ``SR/<protocol>`` and ``HR/<protocol>``, with the protocols of
     MMOCR's ``WordMetric``: ``word_acc`` (exact), ``word_acc_ignore_case`` and
-    ``word_acc_ignore_case_symbol`` (letters and digits only, ignoring case, as IIIT5K and TextZoom
-    are compared). ``gained/<protocol>`` is the share of words that are read in SR and were not in
-    LR, and ``lost/<protocol>`` the reverse. The same stands for each subset, under ``<subset>/``.
-    LR is the input enlarged by bicubic interpolation, which is what a recognizer does with a small
-    image. All images are rounded to 8 bits before they are read.
+    ``word_acc_ignore_case_symbol`` (letters and digits only, ignoring case, as on IIIT5K and
+    TextZoom). ``gained/<protocol>`` is the share of words that are right in SR and wrong in LR,
+    and ``lost/<protocol>`` the reverse. The same is computed for every subset, under
+    ``<subset>/``. LR is the input enlarged by bicubic interpolation. All images are rounded to 8
+    bits.
 
     Args:
         recognizer: ``dict(config=..., weights=...)``: paths of the recognizer's config and
             checkpoint.
-        device: Where it reads; None takes the GPU where there is one.
-        collect_device: ``'cpu'`` or ``'gpu'``, how results travel between processes.
+        device: Device of the recognizer; None for a GPU if there is one.
+        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
         prefix: First part of the names of the results.
 
     Raises:
         FileNotFoundError: The config or the checkpoint is missing.
-        ValueError: The checkpoint does not fit the config, or ``recognizer`` lacks one of both.
+        ValueError: The checkpoint does not fit the config, or ``recognizer`` lacks one of them.
     """
 
     default_prefix = ""
@@ -110,47 +97,38 @@ class RestoredWordAccuracy(BaseMetric):
                     f"word accuracy needs {field} in every sample: set labelled=True on the data "
                     "set, and keep 'text' in meta_keys of the packing transform"
                 )
-        right: list[dict[str, bool]] = [{} for _ in data_samples]
+        results: list[dict[str, bool]] = [{} for _ in data_samples]
         for kind, field in _FIELDS.items():
             texts = read_words(self.recognizer, [sample[field] for sample in data_samples])
             words = [
                 ReadWord(i, sample["text"], text)
                 for i, (sample, text) in enumerate(zip(data_samples, texts))
             ]
-            for protocol, verdicts in judge_words(words).items():
-                for one, verdict in zip(right, verdicts):
-                    one[f"{kind}/{protocol}"] = verdict
-        for sample, one in zip(data_samples, right):
-            self.results.append(_Judged(sample.get("subset"), one))
+            for protocol, correct in judge_words(words).items():
+                for result, is_correct in zip(results, correct):
+                    result[f"{kind}/{protocol}"] = is_correct
+        for sample, result in zip(data_samples, results):
+            index = int(sample.get("sample_idx", len(self.results)))
+            self.results.append(SubsetResult(index, sample.get("subset"), result))
 
-    def compute_metrics(self, results: list[_Judged]) -> dict[str, float]:
-        """Share of words read rightly, in [0, 1], of all images and of every subset."""
-        metrics = _shares(results)
-        for subset in dict.fromkeys(judged.subset for judged in results):
-            if subset is not None:
-                part = [judged for judged in results if judged.subset == subset]
-                metrics |= {f"{subset}/{name}": share for name, share in _shares(part).items()}
-        return metrics
+    def compute_metrics(self, results: list[SubsetResult]) -> dict[str, float]:
+        """Compute the shares of correct words, in [0, 1], of all images and of every subset."""
+        return compute_by_subset(results, _shares)
 
 
-def _shares(results: Sequence[_Judged]) -> dict[str, float]:
+def _shares(words: Sequence[dict[str, bool]]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for protocol in PROTOCOLS:
-        low, restored, high = (
-            [one.right[f"{kind}/{protocol}"] for one in results] for kind in _FIELDS
-        )
-        shares |= {
-            f"LR/{protocol}": _mean(low),
-            f"SR/{protocol}": _mean(restored),
-            f"HR/{protocol}": _mean(high),
-            f"gained/{protocol}": _mean([now and not then for then, now in zip(low, restored)]),
-            f"lost/{protocol}": _mean([then and not now for then, now in zip(low, restored)]),
-        }
+        low, restored, high = ([word[f"{kind}/{protocol}"] for word in words] for kind in _FIELDS)
+        for name, correct in {
+            "LR": low,
+            "SR": restored,
+            "HR": high,
+            "gained": [now and not before for before, now in zip(low, restored)],
+            "lost": [before and not now for before, now in zip(low, restored)],
+        }.items():
+            shares[f"{name}/{protocol}"] = sum(correct) / len(correct)
     return shares
-
-
-def _mean(verdicts: Sequence[bool]) -> float:
-    return sum(verdicts) / len(verdicts)
 
 
 def _load(config: str, weights: str) -> BaseModel:

@@ -1,4 +1,4 @@
-"""Word accuracy over several test sets. Needs MMOCR, whose metric says which words are right."""
+"""Word accuracy on several test sets, by MMOCR's metric."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mms_ocr.evaluation.benchmark_scores import (
 )
 from mms_ocr.registry import METRICS
 
-# MMOCR's names of the protocols, in its constructor and in what it keeps of a word.
+# MMOCR's names of the protocols, in its constructor and in its results.
 _MODES = {
     "word_acc": ("exact", "match_num"),
     "word_acc_ignore_case": ("ignore_case", "match_ignore_case_num"),
@@ -29,10 +29,10 @@ _MODES = {
 
 
 def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
-    """Which words are read rightly, by protocol, as MMOCR's ``WordMetric`` sees it.
+    """Compare words with MMOCR's ``WordMetric``: by protocol, which words are correct.
 
-    Its letters and digits are A–Z, a–z, 0–9, ``^`` and the CJK characters U+4E00 to U+9FA5; a label
-    without any of them counts as read rightly where what was read has none either.
+    Its letters and digits are A–Z, a–z, 0–9, ``^`` and the CJK characters U+4E00 to U+9FA5. If
+    neither label nor prediction has any of them, the word counts as correct.
     """
     metric = WordMetric(mode=[mode for mode, _ in _MODES.values()])
     samples = [
@@ -43,11 +43,11 @@ def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
 
 
 def text_confidence(pred_text: Any) -> float | None:
-    """How sure the model is of a word, in [0, 1]; None where it does not say.
+    """Return the confidence of a word, in [0, 1]; None if there is none.
 
     Args:
-        pred_text: MMOCR's prediction of one image, or the dict of it: its ``confidence`` where it
-            has one, as TextDecoder's, else the product of its characters' ``score``.
+        pred_text: MMOCR's prediction of an image, or its dict: with a ``confidence``, as
+            TextDecoder's, or the ``score`` of its characters, which are multiplied.
     """
     confidence = pred_text.get("confidence")
     if confidence is not None:
@@ -63,18 +63,18 @@ class WordBenchmark(BaseMetric):
     """Word accuracy of every set of a :class:`~mms_ocr.datasets.benchmark.BenchmarkDataset`.
 
     Results are ``benchmark/<set>/<protocol>``, ``…/images`` and ``…/skipped``, the plain mean of
-    the sets ``benchmark/mean/<protocol>`` and the share of all their images
+    the sets ``benchmark/mean/<protocol>`` and the accuracy over all their images
     ``benchmark/all_images/<protocol>``, with the protocols of
-    :data:`~mms_ocr.evaluation.benchmark_scores.PROTOCOLS`; none is rounded. However a distributed
-    run divides the images, each counts once.
+    :data:`~mms_ocr.evaluation.benchmark_scores.PROTOCOLS`. Each image counts once, also in a
+    distributed run.
 
     Args:
-        collect_device: Not used: what was read travels as Python objects.
+        collect_device: Not used: processes exchange Python objects.
         prefix: First part of the names of the results.
 
     Attributes:
-        scores: The sets' figures of the last evaluation.
-        words: What was read in it, by index.
+        scores: Results of the last evaluation, by set.
+        words: Its predictions, by index.
     """
 
     default_prefix = "benchmark"
@@ -85,10 +85,10 @@ class WordBenchmark(BaseMetric):
         self.words: list[ReadWord] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
-        """Keep what was read in a batch.
+        """Collect the predictions of a batch.
 
         Raises:
-            ValueError: The pipeline has not kept ``sample_idx``.
+            ValueError: A sample has no ``sample_idx``.
         """
         for sample in data_samples:
             if "sample_idx" not in sample:
@@ -108,24 +108,24 @@ class WordBenchmark(BaseMetric):
             )
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Gather what all processes have read, and count it.
+        """Gather the predictions of all processes, and compute the results.
 
-        Not MMEngine's way, which takes the first ``size`` results in the order of its sampler: an
-        image that gave way to its neighbour would shift all after it.
+        MMEngine takes the first ``size`` results in the order of its sampler, which a broken image
+        that is replaced by another would shift.
 
         Args:
             size: Images of the data set.
         """
         gathered = [word for part in all_gather_object(self.results) for word in part]
         self.results.clear()
-        found = self.compute_metrics(gathered)
-        return {f"{self.prefix}/{name}": value for name, value in found.items()}
+        metrics = self.compute_metrics(gathered)
+        return {f"{self.prefix}/{name}": value for name, value in metrics.items()}
 
     def compute_metrics(self, results: list[ReadWord]) -> dict[str, float]:
-        """Figures of all sets.
+        """Compute the results of all sets.
 
         Args:
-            results: All words read, in any order, some maybe more than once.
+            results: All predictions, in any order; some may be repeated.
 
         Raises:
             ValueError: The data set is no benchmark, or too many images of a set were not read.
@@ -139,14 +139,14 @@ class WordBenchmark(BaseMetric):
         self.scores = score_sets(
             self.words, benchmark["sets"], benchmark["max_broken"], judge_words
         )
-        figures: dict[str, float] = {}
+        metrics: dict[str, float] = {}
         for score in self.scores:
-            figures[f"{score.name}/images"] = score.images
-            figures[f"{score.name}/skipped"] = score.skipped
-            figures |= {f"{score.name}/{name}": value for name, value in score.accuracy.items()}
+            metrics[f"{score.name}/images"] = score.images
+            metrics[f"{score.name}/skipped"] = score.skipped
+            metrics |= {f"{score.name}/{name}": value for name, value in score.accuracy.items()}
         for title, means in (
             ("mean", mean_of_sets(self.scores)),
             ("all_images", of_all_images(self.scores)),
         ):
-            figures |= {f"{title}/{name}": value for name, value in means.items()}
-        return figures
+            metrics |= {f"{title}/{name}": value for name, value in means.items()}
+        return metrics

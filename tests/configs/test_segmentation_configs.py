@@ -191,7 +191,7 @@ def test_a_score_that_is_nan_is_never_the_best(own_words, tmp_path, capsys):
     for line in scores(tmp_path / "run"):
         assert np.isnan(line["foreground/iou_dataset"])
         assert line["foreground/clean_without_text"] == 1
-    assert "none of them has text, by the true masks" in capsys.readouterr().out
+    assert "none of the true masks has text" in capsys.readouterr().out
 
 
 def test_no_worker_outlives_a_run(own_words, tmp_path):

@@ -131,8 +131,8 @@ def test_batches_add_up(to_data):
 @pytest.mark.parametrize(
     ("prediction", "truth", "lines"),
     [
-        (0, 1, ["precision of 2 images cannot be computed (nan): in none of them anything was"]),
-        (1, 0, ["recall of 2 images cannot be computed (nan): none of them has text, by the"]),
+        (0, 1, ["precision of 2 images cannot be computed (nan): none of the predicted masks has"]),
+        (1, 0, ["recall of 2 images cannot be computed (nan): none of the true masks has text"]),
         (0, 0, ["recall of 2 images", "precision of 2 images"]),
         (1, 1, []),
     ],

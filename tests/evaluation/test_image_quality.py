@@ -80,5 +80,5 @@ def test_psnr_by_hand(error, decibels):
 
 def test_psnr_has_a_limit():
     assert psnr(1e-12) == 100
-    assert psnr(1e-12, most=200) == pytest.approx(120)
-    assert psnr(0.0, most=60) == 60
+    assert psnr(1e-12, maximum=200) == pytest.approx(120)
+    assert psnr(0.0, maximum=60) == 60

@@ -175,7 +175,7 @@ def test_what_is_found_tells_its_characters(maerec, dictionary):
     model.load_state_dict(found.weights)
     assert same(theirs["decoder"].state_dict(), model.decoder.state_dict())
     model = MODELS.build(recognizer_config(dictionary(CHARACTERS[::-1])))
-    with pytest.raises(ValueError, match="the checkpoint has '0' at place 0, the dictionary ' '"):
+    with pytest.raises(ValueError, match="the checkpoint has '0' at index 0, the dictionary ' '"):
         model.load_state_dict(found.weights)
 
 

@@ -159,5 +159,5 @@ def test_characters_of_a_decoder(tmp_path):
     load_model(target, str(path))
     assert equal(target.state_dict(), source.state_dict())
     assert read_state_dict(path)._metadata[""]["classes"][:3] == ["a", "ñ", "7"]
-    with pytest.raises(ValueError, match="checkpoint has 'ñ' at place 1, the dictionary 'n'"):
+    with pytest.raises(ValueError, match="checkpoint has 'ñ' at index 1, the dictionary 'n'"):
         load_model(decoder("an7"), str(path))
