@@ -97,7 +97,8 @@ def score_sets(
         if broken > max_broken * len(indices) or not read:
             raise ValueError(
                 f"test set {fields['name']}: {broken:,} of {len(indices):,} images of "
-                f"{fields['path']} could not be read, more than max_broken={max_broken:g} allows; the log tells why"
+                f"{fields['path']} could not be read, more than max_broken={max_broken:g} allows; "
+                "see the log"
             )
         scores.append(
             SetScore(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -16,7 +17,8 @@ from mms_ocr.evaluation.image_quality import psnr, squared_error, ssim, ssim_zer
 from mms_ocr.registry import METRICS
 
 
-class SubsetResult(NamedTuple):
+@dataclass(frozen=True)
+class SubsetResult:
     """Result of one image.
 
     Attributes:

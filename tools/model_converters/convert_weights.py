@@ -20,7 +20,7 @@ import mms_ocr  # noqa: F401  (before MMPretrain is imported)
 from mms_ocr.models.weights import (
     FAMILIES,
     EncoderFacts,
-    Found,
+    EncoderWeights,
     check_encoder,
     find_encoder,
     find_recognizer,
@@ -77,10 +77,10 @@ def convert(args: argparse.Namespace) -> None:
         Path(args.target).parent.mkdir(parents=True, exist_ok=True)
         check_outputs([args.target], [args.source])
     state_dict = read_state_dict(args.source)
-    found = find_encoder(state_dict, args.source, args.family)
-    facts = check_encoder(found, args.source)
-    describe(found, facts, len(state_dict))
-    weights, prefix = found.weights, ""
+    encoder = find_encoder(state_dict, args.source, args.family)
+    facts = check_encoder(encoder, args.source)
+    describe(encoder, facts, len(state_dict))
+    weights, prefix = encoder.weights, ""
     if args.part == "recognizer":
         weights = find_recognizer(state_dict, args.source, args.family).weights
         prefix = "backbone"
@@ -90,7 +90,7 @@ def convert(args: argparse.Namespace) -> None:
         return
     if args.to == "timm":
         weights = timm_names(weights)
-    meta = {"family": found.family, "part": args.part, "source": Path(args.source).name}
+    meta = {"family": encoder.family, "part": args.part, "source": Path(args.source).name}
     write_checkpoint(args.target, weights, meta)
     print(f"wrote {len(weights)} weights to {args.target}")
 
@@ -111,13 +111,13 @@ def store_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) 
     weights._metadata = {**weights._metadata, prefix: {**stored, "grid": list(grid)}}
 
 
-def describe(found: Found, facts: EncoderFacts, num_keys: int) -> None:
-    """Print what was found."""
-    under = f"under {found.prefix!r}" if found.prefix else "at the top"
-    print(f"family {found.family}: {num_keys} keys, those of the encoder {under}")
+def describe(encoder: EncoderWeights, facts: EncoderFacts, num_keys: int) -> None:
+    """Print what a file holds."""
+    under = f"under {encoder.prefix!r}" if encoder.prefix else "at the top"
+    print(f"family {encoder.family}: {num_keys} keys, those of the encoder {under}")
     print(
         f"encoder: {facts.embed_dims} wide, {facts.num_layers} layers, "
-        f"{'×'.join(map(str, facts.patch_size))} patches, {len(found.weights)} weights"
+        f"{'×'.join(map(str, facts.patch_size))} patches, {len(encoder.weights)} weights"
     )
     made = "other positions than fixed ones"
     if facts.sincos_grid:
@@ -126,7 +126,7 @@ def describe(found: Found, facts: EncoderFacts, num_keys: int) -> None:
     if facts.grid:
         told = "the patches had a grid of {}×{}".format(*facts.grid)
     print(f"positions: {facts.num_patches} patches; {made}; {told}")
-    rooms = Counter(key.removeprefix("module.").split(".")[0] for key in found.left_out)
+    rooms = Counter(key.removeprefix("module.").split(".")[0] for key in encoder.left_out)
     if rooms:
         named = ", ".join(f"{room} ({count})" for room, count in sorted(rooms.items()))
         print(f"not of the encoder: {named}")

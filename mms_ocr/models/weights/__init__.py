@@ -1,7 +1,7 @@
-"""Reading checkpoints without running anything in them, and loading weights strictly."""
+"""Checkpoints: reading without running code, and strict loading."""
 
 from mms_ocr.models.weights.checking import EncoderFacts, check_encoder
-from mms_ocr.models.weights.families import FAMILIES, Found, find_encoder, take_encoder, timm_names
+from mms_ocr.models.weights.families import FAMILIES, EncoderWeights, find_encoder, timm_names
 from mms_ocr.models.weights.initializers import (
     PretrainedModel,
     PretrainedRecognizer,
@@ -21,7 +21,7 @@ __all__ = [
     "FAMILIES",
     "MAEREC_CLASSES",
     "EncoderFacts",
-    "Found",
+    "EncoderWeights",
     "PretrainedModel",
     "PretrainedRecognizer",
     "PretrainedTextViT",
@@ -36,7 +36,6 @@ __all__ = [
     "load_strictly",
     "read_checkpoint",
     "read_state_dict",
-    "take_encoder",
     "timm_names",
     "write_checkpoint",
 ]

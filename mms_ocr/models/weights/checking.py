@@ -1,4 +1,4 @@
-"""What an encoder's weights tell of it, and whether they are whole."""
+"""Sizes of an encoder, from its weights."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import NamedTuple
 
 from mms_ocr.models.backbones import TextViT
 from mms_ocr.models.backbones.positions import find_sincos_grid
-from mms_ocr.models.weights.families import Found
+from mms_ocr.models.weights.families import EncoderWeights
 from mms_ocr.models.weights.loading import load_strictly
 
 
 class EncoderFacts(NamedTuple):
-    """Measures of an encoder.
+    """Sizes of an encoder.
 
     Attributes:
         embed_dims: Width.
         num_layers: Layers.
-        feedforward_channels: Width inside a feed-forward network.
+        feedforward_channels: Hidden width of the feed-forward networks.
         patch_size: Height and width of a patch in pixels.
-        num_patches: Patches that it has positions for.
-        grid: Grid of these patches, where the file tells it.
-        sincos_grid: Grid whose fixed sine-cosine positions it has; None where they are others.
+        num_patches: Number of positions.
+        grid: Grid of the positions, if the file stores it.
+        sincos_grid: Grid of the positions, if they are fixed sines and cosines.
     """
 
     embed_dims: int
@@ -33,55 +33,53 @@ class EncoderFacts(NamedTuple):
     sincos_grid: tuple[int, int] | None
 
 
-def check_encoder(found: Found, path: str) -> EncoderFacts:
-    """Load an encoder's weights into one of their own measures, strictly.
+def check_encoder(encoder: EncoderWeights, path: str) -> EncoderFacts:
+    """Load an encoder's weights strictly into a model of their sizes.
 
-    The number of heads leaves no trace in the weights; files of this project store it.
+    Weights do not show the number of heads; files of this project store it.
 
     Args:
-        found: The weights.
-        path: Where they are from, for the message of an error.
+        encoder: The weights.
+        path: Path of the file, for messages.
 
     Raises:
-        ValueError: A weight is missing, unknown or of another shape than the others ask for.
+        ValueError: A weight is missing, unknown, or of a shape that does not fit the others.
     """
-    weights = found.weights
-    missing = [key for key in ("pos_embed", "layers.0.ffn.layers.0.0.weight") if key not in weights]
-    if missing:
-        raise ValueError(
-            f"{path} (family {found.family}) holds no whole encoder: no {missing[0]} among its "
-            f"{len(weights)} weights"
-        )
+    weights = encoder.weights
+    for key in ("pos_embed", "layers.0.ffn.layers.0.0.weight"):
+        if key not in weights:
+            raise ValueError(
+                f"{path} (family {encoder.family}) holds no whole encoder: no {key} among its "
+                f"{len(weights)} weights"
+            )
     kernel = weights["patch_embed.projection.weight"]
-    width = len(kernel)
     layers = {match[1] for key in weights if (match := re.match(r"layers\.(\d+)\.", key))}
     has_class = "cls_token" in weights
     num_patches = weights["pos_embed"].shape[1] - has_class
-    inner = len(weights["layers.0.ffn.layers.0.0.weight"])
+    hidden = len(weights["layers.0.ffn.layers.0.0.weight"])
     stored = getattr(weights, "_metadata", {}).get("", {})
     grid = stored.get("grid")
-    patch_height, patch_width = stored.get("patch_size") or kernel.shape[-2:]
+    height, width = stored.get("patch_size") or kernel.shape[-2:]
     model = TextViT(
         arch=dict(
-            embed_dims=width,
+            embed_dims=len(kernel),
             num_layers=len(layers),
             num_heads=stored.get("num_heads", 1),
-            feedforward_channels=inner,
+            feedforward_channels=hidden,
         ),
-        img_size=(patch_height, patch_width * num_patches),
-        patch_size=(patch_height, patch_width),
+        img_size=(height, width * num_patches),
+        patch_size=(height, width),
         stem="conv" if "patch_embed.convs.0.weight" in weights else "patch",
         with_cls_token=has_class,
         out_type="tokens",
     )
-    load_strictly(model, weights, f"{path} (family {found.family})")
-    patches = weights["pos_embed"][0, int(has_class) :]
+    load_strictly(model, weights, f"{path} (family {encoder.family})")
     return EncoderFacts(
-        embed_dims=width,
+        embed_dims=len(kernel),
         num_layers=len(layers),
-        feedforward_channels=inner,
-        patch_size=(patch_height, patch_width),
+        feedforward_channels=hidden,
+        patch_size=(height, width),
         num_patches=num_patches,
         grid=(int(grid[0]), int(grid[1])) if grid else None,
-        sincos_grid=find_sincos_grid(patches),
+        sincos_grid=find_sincos_grid(weights["pos_embed"][0, int(has_class) :]),
     )

@@ -9,7 +9,7 @@ from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mms_ocr.models.weights.families import FAMILIES, find_encoder
+from mms_ocr.models.weights.families import check_family, find_encoder
 from mms_ocr.models.weights.loading import load_strictly
 from mms_ocr.models.weights.naming import find_weights, strip_wrappers, take_part
 from mms_ocr.models.weights.reading import read_state_dict
@@ -19,15 +19,8 @@ from mms_ocr.utils.bundled import SCHEME
 
 
 class _FromCheckpoint:
-    """Arguments of both initializers.
-
-    Raises:
-        ValueError: There is no such family.
-    """
-
     def __init__(self, checkpoint: str, family: str | None = None) -> None:
-        if family is not None and family not in FAMILIES:
-            raise ValueError(f"unknown family {family!r}; choose from {', '.join(FAMILIES)}")
+        check_family(family)
         self.checkpoint = checkpoint
         self.family = family
 
@@ -36,15 +29,14 @@ class _FromCheckpoint:
 class PretrainedTextViT(_FromCheckpoint):
     """Loads a pretrained encoder into :class:`~mms_ocr.models.TextViT`, strictly.
 
-    Used as ``init_cfg=dict(type='mms_ocr.PretrainedTextViT', checkpoint='….pth')`` on the backbone
-    of any model.
+    Use ``init_cfg=dict(type='mms_ocr.PretrainedTextViT', checkpoint='….pth')`` on the backbone of
+    any model.
 
     Args:
         checkpoint: ``'mms_ocr://NAME'`` for bundled weights; a checkpoint of an MMS run, of a model
             with such a backbone, or of an encoder alone; or one of MMPretrain, the official MAE,
             timm, or Union14M's MAERec.
-        family: Which of these it is: a name of :data:`~mms_ocr.models.weights.FAMILIES`. None tells
-            it by the keys.
+        family: A name of :data:`~mms_ocr.models.weights.FAMILIES`; None detects it by the keys.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -54,19 +46,19 @@ class PretrainedTextViT(_FromCheckpoint):
             FileNotFoundError: There is no such file.
             ValueError: It is no checkpoint, holds no encoder, or one that does not fit.
         """
-        found = find_encoder(read_state_dict(self.checkpoint), self.checkpoint, self.family)
-        load_strictly(module, found.weights, f"{self.checkpoint} (family {found.family})")
+        encoder = find_encoder(read_state_dict(self.checkpoint), self.checkpoint, self.family)
+        load_strictly(module, encoder.weights, f"{self.checkpoint} (family {encoder.family})")
 
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedRecognizer(_FromCheckpoint):
     """Loads a whole recognizer, encoder and decoder, strictly.
 
-    Used as ``init_cfg=dict(type='mms_ocr.PretrainedRecognizer', checkpoint='….pth')`` on the
-    recognizer itself. No other ``init_cfg`` in it is applied then.
+    Use ``init_cfg=dict(type='mms_ocr.PretrainedRecognizer', checkpoint='….pth')`` on the
+    recognizer; no ``init_cfg`` of its parts is applied then.
 
     Args:
-        checkpoint: Of a recognizer with our encoder, ``'mms_ocr://NAME'`` among them, or Union14M's
+        checkpoint: A recognizer with our encoder, such as ``'mms_ocr://NAME'``, or Union14M's
             MAERec.
         family: As for :class:`PretrainedTextViT`.
     """
@@ -78,22 +70,22 @@ class PretrainedRecognizer(_FromCheckpoint):
             FileNotFoundError: There is no such file.
             ValueError: It is no checkpoint, holds no recognizer, or one that does not fit.
         """
-        found = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
-        load_recognizer(module, found, f"{self.checkpoint} (family {found.family})")
+        weights = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
+        load_recognizer(module, weights, f"{self.checkpoint} (family {weights.family})")
         _mark_loaded(module, self.checkpoint)
 
 
 @WEIGHT_INITIALIZERS.register_module()
 class PretrainedModel:
-    """Loads a model, or a part of one, strictly; no other ``init_cfg`` in it is applied then.
+    """Loads a model or a part of one, strictly; no ``init_cfg`` of its parts is applied then.
 
-    The modules of this package load MMEngine's ``Pretrained`` by it.
+    The modules of this package use it in place of MMEngine's ``Pretrained``.
 
     Args:
-        checkpoint: A file, ``'mms_ocr://NAME'``, or an address as MMEngine takes it. Any prefix may
-            be before the names of the weights.
-        prefix: Part of the checkpoint's model to load, such as ``'backbone.'``; None for all.
-        map_location: Not used; weights are copied to where the module is.
+        checkpoint: A file, ``'mms_ocr://NAME'``, or a URL as MMEngine takes it. The names of the
+            weights may have any prefix.
+        prefix: Part of the checkpoint to load, such as ``'backbone.'``; None for all.
+        map_location: Not used; weights are copied to the device of the module.
     """
 
     def __init__(
@@ -121,7 +113,7 @@ class PretrainedModel:
 
 
 def _mark_loaded(module: nn.Module, checkpoint: str) -> None:
-    """Keep MMEngine, which initializes the parts after the whole, from overwriting them."""
+    """Keep MMEngine from initializing the parts after the whole."""
     if hasattr(module, "_params_init_info"):  # while MMEngine initializes, for its log
         update_init_info(module, f"loaded from {checkpoint}")
     for part in module.modules():

@@ -1,4 +1,4 @@
-"""Loading weights, every one of them or none."""
+"""Strict loading: all weights or none."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import TIMM_PATCHES
-from mms_ocr.models.weights.naming import match_names
+from mms_ocr.models.weights.naming import list_names, match_names
 from mms_ocr.models.weights.reading import read_state_dict
-from mms_ocr.models.weights.wording import listed
 
 _PATCHES = "backbone.patch_embed.projection.weight"
-# What names the classes of MMOCR's decoders and of ours.
+# Names of the layers whose rows are characters, in MMOCR's decoders and ours.
 CLASSIFIERS = ("decoder.classifier.", "decoder.trg_word_emb.", "decoder.cls.", "decoder.decoder.")
 
 
@@ -29,25 +28,24 @@ def fit_weights(
     kind: str,
     exclude: Sequence[str] = (),
 ) -> Mapping[str, Tensor]:
-    """Check weights against those of a model, and give them its names.
+    """Check weights against those of a model, and rename them to its names.
 
-    A head that only helps to train (``auxiliary`` of ``TextDecoder``) may be in one of the two
-    alone, which is logged: that of the checkpoint is left out, that of the model stays as it is.
+    An auxiliary head (``auxiliary`` of ``TextDecoder``), which is only used in training, may be in
+    the model or the checkpoint alone; this is logged. The model keeps its own.
 
     Args:
-        own: The model's weights, of which shapes and types matter.
-        state_dict: The weights, whatever is before their names; positions of another grid are
-            resized by the encoder.
-        path: Where they are from, for the message of an error.
-        kind: What the model is, likewise.
-        exclude: Names of weights, or of modules, that the model keeps as they are.
+        own: Weights of the model; only names, shapes and types are used.
+        state_dict: The weights, under any prefix; the encoder resizes positions of another grid.
+        path: Path of the file, for messages.
+        kind: Name of the model, for messages.
+        exclude: Names of weights or modules that are not loaded.
 
     Raises:
-        ValueError: A key is missing, unknown, of another shape or type, or not finite; all of them
-            are counted, and some of each kind named. Or ``exclude`` names nothing, or everything.
+        ValueError: A key is missing, unknown, of another shape or type, or not finite; the message
+            counts them and names some of each kind. Or ``exclude`` matches nothing, or everything.
     """
     state_dict = match_names(state_dict, own, path)
-    # Torch's counters of batches, which few need and many converters leave out, start at 0.
+    # Counters of batch normalization, which many converters leave out.
     counters = [key for key in own if key.endswith(".num_batches_tracked")]
     if uncounted := {key: torch.tensor(0) for key in counters if key not in state_dict}:
         state_dict = copy.copy(state_dict)
@@ -77,7 +75,7 @@ def fit_weights(
         "of another type": list(mistyped.values()),
         "not finite (NaN or infinite)": broken,
     }
-    faults = [f"{len(keys)} {fault} ({listed(keys)})" for fault, keys in kinds.items() if keys]
+    faults = [f"{len(keys)} {fault} ({list_names(keys)})" for fault, keys in kinds.items() if keys]
     if faults:
         raise ValueError(
             f"{path} does not fit {kind}: of {len(own)} weights, "
@@ -88,24 +86,24 @@ def fit_weights(
 
 
 def auxiliary_names(weights: Mapping[str, Tensor]) -> list[str]:
-    """Names of the weights of a head that only helps to train, ``auxiliary`` of a decoder."""
+    """Return the names of the weights of auxiliary heads."""
     return [key for key in weights if ".auxiliary." in f".{key}"]
 
 
 def _fit_auxiliary(
     own: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], path: str
 ) -> Mapping[str, Tensor]:
-    """A state dict with auxiliary heads where the model has them, and without where it has none."""
-    wanted, given = auxiliary_names(own), auxiliary_names(state_dict)
-    if bool(wanted) == bool(given):
+    """Add or remove the auxiliary head of a state dict as the model has one or not."""
+    ours, theirs = auxiliary_names(own), auxiliary_names(state_dict)
+    if bool(ours) == bool(theirs):
         return state_dict
     fitted: Any = copy.copy(state_dict)
-    if wanted:
-        print_log(f"{path} holds no auxiliary head; that of the model stays as it is", "current")
-        fitted.update((key, own[key]) for key in wanted)
+    if ours:
+        print_log(f"{path} holds no auxiliary head; the model keeps its own", "current")
+        fitted.update((key, own[key]) for key in ours)
     else:
-        print_log(f"{path}: its auxiliary head only helps to train and is left out", "current")
-        for key in given:
+        print_log(f"{path}: its auxiliary head is for training alone and is skipped", "current")
+        for key in theirs:
             del fitted[key]
     return fitted
 
@@ -121,12 +119,12 @@ def _is_finite(value: Tensor) -> bool:
 
 
 def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str) -> None:
-    """Load weights, every one of them.
+    """Load all weights of a module.
 
     Args:
-        module: Takes the weights.
+        module: The module.
         state_dict: The weights, see :func:`fit_weights`.
-        path: Where they are from, for the message of an error.
+        path: Path of the file, for messages.
 
     Raises:
         ValueError: The weights do not fit, see :func:`fit_weights`. The module is unchanged then.
@@ -146,7 +144,7 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
 def _without(
     own: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], exclude: Sequence[str]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """The weights of a model, and those of a state dict, outside of some parts of the model."""
+    """Remove the excluded parts from the weights of a model and from a state dict."""
 
     def is_excluded(name: str) -> bool:
         return any(f"{name}.".startswith(f"{part}.") for part in exclude)
@@ -155,7 +153,7 @@ def _without(
         if not any(f"{key}.".startswith(f"{part}.") for key in [*own, *state_dict]):
             raise ValueError(
                 f"{part!r} is excluded from loading, and neither the model nor the checkpoint has "
-                f"such a part; they have {listed(sorted({key.split('.')[0] for key in own}))}"
+                f"such a part; they have {list_names(sorted({key.split('.')[0] for key in own}))}"
             )
     kept = {key: value for key, value in own.items() if not is_excluded(key)}
     if not kept:
@@ -163,7 +161,7 @@ def _without(
     weights: Any = OrderedDict(
         (key, value) for key, value in state_dict.items() if not is_excluded(key)
     )
-    # A decoder of which a part is excluded may be of other characters.
+    # A decoder with an excluded part may have other characters.
     weights._metadata = {
         module: {
             key: value
@@ -178,36 +176,36 @@ def _without(
 
 def _hint(
     own: Mapping[str, Tensor],
-    given: Mapping[str, Tensor],
+    loaded: Mapping[str, Tensor],
     missing: Sequence[str],
     unknown: Sequence[str],
 ) -> str:
-    """What is most likely wrong, where the keys tell."""
+    """Guess the cause from the keys."""
     if any(f".{key}".endswith(f".{TIMM_PATCHES}") for key in unknown):
         return (
-            "; the encoder has the names of another library, which "
-            "tools/model_converters/convert_weights.py converts"
+            "; the encoder has the names of another library: convert it with "
+            "tools/model_converters/convert_weights.py"
         )
-    wanted, found = task_of(own), task_of(given)
-    if found and found != wanted:
-        return f"; it holds the weights of {found}"
+    task = task_of(loaded)
+    if task and task != task_of(own):
+        return f"; it holds the weights of {task}"
     for patches in (_PATCHES, _PATCHES.removeprefix("backbone.")):  # of a model, of it alone
-        widths = [len(weights[patches]) for weights in (given, own) if patches in weights]
+        widths = [len(weights[patches]) for weights in (loaded, own) if patches in weights]
         if len(set(widths)) == 2:
             return f"; its encoder is {widths[0]} wide, and that of the config {widths[1]}"
     if any(key.startswith("decoder.") for key in [*missing, *unknown]):
         return "; its decoder is another than that of the config"
     if any(
-        own[key].shape[:1] != given[key].shape[:1]
+        own[key].shape[:1] != loaded[key].shape[:1]
         for key in own
-        if key.startswith(CLASSIFIERS) and key in given
+        if key.startswith(CLASSIFIERS) and key in loaded
     ):
         return "; the dictionary of the decoder is not that of the checkpoint"
     return ""
 
 
 def task_of(weights: Mapping[str, Tensor]) -> str:
-    """What the weights of a model are for, as far as their names tell; ``''`` where they do not."""
+    """Name the kind of model that weights belong to, by their names; ``''`` if unknown."""
     if any(key.endswith(".mask_token") for key in weights):
         return "a pretraining run"
     if any(key.startswith(CLASSIFIERS) for key in weights):
@@ -216,7 +214,7 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
     if pixels is not None and _PATCHES in weights:
         stored = getattr(weights, "_metadata", {}).get("backbone", {})
         patch_size = stored.get("patch_size") or weights[_PATCHES].shape[-2:]
-        # Three values a pixel at the resolution of the encoder, or one at any.
+        # Three values a pixel at the resolution of the encoder, or one at any resolution.
         is_color = len(pixels) == 3 * math.prod(patch_size)
         return "a super-resolution model" if is_color else "a segmentor"
     if _PATCHES in weights and not any(key.startswith("decoder.") for key in weights):

@@ -1,4 +1,4 @@
-"""What trainers and wrappers put around the weights of a model, and before their names."""
+"""Names of weights: containers, prefixes and wrappers of other trainers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,14 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mms_ocr.models.weights.wording import listed
-
-# Parts of a name that wrappers put in: DDP and averages of a model (EMA), torch.compile, FSDP,
-# activation checkpointing.
+# Parts of names that wrappers add: DDP and EMA, torch.compile, FSDP, activation checkpointing.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-# How often an average was updated: MMEngine's counter, torch's, and others'.
+# Counters of updates of an average (EMA).
 COUNTERS = {"steps", "n_averaged", "num_updates"}
-# Words of a prefix that name an average.
+# Words of prefixes of an average.
 AVERAGED_WORDS = {"ema", "averaged", "teacher"}
-# Where a checkpoint keeps its weights: averages of the model, and the model. Of what MMEngine
-# writes, state_dict holds the average.
+# Keys of weights in a checkpoint: averages of the model, and the model. In those of MMEngine,
+# state_dict is the average.
 AVERAGED = (
     "state_dict_ema", "model_ema", "model_ema_state_dict", "ema_state_dict", "ema_model",
     "model_averaged", "ema", "params_ema", "teacher",
@@ -34,25 +31,24 @@ PLAIN = (
 def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
     """Find the weights of a checkpoint.
 
-    Where it holds both a model and its average (EMA, teacher), the average is taken and logged.
+    Of a model and its average (EMA, teacher), the average is used, and this is logged.
 
     Args:
-        checkpoint: What the file holds.
+        checkpoint: Contents of the file.
         path: The file.
 
     Returns:
-        The key under which the weights are, ``''`` where the checkpoint itself is a state dict, and
-        the weights.
+        The key of the weights, ``''`` if the checkpoint itself is a state dict, and the weights.
 
     Raises:
-        ValueError: A checkpoint of MMEngine lacks its weights; what else it holds is not the same.
+        ValueError: A checkpoint of MMEngine has no ``state_dict``.
     """
     if "message_hub" in checkpoint and "state_dict" not in checkpoint:
         raise ValueError(f"{path} holds no state_dict, as checkpoints of MMEngine do; save it anew")
     is_mmengine = "meta" in checkpoint and isinstance(checkpoint.get("state_dict"), Mapping)
     order = (*PLAIN, *AVERAGED) if is_mmengine else (*AVERAGED, *PLAIN)
     names = [name for name in order if isinstance(checkpoint.get(name), Mapping)]
-    # An empty one is what a trainer leaves that did not average, say.
+    # Trainers without an average may write an empty one.
     names = [name for name in names if checkpoint[name]] or names[:1]
     if not names:
         return "", checkpoint
@@ -63,21 +59,21 @@ def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
 
 
 def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any]:
-    """Remove the parts of names that wrappers put in.
+    """Remove the parts of names that wrappers add.
 
     Raises:
-        ValueError: Two weights have the same name then, or a name is no text.
+        ValueError: Two weights get the same name, or a name is no text.
     """
     if unnamed := [repr(key) for key in state_dict if not isinstance(key, str)]:
-        raise ValueError(f"{path} holds weights whose names are no text ({listed(unnamed)})")
+        raise ValueError(f"{path} holds weights whose names are no text ({list_names(unnamed)})")
     if not any(WRAPPERS.intersection(key.split(".")) for key in state_dict):
         return state_dict
     renamed = _renamed(state_dict, {key: _plain(key) for key in state_dict}, _plain)
     if len(renamed) < len(state_dict):
         twice = [key for key in state_dict if _plain(key) != key and _plain(key) in state_dict]
         raise ValueError(
-            f"{path} holds weights both with and without what a wrapper puts before their names "
-            f"({listed(twice)}); save one of the two by itself"
+            f"{path} holds weights both with and without the prefix of a wrapper "
+            f"({list_names(twice)}); save one of the two alone"
         )
     for counter in COUNTERS & renamed.keys():
         del renamed[counter]
@@ -85,13 +81,12 @@ def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any
 
 
 def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
-    """Choose one of the prefixes under which a state dict holds the same thing.
+    """Choose one of several prefixes of the same weights.
 
-    An average of the model (EMA, teacher) comes first, then what has no prefix, then
-    ``backbone.``. Several are logged.
+    An average (EMA, teacher) comes first, then no prefix, then ``backbone.``. The choice is logged.
 
     Raises:
-        ValueError: There are several, and it is none of these.
+        ValueError: None of several prefixes is one of these.
     """
     if len(prefixes) == 1:
         return prefixes[0]
@@ -112,9 +107,9 @@ def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
 def match_names(
     state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
 ) -> Mapping[str, Tensor]:
-    """A state dict with the names of a model, see :func:`strip_prefix`.
+    """Rename weights to the names of a model, see :func:`strip_prefix`.
 
-    A model may have parts of its own that are called as wrappers call theirs, such as ``module``.
+    A model may have parts that are named like those of wrappers, such as ``module``.
     """
     names = {_plain(key): key for key in own}
     state_dict = strip_prefix(state_dict, names, path)
@@ -133,17 +128,16 @@ def match_names(
 def strip_prefix(
     state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
 ) -> Mapping[str, Tensor]:
-    """Remove whatever is before the names of a model in a state dict.
+    """Remove the prefix of a model's names in a state dict, such as ``model.``.
 
     Args:
         state_dict: The weights.
-        own: The model's weights by their names.
-        path: Where the weights are from.
+        own: Weights of the model, by name.
+        path: Path of the file, for messages.
 
     Returns:
-        The weights under the prefix, such as ``model.``, that is before the names of the model;
-        ``state_dict`` itself where some name is there as it is, or none is at all. A line in the
-        log counts what is left out.
+        The weights under the prefix; the others are counted in the log. ``state_dict`` itself if it
+        has some of the names without prefix, or none at all.
     """
     if any(key in state_dict for key in own):
         return state_dict
@@ -160,7 +154,7 @@ def strip_prefix(
 
 
 def take_part(state_dict: Mapping[str, Tensor], prefix: str, path: str) -> Mapping[str, Tensor]:
-    """Take the weights under a prefix, without it; those left out are counted in the log.
+    """Select the weights under a prefix, and remove it; the others are counted in the log.
 
     Raises:
         ValueError: There are none.
@@ -169,11 +163,11 @@ def take_part(state_dict: Mapping[str, Tensor], prefix: str, path: str) -> Mappi
     names = {key: key.removeprefix(prefix) for key in state_dict if key.startswith(prefix)}
     others = [key for key in state_dict if key not in names]
     if not names:
-        raise ValueError(f"{path} holds no weights under {prefix} ({listed(others)})")
+        raise ValueError(f"{path} holds no weights under {prefix} ({list_names(others)})")
     if others:
         print_log(
             f"{path}: the weights under {prefix} are taken, and {len(others)} others left out "
-            f"({listed(others)})",
+            f"({list_names(others)})",
             "current",
         )
 
@@ -199,3 +193,9 @@ def _renamed(
     modules = {module_name(module): stored for module, stored in metadata.items()}
     renamed._metadata = {module: stored for module, stored in modules.items() if module is not None}
     return renamed
+
+
+def list_names(names: Sequence[str], most: int = 6) -> str:
+    """List the first names for a message, and count the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -1,12 +1,14 @@
-"""Reading checkpoints without running anything in them."""
+"""Checkpoints, read without running code."""
 
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import os
 import pickle
 import re
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,16 +16,16 @@ import numpy as np
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mms_ocr.models.weights.naming import find_weights, strip_wrappers
-from mms_ocr.models.weights.safetensors_files import is_safetensors, read_safetensors
-from mms_ocr.models.weights.wording import listed
+from mms_ocr.models.weights.naming import find_weights, list_names, strip_wrappers
+from mms_ocr.models.weights.writing import METADATA_KEY
 from mms_ocr.utils.bundled import SCHEME, bundled_file
 from mms_ocr.utils.sealing import check_seal
 
-# What is found in checkpoints beside tensors and plain Python values: the history of MMEngine's
-# log, as NumPy arrays, and the options of a run of MAE. Nothing else is ever built from a file.
+# Beside tensors and plain values, checkpoints hold the log history of MMEngine, as NumPy arrays,
+# and the options of a run of MAE. No other type is built from a file.
 ALLOWED_TYPES: list[Any] = [
     argparse.Namespace,
     HistoryBuffer,
@@ -42,14 +44,14 @@ HISTORY_STATISTICS = ("min", "max", "current", "mean")
 
 
 def _history_statistic(owner: Any, name: str) -> Any:
-    """``getattr`` as far as the history of a log needs it, which carries its own methods."""
+    """Stand in for ``getattr``, with which a log history refers to its own methods."""
     if owner is not HistoryBuffer or name not in HISTORY_STATISTICS:
         raise pickle.UnpicklingError(f"Unsupported GLOBAL builtins.getattr of {owner} and {name}")
     return getattr(owner, name)
 
 
 def _under_name(module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function under the name by which a file calls it."""
+    """Give a function the name by which a file refers to it."""
     alias = functools.partial(function)
     for attribute, value in (("__module__", module), ("__name__", name), ("__qualname__", name)):
         setattr(alias, attribute, value)
@@ -58,7 +60,7 @@ def _under_name(module: str, name: str, function: Callable[..., Any]) -> Callabl
 
 ALLOWED_FUNCTIONS: list[Any] = [
     _under_name("builtins", "getattr", _history_statistic),
-    # NumPy 1 and NumPy 2 keep them in different modules.
+    # The modules of NumPy 1 and NumPy 2.
     *(
         _under_name(module, function.__name__, function)
         for module in ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -73,15 +75,15 @@ _UNREADABLE = "cannot be read as a checkpoint: it is damaged or another kind of 
 def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
 
-    Files of torch and of safetensors are recognized by their content, whatever their names.
+    The format, torch or safetensors, is detected by the content.
 
     Args:
         path: A file, or ``mms_ocr://NAME`` for bundled weights.
-        map_location: Where to, for files of torch.
+        map_location: Device of the weights, for files of torch.
 
     Returns:
-        What it holds, with the weights as ``state_dict``, wherever the file keeps them, and without
-        what wrappers (DDP, EMA, ``torch.compile``) put into their names.
+        The contents, with the weights as ``state_dict``, wherever the file has them, and without
+        the parts that wrappers (DDP, EMA, ``torch.compile``) add to their names.
 
     Raises:
         FileNotFoundError: There is no such file, or no bundled weights of that name.
@@ -92,11 +94,13 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
         path = os.fspath(bundled_file(path))
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no checkpoint {path}")
-    if is_safetensors(path):
-        checkpoint = read_safetensors(path)
+    with open(path, "rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"  # the length of the header, then JSON
+    if is_safetensors:
+        checkpoint = _read_safetensors(path)
         return {**checkpoint, "state_dict": strip_wrappers(checkpoint["state_dict"], path)}
     try:
-        # Opened here, since torch would choose the format by the name.
+        # Opened here, since torch chooses the format by the name.
         with (
             open(path, "rb") as file,
             torch.serialization.safe_globals([*ALLOWED_TYPES, *ALLOWED_FUNCTIONS]),
@@ -106,9 +110,9 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
         raise ValueError(f"{path} {_refusal(error)}") from error
     except (PermissionError, MemoryError):
         raise
-    except Exception as error:  # a damaged file may end in nearly any of them
+    except Exception as error:  # damaged files raise nearly any type
         first = next(iter(str(error).splitlines()), "")
-        # A text file ends in KeyError(101), the number of a letter, which tells nobody anything.
+        # A text file raises KeyError(101), the code of a letter.
         reason = f" ({first})" if any(map(str.isalpha, first)) else ""
         raise ValueError(f"{path} {_UNREADABLE}{reason}") from error
     check_seal(path)  # torch does not look at the checksums of what it reads
@@ -121,8 +125,28 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
 
 @CheckpointLoader.register_scheme(SCHEME)
 def load_from_bundled(name: str, map_location: Any = None) -> dict[str, Any]:
-    """Read bundled weights, for MMEngine, which prints the end of this function's name."""
+    """Read bundled weights, for MMEngine, which prints the end of this name."""
     return read_checkpoint(name)
+
+
+def _read_safetensors(path: str) -> dict[str, Any]:
+    state_dict: Any = OrderedDict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118  (it is no dict)
+                state_dict[key] = file.get_tensor(key)
+            stored = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            modules, meta = stored.get("state_dict", {}), stored.get("meta", {})
+            if not all(isinstance(item, dict) for item in (meta, modules, *modules.values())):
+                raise TypeError("its metadata have another structure")
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: it is damaged, or its format is unknown to "
+            f"this version of safetensors ({error})"
+        ) from error
+    if modules:
+        state_dict._metadata = modules
+    return {"state_dict": state_dict, "meta": meta}
 
 
 def _refusal(error: pickle.UnpicklingError) -> str:
@@ -135,7 +159,7 @@ def _refusal(error: pickle.UnpicklingError) -> str:
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The ``state_dict`` of a checkpoint, or the checkpoint itself where it is one.
+    """Read the weights of a checkpoint.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -147,14 +171,14 @@ def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def check_values(state_dict: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Make sure that a state dict holds weights, and nothing else.
+    """Check that a state dict holds weights and nothing else.
 
     Raises:
-        ValueError: It does not.
+        ValueError: It holds other values, or none.
     """
     others = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
     if others or not state_dict:
-        what = f"values that are no tensors ({listed(others)})" if others else "no weights"
+        what = f"values that are no tensors ({list_names(others)})" if others else "no weights"
         raise ValueError(f"{path} holds {what}")
     if empty := [key for key, value in state_dict.items() if value.is_meta]:
-        raise ValueError(f"{path} holds names without values (meta tensors): {listed(empty)}")
+        raise ValueError(f"{path} holds names without values (meta tensors): {list_names(empty)}")

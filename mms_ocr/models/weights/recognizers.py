@@ -1,4 +1,4 @@
-"""Whole recognizers: encoder and decoder, with the characters checked one by one."""
+"""Recognizers in checkpoints: encoder and decoder, and the characters of the classes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import find_encoder
 from mms_ocr.models.weights.loading import load_strictly
-from mms_ocr.models.weights.wording import listed
+from mms_ocr.models.weights.naming import list_names
 
 DIGITS_AND_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-# What each output of Union14M's MAERec stands for, in their order. Source: Mountchicken/Union14M,
+# Tokens of the outputs of Union14M's MAERec, in order. Source: Mountchicken/Union14M,
 # mmocr-dev-1.x/dicts/english_digits_symbols_space.txt (the space is its last line), and the tokens
 # that the dictionary of configs/textrecog/maerec/_base_marec_vit_s.py adds, in the order of MMOCR.
 MAEREC_CLASSES = (
@@ -24,7 +24,7 @@ MAEREC_CLASSES = (
     "<PAD>",
     "<UKN>",
 )
-# Parameters with one row for each class, as NRTRDecoder names them.
+# Parameters with a row for each class.
 CLASS_ROWS = (
     "decoder.trg_word_emb.weight",
     "decoder.classifier.weight",
@@ -34,13 +34,13 @@ CLASS_ROWS = (
 )
 
 
-class FoundRecognizer(NamedTuple):
-    """The recognizer of a state dict.
+class RecognizerWeights(NamedTuple):
+    """Recognizer of a state dict.
 
     Attributes:
-        family: Of which family the file is.
+        family: Family of the file.
         weights: All of its weights, with our names.
-        classes: What each output stands for; None where the file does not tell.
+        classes: Token of each output; None if the file does not store them.
     """
 
     family: str
@@ -50,7 +50,7 @@ class FoundRecognizer(NamedTuple):
 
 def find_recognizer(
     state_dict: Mapping[str, Tensor], path: str, family: str | None = None
-) -> FoundRecognizer:
+) -> RecognizerWeights:
     """Find the whole recognizer of a state dict.
 
     A recognizer of MMOCR with our encoder keeps its names. MAERec's decoder has the names of
@@ -60,99 +60,99 @@ def find_recognizer(
 
     Args:
         state_dict: The weights.
-        path: Where they are from, for the message of an error.
-        family: As :func:`~mms_ocr.models.weights.find_encoder` takes it.
+        path: Path of the file, for messages.
+        family: See :func:`~mms_ocr.models.weights.find_encoder`.
 
     Raises:
         ValueError: It holds no encoder, or no decoder beside it.
     """
-    found = find_encoder(state_dict, path, family)
-    outer = found.prefix.removesuffix("backbone.")
+    encoder = find_encoder(state_dict, path, family)
+    outer = encoder.prefix.removesuffix("backbone.")
     rest = {
         key.removeprefix(outer): state_dict[key]
         for key in state_dict
-        if key.startswith(outer) and not key.startswith(found.prefix)
+        if key.startswith(outer) and not key.startswith(encoder.prefix)
     }
-    if found.prefix == outer or not any(key.startswith("decoder.") for key in rest):
+    if encoder.prefix == outer or not any(key.startswith("decoder.") for key in rest):
         raise ValueError(
-            f"{path} holds an encoder of family {found.family} and no recognizer: no key starts "
+            f"{path} holds an encoder of family {encoder.family} and no recognizer: no key starts "
             f"with {outer}backbone. and {outer}decoder.; PretrainedTextViT takes the encoder"
         )
-    weights = OrderedDict((f"backbone.{key}", value) for key, value in found.weights.items())
+    weights = OrderedDict((f"backbone.{key}", value) for key, value in encoder.weights.items())
     weights.update(rest)
     metadata = {
         name.removeprefix(outer): value
         for name, value in getattr(state_dict, "_metadata", {}).items()
         if name.startswith(outer)
     }
-    metadata["backbone"] = getattr(found.weights, "_metadata", {}).get("", {})
+    metadata["backbone"] = getattr(encoder.weights, "_metadata", {}).get("", {})
     classes = metadata.get("decoder", {}).get("classes")
-    if found.family == "maerec":
+    if encoder.family == "maerec":
         classes = MAEREC_CLASSES
     if classes is not None:
         metadata["decoder"] = {**metadata.get("decoder", {}), "classes": list(classes)}
     weights._metadata = metadata  # type: ignore[attr-defined]
-    return FoundRecognizer(found.family, weights, tuple(classes) if classes else None)
+    return RecognizerWeights(encoder.family, weights, tuple(classes) if classes else None)
 
 
-def load_recognizer(module: nn.Module, found: FoundRecognizer, path: str) -> None:
+def load_recognizer(module: nn.Module, recognizer: RecognizerWeights, path: str) -> None:
     """Load a whole recognizer, strictly.
 
-    Where the file tells its characters, they must be those of the decoder's dictionary. In another
-    order, the decoder's rows are put into the order of the dictionary.
+    If the file stores its characters, they must be those of the decoder's dictionary; its rows are
+    sorted in the order of the dictionary.
 
     Args:
         module: A recognizer of MMOCR with a ``TextViT`` and a decoder.
-        found: The weights.
-        path: Where they are from, for the message of an error.
+        recognizer: The weights.
+        path: Path of the file, for messages.
 
     Raises:
         ValueError: The characters are others, or a weight does not fit.
     """
-    weights = found.weights
+    weights = recognizer.weights
     dictionary = getattr(getattr(module, "decoder", None), "dictionary", None)
-    if dictionary is not None and found.classes is not None:
-        weights = _in_order(weights, found.classes, dictionary.dict, path)
+    if dictionary is not None and recognizer.classes is not None:
+        weights = _in_order(weights, recognizer.classes, dictionary.dict, path)
     elif dictionary is not None:
         _check_count(weights, dictionary.dict, path)
     load_strictly(module, weights, path)
 
 
 def _in_order(
-    weights: dict[str, Tensor], classes: Sequence[str], wanted: Sequence[str], path: str
+    weights: dict[str, Tensor], classes: Sequence[str], tokens: Sequence[str], path: str
 ) -> dict[str, Tensor]:
-    """Weights with the decoder's rows in the order of ``wanted``."""
-    unknown = [repr(token) for token in wanted if token not in classes]
-    unused = [repr(token) for token in classes if token not in wanted]
+    """Sort the decoder's rows in the order of ``tokens``."""
+    unknown = [repr(token) for token in tokens if token not in classes]
+    unused = [repr(token) for token in classes if token not in tokens]
     if unknown or unused:
         parts = ((unknown, "that the checkpoint never learned"), (unused, "too few"))
-        faults = [f"{len(tokens)} {what} ({listed(tokens)})" for tokens, what in parts if tokens]
+        faults = [f"{len(part)} {what} ({list_names(part)})" for part, what in parts if part]
         raise ValueError(
             f"{path} was trained on other characters: the dictionary has {', and '.join(faults)}; "
             "give the decoder the dictionary of the checkpoint, or take the encoder alone "
             "(mms_ocr.PretrainedTextViT)"
         )
-    order = torch.tensor([classes.index(token) for token in wanted])
+    order = torch.tensor([classes.index(token) for token in tokens])
     ordered: Any = OrderedDict(weights)
     metadata = getattr(weights, "_metadata", {})
-    stored = {**metadata.get("decoder", {}), "classes": list(wanted)}
+    stored = {**metadata.get("decoder", {}), "classes": list(tokens)}
     ordered._metadata = {
         **metadata,
         "decoder": stored,
-        "decoder.auxiliary": {**metadata.get("decoder.auxiliary", {}), "classes": list(wanted)},
+        "decoder.auxiliary": {**metadata.get("decoder.auxiliary", {}), "classes": list(tokens)},
     }
     for key in CLASS_ROWS:
-        # One that is missing or of another length is named when the weights are loaded.
+        # Loading reports one that is missing or of another length.
         if key in ordered and len(ordered[key]) == len(order):
             ordered[key] = ordered[key][order]
     return ordered
 
 
-def _check_count(weights: Mapping[str, Tensor], wanted: Sequence[str], path: str) -> None:
+def _check_count(weights: Mapping[str, Tensor], tokens: Sequence[str], path: str) -> None:
     for key in CLASS_ROWS:
-        if key in weights and len(weights[key]) != len(wanted):
+        if key in weights and len(weights[key]) != len(tokens):
             raise ValueError(
                 f"{path} does not fit the dictionary: {key} has {len(weights[key])} rows, and the "
-                f"dictionary {len(wanted)} characters and tokens; give the decoder the dictionary "
+                f"dictionary {len(tokens)} characters and tokens; give the decoder the dictionary "
                 "that the checkpoint was trained with"
             )

@@ -1,7 +1,8 @@
-"""Writing checkpoints that hold weights and nothing else."""
+"""Checkpoints of weights alone, in the formats of torch and of safetensors."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -9,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 from torch import Tensor
 
-from mms_ocr.models.weights.safetensors_files import save_safetensors
 from mms_ocr.utils.bundled import SUFFIX
 from mms_ocr.utils.files import atomic_path
+
+#: Key of our metadata, JSON, in the metadata of safetensors.
+METADATA_KEY = "mms_ocr"
 
 
 def write_checkpoint(
@@ -25,12 +30,11 @@ def write_checkpoint(
     """Write a checkpoint, ``state_dict`` and ``meta``, whole or not at all.
 
     Args:
-        path: The file; an existing one is replaced. A name that ends in ``.safetensors`` makes it
-            one of those, any other a checkpoint of MMEngine's.
-        weights: The weights; what they tell of themselves, such as the grid of the positions, is
-            kept.
-        meta: Plain values about them.
-        half: Store floating-point weights in half the bytes (fp16).
+        path: The file, which is replaced; safetensors if it ends in ``.safetensors``, else as
+            MMEngine writes it.
+        weights: The weights; their ``_metadata`` is stored as well.
+        meta: Plain values.
+        half: Store floating-point weights in fp16.
 
     Raises:
         ValueError: A weight does not fit into fp16, or into the format.
@@ -42,13 +46,24 @@ def write_checkpoint(
             finite, value = value.isfinite().all(), value.half()
             if finite and not value.isfinite().all():
                 raise ValueError(f"{key} has values too large for fp16; write it without --half")
-        # A part of a larger tensor would be stored with all of it.
-        stored[key] = value.clone()
+        stored[key] = value.clone()  # a view would be stored with its whole base
     stored._metadata = dict(getattr(weights, "_metadata", {}))
-    target = Path(os.path.realpath(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(target) as unfinished:
-        if target.suffix == SUFFIX:
-            save_safetensors(unfinished, stored, meta or {})
+    Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        if Path(path).suffix == SUFFIX:
+            _save_safetensors(temporary, stored, meta or {})
         else:
-            torch.save({"meta": dict(meta or {}), "state_dict": stored}, unfinished)
+            torch.save({"meta": dict(meta or {}), "state_dict": stored}, temporary)
+
+
+def _save_safetensors(path: Path, weights: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
+    for key, value in weights.items():
+        if value.layout != torch.strided:
+            raise ValueError(f"{key} is sparse, which safetensors cannot store; write a .pth")
+    ours = {"state_dict": weights._metadata, "meta": dict(meta)}  # type: ignore[attr-defined]
+    dense = {key: value.contiguous() for key, value in weights.items()}
+    try:
+        # A single key: safetensors writes several in random order.
+        save_file(dense, path, {METADATA_KEY: json.dumps(ours)})
+    except (SafetensorError, KeyError, TypeError) as error:
+        raise ValueError(f"the weights cannot be stored as safetensors ({error})") from error

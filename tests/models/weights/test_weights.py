@@ -13,11 +13,11 @@ from tiny_models import ARCH, SELF, shake, tiny_mms
 
 from mms_ocr.models import PretrainedTextViT, TextViT
 from mms_ocr.models.weights import (
+    find_encoder,
     load_model,
     load_strictly,
     read_checkpoint,
     read_state_dict,
-    take_encoder,
 )
 from mms_ocr.registry import MODELS
 
@@ -324,7 +324,7 @@ def test_another_architecture(tmp_path):
 
 def test_no_encoder():
     with pytest.raises(ValueError, match=r"no encoder of a known family .*none of its 1 keys"):
-        take_encoder({"neck.weight": torch.ones(1)}, "weights.pth")
+        find_encoder({"neck.weight": torch.ones(1)}, "weights.pth")
 
 
 def test_a_missing_file_is_an_error_when_weights_are_initialized(tmp_path):
