@@ -107,7 +107,7 @@ def build_mms(variant: str) -> torch.nn.Module:
     if variant == "cross":
         model.neck.predict_share = 1.0
     if variant == "torch":
-        attention.MOST_KEPT = -1
+        attention.MAX_PROBABILITIES = -1
     if variant == "own":
         for strategy, ratio in zip(model.data_preprocessor.mask_generator.strategies, OWN_RATIOS):
             strategy.ratio = ratio

@@ -1,4 +1,4 @@
-"""Attention for training in bf16 on CPU, where torch's own is slow."""
+"""Attention for training in bf16 on CPU, where torch's is slow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from mmpretrain.models.utils.attention import MultiheadAttention, scaled_dot_product_attention
 from torch import Tensor, nn
 
-# Probabilities in bf16 of one layer, kept for the backward pass: 64 MiB.
-MOST_KEPT = 2**25
+# Most probabilities of a layer that are kept for the backward pass: 64 MiB in bf16.
+MAX_PROBABILITIES = 2**25
 
 
 def attend(
@@ -21,22 +21,22 @@ def attend(
     dropout_p: float = 0.0,
     **kwargs: Any,
 ) -> Tensor:
-    """Scaled dot-product attention, faster where a CPU trains in bf16.
+    """Compute scaled dot-product attention, faster for training in bf16 on CPU.
 
-    Where a CPU needs gradients in bf16, without mask and dropout, this takes plain products
-    and keeps the probabilities, as long as they take up to 64 MiB a layer; everywhere else it calls
-    torch's ``scaled_dot_product_attention``. ``tools/benchmarks/bench_attention.py`` compares both.
+    For gradients in bf16 on CPU, without mask and dropout, plain products are faster, if the
+    probabilities take at most 64 MiB a layer; else this calls torch's
+    ``scaled_dot_product_attention``. ``tools/benchmarks/bench_attention.py`` compares both.
 
     Args:
         query: ``(B, H, M, D)``.
         key: ``(B, H, N, D)``.
         value: ``(B, H, N, D)``.
-        attn_mask: As torch takes it.
-        dropout_p: Share of the probabilities to drop.
+        attn_mask: See torch.
+        dropout_p: Dropout rate of the probabilities.
         **kwargs: Further arguments of torch's function: ``is_causal``, ``scale``, ….
 
     Returns:
-        Means of the values, ``(B, H, M, D)``. Scores are rounded to the type of the query.
+        ``(B, H, M, D)``. Scores are rounded to the type of the query.
     """
     plain = attn_mask is None and not dropout_p and not kwargs
     if not (plain and _plain_is_faster(query, key, value)):
@@ -53,15 +53,12 @@ def _plain_is_faster(query: Tensor, key: Tensor, value: Tensor) -> bool:
         and torch.is_grad_enabled()
         and any(tensor.requires_grad for tensor in (query, key, value))
         and not torch.compiler.is_compiling()
-        and query.shape[:-1].numel() * key.shape[-2] <= MOST_KEPT
+        and query.shape[:-1].numel() * key.shape[-2] <= MAX_PROBABILITIES
     )
 
 
 def use_attend(module: nn.Module) -> None:
-    """Let MMPretrain's attention layers in ``module`` attend by :func:`attend`.
-
-    Layers with a ``qk_scale`` of their own stay as they are.
-    """
+    """Use :func:`attend` in MMPretrain's attention layers, but for those with a ``qk_scale``."""
     for layer in module.modules():
         if (
             isinstance(layer, MultiheadAttention)

@@ -1,4 +1,4 @@
-"""Convolutions in place of the patch embedding, on the same grid."""
+"""Convolutional stem, on the grid of the patch embedding."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from torch import Tensor, nn
 
 
 class ConvStem(nn.Module):
-    """Early convolutions (after arXiv 2106.14881): 3×3 ones down to the grid, then a linear layer.
+    """Early convolutions (after arXiv 2106.14881): 3×3 down to the grid, then a linear layer.
 
     At least three convolutions, each followed by batch normalization and ReLU. The first ones halve
-    the image until a cell is one patch; from one to the next the width doubles, up to that of the
-    tokens. A token sees a little of the patches around its own.
+    the image until a cell is a patch; the width doubles at each, up to that of the tokens.
 
     Args:
         patch_size: Height and width of a patch in pixels, powers of 2.
@@ -51,8 +50,8 @@ class ConvStem(nn.Module):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Tokens ``(B, L, C)`` of images ``(B, 3, H, W)`` in reading order, and their grid."""
-        # Convolutions on CPU and in bf16 on GPU are faster with the channels side by side.
+        """Embed images ``(B, 3, H, W)``: tokens ``(B, L, C)`` in reading order, and their grid."""
+        # Faster on CPU, and in bf16 on GPU.
         images = images.contiguous(memory_format=torch.channels_last)
         cells = self.projection(self.convs(images))
         return cells.flatten(2).transpose(1, 2), (cells.shape[2], cells.shape[3])

@@ -1,4 +1,4 @@
-"""What the models of each library take of an encoder: one tensor, or a tuple of them."""
+"""Outputs that the models of each library expect of an encoder: a tensor or a tuple."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TAKE_TENSORS = ("mmocr.models.textrecog.recognizers", "mms_ocr.models.pixel")
 
 
 def describe_mismatch(model: nn.Module, gives_tensor: bool) -> str | None:
-    """Describe why the outputs of an encoder do not fit its model; None where they do.
+    """Describe why the outputs of an encoder do not fit its model; None if they do.
 
-    MMPretrain's classifiers and MMSegmentation's heads take the last of what they get: of a plain
-    tensor, that is the last image of the batch.
+    MMPretrain's classifiers and MMSegmentation's heads use the last element of the output, which of
+    a tensor is the last image of the batch.
 
     Args:
-        model: The model; those of libraries that are not known may take either.
-        gives_tensor: Whether its encoder gives a plain tensor, and not a tuple.
+        model: The model; those of other libraries may take either.
+        gives_tensor: Whether its encoder gives a tensor, not a tuple.
     """
     modules = [kind.__module__ for kind in type(model).__mro__]
     kind = type(model).__name__
@@ -45,5 +45,5 @@ def _note_mismatch(model: nn.Module, name: str, module: Any) -> None:
         module.output_mismatch = describe_mismatch(model, module.single_output)
 
 
-# Torch calls it where a module becomes a part of another one. An encoder does not know its model.
+# Called when a module becomes a part of another; an encoder does not know its model.
 register_module_module_registration_hook(_note_mismatch)

@@ -1,8 +1,6 @@
-"""Fixed sine-cosine positions on a rectangular grid, and resizing them from the true grid."""
+"""Sine-cosine positions on a rectangular grid, and resizing of positions."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +8,11 @@ from torch import Tensor
 
 
 def sincos_positions(grid: tuple[int, int], dim: int, temperature: float = 10000.0) -> Tensor:
-    """Sine-cosine positions of a grid, in row-major order.
+    """Compute the sine-cosine positions of a grid, in row-major order.
 
-    The first half of the channels holds the row, the second half the column; on a square grid the
-    values are those of MMPretrain's ``build_2d_sincos_position_embedding``. (On another grid that
-    function runs through the patches column by column, while the patches come row by row.)
+    The first half of the channels is the row, the second half the column. On a square grid the
+    values are those of MMPretrain's ``build_2d_sincos_position_embedding``, whose order on other
+    grids is wrong (column by column).
 
     Args:
         grid: Rows and columns, ``(H, W)``.
@@ -45,17 +43,17 @@ def resize_positions(
     num_extra_tokens: int = 1,
     mode: str = "bicubic",
 ) -> Tensor:
-    """Positions of another grid, interpolated from the grid that they belong to.
+    """Interpolate positions from their grid to another one.
 
     Args:
         positions: ``(1, E + h * w, C)``, E extra tokens first.
         source: Grid of ``positions``, ``(h, w)``.
-        target: Grid wanted, ``(H, W)``.
-        num_extra_tokens: E, kept as they are.
+        target: Grid of the result, ``(H, W)``.
+        num_extra_tokens: E; these are not changed.
         mode: Interpolation of :func:`torch.nn.functional.interpolate`.
 
     Returns:
-        ``(1, E + H * W, C)``; ``positions`` themselves where the grids are equal.
+        ``(1, E + H * W, C)``.
 
     Raises:
         ValueError: ``source`` is not the grid of ``positions``.
@@ -75,10 +73,9 @@ def resize_positions(
 
 
 def find_sincos_grid(patches: Tensor) -> tuple[int, int] | None:
-    """The grid whose fixed sine-cosine positions these are, or None where they are of no grid.
+    """Find the grid of fixed sine-cosine positions; None if they are others.
 
-    Both published orders of the halves are known: row first (here, MMPretrain) and column first
-    (the official MAE).
+    The halves of the channels may be row first (here, MMPretrain) or column first (official MAE).
 
     Args:
         patches: ``(L, C)``, without extra tokens.
@@ -87,15 +84,10 @@ def find_sincos_grid(patches: Tensor) -> tuple[int, int] | None:
     if dim % 4:
         return None
     patches = patches.float().cpu()
-    for grid in _factorisations(length):
+    grids = [(rows, length // rows) for rows in range(1, length + 1) if length % rows == 0]
+    for grid in grids:
         expected = sincos_positions(grid, dim)
         column_first = expected.roll(dim // 2, dims=1)
         if any(torch.allclose(patches, order, atol=1e-3) for order in (expected, column_first)):
             return grid
     return None
-
-
-def _factorisations(length: int) -> Iterator[tuple[int, int]]:
-    for rows in range(1, length + 1):
-        if length % rows == 0:
-            yield rows, length // rows

@@ -1,4 +1,4 @@
-"""The encoder of word images: a Vision Transformer on a rectangular grid of small patches."""
+"""Encoder of word images: a Vision Transformer on a rectangular grid of small patches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.conv_stem import ConvStem
-from mms_ocr.models.backbones.patch_masks import gather_tokens, hide_patches, split_mask
+from mms_ocr.models.backbones.patches import gather_tokens, hide_patches, split_mask
 from mms_ocr.models.backbones.positions import (
     find_sincos_grid,
     resize_positions,
@@ -36,9 +36,8 @@ class TextViT(StrictInitModule, VisionTransformer):
     """Vision Transformer for word images (after arXiv 2010.11929), on MMPretrain's.
 
     Parameters are named as in MMPretrain's ``VisionTransformer``, so that its checkpoints and its
-    tools for layer-wise learning rates work. What differs: positions are fixed sines and cosines on
-    the true grid, and are resized from the true grid; a mask may leave patches out; one map is
-    returned as a plain tensor, as MMOCR takes it.
+    layer decay work. The differences: positions are fixed sines and cosines on the true grid, and
+    are resized from it; a mask may remove patches; the output may be a tensor, as MMOCR takes it.
 
     Args:
         arch: ``'nano'`` (128 wide, 4 layers, 4 heads), ``'tiny'`` (192, 12, 3), ``'small'`` (384,
@@ -46,8 +45,8 @@ class TextViT(StrictInitModule, VisionTransformer):
         img_size: Height and width of a word image in pixels.
         patch_size: Side of a patch in pixels, or its height and width; divides ``img_size``.
         stem: ``'patch'`` for a linear layer on every patch, ``'conv'`` for convolutions to the same
-            grid (:class:`~mms_ocr.models.backbones.conv_stem.ConvStem`). Under a mask, removed
-            patches are gray before the convolutions, so that nothing of them reaches the others.
+            grid (:class:`~mms_ocr.models.backbones.conv_stem.ConvStem`), before which removed
+            patches are made gray.
         out_type: ``'map'`` for ``(B, C, H, W)``, ``'row'`` for the mean of its rows
             ``(B, C, 1, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the class token first,
             ``'cls_token'`` for that alone ``(B, C)``.
@@ -57,7 +56,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         drop_path_rate: Stochastic depth of the last layer; earlier ones have proportionally less.
         frozen_stages: Layers to freeze, counted from the input, with the patch embedding; -1 none.
         checkpoint_grid: Grid (rows, columns) of the positions in checkpoints that do not store it.
-            Files written by this project tell it, and fixed positions are recognized by value.
+            Files of this project store it, and fixed positions are recognized by value.
         init_cfg: Initialization, as everywhere in MMEngine.
         **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
 
@@ -113,7 +112,7 @@ class TextViT(StrictInitModule, VisionTransformer):
                 f"frozen_stages is {frozen_stages}, and the encoder has {depth} layers"
             )
         self.single_output = isinstance(out_indices, int)
-        #: What is wrong with that for the model that the encoder is in; see output_kinds.py.
+        #: Error of the model that the encoder is in, see output_kinds.py.
         self.output_mismatch: str | None = None
         indices = [out_indices] if isinstance(out_indices, int) else list(out_indices)
         if not indices or not all(-depth <= index < depth for index in indices):
@@ -136,7 +135,7 @@ class TextViT(StrictInitModule, VisionTransformer):
             self.patch_embed = ConvStem(
                 self.patch_size, self.embed_dims, self.patch_embed.projection.in_channels
             )
-            # Of a patch embedding, the kernel shows it.
+            # The kernel of a patch embedding shows it.
             store_settings(self, patch_size=list(self.patch_size))
         self._one_row = out_type == "row"
         self.grid: tuple[int, int] = tuple(self.patch_resolution)
@@ -144,7 +143,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         self.pos_embed.requires_grad = False
         self._set_positions()
         use_attend(self.layers)
-        # A hook, since MMEngine collects weights by itself and calls no method of the module.
+        # A hook, since MMEngine collects weights itself and calls no method of the module.
         self._register_state_dict_hook(_store_grid)
         store_settings(self, num_heads=widths["num_heads"])
 
@@ -166,7 +165,7 @@ class TextViT(StrictInitModule, VisionTransformer):
     def train(self, mode: bool = True) -> TextViT:
         """Set training or evaluation mode; returns the module, as torch does."""
         super().train(mode)
-        # MMPretrain puts frozen stages into evaluation mode once, and any later call undoes it.
+        # MMPretrain freezes stages once, which any later call of train() undoes.
         if mode and self.frozen_stages > 0:
             self._freeze_stages()
         return self
@@ -178,8 +177,8 @@ class TextViT(StrictInitModule, VisionTransformer):
 
         Args:
             images: Normalized, ``(B, 3, H, W)``; without a mask any size that the patch divides.
-            mask: Bool ``(B, L)``, True = removed, equally many in every row.
-            num_removed: That number, where it is known; spares waiting for the device.
+            mask: Bool ``(B, L)``, True = removed, the same number in every row.
+            num_removed: That number, if it is known; avoids waiting for the device.
 
         Returns:
             Without a mask: one tensor of ``out_type``, or a tuple of them where ``out_indices`` is
@@ -188,8 +187,8 @@ class TextViT(StrictInitModule, VisionTransformer):
             ``(B, num_removed)`` in reading order.
 
         Raises:
-            ValueError: The images do not fit the patch, or the mask does not fit the images; or the
-                model that the encoder is in takes a tuple where it gives a tensor, or vice versa.
+            ValueError: The images do not fit the patch, the mask does not fit the images, or the
+                output (tensor or tuple) does not fit the model.
         """
         if mask is None and self.output_mismatch:
             raise ValueError(self.output_mismatch)
@@ -227,7 +226,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         return tokens, visible, removed
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Patch embeddings with their positions ``(B, L, C)``, and their grid."""
+        """Embed patches with positions ``(B, L, C)``, and return their grid."""
         grid = self._grid_of(images)
         positions = resize_positions(
             self.pos_embed, self.grid, grid, self.num_extra_tokens, self.interpolate_mode
@@ -254,7 +253,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         """Resize the positions of a checkpoint from their true grid to that of this model.
 
         Raises:
-            ValueError: They belong to another grid, and nothing tells which.
+            ValueError: They belong to another grid, which is unknown.
         """
         name = prefix + "pos_embed"
         if name not in state_dict:
@@ -267,8 +266,8 @@ class TextViT(StrictInitModule, VisionTransformer):
         if self.cls_token is None and positions.shape[1] == stored + 1:
             positions = state_dict[name] = positions[:, 1:]
         if grid is None and positions.shape[1] == num_patches + self.num_extra_tokens:
-            # As many positions as patches: each is taken to be that of its patch. MMPretrain gives
-            # rectangles the positions of a square, and such weights need them as they are.
+            # As many positions as patches are used unchanged. MMPretrain gives rectangles the
+            # positions of a square, with which such weights were trained.
             return
         if grid is None:
             grid = find_sincos_grid(positions[0, self.num_extra_tokens :])

@@ -1,11 +1,10 @@
 """Images out of the encoder: cutting text out of its background and sharpening it."""
 
 from mms_ocr.models.pixel.decoder import PixelDecoder
-from mms_ocr.models.pixel.gradient_profile import GradientProfileLoss
 from mms_ocr.models.pixel.mask_losses import MaskCrossEntropy, MaskDice, MaskSquaredError
 from mms_ocr.models.pixel.pair_preprocessor import WordPairDataPreprocessor
 from mms_ocr.models.pixel.segmentor import TextSegmentor
-from mms_ocr.models.pixel.super_resolver import TextSuperResolver
+from mms_ocr.models.pixel.super_resolver import GradientProfileLoss, TextSuperResolver
 
 __all__ = [
     "GradientProfileLoss",

@@ -1,4 +1,4 @@
-"""From the map of an encoder to an image: what segmentation and super-resolution share."""
+"""Pixel decoder of segmentation and super-resolution."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.output_kinds import describe_output
+from mms_ocr.models.backbones.patches import unpatchify
 from mms_ocr.models.backbones.positions import sincos_positions
-from mms_ocr.models.selfsup.patches import unpatchify
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
@@ -19,17 +19,16 @@ from mms_ocr.registry import MODELS
 
 @MODELS.register_module()
 class PixelDecoder(StrictInitModule):
-    """A few transformer blocks over the tokens of a map, and a linear layer to pixels.
+    """Transformer blocks over the tokens of a map, and a linear layer to pixels.
 
-    Depth, width and heads are those of CCD and SSM. Unlike theirs it adds positions: an encoder
-    that was pretrained with a decoder that adds its own has no need to keep them to its last layer.
+    Depth, width and heads are those of CCD and SSM. Unlike theirs it adds positions, which a
+    pretrained encoder may lose before its last layer.
 
     Args:
-        embed_dim: Channels of the map, the width of the encoder; where it is not the decoder's, a
-            linear layer goes between.
+        embed_dim: Channels of the map; a linear layer follows if they are not the decoder's.
         out_channels: c, values of a pixel.
         patch_size: Side of a patch in pixels, or its height and width.
-        grid: Rows and columns of the maps to expect; others work as well.
+        grid: Usual rows and columns of the maps; others work as well.
         decoder_embed_dim: Width of the decoder; a multiple of its heads, and of 4 with positions.
         decoder_depth: Blocks.
         decoder_num_heads: Heads.
@@ -95,16 +94,16 @@ class PixelDecoder(StrictInitModule):
         store_settings(self, decoder_num_heads=decoder_num_heads, with_positions=with_positions)
 
     def init_own_weights(self) -> None:
-        """Set the last layer to zero, where the output is to start there."""
+        """Set the last layer to zero if ``starts_at_zero``."""
         if self.starts_at_zero:
             nn.init.zeros_(self.pred.weight)
             nn.init.zeros_(self.pred.bias)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """An image ``(B, c, rows * p, columns * p)`` from a map ``(B, C, rows, columns)``.
+        """Decode a map ``(B, C, rows, columns)`` to images ``(B, c, rows * p, columns * p)``.
 
         Raises:
-            ValueError: It is given something else.
+            ValueError: The input is no map.
         """
         if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
             given = describe_output(feature_map)

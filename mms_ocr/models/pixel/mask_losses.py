@@ -1,6 +1,8 @@
-"""What a predicted mask costs: cross-entropy, Dice and mean squared error on soft targets."""
+"""Losses of masks: cross-entropy, Dice and squared error on soft targets."""
 
 from __future__ import annotations
+
+from abc import abstractmethod
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -14,18 +16,18 @@ def _mean_over(values: Tensor, valid: Tensor) -> Tensor:
 
 
 def mask_cross_entropy(logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
-    """Binary cross-entropy, the mean over all valid pixels of the batch.
+    """Compute the binary cross-entropy, the mean over all valid pixels of the batch.
 
     Args:
         logits: ``(N, 1, H, W)``; their sigmoid is the predicted share of text in a pixel.
         coverage: True share of text in every pixel, in [0, 1], of the same shape.
-        valid: 1 where a pixel counts and 0 where it does not, of the same shape.
+        valid: 1 for pixels that count and 0 for others, of the same shape.
     """
     return _mean_over(F.binary_cross_entropy_with_logits(logits, coverage, reduction="none"), valid)
 
 
 def mask_squared_error(logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
-    """Squared difference of predicted and true share, the mean over all valid pixels.
+    """Compute the squared error of the shares, the mean over all valid pixels.
 
     Args:
         logits: See :func:`mask_cross_entropy`, also for the others.
@@ -36,17 +38,17 @@ def mask_squared_error(logits: Tensor, coverage: Tensor, valid: Tensor) -> Tenso
 
 
 def mask_dice(logits: Tensor, coverage: Tensor, valid: Tensor, smooth: float = 1.0) -> Tensor:
-    """One minus the soft Dice coefficient of every image, the mean over images.
+    """Compute one minus the soft Dice coefficient, the mean over images.
 
     With predicted shares p and true ones t, the coefficient is ``(2 * sum(min(p, t)) + smooth) /
     (sum(p) + sum(t) + smooth)``. The usual product p * t has its optimum at shares of 0 and 1 where
-    the truth is in between; the minimum has it at the truth, and is the same where t is 0 or 1.
+    the truth is in between; the minimum has it at the truth, and is equal if t is 0 or 1.
 
     Args:
         logits: See :func:`mask_cross_entropy`, also for the others.
         coverage: True shares.
         valid: Pixels that count.
-        smooth: Pixels added above and below: what an image without text is divided by.
+        smooth: Pixels added to numerator and denominator, for images without text.
     """
     share = (logits.sigmoid() * valid).flatten(1)
     truth = (coverage * valid).flatten(1)
@@ -56,10 +58,10 @@ def mask_dice(logits: Tensor, coverage: Tensor, valid: Tensor, smooth: float = 1
 
 
 class _MaskLoss(BaseModule):
-    """A weighted loss of a mask.
+    """Weighted loss of a mask.
 
     Args:
-        weight: What it is multiplied by.
+        weight: Weight of the loss.
     """
 
     name: str
@@ -68,16 +70,21 @@ class _MaskLoss(BaseModule):
         super().__init__()
         self.weight = weight
 
+    @abstractmethod
+    def measure(self, logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
+        """Compute the loss of a batch."""
+
+    def forward(self, logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
+        """Compute the weighted loss of a batch."""
+        return self.weight * self.measure(logits, coverage, valid)
+
 
 @MODELS.register_module()
 class MaskCrossEntropy(_MaskLoss):
     """:func:`mask_cross_entropy`, logged as ``loss_ce``."""
 
     name = "loss_ce"
-
-    def forward(self, logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
-        """The loss of a batch, times the weight."""
-        return self.weight * mask_cross_entropy(logits, coverage, valid)
+    measure = staticmethod(mask_cross_entropy)
 
 
 @MODELS.register_module()
@@ -85,8 +92,8 @@ class MaskDice(_MaskLoss):
     """:func:`mask_dice`, logged as ``loss_dice``.
 
     Args:
-        weight: What it is multiplied by.
-        smooth: See there.
+        weight: Weight of the loss.
+        smooth: See :func:`mask_dice`.
     """
 
     name = "loss_dice"
@@ -95,9 +102,9 @@ class MaskDice(_MaskLoss):
         super().__init__(weight)
         self.smooth = smooth
 
-    def forward(self, logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
-        """The loss of a batch, times the weight."""
-        return self.weight * mask_dice(logits, coverage, valid, self.smooth)
+    def measure(self, logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
+        """Compute the loss of a batch."""
+        return mask_dice(logits, coverage, valid, self.smooth)
 
 
 @MODELS.register_module()
@@ -105,7 +112,4 @@ class MaskSquaredError(_MaskLoss):
     """:func:`mask_squared_error`, logged as ``loss_mse``."""
 
     name = "loss_mse"
-
-    def forward(self, logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
-        """The loss of a batch, times the weight."""
-        return self.weight * mask_squared_error(logits, coverage, valid)
+    measure = staticmethod(mask_squared_error)

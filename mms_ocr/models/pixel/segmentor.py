@@ -1,4 +1,4 @@
-"""Cutting text out of its background: which pixels of a word image are ink."""
+"""Segmentation of text in word images, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from torch import Tensor, nn
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
-#: ``gt_coverage`` counts the share of text in a pixel in so many steps; halves, thirds, quarters,
-#: fifths, sixths, eighths and sixteenths are exact.
+#: ``gt_coverage`` stores the share of text in a pixel times this; halves, thirds, quarters, fifths,
+#: sixths, eighths and sixteenths are exact.
 COVERAGE_STEPS = 240
-#: Label, and coverage, of pixels that do not count.
+#: Label and coverage of ignored pixels.
 IGNORED = 255
 DEFAULT_LOSSES = (dict(type="mms_ocr.MaskCrossEntropy"), dict(type="mms_ocr.MaskDice"))
 
 
 def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits ``(N, c, *size)`` from ``(N, c, h, w)``: bilinear, antialiased where they shrink."""
+    """Resize logits ``(N, c, h, w)`` bilinearly, antialiased if they shrink."""
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Share of text in every pixel of another size.
+    """Compute the share of text in the pixels of another size.
 
     Args:
-        labels: ``(1, H, W)``: 0 background, 1 text, 255 not counted.
-        size: Height and width wanted.
+        labels: ``(1, H, W)``: 0 background, 1 text, 255 ignored.
+        size: Height and width.
 
     Returns:
         Share of text among what counts, in [0, 1], and whether at least half of the pixel counts
@@ -47,7 +47,7 @@ def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
 
 @MODELS.register_module()
 class TextSegmentor(StrictInitModule, BaseModel):
-    """Tells text from background, pixel by pixel: encoder, pixel decoder, threshold.
+    """Text segmentation with the encoder of word images and a small pixel decoder.
 
     Samples have MMSegmentation's fields: ``gt_sem_seg`` is read, ``seg_logits`` and
     ``pred_sem_seg`` are written, each a PixelData at the size of the original image.
@@ -59,7 +59,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
             that, masks have twice the resolution of the input.
         losses: Losses or their configs; None takes cross-entropy and Dice.
         data_preprocessor: As everywhere in MMEngine.
-        threshold: Probability from which on a pixel is text, in (0, 1).
+        threshold: Probability from which a pixel is text, in (0, 1).
         init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
@@ -99,7 +99,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
         mode: str = "tensor",
         gt_coverage: Tensor | None = None,
     ) -> Any:
-        """One entry for training, evaluation and logits.
+        """Run training, prediction or the network alone.
 
         Args:
             inputs: Normalized images, ``(N, 3, H, W)``.
@@ -127,13 +127,13 @@ class TextSegmentor(StrictInitModule, BaseModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_coverage: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
             inputs: Normalized images, ``(N, 3, H, W)``.
             data_samples: Samples with ``gt_sem_seg`` of any size; for use without ``gt_coverage``.
             gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
-                to 240 all, 255 not counted; what mms_ocr.PackWordCoverage gives.
+                to 240 all, 255 ignored, from mms_ocr.PackWordCoverage.
 
         Raises:
             ValueError: There is no truth, or ``gt_coverage`` is of another size than the logits.
@@ -157,7 +157,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
     def predict(
         self, inputs: Tensor, data_samples: list[BaseDataElement] | None = None
     ) -> list[BaseDataElement]:
-        """Masks at the size of the original images.
+        """Predict masks at the size of the original images.
 
         Args:
             inputs: Normalized images, ``(N, 3, H, W)``.
@@ -188,7 +188,7 @@ def _built(part: dict | nn.Module) -> Any:
 def _labels(samples: list[BaseDataElement] | None) -> list[Tensor]:
     if not samples or any("gt_sem_seg" not in sample for sample in samples):
         raise ValueError(
-            "a segmentor needs the truth to learn from: end the pipeline with "
+            "a segmentor needs true masks to train: end the pipeline with "
             "dict(type='mms_ocr.PackWordCoverage')"
         )
     return [torch.as_tensor(sample.gt_sem_seg.data) for sample in samples]

@@ -1,4 +1,4 @@
-"""TextSuperResolver: small word images twice as large and sharp."""
+"""Super-resolution of word images, and its gradient-profile loss."""
 
 from __future__ import annotations
 
@@ -18,23 +18,62 @@ CRITERIA = {"L1": F.l1_loss, "L2": F.mse_loss}
 
 
 def enlarge(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Images ``(B, C, H, W)`` at another size, by bicubic interpolation.
+    """Resize images ``(B, C, H, W)`` by bicubic interpolation (a = -0.75, ``align_corners=False``).
 
-    Torch's and OpenCV's kernel (a = -0.75), the corners of the outermost pixels staying where they
-    are. This is the bicubic baseline of all numbers here; TextZoom's own aligns the centers.
+    This is the bicubic baseline of all results here; TextZoom's own has ``align_corners=True``.
     """
     return F.interpolate(images, size=size, mode="bicubic", align_corners=False)
 
 
+# Added under the root, whose slope is infinite at 0.
+_LEAST_SQUARE = 1e-6
+
+
+def gradient_magnitude(images: Tensor) -> Tensor:
+    """Compute the length of the gradient of every pixel, by central differences.
+
+    Border pixels are replicated beyond the border.
+
+    Args:
+        images: ``(B, C, H, W)``.
+
+    Returns:
+        ``(B, C, H, W)``, at least 0.001.
+    """
+    wide = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    across = (wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]) / 2
+    down = (wide[..., 2:, 1:-1] - wide[..., :-2, 1:-1]) / 2
+    return (across.square() + down.square() + _LEAST_SQUARE).sqrt()
+
+
+@MODELS.register_module()
+class GradientProfileLoss(nn.Module):
+    """Mean absolute difference of gradient magnitudes (TextZoom, ECCV 2020, arXiv 2005.03341).
+
+    The paper's code pads with zeros, which makes an edge of every border.
+
+    Args:
+        loss_weight: Weight of the loss; 1e-4 beside an L2 loss on [0, 1] in the paper's code.
+    """
+
+    def __init__(self, loss_weight: float = 1e-4) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Compute the loss of images ``(B, C, H, W)``."""
+        difference = gradient_magnitude(predicted) - gradient_magnitude(truth)
+        return self.loss_weight * torch.mean(difference.abs())
+
+
 @MODELS.register_module()
 class TextSuperResolver(StrictInitModule, BaseModel):
-    """Super-resolution with the encoder of word images and the small pixel decoder.
+    """Super-resolution with the encoder of word images and a small pixel decoder.
 
     A small image is enlarged to the size of the encoder by bicubic interpolation, encoded and
-    decoded to pixels. With the residual path the decoder predicts what is to be added to the
-    enlarged image: training starts from the bicubic image itself, since the last layer starts at
-    zero, and colors and even areas need not pass through the tokens. Without it the decoder
-    predicts all of the image, as in the released code of CCD and SSM.
+    decoded to pixels. With the residual path the decoder predicts the difference to the enlarged
+    image; its last layer starts at zero, so that training starts from the bicubic image. Without
+    it the decoder predicts the image, as in the code of CCD and SSM.
 
     Args:
         backbone: The encoder, :class:`~mms_ocr.models.TextViT` or its config.
@@ -43,7 +82,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         data_preprocessor: :class:`~mms_ocr.models.WordPairDataPreprocessor` or its config.
         residual: Whether the decoder's output is added to the enlarged image.
         criterion: ``'L2'`` or ``'L1'``, the mean over all values of images in [0, 1].
-        gradient_loss: A further term, such as :class:`~mms_ocr.models.GradientProfileLoss`, or its
+        gradient_loss: A further loss, such as :class:`~mms_ocr.models.GradientProfileLoss`, or its
             config; None for none.
         init_cfg: Initialization, as everywhere in MMEngine.
 
@@ -74,7 +113,6 @@ class TextSuperResolver(StrictInitModule, BaseModel):
             out_channels=3,
         )
         self.decoder = _built(expected | decoder if isinstance(decoder, dict) else decoder)
-        # What is to be added starts as nothing.
         self.decoder.starts_at_zero = residual
         self.residual = residual
         store_settings(self, residual=residual)
@@ -90,7 +128,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         mode: str = "tensor",
         gt_img: Tensor | None = None,
     ) -> Any:
-        """One entry for training, prediction and plain tensors.
+        """Run training, prediction or the network alone.
 
         Args:
             inputs: Normalized images, ``(B, 3, h, w)``, of any size.
@@ -113,7 +151,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def restore(self, enlarged: Tensor) -> Tensor:
-        """Sharp images, black 0 and white 1, from normalized enlarged ones; ``(B, 3, H, W)``."""
+        """Restore normalized enlarged images; black is 0 and white 1, ``(B, 3, H, W)``."""
         output = self.decoder(self.backbone(enlarged)).float()
         return self.data_preprocessor.unit_range(enlarged + output if self.residual else output)
 
@@ -123,9 +161,9 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_img: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Losses of a batch: ``loss_pixel`` and, if there is such a term, ``loss_gradient``."""
+        """Compute ``loss_pixel`` and, if there is a ``gradient_loss``, ``loss_gradient``."""
         if gt_img is None:
-            raise ValueError("super-resolution learns from gt_img; add mms_ocr.PackWordPair")
+            raise ValueError("super-resolution needs gt_img to train; add mms_ocr.PackWordPair")
         if tuple(gt_img.shape[-2:]) != self.size:
             raise ValueError(
                 f"the true images are {tuple(gt_img.shape[-2:])} and the encoder's {self.size} "
@@ -144,7 +182,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_img: Tensor | None = None,
     ) -> list[BaseDataElement]:
-        """Sharp images beside what they came from.
+        """Restore images, and return them beside the enlarged input.
 
         Returns:
             The samples, with RGB images ``(3, H, W)`` in [0, 1] on the CPU: ``pred_img``,

@@ -1,4 +1,4 @@
-"""A decoder whose mask tokens look only at the visible tokens, after CrossMAE."""
+"""Cross-attention decoder of masked pretraining, after CrossMAE."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mmengine.utils import to_2tuple
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import attend
-from mms_ocr.models.backbones.patch_masks import gather_tokens
+from mms_ocr.models.backbones.patches import gather_tokens
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
@@ -38,7 +38,7 @@ class CrossAttentionBlock(nn.Module):
         )
 
     def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """Queries ``(B, M, D)`` after looking at the memory ``(B, N, D)``."""
+        """Attend from queries ``(B, M, D)`` to the memory ``(B, N, D)``."""
         query = self._split_heads(self.query(self.norm1(queries)))
         key, value = (self._split_heads(part) for part in self.key_value(memory).chunk(2, dim=-1))
         attended = attend(query, key, value)
@@ -53,9 +53,8 @@ class CrossAttentionBlock(nn.Module):
 class CrossAttentionDecoder(StrictInitModule):
     """Decoder without self-attention, after CrossMAE (arXiv 2401.14391).
 
-    Mask tokens do not see one another, so any part of the removed patches can be predicted alone;
-    training on a sampled share of them costs that share of the decoder. Unlike CrossMAE's, the
-    memory carries positions of its own.
+    Mask tokens attend to visible tokens only, so that training on a sampled share of them costs
+    that share of the decoder. Unlike CrossMAE's, the memory has positions.
 
     Args:
         grid: Rows and columns of the patch grid.
@@ -111,22 +110,22 @@ class CrossAttentionDecoder(StrictInitModule):
         """Initialize the mask token: normal with standard deviation 0.02."""
         nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, tokens: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
         """Predict patches from the tokens of others.
 
         Args:
             tokens: From the encoder, ``(B, 1 + N, C)``, class token first.
             visible: Patch index of every token but the first, ``(B, N)``.
-            wanted: Patch indices to predict, ``(B, M)``.
+            predicted: Patch indices to predict, ``(B, M)``.
 
         Returns:
-            Pixels of the wanted patches, ``(B, M, p * q * 3)``.
+            Pixels of these patches, ``(B, M, p * q * 3)``.
         """
         positions = self.positions.expand(tokens.shape[0], -1, -1)
         memory = self.embed(tokens)
         located = memory[:, 1:] + gather_tokens(positions, visible)
         memory = self.memory_norm(torch.cat([memory[:, :1], located], dim=1))
-        queries = self.mask_token + gather_tokens(positions, wanted)
+        queries = self.mask_token + gather_tokens(positions, predicted)
         for block in self.blocks:
             queries = block(queries, memory)
         return self.pred(self.norm(queries))

@@ -1,4 +1,4 @@
-"""From uint8 word images to normalized ones on the device, with masks for the whole batch."""
+"""Data preprocessor of pretraining: normalized images and the masks of the batch."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ import numpy as np
 import torch
 from mmengine import dist
 from mmengine.logging import MessageHub
-from mmengine.model import BaseDataPreprocessor
 from torch import Tensor
 
 from mms_ocr.masking import MaskGenerator, MaskViews
+from mms_ocr.models.image_preprocessor import ImagePreprocessor
 from mms_ocr.registry import MODELS, TASK_UTILS
 
-# Evaluation masks are drawn for blocks of this many consecutive sample indices.
+# Evaluation masks are drawn for blocks of consecutive sample indices.
 EVALUATION_BLOCK = 256
 
 
 def mixed_seed(*parts: int) -> int:
-    """A seed for :class:`torch.Generator` in which every part changes everything."""
+    """Mix integers to a seed for :class:`torch.Generator`."""
     state = np.random.SeedSequence([part % 2**32 for part in parts]).generate_state(2)
     return int(state[0]) << 31 | int(state[1]) >> 1
 
 
 @MODELS.register_module()
-class MaskedTextDataPreprocessor(BaseDataPreprocessor):
-    """Moves word images to the device, normalizes them, and draws the masks of the batch there.
+class MaskedTextDataPreprocessor(ImagePreprocessor):
+    """Normalizes word images on the device, and draws the masks of the batch there.
 
-    In training, masks depend on the seed, the rank and the iteration, and on nothing that would
-    have to be stored: a resumed run draws the masks that it would have drawn. In evaluation every
-    image gets one view per strategy, whose masks depend on the seed and the image's ``sample_idx``
-    only, so that errors can be compared between runs, batch sizes and numbers of processes.
+    In training, masks depend on the seed, the rank and the iteration only, so that a resumed run
+    draws the same masks. In evaluation every image has a view per strategy, whose mask depends on
+    the seed and the image's ``sample_idx`` only: errors do not depend on the batch size or the
+    number of processes.
 
     Args:
         mask_generator: A mask generator or its config.
-        mean: Per channel, in the order of the model's input, on the scale of 0 to 255.
+        mean: See :class:`~mms_ocr.models.image_preprocessor.ImagePreprocessor`.
         std: Likewise.
-        bgr_to_rgb: Swap the channels, as pipelines give BGR.
-        seed: Of the masks; None takes the seed of the run, which is torch's initial one.
-        non_blocking: Whether moving to the device may overlap with computing.
+        bgr_to_rgb: Likewise.
+        seed: Seed of the masks; None takes the seed of the run, torch's initial one.
+        non_blocking: Likewise.
     """
 
     def __init__(
@@ -52,14 +52,11 @@ class MaskedTextDataPreprocessor(BaseDataPreprocessor):
         seed: int | None = None,
         non_blocking: bool = True,
     ) -> None:
-        super().__init__(non_blocking=non_blocking)
+        super().__init__(mean, std, bgr_to_rgb, non_blocking)
         self.mask_generator: MaskGenerator = (
             TASK_UTILS.build(mask_generator) if isinstance(mask_generator, dict) else mask_generator
         )
-        self.bgr_to_rgb = bgr_to_rgb
         self.seed = seed
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self._generators: dict[str, torch.Generator] = {}
         self._drawn_at = (-1, 0)
         self._evaluation_blocks: dict[tuple[int, int, str], Tensor] = {}
@@ -70,7 +67,7 @@ class MaskedTextDataPreprocessor(BaseDataPreprocessor):
         Args:
             data: ``inputs``, uint8 images ``(3, H, W)`` in a list or ``(B, 3, H, W)``, and
                 optionally ``data_samples``.
-            training: Draw training masks; otherwise one view per strategy, the same every time.
+            training: Draw training masks; else one view per strategy, the same every time.
 
         Returns:
             ``inputs``, float32 ``(B, 3, H, W)`` on the device; ``data_samples`` as given;
@@ -79,19 +76,7 @@ class MaskedTextDataPreprocessor(BaseDataPreprocessor):
         Raises:
             ValueError: The images of the batch differ in size.
         """
-        inputs = data["inputs"]
-        if not isinstance(inputs, Tensor):
-            sizes = {tuple(image.shape) for image in inputs}
-            if len(sizes) > 1:
-                raise ValueError(
-                    f"images of one batch differ in size ({sorted(sizes)}); add "
-                    "dict(type='mms_ocr.ResizeWordImage') to the pipeline"
-                )
-            inputs = torch.stack(list(inputs))
-        inputs = self.cast_data(inputs)
-        if self.bgr_to_rgb:
-            inputs = inputs.flip(1)
-        inputs = (inputs.float() - self.mean) / self.std
+        inputs = self.normalize(self.stack(data["inputs"]))
         samples = data.get("data_samples")
         masks = (
             self._training_masks(len(inputs), inputs.device)
@@ -101,7 +86,7 @@ class MaskedTextDataPreprocessor(BaseDataPreprocessor):
         return {"inputs": inputs, "data_samples": samples, "masks": masks}
 
     def denormalize(self, images: Tensor) -> Tensor:
-        """Images as people see them: RGB ``(B, 3, H, W)``, uint8, from normalized ones."""
+        """Convert normalized images to uint8 RGB ``(B, 3, H, W)``."""
         pixels = images.float() * self.std + self.mean
         pixels = pixels if self.bgr_to_rgb else pixels.flip(1)
         return pixels.round().clamp(0, 255).byte()
@@ -109,7 +94,7 @@ class MaskedTextDataPreprocessor(BaseDataPreprocessor):
     def _generator(self, device: torch.device, *parts: int) -> torch.Generator:
         key = str(device)
         if key not in self._generators:
-            # Devices without generators of their own draw on the CPU.
+            # Devices without a generator draw on the CPU.
             drawing = device if device.type in ("cpu", "cuda") else torch.device("cpu")
             self._generators[key] = torch.Generator(drawing)
         seed = torch.initial_seed() if self.seed is None else self.seed
@@ -118,7 +103,7 @@ class MaskedTextDataPreprocessor(BaseDataPreprocessor):
     def _training_masks(self, batch_size: int, device: torch.device) -> MaskViews:
         iteration = int(MessageHub.get_current_instance().get_info("iter", 0))
         last, repeats = self._drawn_at
-        # Outside of a Runner nobody counts iterations: count the calls.
+        # Outside of a Runner, count the calls in place of iterations.
         repeats = repeats + 1 if iteration == last else 0
         self._drawn_at = (iteration, repeats)
         rng = self._generator(device, dist.get_rank(), iteration, repeats)

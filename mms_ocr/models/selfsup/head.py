@@ -1,4 +1,4 @@
-"""Targets, error and pictures of the reconstruction of removed patches."""
+"""Head of masked pretraining: errors and reconstructions of the removed patches."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from mmengine.model import BaseModule
 from mmengine.utils import to_2tuple
 from torch import Tensor
 
-from mms_ocr.models.backbones.patch_masks import gather_tokens, hide_patches
-from mms_ocr.models.selfsup.patches import normalize_patches, patchify, unpatchify
+from mms_ocr.models.backbones.patches import (
+    gather_tokens,
+    hide_patches,
+    normalize_patches,
+    patchify,
+    unpatchify,
+)
 from mms_ocr.registry import MODELS
 
 CRITERIA: dict[str, Callable[..., Tensor]] = {"L1": F.l1_loss, "L2": F.mse_loss}
@@ -18,7 +23,7 @@ CRITERIA: dict[str, Callable[..., Tensor]] = {"L1": F.l1_loss, "L2": F.mse_loss}
 
 @MODELS.register_module()
 class MaskedPixelHead(BaseModule):
-    """Compares predicted with true pixels on removed patches only, as MAE does (arXiv 2111.06377).
+    """Error of the pixels of removed patches, as in MAE (arXiv 2111.06377).
 
     Args:
         patch_size: Side of a patch in pixels, or its height and width.
@@ -42,48 +47,47 @@ class MaskedPixelHead(BaseModule):
         self.norm_pix = norm_pix
         self.criterion = criterion
 
-    def errors(self, pred: Tensor, images: Tensor, wanted: Tensor) -> Tensor:
-        """Mean error of every image over its predicted patches.
+    def errors(self, pred: Tensor, images: Tensor, predicted: Tensor) -> Tensor:
+        """Compute the mean error of every image over its predicted patches.
 
         Args:
-            pred: Predictions for the wanted patches, ``(B, M, p * q * 3)``.
+            pred: Predictions, ``(B, M, p * q * 3)``.
             images: Normalized images, ``(B, 3, H, W)``.
-            wanted: Patch index of every prediction, ``(B, M)``.
+            predicted: Patch index of every prediction, ``(B, M)``.
 
         Returns:
             ``(B,)``, float32.
         """
-        targets = gather_tokens(patchify(images.float(), self.patch_size), wanted)
+        targets = gather_tokens(patchify(images.float(), self.patch_size), predicted)
         if self.norm_pix:
             targets = normalize_patches(targets)[0]
         error = CRITERIA[self.criterion](pred.float(), targets, reduction="none")
         return error.flatten(1).mean(dim=1)
 
-    def reconstruct(self, pred: Tensor, images: Tensor, wanted: Tensor) -> Tensor:
-        """Images with the predicted patches put in.
+    def reconstruct(self, pred: Tensor, images: Tensor, predicted: Tensor) -> Tensor:
+        """Fill in the predicted patches.
 
-        Where patches were normalized, a prediction says nothing of a patch's mean and contrast;
-        those of the true patch are used, so that the picture does not look broken.
+        If patches are normalized, predictions get the mean and contrast of the true patches.
 
         Args:
             pred: Predictions, ``(B, M, p * q * 3)``.
             images: Normalized images, ``(B, 3, H, W)``.
-            wanted: Patch index of every prediction, ``(B, M)``.
+            predicted: Patch index of every prediction, ``(B, M)``.
 
         Returns:
-            ``(B, 3, H, W)``, normalized as ``images`` are.
+            ``(B, 3, H, W)``, normalized like ``images``.
         """
         patches = patchify(images.float(), self.patch_size)
         pred = pred.float()
         if self.norm_pix:
-            _, mean, std = normalize_patches(gather_tokens(patches, wanted))
+            _, mean, std = normalize_patches(gather_tokens(patches, predicted))
             pred = pred * std + mean
-        index = wanted.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
+        index = predicted.unsqueeze(-1).expand(-1, -1, patches.shape[-1])
         filled = patches.scatter(1, index, pred)
         height, width = self.patch_size
         grid = (images.shape[-2] // height, images.shape[-1] // width)
         return unpatchify(filled, grid, self.patch_size)
 
     def hide(self, images: Tensor, mask: Tensor, value: float = 0.0) -> Tensor:
-        """Images ``(B, 3, H, W)`` with the patches of ``mask`` ``(B, L)`` set to ``value``."""
+        """Set the patches of ``mask`` ``(B, L)`` in images ``(B, 3, H, W)`` to ``value``."""
         return hide_patches(images, mask, self.patch_size, value)

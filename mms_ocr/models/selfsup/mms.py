@@ -19,18 +19,18 @@ from mms_ocr.registry import MODELS
 
 @dataclass(frozen=True)
 class DecodedView:
-    """One view of a batch after the decoder.
+    """Output of the decoder for a view of a batch.
 
     Attributes:
         tokens: Visible tokens of the encoder, ``(B, 1 + N, C)``.
         pred: Predicted pixels, ``(B, M, p * p * 3)``.
-        wanted: Patch index of every prediction, ``(B, M)``.
+        predicted: Patch index of every prediction, ``(B, M)``.
         images: The images of the view, ``(B, 3, H, W)``.
     """
 
     tokens: Tensor
     pred: Tensor
-    wanted: Tensor
+    predicted: Tensor
     images: Tensor
 
 
@@ -38,9 +38,8 @@ class DecodedView:
 class MMS(StrictInitModule, BaseSelfSupervisor):
     """Masked autoencoder of word images, with one or several masked views of every image.
 
-    Whether an image has one view of a drawn strategy (mixed) or one of each (joint) is the
-    business of the mask generator in the data preprocessor; views that remove equally many patches
-    go through the model as one batch.
+    The mask generator of the data preprocessor makes the views: one of a sampled strategy (mixed)
+    or one of each (joint). Views that remove the same number of patches are one batch.
 
     Args:
         backbone: The encoder, :class:`~mms_ocr.models.TextViT` or its config.
@@ -106,7 +105,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         mode: str = "tensor",
         masks: MaskViews | None = None,
     ) -> Any:
-        """One entry for training, evaluation and features.
+        """Run training, evaluation or the encoder alone.
 
         Args:
             inputs: Normalized images, ``(B, 3, H, W)``.
@@ -126,25 +125,25 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
     def loss(
         self, inputs: Tensor, data_samples: list | None, masks: MaskViews | None = None
     ) -> dict[str, Tensor]:
-        """Losses of a batch.
+        """Compute the losses of a batch.
 
         Args:
             inputs: Normalized images, ``(B, 3, H, W)``.
-            data_samples: Not looked at.
+            data_samples: Not used.
             masks: Views of the batch.
 
         Returns:
             ``loss_pixel``: error of the removed patches, averaged over images and, by weight, over
-            views; ``loss_contrast`` where the term is on; and for the log only, per strategy,
+            views; ``loss_contrast`` if the term is on; and for the log only, per strategy,
             ``error_<strategy>``.
         """
         masks = _required(masks)
         views = self._decode_views(inputs, masks, self.neck.predict_share)
-        errors = [self.head.errors(view.pred, view.images, view.wanted) for view in views]
+        errors = [self.head.errors(view.pred, view.images, view.predicted) for view in views]
         total = sum(weight * error.mean() for weight, error in zip(masks.weights, errors))
         losses = {"loss_pixel": total}
         if self.contrast is not None:
-            # Views that show different images are none of the same one.
+            # Grouped views have different images.
             comparable = views if masks.images is None else views[:1]
             losses["loss_contrast"] = self.contrast([view.tokens for view in comparable])
         return losses | _errors_by_strategy(errors, masks)
@@ -153,7 +152,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
     def predict(
         self, inputs: Tensor, data_samples: list | None = None, masks: MaskViews | None = None
     ) -> list[BaseDataElement]:
-        """Errors and pictures of every image under every view.
+        """Compute errors and reconstructions of every image under every view.
 
         Args:
             inputs: Normalized images, ``(B, 3, H, W)``.
@@ -163,7 +162,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         Returns:
             The samples, with ``masked_error`` (strategy → error over all removed patches),
             ``image`` (uint8 RGB ``(3, H, W)``), ``masked_image`` and ``reconstruction`` (strategy →
-            likewise, with the predicted patches put in).
+            likewise, with the predicted patches).
         """
         masks = _required(masks)
         samples = data_samples or [BaseDataElement() for _ in inputs]
@@ -174,9 +173,9 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         views = self._decode_views(inputs, masks, 1.0)
         everything = torch.arange(len(inputs), device=inputs.device)
         for number, (view, mask) in enumerate(zip(views, masks.masks)):
-            errors = self.head.errors(view.pred, view.images, view.wanted).tolist()
+            errors = self.head.errors(view.pred, view.images, view.predicted).tolist()
             hidden = to_pixels(self.head.hide(view.images, mask)).cpu()
-            filled = to_pixels(self.head.reconstruct(view.pred, view.images, view.wanted)).cpu()
+            filled = to_pixels(self.head.reconstruct(view.pred, view.images, view.predicted)).cpu()
             places = masks.select(number, everything).tolist()
             for i, index in enumerate(masks.strategies[number].tolist()):
                 sample, name = samples[places[i]], masks.names[index]
@@ -186,17 +185,17 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         return samples
 
     def _decode_views(self, inputs: Tensor, masks: MaskViews, share: float) -> list[DecodedView]:
-        """Encode and decode every view; views that remove equally many patches in one pass."""
+        """Encode and decode every view, those with equal numbers of patches in one pass."""
         decoded: dict[int, DecodedView] = {}
         for count in dict.fromkeys(masks.num_removed):
             members = [view for view, removed in enumerate(masks.num_removed) if removed == count]
             stacked = torch.cat([masks.masks[view] for view in members])
             images = torch.cat([masks.select(view, inputs) for view in members])
             tokens, visible, removed = self.backbone(images, stacked, num_removed=count)
-            wanted = _sample(removed, share)
-            pred = self.neck(tokens, visible, wanted)
+            predicted = _sample(removed, share)
+            pred = self.neck(tokens, visible, predicted)
             sizes = [len(masks.masks[view]) for view in members]
-            parts = zip(*(tensor.split(sizes) for tensor in (tokens, pred, wanted, images)))
+            parts = zip(*(tensor.split(sizes) for tensor in (tokens, pred, predicted, images)))
             decoded |= {view: DecodedView(*part) for view, part in zip(members, parts)}
         return [decoded[view] for view in range(len(masks.masks))]
 
@@ -210,7 +209,7 @@ def _required(masks: MaskViews | None) -> MaskViews:
 
 
 def _sample(removed: Tensor, share: float) -> Tensor:
-    """A random share of the removed patches, the same number in every row."""
+    """Sample a share of the removed patches, the same number in every row."""
     if share == 1:
         return removed
     count = max(1, round(share * removed.shape[1]))
@@ -219,7 +218,7 @@ def _sample(removed: Tensor, share: float) -> Tensor:
 
 
 def _errors_by_strategy(errors: Sequence[Tensor], masks: MaskViews) -> dict[str, Tensor]:
-    """Mean error of every strategy that the batch is sure to hold, without gradient."""
+    """Compute the mean error of every strategy that is in every batch, without gradient."""
     error = torch.cat([error.detach() for error in errors])
     strategy = torch.cat(list(masks.strategies))
     means = {}

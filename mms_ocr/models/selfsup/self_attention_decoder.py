@@ -1,4 +1,4 @@
-"""MAE's decoder: self-attention over visible tokens and mask tokens together."""
+"""Self-attention decoder of masked pretraining, MAE's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmpretrain.models.necks import MAEPretrainDecoder
 from torch import Tensor, nn
 
 from mms_ocr.models.backbones.attention import use_attend
-from mms_ocr.models.backbones.patch_masks import gather_tokens
+from mms_ocr.models.backbones.patches import gather_tokens
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
@@ -21,7 +21,7 @@ from mms_ocr.registry import MODELS
 class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
     """MMPretrain's MAE decoder (arXiv 2111.06377) on a rectangular grid.
 
-    Parameters are named as there. The output layer runs for the wanted patches only.
+    Parameters have the same names. The output layer runs for the predicted patches only.
 
     Args:
         grid: Rows and columns of the patch grid.
@@ -72,16 +72,16 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
         self._set_positions()
         torch.nn.init.normal_(self.mask_token, std=0.02)
 
-    def forward(self, tokens: Tensor, visible: Tensor, wanted: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
         """Predict patches from the tokens of others.
 
         Args:
             tokens: From the encoder, ``(B, 1 + N, C)``, class token first.
             visible: Patch index of every token but the first, ``(B, N)``.
-            wanted: Patch indices to predict, ``(B, M)``.
+            predicted: Patch indices to predict, ``(B, M)``.
 
         Returns:
-            Pixels of the wanted patches, ``(B, M, p * q * 3)``.
+            Pixels of these patches, ``(B, M, p * q * 3)``.
         """
         tokens = self.decoder_embed(tokens)
         patches = self.mask_token.to(tokens.dtype).repeat(tokens.shape[0], self.num_patches, 1)
@@ -90,4 +90,4 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
         hidden = torch.cat([tokens[:, :1], patches], dim=1) + self.decoder_pos_embed
         for block in self.decoder_blocks:
             hidden = block(hidden)
-        return self.decoder_pred(self.decoder_norm(gather_tokens(hidden, wanted + 1)))
+        return self.decoder_pred(self.decoder_norm(gather_tokens(hidden, predicted + 1)))

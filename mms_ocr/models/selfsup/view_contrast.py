@@ -1,4 +1,4 @@
-"""Contrastive term between the views of an image under different masks."""
+"""Contrastive loss between masked views of an image."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mms_ocr.registry import MODELS
 def view_contrast_loss(
     anchors: Tensor, candidates: Tensor, image_of_candidate: Tensor, first: int, temperature: float
 ) -> Tensor:
-    """InfoNCE with several positives (after SupCon, arXiv 2004.11362), averaged over the anchors.
+    """Compute InfoNCE with several positives (SupCon, arXiv 2004.11362), averaged over anchors.
 
     Args:
         anchors: Unit vectors, ``(A, D)``.
-        candidates: Unit vectors, ``(N, D)``; the anchors stand at ``first`` to ``first + A``.
+        candidates: Unit vectors, ``(N, D)``; the anchors are those from ``first`` on.
         image_of_candidate: The image of every candidate, ``(N,)``; candidates of one image are
             positives of each other.
-        first: Where the anchors stand.
-        temperature: Divides the cosine similarities, above 0.
+        first: Index of the first anchor among the candidates.
+        temperature: Temperature of the similarities, above 0.
 
     Returns:
         Scalar, at least 0.
@@ -37,13 +37,13 @@ def view_contrast_loss(
 
 @MODELS.register_module()
 class ViewContrast(BaseModule):
-    """Pulls the views of one image together and pushes other images of the global batch away.
+    """Contrastive loss: views of an image attract, other images of the global batch repel.
 
     Args:
         embed_dim: Width of the encoder.
-        dim: Width of the space in which views are compared.
-        temperature: Of the softmax over similarities.
-        weight: Of the term in the total loss.
+        dim: Width of the projection.
+        temperature: Temperature of the softmax over similarities.
+        weight: Weight of the loss.
 
     Raises:
         ValueError: Temperature or weight is not positive.
@@ -64,11 +64,11 @@ class ViewContrast(BaseModule):
         )
 
     def forward(self, views: list[Tensor]) -> Tensor:
-        """Weighted loss of the views of a batch.
+        """Compute the weighted loss of the views of a batch.
 
         Args:
-            views: Per view, tokens of the visible patches, ``(B, 1 + N, C)``; the class token,
-                which comes first, is left out of the average that stands for the view.
+            views: Per view, tokens of the visible patches, ``(B, 1 + N, C)``, class token first;
+                a view is represented by the mean of the others.
 
         Returns:
             Scalar.

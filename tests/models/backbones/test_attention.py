@@ -98,7 +98,7 @@ def test_no_dropout_leaves_the_fast_way_open(torchs):
 
 
 def test_probabilities_are_kept_up_to_a_limit(torchs, monkeypatch):
-    monkeypatch.setattr(attention, "MOST_KEPT", 2 * 3 * 17 * 33)
+    monkeypatch.setattr(attention, "MAX_PROBABILITIES", 2 * 3 * 17 * 33)
     attend(*tensors())
     assert not torchs
     attend(*tensors(tokens=34))

@@ -13,7 +13,7 @@ from mmengine.runner.checkpoint import get_state_dict, load_state_dict, save_che
 from mmpretrain.models.backbones import VisionTransformer
 
 from mms_ocr.models import TextViT
-from mms_ocr.models.backbones.patch_masks import gather_tokens, split_mask
+from mms_ocr.models.backbones.patches import gather_tokens, split_mask
 from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.registry import MODELS
 

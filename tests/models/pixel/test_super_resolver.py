@@ -9,8 +9,7 @@ import pytest
 import torch
 from mmengine.structures import BaseDataElement
 
-from mms_ocr.models.pixel.gradient_profile import gradient_magnitude
-from mms_ocr.models.pixel.super_resolver import enlarge
+from mms_ocr.models.pixel.super_resolver import enlarge, gradient_magnitude
 from mms_ocr.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=1, num_heads=3, feedforward_channels=48)

@@ -9,7 +9,7 @@ from mmpretrain.models.necks import MAEPretrainDecoder
 from tiny_models import random_mask, shake
 
 from mms_ocr.models import CrossAttentionDecoder, SelfAttentionDecoder
-from mms_ocr.models.backbones.patch_masks import split_mask
+from mms_ocr.models.backbones.patches import split_mask
 from mms_ocr.models.backbones.positions import sincos_positions
 
 GRID = (2, 6)

@@ -12,8 +12,8 @@ from mms_ocr.engine import Bf16OptimWrapper
 from mms_ocr.engine.recomputing import recompute
 from mms_ocr.masking import MaskViews
 from mms_ocr.masking.multi import assign_strategies
+from mms_ocr.models.backbones.patches import normalize_patches, patchify
 from mms_ocr.models.selfsup.data_preprocessor import mixed_seed
-from mms_ocr.models.selfsup.patches import normalize_patches, patchify
 from mms_ocr.registry import MODELS
 
 

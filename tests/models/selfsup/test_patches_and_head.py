@@ -5,7 +5,7 @@ import torch
 from mmpretrain.models.heads import MAEPretrainHead
 
 from mms_ocr.models import MaskedPixelHead
-from mms_ocr.models.selfsup.patches import normalize_patches, patchify, unpatchify
+from mms_ocr.models.backbones.patches import normalize_patches, patchify, unpatchify
 
 
 def mae_head(patch_size, norm_pix=True, criterion="L2"):
