@@ -1,4 +1,4 @@
-"""Mask generators: pure tensor code, no model in sight."""
+"""Mask generators, pure tensor code."""
 
 from mms_ocr.masking.base import MaskGenerator, MaskViews, count_removed, remove_first
 from mms_ocr.masking.blockwise import BlockwiseMask

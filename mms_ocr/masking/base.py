@@ -1,4 +1,4 @@
-"""What all mask generators share: a priority for every patch, of which the first are removed."""
+"""Base class of the mask generators: patches are removed in order of a priority."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 def count_removed(ratio: float, num_patches: int) -> int:
-    """Patches that a mask ratio removes: ``round(ratio * num_patches)``.
+    """Count the patches that a mask ratio removes: ``round(ratio * num_patches)``.
 
     Raises:
-        ValueError: The ratio is outside (0, 1), or no patch would be removed, or none left.
+        ValueError: The ratio is outside (0, 1), or removes no patch or all.
     """
     if not 0 < ratio < 1:
         raise ValueError(f"mask ratio must lie between 0 and 1, got {ratio}")
@@ -26,7 +26,7 @@ def count_removed(ratio: float, num_patches: int) -> int:
 
 
 def remove_first(priority: Tensor, count: int) -> Tensor:
-    """Mask that removes the ``count`` patches of smallest priority in every row.
+    """Make a mask that removes the ``count`` patches of smallest priority in every row.
 
     Args:
         priority: ``(B, L)``, any ordered type.
@@ -42,15 +42,15 @@ def remove_first(priority: Tensor, count: int) -> Tensor:
 def uniform(
     shape: tuple[int, ...], device: torch.device | str, rng: torch.Generator | None
 ) -> Tensor:
-    """Uniform noise in [0, 1) on ``device``, drawn where ``rng`` lives."""
+    """Draw uniform noise in [0, 1) on the device of ``rng``, and move it to ``device``."""
     source = device if rng is None else rng.device
     return torch.rand(shape, device=source, generator=rng).to(device)
 
 
 def host_uniform(count: int, rng: torch.Generator | None) -> Tensor:
-    """Uniform noise in [0, 1) on the CPU, ``(count,)``, without waiting for the device.
+    """Draw uniform noise in [0, 1) on the CPU, ``(count,)``, without waiting for the device.
 
-    A generator of another device does not advance; the noise follows from its state.
+    The noise follows from the state of a generator of another device, which does not advance.
     """
     if rng is not None and rng.device.type != "cpu":
         state = rng.get_state().numpy().tobytes()
@@ -60,17 +60,17 @@ def host_uniform(count: int, rng: torch.Generator | None) -> Tensor:
 
 @dataclass(frozen=True)
 class MaskViews:
-    """Masks of a batch: one or several views of images, and the strategy of each.
+    """Masks of a batch: one or several views, and the strategy of each image.
 
     Attributes:
-        masks: Per view, bool ``(B, L)``, True = removed; a view removes equally many in every row.
+        masks: Per view, bool ``(B, L)``, True = removed, the same number in every row.
         strategies: Per view, the strategy of every image as an index into ``names``, ``(B,)``.
         names: Names of the strategies.
         weights: Share of every view in the loss; they sum to 1.
         num_removed: Per view, patches removed in every row.
-        guaranteed: Names of the strategies that every batch of this size holds.
-        images: Per view, the places of its images in the batch; views then have a ``B`` of their
-            own and together show every image once. None where every view shows all images.
+        guaranteed: Names of the strategies that are in every batch of this size.
+        images: Per view, the indices of its images in the batch, each image in one view; None if
+            every view has all images.
     """
 
     masks: tuple[Tensor, ...]
@@ -82,17 +82,16 @@ class MaskViews:
     images: tuple[Tensor, ...] | None = None
 
     def select(self, view: int, batch: Tensor) -> Tensor:
-        """Rows of ``batch`` that a view shows."""
+        """Select the rows of ``batch`` of a view."""
         return batch if self.images is None else batch[self.images[view]]
 
 
 class MaskGenerator(ABC):
-    """Draws masks over a grid of patches; one call draws a whole batch.
+    """Draws the masks of a batch over a grid of patches.
 
     Args:
         ratio: Share of patches to remove, in (0, 1).
-        grid: Rows and columns of the patch grid, ``(H, W)``; (8, 32) for 32×128 pixels and 4×4
-            patches.
+        grid: Rows and columns of the patch grid, ``(H, W)``.
 
     Raises:
         ValueError: The ratio or the grid cannot be used.
@@ -112,7 +111,7 @@ class MaskGenerator(ABC):
     def priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> Tensor:
-        """Order of removal, ``(B, L)``: the smallest go first."""
+        """Draw the order of removal, ``(B, L)``: the smallest come first."""
 
     def __call__(
         self,
@@ -120,10 +119,9 @@ class MaskGenerator(ABC):
         device: torch.device | str = "cpu",
         rng: torch.Generator | None = None,
     ) -> Tensor:
-        """Masks of a batch, bool ``(B, L)``, True = removed, ``num_removed`` in every row.
+        """Draw masks, bool ``(B, L)``, True = removed, ``num_removed`` in every row.
 
-        The same state of ``rng`` gives the same masks. Without it, torch's default generator of the
-        device is drawn from.
+        The same state of ``rng`` gives the same masks; None takes the device's default generator.
         """
         return remove_first(self.priority(batch_size, device, rng), self.num_removed)
 
@@ -133,7 +131,7 @@ class MaskGenerator(ABC):
         device: torch.device | str = "cpu",
         rng: torch.Generator | None = None,
     ) -> MaskViews:
-        """Masks of a batch with what training needs to know of them: here, one view."""
+        """Draw the masks of a batch with their metadata; here, one view."""
         return MaskViews(
             masks=(self(batch_size, device, rng),),
             strategies=(torch.zeros(batch_size, dtype=torch.long, device=device),),
@@ -144,7 +142,7 @@ class MaskGenerator(ABC):
         )
 
     def each_strategy(self) -> tuple[MaskGenerator, ...]:
-        """Generators of the single strategies, for measuring them one by one."""
+        """Return the generators of the single strategies."""
         return (self,)
 
     def __repr__(self) -> str:

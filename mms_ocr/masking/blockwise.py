@@ -1,4 +1,4 @@
-"""Blockwise masking: rectangles of patches, large enough to take a character away."""
+"""Blockwise masking: rectangles of patches, up to the size of characters."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ def block_sizes(
     max_patches: int,
     aspect: tuple[float, float],
 ) -> tuple[Tensor, Tensor]:
-    """Heights and widths of random blocks.
+    """Draw heights and widths of random blocks.
 
-    The area is uniform between the bounds and the logarithm of height / width is uniform between
-    those of ``aspect``, as in BEiT (arXiv 2106.08254). A side longer than the grid is cut, and the
-    other side made longer to keep the area. Sides are rounded to whole patches, so that an area may
-    end up half a side off.
+    The area is uniform between its bounds, and the logarithm of height / width between those of
+    ``aspect``, as in BEiT (arXiv 2106.08254). A side longer than the grid is cut, and the other one
+    extended to keep the area. Sides are rounded.
 
     Args:
         noise: Uniform in [0, 1), ``(2, …)``.
@@ -47,15 +46,15 @@ def block_sizes(
     low, high = math.log(aspect[0]), math.log(aspect[1])
     ratio = (low + noise[1] * (high - low)).exp()
     height = (area * ratio).sqrt().round().clamp(1, rows)
-    wanted = (area / height).round()
-    width = wanted.clamp(1, columns)
-    height = torch.where(wanted > columns, (area / width).round().clamp(1, rows), height)
+    full_width = (area / height).round()
+    width = full_width.clamp(1, columns)
+    height = torch.where(full_width > columns, (area / width).round().clamp(1, rows), height)
     return height.long(), width.long()
 
 
 @TASK_UTILS.register_module()
 class BlockwiseMask(MaskGenerator):
-    """Removes random rectangles, one after the other, until the ratio is met exactly.
+    """Removes random rectangles until the ratio is reached exactly.
 
     Args:
         ratio: Share of patches to remove, in (0, 1).
@@ -80,7 +79,7 @@ class BlockwiseMask(MaskGenerator):
         aspect: tuple[float, float] = (0.3, 1 / 0.3),
     ) -> None:
         super().__init__(ratio, grid)
-        # On a small grid a quarter may be less than the smallest block asked for.
+        # On a small grid a quarter may be less than min_patches.
         largest = max(min_patches, self.num_patches // 4) if max_patches is None else max_patches
         if not 1 <= min_patches <= largest:
             raise ValueError(
@@ -103,7 +102,7 @@ class BlockwiseMask(MaskGenerator):
     def priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> Tensor:
-        """Index of the first block that covers the patch, then the sweep inside it, ``(B, L)``."""
+        """Order patches by the first block that covers them, then by a sweep, ``(B, L)``."""
         rows, columns = self.grid
         noise = uniform((4 * self.num_blocks + 1, batch_size), device, rng)
         per_block = noise[:-1].view(4, self.num_blocks, batch_size).transpose(1, 2)

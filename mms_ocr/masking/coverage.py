@@ -1,7 +1,6 @@
-"""Which of many sampled rectangles covers a patch first, and the order inside the last of them.
+"""Order of removal by sampled rectangles, for blockwise and span masks.
 
-Blockwise and span masks are one idea: sample rectangles, and remove patches in the order in which
-the rectangles reach them until enough are gone. The functions here work on a whole batch at once.
+Rectangles are sampled, and patches removed in the order in which the rectangles cover them.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-# Rectangles whose coverage fits the bits of one int64 without its sign bit.
+# Rectangles in an int64, a bit each; sums of bits must not reach the sign bit.
 BITS_PER_WORD = 62
 
 
 def first_cover(
     top: Tensor, height: Tensor, left: Tensor, width: Tensor, grid: tuple[int, int]
 ) -> Tensor:
-    """Index of the first rectangle that covers each patch.
+    """Find the first rectangle that covers each patch.
 
-    A patch is covered by rectangle k when its row and its column are. Both are held as bit k of an
-    integer per row and per column, so that one AND answers for all rectangles.
+    Rectangle k covers a patch if it covers its row and its column. Bit k of an integer per row and
+    per column stores this, so that one AND tests all rectangles.
 
     Args:
         top: First row of every rectangle, ``(B, K)``, integers.
@@ -32,11 +31,11 @@ def first_cover(
         grid: Rows and columns of the patch grid, ``(H, W)``.
 
     Returns:
-        Integers ``(B, H, W)`` in ``[0, K]``; K where no rectangle covers the patch.
+        Integers ``(B, H, W)`` in ``[0, K]``; K if no rectangle covers the patch.
     """
     count = top.shape[1]
     first = torch.full((len(top), *grid), count, dtype=torch.int64, device=top.device)
-    # Later words first, so that earlier rectangles have the last word.
+    # From the last integer to the first, so that earlier rectangles win.
     for start in reversed(range(0, count, BITS_PER_WORD)):
         part = slice(start, start + BITS_PER_WORD)
         rows = _covering_bits(top[:, part], height[:, part], grid[0])
@@ -49,10 +48,9 @@ def first_cover(
 
 
 def _covering_bits(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Bit k of the result ``(B, size)`` tells whether run k covers the position.
+    """Set bit k of the result ``(B, size)`` where run k covers the position.
 
-    Bit k is added where run k starts and taken away behind its end; the running sum then holds it
-    in between.
+    Bit k is added at the start of run k and subtracted after its end, before a cumulative sum.
     """
     bits = (2 ** torch.arange(start.shape[1], device=start.device)).expand_as(start)
     changes = torch.zeros(len(start), size + 1, dtype=torch.int64, device=start.device)
@@ -61,10 +59,10 @@ def _covering_bits(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def place(noise: Tensor, length: Tensor, size: int) -> Tensor:
-    """Starts of runs of ``length`` on an axis of ``size``, from uniform ``noise`` in [0, 1).
+    """Draw starts of runs of ``length`` on an axis of ``size``, from uniform ``noise`` in [0, 1).
 
-    Starts are drawn as if a run could stand out by half its length at both ends, and are then moved
-    inside. Without this the positions at the ends would hardly ever be covered.
+    Runs may start up to half their length outside, and are then moved inside; otherwise positions
+    at the ends would rarely be covered.
 
     Returns:
         Integers of the shape of ``noise``, in ``[0, size - length]``.
@@ -76,7 +74,7 @@ def place(noise: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def num_rectangles(ratio: float, mean_share: float) -> int:
-    """How many rectangles to sample so that they nearly always cover ``ratio`` of the grid.
+    """Count the rectangles that nearly always cover ``ratio`` of the grid.
 
     Args:
         ratio: Share of patches to cover, in (0, 1).
@@ -99,32 +97,31 @@ def _sweep_table(grid: tuple[int, int], by_columns_only: bool) -> Tensor:
 
 
 def sweep_orders(noise: Tensor, grid: tuple[int, int], *, by_columns_only: bool = False) -> Tensor:
-    """One way of running through the grid for every image: from a corner, by columns or by rows.
+    """Choose a sweep over the grid for every image: from a corner, by columns or by rows.
 
     Args:
-        noise: Uniform in [0, 1), ``(B,)``; picks the way.
+        noise: Uniform in [0, 1), ``(B,)``.
         grid: Rows and columns, ``(H, W)``.
-        by_columns_only: Leave out the ways that run by rows.
+        by_columns_only: Leave out sweeps by rows.
 
     Returns:
-        Position of every patch on its image's way, ``(B, H * W)``, a permutation in every row.
+        Position of every patch on its image's sweep, ``(B, H * W)``, a permutation in every row.
     """
     table = _sweep_table((grid[0], grid[1]), by_columns_only).to(noise.device)
     return table[(noise * len(table)).long()]
 
 
 def removal_order(first: Tensor, sweep: Tensor) -> Tensor:
-    """Priority of every patch: by rectangle first, along the sweep within a rectangle.
+    """Order patches by rectangle, and along the sweep within a rectangle.
 
-    However many patches are removed in this order, what is removed of the last rectangle is a part
-    of it cut off along the sweep, in one piece. Patches that no rectangle covers come last, as the
-    patches of one more rectangle that spans the grid.
+    The part that is removed of the last rectangle is then connected. Patches that no rectangle
+    covers come last.
 
     Args:
         first: Index of the first covering rectangle, ``(B, H, W)``.
         sweep: Position of every patch on its image's sweep, ``(B, H * W)``.
 
     Returns:
-        ``(B, H * W)`` integers, different within every row; the smallest are removed first.
+        Integers ``(B, H * W)``, different within every row; the smallest are removed first.
     """
     return first.flatten(1) * sweep.shape[1] + sweep

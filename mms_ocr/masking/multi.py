@@ -1,4 +1,4 @@
-"""Several masking strategies at once, the idea of MMS (arXiv 2505.06855)."""
+"""Several masking strategies together, after MMS (arXiv 2505.06855)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ MODES = ("mixed", "joint")
 
 
 def assign_strategies(noise: Tensor, weights: Sequence[float]) -> Tensor:
-    """One strategy for every image of a batch.
+    """Assign a strategy to every image of a batch by systematic sampling.
 
-    Systematic sampling: every image gets strategy s with probability ``weights[s]``, and every
-    batch holds ``floor`` or ``ceil`` of ``weights[s] * B`` images of it, so that a batch's share of
-    a strategy does not wander.
+    Every image gets strategy s with probability ``weights[s]``, and every batch has ``floor`` or
+    ``ceil`` of ``weights[s] * B`` images of it.
 
     Args:
-        noise: Uniform in [0, 1), ``(B + 1,)``: the order of the images, and one offset.
+        noise: Uniform in [0, 1), ``(B + 1,)``: order of the images, and an offset.
         weights: Probabilities that sum to 1.
 
     Returns:
@@ -37,7 +36,7 @@ def assign_strategies(noise: Tensor, weights: Sequence[float]) -> Tensor:
     """
     batch_size = len(noise) - 1
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1].to(noise)
-    # An offset next to 1 would be rounded up to 1, and the last step reach past the last strategy.
+    # Rounding an offset near 1 up to 1 would exceed the last strategy.
     offset = noise[-1].clamp(max=1 - 2**-10)
     steps = (torch.arange(batch_size, device=noise.device) + offset) / batch_size
     return torch.bucketize(steps, bounds, right=True)[noise[:-1].argsort()]
@@ -47,21 +46,17 @@ def assign_strategies(noise: Tensor, weights: Sequence[float]) -> Tensor:
 class MultiMask(MaskGenerator):
     """Random patch, blockwise and span masks together.
 
-    The published abstract says that the three are integrated into one frame and no more, so there
-    are two ways of doing it: ``mixed`` gives every image one strategy, drawn by weight, at the cost
-    of one strategy; ``joint`` gives every image all of them, one view each, and their losses are
-    averaged by weight. In both, strategies may have ratios of their own. Where those remove
-    different numbers of patches in mixed mode, the images of a batch are grouped by that number,
-    and each group is a view with its share of the images as weight.
+    The published abstract does not say how the three are combined. ``mixed`` gives every image one
+    strategy, sampled by weight; ``joint`` gives every image all of them, one view each, and
+    averages their losses by weight. Strategies may have different ratios; in mixed mode, images
+    are then grouped by the number of removed patches, and each group is a view.
 
     Args:
-        strategies: Mask generators or their configs. A config without ``ratio`` or ``grid`` gets
-            the ones given here.
-        weights: One for each strategy, not negative; None for equal ones. They are scaled to sum
-            to 1.
+        strategies: Mask generators or their configs.
+        weights: Weight of each strategy, not negative; scaled to sum to 1. None for equal weights.
         mode: ``'mixed'`` or ``'joint'``.
-        ratio: Mask ratio of the strategies that name none.
-        grid: Grid of the strategies that name none.
+        ratio: Mask ratio of configs without one.
+        grid: Grid of configs without one.
 
     Raises:
         ValueError: A strategy or the mode is unknown, a strategy is a MultiMask itself, weights do
@@ -96,15 +91,14 @@ class MultiMask(MaskGenerator):
     def priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> Tensor:
-        """Order of removal under the strategy drawn for each image, ``(B, L)``."""
+        """Draw the order of removal under the strategy of each image, ``(B, L)``."""
         return self._mixed_priority(batch_size, device, rng)[0]
 
     def _mixed_priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         assigned = assign_strategies(uniform((batch_size + 1,), device, rng), self.weights)
-        # Every strategy is drawn for every image: that costs less than waiting for the device to
-        # say which images are whose.
+        # Drawing every strategy for every image is cheaper than waiting for the device.
         priority = self.strategies[0].priority(batch_size, device, rng)
         for index, strategy in enumerate(self.strategies[1:], start=1):
             other = strategy.priority(batch_size, device, rng)
@@ -117,7 +111,7 @@ class MultiMask(MaskGenerator):
         device: torch.device | str = "cpu",
         rng: torch.Generator | None = None,
     ) -> Tensor:
-        """Bool masks, True = removed: ``(B, L)`` in mixed mode, ``(V, B, L)`` in joint mode."""
+        """Draw bool masks, True = removed: ``(B, L)`` if mixed, ``(V, B, L)`` if joint."""
         views = self.views(batch_size, device, rng)
         if self.mode == "joint":
             return torch.stack(views.masks)
@@ -130,10 +124,9 @@ class MultiMask(MaskGenerator):
         device: torch.device | str = "cpu",
         rng: torch.Generator | None = None,
     ) -> MaskViews:
-        """Views of a batch, with the strategy of every image.
+        """Draw the views of a batch, with the strategy of every image.
 
-        One view in mixed mode, or one for each number of removed patches where ratios differ; one
-        for each strategy in joint mode.
+        Mixed mode has a view for each number of removed patches, joint mode one for each strategy.
         """
         if self.mode == "joint":
             indices = range(len(self.strategies))
@@ -169,9 +162,8 @@ class MultiMask(MaskGenerator):
         rng: torch.Generator | None,
         guaranteed: tuple[str, ...],
     ) -> MaskViews:
-        """One view for each number of removed patches."""
-        # Drawn on the CPU: the sizes of the groups are needed here, and waiting for the device to
-        # say them would leave it idle.
+        """Draw a view for each number of removed patches."""
+        # Drawn on the CPU, since waiting for the device to know the sizes would leave it idle.
         assigned = assign_strategies(host_uniform(batch_size + 1, rng), self.weights)
         groups: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
         for index, strategy in enumerate(self.strategies):
@@ -194,7 +186,7 @@ class MultiMask(MaskGenerator):
         )
 
     def each_strategy(self) -> tuple[MaskGenerator, ...]:
-        """The strategies, one by one."""
+        """Return the strategies."""
         return self.strategies
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Random patch masking: every patch is as likely to go as any other."""
+"""Random patch masking."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from mms_ocr.registry import TASK_UTILS
 
 @TASK_UTILS.register_module()
 class RandomPatchMask(MaskGenerator):
-    """Removes patches at random, each on its own, as MAE does (arXiv 2111.06377).
-
-    What remains shows parts of nearly every stroke, so the encoder learns strokes (low level).
-    """
+    """Removes random patches, as MAE (arXiv 2111.06377)."""
 
     name = "random_patch"
 
     def priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> Tensor:
-        """Noise, ``(B, L)``."""
+        """Draw noise, ``(B, L)``."""
         return uniform((batch_size, self.num_patches), device, rng)

@@ -1,4 +1,4 @@
-"""Span masking: runs of whole columns, the image counterpart of hiding words in a sentence."""
+"""Span masking: runs of whole columns."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from mms_ocr.masking.coverage import (
 )
 from mms_ocr.registry import TASK_UTILS
 
-# Span lengths and their probabilities in PIXEL (arXiv 2207.06991), after its published code.
+# Span lengths and their probabilities in the code of PIXEL (arXiv 2207.06991).
 PIXEL_LENGTHS = (1, 2, 3, 4, 5, 6)
 PIXEL_PROBABILITIES = (0.2, 0.2, 0.2, 0.2, 0.1, 0.1)
 
 
 def span_lengths(noise: Tensor, lengths: Sequence[int], probabilities: Sequence[float]) -> Tensor:
-    """Lengths drawn by their probabilities, from uniform ``noise`` in [0, 1); integers."""
+    """Draw integer lengths by their probabilities, from uniform ``noise`` in [0, 1)."""
     bounds = torch.tensor(probabilities, dtype=torch.float64).cumsum(0)[:-1].to(noise)
     return torch.tensor(lengths, device=noise.device)[torch.bucketize(noise, bounds, right=True)]
 
 
 @TASK_UTILS.register_module()
 class SpanMask(MaskGenerator):
-    """Removes runs of full-height columns until the ratio is met exactly.
+    """Removes runs of full-height columns until the ratio is reached exactly.
 
     Args:
         ratio: Share of patches to remove, in (0, 1).
         grid: Rows and columns of the patch grid, ``(H, W)``.
-        lengths: Lengths of a span, in columns; longer than the grid counts as the grid.
+        lengths: Lengths of a span in columns, at most the grid's.
         probabilities: Probability of each length; they sum to 1.
 
     Raises:
@@ -71,7 +71,7 @@ class SpanMask(MaskGenerator):
     def priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> Tensor:
-        """Index of the first span that covers the column, then the sweep inside it, ``(B, L)``."""
+        """Order patches by the first span that covers them, then by a sweep, ``(B, L)``."""
         rows, columns = self.grid
         noise = uniform((2 * self.num_spans + 1, batch_size), device, rng)
         per_span = noise[:-1].view(2, self.num_spans, batch_size).transpose(1, 2)
