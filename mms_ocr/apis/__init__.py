@@ -17,16 +17,7 @@ _MODULES = {
     "mmocr_inferencer": "reading",
 }
 
-__all__ = [
-    "Reading",
-    "SegmentedWord",
-    "UpscaledWord",
-    "WordReader",
-    "WordSegmenter",
-    "WordUpscaler",
-    "inferencer_config",
-    "mmocr_inferencer",
-]
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

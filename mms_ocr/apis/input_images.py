@@ -229,12 +229,8 @@ def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
     """Choose the name of an output file, without suffix, that is unique on any file system.
 
     Names that differ only by case or by the composition of accents count as equal. Characters that
-    Windows does not allow become ``_``.
-
-    Args:
-        name: Name of the image, see :class:`InputImage`.
-        taken: Earlier names, as they are compared; this one is added.
-        longest: Most bytes, so that a suffix fits into 255; the rest is cut off.
+    Windows does not allow become ``_``. The name is added to the earlier ones in ``taken``, and cut
+    to ``longest`` bytes, so that a suffix fits into 255.
     """
     base = os.path.basename(name.rstrip("/\\"))
     root, suffix = os.path.splitext(base)

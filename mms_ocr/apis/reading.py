@@ -126,13 +126,10 @@ def inference_pipeline(cfg: Config) -> list[dict | Callable]:
 
 
 def inferencer_config(config: str | os.PathLike[str] | Config) -> Config:
-    """Convert a config for MMOCR's ``TextRecInferencer(model=…)``.
+    """Convert a config for MMOCR's ``TextRecInferencer(model=…)``; see :class:`WordReader`.
 
     The inferencer replaces a transform called ``LoadImageFromNDArray`` by its own loader, and draws
     with MMOCR's visualizer.
-
-    Args:
-        config: See :class:`WordReader`.
     """
     cfg = load_config(config, "", RECOGNITION)
     pipeline = [dict(type="LoadImageFromNDArray"), *inference_pipeline(cfg)]
@@ -149,12 +146,7 @@ def mmocr_inferencer(
     """Build MMOCR's ``TextRecInferencer``, with weights loaded strictly and without running code.
 
     ``TextRecInferencer(weights=…)`` itself runs the code in a checkpoint, and only logs weights
-    that do not fit.
-
-    Args:
-        weights: See :class:`WordReader`.
-        config: Likewise.
-        device: Likewise.
+    that do not fit. The arguments are those of :class:`WordReader`.
     """
     from mmocr.apis import TextRecInferencer
 

@@ -58,17 +58,8 @@ class SegmentedWord:
 class WordSegmenter(WordInferencer):
     """Segments text in word images of any size.
 
-    Args:
-        weights: See :class:`~mms_ocr.apis.inference.WordInferencer`.
-        config: Likewise.
-        device: Likewise.
-        batch_size: Likewise.
-        threshold: Probability from which a pixel is text, in (0, 1); None takes the config's.
-
-    Raises:
-        FileNotFoundError: The config or the checkpoint is missing.
-        ValueError: They do not fit each other, the threshold is outside (0, 1), or there is no such
-            device.
+    The first arguments are those of :class:`~mms_ocr.apis.inference.WordInferencer`. ``threshold``
+    is the probability from which a pixel is text, in (0, 1); None takes the config's.
     """
 
     task = SEGMENTATION
@@ -102,15 +93,7 @@ class WordSegmenter(WordInferencer):
 
 
 def write_parts(word: SegmentedWord, folder: str, stem: str) -> list[str]:
-    """Write mask, cut-out and overlay of a word as PNG.
-
-    Args:
-        word: The word.
-        folder: An existing folder.
-        stem: Start of the three names.
-
-    Returns:
-        Their paths.
+    """Write mask, cut-out and overlay of a word as PNG in an existing folder; return the paths.
 
     Raises:
         ValueError: One of them is the word's own image.

@@ -163,14 +163,9 @@ def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
 
 
 def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> Any:
-    """Build the model of a config with trained weights, in evaluation mode.
+    """Build the model of a config with trained weights on a device, in evaluation mode.
 
     No code in the checkpoint is run, and all of its weights have to fit.
-
-    Args:
-        cfg: The config.
-        weights: The checkpoint.
-        device: Device of the model.
 
     Raises:
         FileNotFoundError: There is no such checkpoint, or no such dictionary file.

@@ -63,19 +63,12 @@ class WordUpscaler(WordInferencer):
 
 
 def write_upscaled(word: UpscaledWord, folder: str, stem: str, size: str = "double") -> str:
-    """Write the upscaled word as PNG.
+    """Write the upscaled word as PNG in an existing folder, and return the path.
 
-    Args:
-        word: The word.
-        folder: An existing folder.
-        stem: Name of the file without its suffix.
-        size: ``'double'`` for twice the size of the input, ``'network'`` for that of the network.
-
-    Returns:
-        The path.
+    ``size`` is ``'double'`` for twice that of the input, ``'network'`` for that of the network.
 
     Raises:
-        ValueError: It is the word's own image.
+        ValueError: The file is the word's own image.
         OSError: It cannot be written.
     """
     path = f"{folder}/{stem}.png"

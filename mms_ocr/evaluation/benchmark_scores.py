@@ -100,18 +100,10 @@ def score_sets(
                 f"{fields['path']} could not be read, more than max_broken={max_broken:g} allows; "
                 "see the log"
             )
-        scores.append(
-            SetScore(
-                fields["name"],
-                fields["title"],
-                len(indices),
-                len(read),
-                {name: sum(correct) for name, correct in judge(read).items()},
-                fields["expected"],
-                fields["in_average"],
-                fields["path"],
-            )
-        )
+        names = ("name", "title", "expected", "in_average", "path")
+        correct = {name: sum(words) for name, words in judge(read).items()}
+        known = {name: fields[name] for name in names}
+        scores.append(SetScore(size=len(indices), images=len(read), correct=correct, **known))
     if by_index:
         raise ValueError(f"{len(by_index)} images were read that no set holds: {min(by_index)}, …")
     return scores

@@ -43,12 +43,7 @@ def benchmark_table(scores: Sequence[SetScore]) -> list[list[str]]:
 
 
 def benchmark_notes(scores: Sequence[SetScore], missing: Sequence[str] = ()) -> list[str]:
-    """Make the notes below the table.
-
-    Args:
-        scores: The sets of the table.
-        missing: Titles of the sets of the benchmark that were not tested.
-    """
+    """Make the notes below the table; ``missing`` are titles of sets that were not tested."""
     notes = [
         "Mean: the plain mean of the sets. All images: the share of all of them together.",
     ]
@@ -83,12 +78,7 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def benchmark_json(scores: Sequence[SetScore], **facts: Any) -> dict[str, Any]:
-    """Collect all results, unrounded.
-
-    Args:
-        scores: The sets.
-        **facts: Further entries, such as config and checkpoint.
-    """
+    """Collect all results, unrounded, after further ``facts`` such as config and checkpoint."""
     return {
         **facts,
         "protocols": dict(PROTOCOLS),

@@ -17,13 +17,7 @@ from mms_ocr.utils.escaping import file_name
 
 @dataclass(frozen=True)
 class Word:
-    """Word image with the boxes of its characters.
-
-    Attributes:
-        path: Image file.
-        text: Label.
-        patches: Patches that each character touches, bool ``(characters, L)``.
-    """
+    """Word image, its label, and the patches of each character, bool ``(characters, L)``."""
 
     path: str
     text: str
@@ -33,15 +27,12 @@ class Word:
 def character_patches(
     box: Sequence[float], image_size: Sequence[int], grid: tuple[int, int]
 ) -> Tensor:
-    """Find the patches that the box of a character touches.
+    """Find the patches that the box of a character touches, bool ``(H * W,)``, at least one.
 
     Args:
         box: x, y, width and height in pixels of the image.
         image_size: Height and width of the image in pixels.
         grid: Rows and columns of the patch grid.
-
-    Returns:
-        Bool ``(H * W,)``, at least one True.
     """
     touched = torch.zeros(grid, dtype=torch.bool)
     spans = []
@@ -59,9 +50,7 @@ def character_patches(
 def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
     """Read the words of a JSON-lines file with ``filename``, ``text`` and ``char_boxes``.
 
-    Args:
-        path: The file; image files are relative to its folder.
-        grid: Rows and columns of the patch grid.
+    Image files are relative to its folder.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -114,7 +103,7 @@ def pool_characters(tokens: Tensor, patches: Tensor, cells: tuple[int, int] = (4
 def fit_linear_probe(
     train: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], decay: float = 1e-3
 ) -> float:
-    """Fit a linear classifier to frozen features, and measure its accuracy.
+    """Fit a linear classifier to frozen features, and measure its accuracy in [0, 1].
 
     Features are standardized with the training set's statistics; logistic regression with an L2
     penalty is fitted by L-BFGS.
@@ -123,9 +112,6 @@ def fit_linear_probe(
         train: Features ``(N, C)`` and classes ``(N,)``.
         test: Likewise.
         decay: Weight of the penalty.
-
-    Returns:
-        Accuracy on the test features, in [0, 1].
     """
     mean, std = train[0].mean(dim=0), train[0].std(dim=0) + 1e-6
     features, unseen = (train[0] - mean) / std, (test[0] - mean) / std

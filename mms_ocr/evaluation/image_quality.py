@@ -29,14 +29,10 @@ def psnr(error: float, maximum: float = 100.0) -> float:
 
 
 def ssim(predicted: Tensor, truth: Tensor) -> float:
-    """Compute SSIM (Wang et al. 2004) of a color image with scikit-image.
+    """Compute SSIM (Wang et al. 2004) of images ``(C, H, W)`` in [0, 1] with scikit-image.
 
     Gaussian window of 11 x 11 with sigma 1.5, population covariance, mean over the channels and
     over the pixels but for a border of 5.
-
-    Args:
-        predicted: ``(C, H, W)`` in [0, 1], at least 11 x 11.
-        truth: Likewise.
 
     Raises:
         ImportError: scikit-image is not installed.
@@ -67,16 +63,10 @@ def ssim(predicted: Tensor, truth: Tensor) -> float:
 
 
 def ssim_zero_padded(predicted: Tensor, truth: Tensor) -> Tensor:
-    """Compute SSIM of each image as TextZoom's code: over all pixels, zeros beyond the border.
+    """Compute SSIM, float64 ``(B,)``, of images ``(B, C, H, W)`` as TextZoom's code.
 
-    The border, which :func:`ssim` leaves out, is a third of the pixels of 32 x 128.
-
-    Args:
-        predicted: ``(B, C, H, W)`` in [0, 1].
-        truth: Likewise.
-
-    Returns:
-        float64 ``(B,)``, means over channels and pixels.
+    The mean over all pixels, with zeros beyond the border; the border that :func:`ssim` leaves out
+    is a third of the pixels of 32 x 128.
     """
     x, y = predicted.double(), truth.double()
     products = torch.stack([x, y, x * x, y * y, x * y])

@@ -29,14 +29,7 @@ class MaskedError(BaseMetric):
         self.results.extend(sample["masked_error"] for sample in data_samples)
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
-        """Average the errors of all images.
-
-        Args:
-            results: Per image, strategy → error.
-
-        Returns:
-            Strategy → mean error, and ``mean``.
-        """
+        """Average the errors of all images: strategy → mean error, and ``mean``."""
         means = {
             name: sum(errors[name] for errors in results) / len(results) for name in results[0]
         }

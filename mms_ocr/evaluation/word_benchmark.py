@@ -43,11 +43,9 @@ def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
 
 
 def text_confidence(pred_text: Any) -> float | None:
-    """Return the confidence of a word, in [0, 1]; None if there is none.
+    """Return the confidence of a word of MMOCR, in [0, 1]; None if there is none.
 
-    Args:
-        pred_text: MMOCR's prediction of an image, or its dict: with a ``confidence``, as
-            TextDecoder's, or the ``score`` of its characters, which are multiplied.
+    It is ``confidence``, as TextDecoder's, or the product of the ``score`` of its characters.
     """
     confidence = pred_text.get("confidence")
     if confidence is not None:
@@ -112,9 +110,6 @@ class WordBenchmark(BaseMetric):
 
         MMEngine takes the first ``size`` results in the order of its sampler, which a broken image
         that is replaced by another would shift.
-
-        Args:
-            size: Images of the data set.
         """
         gathered = [word for part in all_gather_object(self.results) for word in part]
         self.results.clear()
@@ -122,10 +117,7 @@ class WordBenchmark(BaseMetric):
         return {f"{self.prefix}/{name}": value for name, value in metrics.items()}
 
     def compute_metrics(self, results: list[ReadWord]) -> dict[str, float]:
-        """Compute the results of all sets.
-
-        Args:
-            results: All predictions, in any order; some may be repeated.
+        """Compute the results of all sets from predictions in any order, some maybe repeated.
 
         Raises:
             ValueError: The data set is no benchmark, or too many images of a set were not read.

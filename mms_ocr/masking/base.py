@@ -28,12 +28,7 @@ def count_removed(ratio: float, num_patches: int) -> int:
 def remove_first(priority: Tensor, count: int) -> Tensor:
     """Make a mask that removes the ``count`` patches of smallest priority in every row.
 
-    Args:
-        priority: ``(B, L)``, any ordered type.
-        count: Patches to remove, in ``[0, L]``.
-
-    Returns:
-        Bool ``(B, L)``, True = removed, exactly ``count`` True in every row.
+    Takes priorities ``(B, L)`` of any ordered type; returns bool ``(B, L)``, True = removed.
     """
     removed = priority.topk(count, dim=1, largest=False, sorted=False).indices
     return torch.zeros_like(priority, dtype=torch.bool).scatter_(1, removed, True)

@@ -24,10 +24,10 @@ def first_cover(
     per column stores this, so that one AND tests all rectangles.
 
     Args:
-        top: First row of every rectangle, ``(B, K)``, integers.
-        height: Rows of every rectangle, ``(B, K)``, at least 1.
-        left: First column, ``(B, K)``.
-        width: Columns, ``(B, K)``, at least 1.
+        top: First row of every rectangle, integers ``(B, K)``, like the next three.
+        height: Rows, at least 1.
+        left: First column.
+        width: Columns, at least 1.
         grid: Rows and columns of the patch grid, ``(H, W)``.
 
     Returns:
@@ -62,10 +62,7 @@ def place(noise: Tensor, length: Tensor, size: int) -> Tensor:
     """Draw starts of runs of ``length`` on an axis of ``size``, from uniform ``noise`` in [0, 1).
 
     Runs may start up to half their length outside, and are then moved inside; otherwise positions
-    at the ends would rarely be covered.
-
-    Returns:
-        Integers of the shape of ``noise``, in ``[0, size - length]``.
+    at the ends would rarely be covered. Returns integers in ``[0, size - length]``.
     """
     overhang = length // 2
     free = size - length
@@ -76,9 +73,7 @@ def place(noise: Tensor, length: Tensor, size: int) -> Tensor:
 def num_rectangles(ratio: float, mean_share: float) -> int:
     """Count the rectangles that nearly always cover ``ratio`` of the grid.
 
-    Args:
-        ratio: Share of patches to cover, in (0, 1).
-        mean_share: Share of the grid that one rectangle covers on average, in (0, 1].
+    One rectangle covers ``mean_share`` of it on average, in (0, 1].
     """
     expected = math.log(1 - ratio) / math.log(1 - min(mean_share, 0.5))
     words = math.ceil((2.5 * expected + 8) / BITS_PER_WORD)
@@ -99,13 +94,8 @@ def _sweep_table(grid: tuple[int, int], by_columns_only: bool) -> Tensor:
 def sweep_orders(noise: Tensor, grid: tuple[int, int], *, by_columns_only: bool = False) -> Tensor:
     """Choose a sweep over the grid for every image: from a corner, by columns or by rows.
 
-    Args:
-        noise: Uniform in [0, 1), ``(B,)``.
-        grid: Rows and columns, ``(H, W)``.
-        by_columns_only: Leave out sweeps by rows.
-
-    Returns:
-        Position of every patch on its image's sweep, ``(B, H * W)``, a permutation in every row.
+    Returns the position of every patch on its image's sweep, ``(B, H * W)``, by uniform ``noise``
+    ``(B,)`` in [0, 1).
     """
     table = _sweep_table((grid[0], grid[1]), by_columns_only).to(noise.device)
     return table[(noise * len(table)).long()]

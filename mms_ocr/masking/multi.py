@@ -22,17 +22,11 @@ MODES = ("mixed", "joint")
 
 
 def assign_strategies(noise: Tensor, weights: Sequence[float]) -> Tensor:
-    """Assign a strategy to every image of a batch by systematic sampling.
+    """Assign a strategy ``(B,)`` to every image of a batch by systematic sampling.
 
     Every image gets strategy s with probability ``weights[s]``, and every batch has ``floor`` or
-    ``ceil`` of ``weights[s] * B`` images of it.
-
-    Args:
-        noise: Uniform in [0, 1), ``(B + 1,)``: order of the images, and an offset.
-        weights: Probabilities that sum to 1.
-
-    Returns:
-        Indices into ``weights``, ``(B,)``.
+    ``ceil`` of ``weights[s] * B`` images of it. ``noise`` is uniform in [0, 1), ``(B + 1,)``: the
+    order of the images, and an offset.
     """
     batch_size = len(noise) - 1
     bounds = torch.tensor(weights, dtype=torch.float64).cumsum(0)[:-1].to(noise)

@@ -1,4 +1,4 @@
-"""Weights in the package, by name: ``mms_ocr://NAME``."""
+"""Bundled weights, by name: ``mms_ocr://NAME``."""
 
 from __future__ import annotations
 
@@ -10,22 +10,19 @@ import mms_ocr
 
 SCHEME = "mms_ocr://"
 SUFFIX = ".safetensors"
-#: What the names of checkpoints end in.
+#: Suffixes of checkpoints.
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", SUFFIX)
 #: Where the files are.
 FOLDER = Path(mms_ocr.__file__).parent / "zoo"
 
 
 def bundled_names() -> list[str]:
-    """Names of the weights that are in this installation."""
+    """List the weights of this installation."""
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))
 
 
 def bundled_file(name: str) -> Path:
-    """File of bundled weights.
-
-    Args:
-        name: With or without ``mms_ocr://``.
+    """Find the file of bundled weights, by name with or without ``mms_ocr://``.
 
     Raises:
         FileNotFoundError: There are none of that name.
@@ -40,13 +37,10 @@ def bundled_file(name: str) -> Path:
 
 
 def name_checkpoint(given: str | os.PathLike[str]) -> str:
-    """The checkpoint that a user means: a file, ``mms_ocr://NAME``, or the bare ``NAME``.
-
-    Returns:
-        A file, which may not exist, or ``mms_ocr://NAME``, which does.
+    """Resolve a file, ``mms_ocr://NAME`` or ``NAME`` to a file or ``mms_ocr://NAME``.
 
     Raises:
-        FileNotFoundError: It is a name, and no weights of that name are bundled.
+        FileNotFoundError: It is a name, and no such weights are bundled.
     """
     given = os.fspath(given)
     is_name = not (Path(given).suffix or os.path.dirname(given) or os.path.exists(given))

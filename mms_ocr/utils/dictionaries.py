@@ -1,4 +1,4 @@
-"""Files of the characters that a recognizer knows, one a line."""
+"""Dictionary files: the characters of a recognizer, one a line."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SPECIAL = ("start", "end", "padding", "unknown")  # MMOCR's tokens
 def read_dictionary(path: str) -> list[str]:
     """Read the characters of a dictionary file, as MMOCR's ``Dictionary`` does.
 
-    A line has one character, which may be a space, or none.
+    A line is a character, such as a space, or empty.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not UTF-8 or begins with a byte order mark, a line has several
-            characters, a character is there twice, or there are none.
+            characters, a character is repeated, or there are none.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no dictionary file {path}")
@@ -53,10 +53,10 @@ def read_dictionary(path: str) -> list[str]:
 
 
 def check_dictionaries(config: Any) -> None:
-    """Read the dictionary files that a config names, at any depth.
+    """Check the dictionary files of a config, at any depth.
 
     Args:
-        config: Of a model, a decoder or a dictionary, not changed; else nothing is checked.
+        config: Config of a model, a decoder or a dictionary.
 
     Raises:
         FileNotFoundError: See :func:`read_dictionary`.

@@ -21,22 +21,11 @@ def attend(
     dropout_p: float = 0.0,
     **kwargs: Any,
 ) -> Tensor:
-    """Compute scaled dot-product attention, faster for training in bf16 on CPU.
+    """Compute scaled dot-product attention ``(B, H, M, D)``, faster in bf16 on CPU.
 
     For gradients in bf16 on CPU, without mask and dropout, plain products are faster, if the
     probabilities take at most 64 MiB a layer; else this calls torch's
     ``scaled_dot_product_attention``. ``tools/benchmarks/bench_attention.py`` compares both.
-
-    Args:
-        query: ``(B, H, M, D)``.
-        key: ``(B, H, N, D)``.
-        value: ``(B, H, N, D)``.
-        attn_mask: See torch.
-        dropout_p: Dropout rate of the probabilities.
-        **kwargs: Further arguments of torch's function: ``is_causal``, ``scale``, ….
-
-    Returns:
-        ``(B, H, M, D)``. Scores are rounded to the type of the query.
     """
     plain = attn_mask is None and not dropout_p and not kwargs
     if not (plain and _plain_is_faster(query, key, value)):

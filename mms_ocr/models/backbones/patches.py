@@ -10,15 +10,10 @@ EPSILON = 1e-6
 
 
 def patchify(images: Tensor, patch_size: int | tuple[int, int]) -> Tensor:
-    """Cut images into patches.
+    """Cut images ``(B, C, H, W)`` into patches ``(B, L, p * q * C)``.
 
-    Args:
-        images: ``(B, C, H, W)``, sides divisible by the patch.
-        patch_size: Side p of a patch in pixels, or its height p and width q.
-
-    Returns:
-        ``(B, L, p * q * C)``: patches in reading order, their pixels in reading order, the channels
-        of a pixel side by side, as in MMPretrain's ``MAEPretrainHead``.
+    Patches, and the pixels in them, are in reading order, with the channels of a pixel adjacent, as
+    in MMPretrain's ``MAEPretrainHead``. ``patch_size`` is p, or p and q.
     """
     batch, channels, height, width = images.shape
     patch_height, patch_width = to_2tuple(patch_size)
@@ -28,16 +23,7 @@ def patchify(images: Tensor, patch_size: int | tuple[int, int]) -> Tensor:
 
 
 def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int | tuple[int, int]) -> Tensor:
-    """Assemble patches, the inverse of :func:`patchify`.
-
-    Args:
-        patches: ``(B, L, p * q * C)``.
-        grid: Rows and columns of the patches, ``(H / p, W / q)``.
-        patch_size: p, or p and q.
-
-    Returns:
-        ``(B, C, H, W)``.
-    """
+    """Assemble images ``(B, C, H, W)`` of patches, the inverse of :func:`patchify`."""
     rows, columns = grid
     patch_height, patch_width = to_2tuple(patch_size)
     batch = patches.shape[0]  # torch.jit.trace does not follow len()
@@ -51,11 +37,7 @@ def unpatchify(patches: Tensor, grid: tuple[int, int], patch_size: int | tuple[i
 def normalize_patches(patches: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Normalize each patch to zero mean and unit variance, as MAE (arXiv 2111.06377).
 
-    Args:
-        patches: ``(B, L, D)``.
-
-    Returns:
-        Normalized patches ``(B, L, D)``, and their mean and standard deviation ``(B, L, 1)``.
+    Returns normalized patches ``(B, L, D)``, and their mean and standard deviation ``(B, L, 1)``.
     """
     mean = patches.mean(dim=-1, keepdim=True)
     std = (patches.var(dim=-1, keepdim=True) + EPSILON).sqrt()

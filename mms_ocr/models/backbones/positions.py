@@ -73,12 +73,9 @@ def resize_positions(
 
 
 def find_sincos_grid(patches: Tensor) -> tuple[int, int] | None:
-    """Find the grid of fixed sine-cosine positions; None if they are others.
+    """Find the grid of fixed sine-cosine positions ``(L, C)``; None if they are others.
 
     The halves of the channels may be row first (here, MMPretrain) or column first (official MAE).
-
-    Args:
-        patches: ``(L, C)``, without extra tokens.
     """
     length, dim = patches.shape
     if dim % 4:

@@ -27,13 +27,7 @@ def mask_cross_entropy(logits: Tensor, coverage: Tensor, valid: Tensor) -> Tenso
 
 
 def mask_squared_error(logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
-    """Compute the squared error of the shares, the mean over all valid pixels.
-
-    Args:
-        logits: See :func:`mask_cross_entropy`, also for the others.
-        coverage: True shares.
-        valid: Pixels that count.
-    """
+    """Compute the squared error of the shares; see :func:`mask_cross_entropy`."""
     return _mean_over((logits.sigmoid() - coverage).square(), valid)
 
 
@@ -42,13 +36,8 @@ def mask_dice(logits: Tensor, coverage: Tensor, valid: Tensor, smooth: float = 1
 
     With predicted shares p and true ones t, the coefficient is ``(2 * sum(min(p, t)) + smooth) /
     (sum(p) + sum(t) + smooth)``. The usual product p * t has its optimum at shares of 0 and 1 where
-    the truth is in between; the minimum has it at the truth, and is equal if t is 0 or 1.
-
-    Args:
-        logits: See :func:`mask_cross_entropy`, also for the others.
-        coverage: True shares.
-        valid: Pixels that count.
-        smooth: Pixels added to numerator and denominator, for images without text.
+    the truth is in between; the minimum has it at the truth, and is equal if t is 0 or 1. The
+    other arguments are those of :func:`mask_cross_entropy`.
     """
     share = (logits.sigmoid() * valid).flatten(1)
     truth = (coverage * valid).flatten(1)

@@ -37,8 +37,8 @@ def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
         size: Height and width.
 
     Returns:
-        Share of text among what counts, in [0, 1], and whether at least half of the pixel counts
-        (1 or 0): float32 ``(1, *size)`` each.
+        Share of text among the pixels that count, in [0, 1], and whether at least half of them
+        count (1 or 0): float32 ``(1, *size)`` each.
     """
     planes = torch.stack([labels == 1, labels != IGNORED]).float()
     text, counted = F.interpolate(planes, size=size, mode="area")
@@ -103,15 +103,17 @@ class TextSegmentor(StrictInitModule, BaseModel):
 
         Args:
             inputs: Normalized images, ``(N, 3, H, W)``.
-            data_samples: Samples of the batch, or None.
+            data_samples: Samples of the batch, or None; for losses without ``gt_coverage``, with
+                ``gt_sem_seg``.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
-            gt_coverage: See :meth:`loss`.
+            gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
+                to 240 all, 255 ignored, from mms_ocr.PackWordCoverage.
 
         Returns:
             Losses, samples, or logits ``(N, 1, h, w)``.
 
         Raises:
-            ValueError: The mode is unknown, or the truth that it needs is missing.
+            ValueError: The mode is unknown, or the truth is missing or of another size.
         """
         if mode == "loss":
             return self.loss(inputs, data_samples, gt_coverage)
@@ -127,17 +129,7 @@ class TextSegmentor(StrictInitModule, BaseModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_coverage: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch.
-
-        Args:
-            inputs: Normalized images, ``(N, 3, H, W)``.
-            data_samples: Samples with ``gt_sem_seg`` of any size; for use without ``gt_coverage``.
-            gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
-                to 240 all, 255 ignored, from mms_ocr.PackWordCoverage.
-
-        Raises:
-            ValueError: There is no truth, or ``gt_coverage`` is of another size than the logits.
-        """
+        """Compute the losses of a batch; see :meth:`forward`."""
         logits = self(inputs).float()
         size = (logits.shape[-2], logits.shape[-1])
         if gt_coverage is not None:
@@ -157,16 +149,11 @@ class TextSegmentor(StrictInitModule, BaseModel):
     def predict(
         self, inputs: Tensor, data_samples: list[BaseDataElement] | None = None
     ) -> list[BaseDataElement]:
-        """Predict masks at the size of the original images.
-
-        Args:
-            inputs: Normalized images, ``(N, 3, H, W)``.
-            data_samples: Samples to write to, with ``ori_shape`` (height, width), or without for
-                the size of the logits; None makes new ones.
+        """Predict masks at the size of the original images, or of the logits without ``ori_shape``.
 
         Returns:
-            The samples, on the CPU, with ``seg_logits`` (float32 ``(1, H, W)``; the sigmoid of a
-            logit is the probability of text) and ``pred_sem_seg`` (uint8 ``(1, H, W)``; 1 is text).
+            The samples, on the CPU, with ``seg_logits`` (float32 ``(1, H, W)``; the sigmoid is the
+            probability of text) and ``pred_sem_seg`` (uint8 ``(1, H, W)``; 1 is text).
         """
         samples = data_samples or [BaseDataElement() for _ in inputs]
         logits = self(inputs).float()

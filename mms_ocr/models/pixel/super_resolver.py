@@ -30,15 +30,9 @@ _LEAST_SQUARE = 1e-6
 
 
 def gradient_magnitude(images: Tensor) -> Tensor:
-    """Compute the length of the gradient of every pixel, by central differences.
+    """Compute the length of the gradient of every pixel of images ``(B, C, H, W)``.
 
-    Border pixels are replicated beyond the border.
-
-    Args:
-        images: ``(B, C, H, W)``.
-
-    Returns:
-        ``(B, C, H, W)``, at least 0.001.
+    By central differences, with border pixels replicated; at least 0.001.
     """
     wide = F.pad(images, (1, 1, 1, 1), mode="replicate")
     across = (wide[..., 1:-1, 2:] - wide[..., 1:-1, :-2]) / 2
@@ -137,10 +131,10 @@ class TextSuperResolver(StrictInitModule, BaseModel):
             gt_img: The true images in [0, 1], ``(B, 3, H, W)``; needed for losses.
 
         Returns:
-            For ``'tensor'`` the images, ``(B, 3, H, W)``, black 0 and white 1, not clamped.
+            Losses, samples, or images ``(B, 3, H, W)``, black 0 and white 1, not clamped.
 
         Raises:
-            ValueError: The mode is none of these, or the truth is missing or of another size.
+            ValueError: The mode is unknown, or the truth is missing or of another size.
         """
         if mode == "loss":
             return self.loss(inputs, data_samples, gt_img)

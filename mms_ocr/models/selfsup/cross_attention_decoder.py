@@ -17,13 +17,7 @@ from mms_ocr.registry import MODELS
 
 
 class CrossAttentionBlock(nn.Module):
-    """Pre-norm block: queries attend to a memory, then a feed-forward network.
-
-    Args:
-        dim: Width of queries and memory.
-        num_heads: Heads; divides the width.
-        ffn_ratio: Hidden width of the feed-forward network over ``dim``.
-    """
+    """Pre-norm block: attention from queries to a memory, then a feed-forward network."""
 
     def __init__(self, dim: int, num_heads: int, ffn_ratio: int) -> None:
         super().__init__()
@@ -111,15 +105,12 @@ class CrossAttentionDecoder(StrictInitModule):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, tokens: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
-        """Predict patches from the tokens of others.
+        """Predict pixels ``(B, M, p * q * 3)`` of removed patches.
 
         Args:
-            tokens: From the encoder, ``(B, 1 + N, C)``, class token first.
-            visible: Patch index of every token but the first, ``(B, N)``.
-            predicted: Patch indices to predict, ``(B, M)``.
-
-        Returns:
-            Pixels of these patches, ``(B, M, p * q * 3)``.
+            tokens: Tokens of the encoder, ``(B, 1 + N, C)``, class token first.
+            visible: Patch indices of the tokens, ``(B, N)``.
+            predicted: Indices of the patches to predict, ``(B, M)``.
         """
         positions = self.positions.expand(tokens.shape[0], -1, -1)
         memory = self.embed(tokens)

@@ -70,8 +70,8 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
             training: Draw training masks; else one view per strategy, the same every time.
 
         Returns:
-            ``inputs``, float32 ``(B, 3, H, W)`` on the device; ``data_samples`` as given;
-            ``masks``, a :class:`~mms_ocr.masking.MaskViews`.
+            ``inputs``, normalized float32 ``(B, 3, H, W)`` on the device; ``data_samples``,
+            unchanged; ``masks``, a :class:`~mms_ocr.masking.MaskViews`.
 
         Raises:
             ValueError: The images of the batch differ in size.

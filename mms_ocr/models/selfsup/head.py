@@ -48,15 +48,12 @@ class MaskedPixelHead(BaseModule):
         self.criterion = criterion
 
     def errors(self, pred: Tensor, images: Tensor, predicted: Tensor) -> Tensor:
-        """Compute the mean error of every image over its predicted patches.
+        """Compute the mean error of every image over its predicted patches, float32 ``(B,)``.
 
         Args:
             pred: Predictions, ``(B, M, p * q * 3)``.
             images: Normalized images, ``(B, 3, H, W)``.
-            predicted: Patch index of every prediction, ``(B, M)``.
-
-        Returns:
-            ``(B,)``, float32.
+            predicted: Indices of the predicted patches, ``(B, M)``.
         """
         targets = gather_tokens(patchify(images.float(), self.patch_size), predicted)
         if self.norm_pix:
@@ -65,17 +62,9 @@ class MaskedPixelHead(BaseModule):
         return error.flatten(1).mean(dim=1)
 
     def reconstruct(self, pred: Tensor, images: Tensor, predicted: Tensor) -> Tensor:
-        """Fill in the predicted patches.
+        """Fill in the predicted patches; the arguments are those of :meth:`errors`.
 
         If patches are normalized, predictions get the mean and contrast of the true patches.
-
-        Args:
-            pred: Predictions, ``(B, M, p * q * 3)``.
-            images: Normalized images, ``(B, 3, H, W)``.
-            predicted: Patch index of every prediction, ``(B, M)``.
-
-        Returns:
-            ``(B, 3, H, W)``, normalized like ``images``.
         """
         patches = patchify(images.float(), self.patch_size)
         pred = pred.float()

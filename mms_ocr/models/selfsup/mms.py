@@ -24,8 +24,8 @@ class DecodedView:
     Attributes:
         tokens: Visible tokens of the encoder, ``(B, 1 + N, C)``.
         pred: Predicted pixels, ``(B, M, p * p * 3)``.
-        predicted: Patch index of every prediction, ``(B, M)``.
-        images: The images of the view, ``(B, 3, H, W)``.
+        predicted: Indices of the predicted patches, ``(B, M)``.
+        images: Images of the view, ``(B, 3, H, W)``.
     """
 
     tokens: Tensor
@@ -125,17 +125,11 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
     def loss(
         self, inputs: Tensor, data_samples: list | None, masks: MaskViews | None = None
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch.
-
-        Args:
-            inputs: Normalized images, ``(B, 3, H, W)``.
-            data_samples: Not used.
-            masks: Views of the batch.
+        """Compute the losses of a batch; see :meth:`forward`.
 
         Returns:
             ``loss_pixel``: error of the removed patches, averaged over images and, by weight, over
-            views; ``loss_contrast`` if the term is on; and for the log only, per strategy,
-            ``error_<strategy>``.
+            views; ``loss_contrast`` if the term is on; and for the log, ``error_<strategy>``.
         """
         masks = _required(masks)
         views = self._decode_views(inputs, masks, self.neck.predict_share)
@@ -152,17 +146,11 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
     def predict(
         self, inputs: Tensor, data_samples: list | None = None, masks: MaskViews | None = None
     ) -> list[BaseDataElement]:
-        """Compute errors and reconstructions of every image under every view.
-
-        Args:
-            inputs: Normalized images, ``(B, 3, H, W)``.
-            data_samples: Samples to write to; None makes new ones.
-            masks: Views of the batch.
+        """Compute errors and reconstructions of every image; see :meth:`forward`.
 
         Returns:
-            The samples, with ``masked_error`` (strategy → error over all removed patches),
-            ``image`` (uint8 RGB ``(3, H, W)``), ``masked_image`` and ``reconstruction`` (strategy →
-            likewise, with the predicted patches).
+            The samples, with ``image`` (uint8 RGB ``(3, H, W)``) and, by strategy, ``masked_error``
+            (over all removed patches), ``masked_image`` and ``reconstruction``.
         """
         masks = _required(masks)
         samples = data_samples or [BaseDataElement() for _ in inputs]

@@ -73,15 +73,12 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
         torch.nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, tokens: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
-        """Predict patches from the tokens of others.
+        """Predict pixels ``(B, M, p * q * 3)`` of removed patches.
 
         Args:
-            tokens: From the encoder, ``(B, 1 + N, C)``, class token first.
-            visible: Patch index of every token but the first, ``(B, N)``.
-            predicted: Patch indices to predict, ``(B, M)``.
-
-        Returns:
-            Pixels of these patches, ``(B, M, p * q * 3)``.
+            tokens: Tokens of the encoder, ``(B, 1 + N, C)``, class token first.
+            visible: Patch indices of the tokens, ``(B, N)``.
+            predicted: Indices of the patches to predict, ``(B, M)``.
         """
         tokens = self.decoder_embed(tokens)
         patches = self.mask_token.to(tokens.dtype).repeat(tokens.shape[0], self.num_patches, 1)

@@ -19,13 +19,9 @@ def view_contrast_loss(
     Args:
         anchors: Unit vectors, ``(A, D)``.
         candidates: Unit vectors, ``(N, D)``; the anchors are those from ``first`` on.
-        image_of_candidate: The image of every candidate, ``(N,)``; candidates of one image are
-            positives of each other.
+        image_of_candidate: Image of every candidate, ``(N,)``; those of one image are positives.
         first: Index of the first anchor among the candidates.
         temperature: Temperature of the similarities, above 0.
-
-    Returns:
-        Scalar, at least 0.
     """
     position = torch.arange(first, first + len(anchors), device=anchors.device)
     itself = position[:, None] == torch.arange(len(candidates), device=anchors.device)
@@ -69,9 +65,6 @@ class ViewContrast(BaseModule):
         Args:
             views: Per view, tokens of the visible patches, ``(B, 1 + N, C)``, class token first;
                 a view is represented by the mean of the others.
-
-        Returns:
-            Scalar.
 
         Raises:
             ValueError: There is only one view.

@@ -22,19 +22,8 @@ def auxiliary_losses(
     """Compute the losses of a CTC head that is used in training alone.
 
     Words that the columns of the map cannot spell are skipped. The losses are means over the words
-    of all processes of a job.
-
-    Args:
-        head: With a ``module_loss``.
-        feature_map: ``(N, C, H, W)``.
-        data_samples: With ``gt_text.item``; their ``gt_text.indexes`` become those of the head.
-        weight: Weight of its losses.
-
-    Returns:
-        The head's losses by its own names; 0 where it can spell no word.
-
-    Raises:
-        ValueError: The map does not fit the head.
+    of all processes of a job, times ``weight``; 0 if no word can be spelled. ``gt_text.indexes`` of
+    the samples become those of the head.
     """
     logits = head.forward_train(feature_map)
     targets = head.module_loss.get_targets(data_samples)

@@ -11,18 +11,15 @@ from torch.nn import functional as F
 
 
 def pool_rows(feature_map: Tensor, scores: Tensor) -> Tensor:
-    """Columns ``(N, W, C)`` of a map ``(N, C, H, W)``: weighted means over its rows.
+    """Average the rows of a map ``(N, C, H, W)`` to columns ``(N, W, C)``.
 
-    Args:
-        feature_map: ``(N, C, H, W)``.
-        scores: ``(N, H, W)``; their softmax over the rows of a column are its weights, so that
-            equal scores give the plain mean.
+    The weights are the softmax of ``scores`` ``(N, H, W)`` over the rows of a column.
     """
     return torch.einsum("nchw,nhw->nwc", feature_map, scores.softmax(dim=1))
 
 
 def read_columns(tokens: Sequence[int], blank: int) -> list[int]:
-    """What the best token of every column spells: repeats are one character, blanks are none."""
+    """Merge the best tokens of the columns: repeats are one character, blanks are none."""
     before = [blank, *tokens]
     return [token for token, last in zip(tokens, before) if token not in (blank, last)]
 
@@ -30,15 +27,14 @@ def read_columns(tokens: Sequence[int], blank: int) -> list[int]:
 def ctc_word_confidences(
     probabilities: Tensor, blank: int, lengths: Sequence[int] | None = None
 ) -> Tensor:
-    """Probability of every word that the best tokens spell: the sum over all ways to spell it.
+    """Compute the probabilities ``(N,)`` of the words that the best tokens spell.
+
+    These are sums over all ways to spell the word.
 
     Args:
-        probabilities: Of every column, ``(N, W, num_classes)``.
+        probabilities: Probabilities of the columns, ``(N, W, num_classes)``.
         blank: Index of the blank.
-        lengths: Columns to read of every word; None for all.
-
-    Returns:
-        Between 0 and 1, ``(N,)``.
+        lengths: Columns of every word; None for all.
     """
     count, width, _ = probabilities.shape
     lengths = [width] * count if lengths is None else list(lengths)
@@ -61,5 +57,5 @@ def ctc_word_confidences(
 
 
 def valid_columns(valid_ratios: Sequence[float], width: int) -> list[int]:
-    """Columns that show the image, and not the padding to its right, as MMOCR rounds them."""
+    """Count the columns that show the image, not the padding to its right, as MMOCR rounds."""
     return [min(width, math.ceil(width * ratio)) for ratio in valid_ratios]

@@ -24,16 +24,10 @@ POOLINGS = ("attention", "conv", "mean")
 
 
 class ColumnConv(nn.Module):
-    """Columns of a map: weighted means over the rows, plus convolutions.
+    """Columns ``(N, W, channels)`` of a map: weighted means over the rows, plus convolutions.
 
     One convolution covers all rows and three columns, the other runs along the columns: they
     distinguish the rows. The linear path past them helps CTC to leave its plateau of blanks.
-
-    Args:
-        in_channels: Width of the map.
-        num_rows: Rows of the map.
-        channels: Width of the columns.
-        dropout: Dropout rate after each convolution.
     """
 
     def __init__(self, in_channels: int, num_rows: int, channels: int, dropout: float) -> None:
@@ -203,12 +197,9 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
         out_enc: Tensor | None = None,
         data_samples: Sequence[TextRecogDataSample] | None = None,
     ) -> Tensor:
-        """Logits ``(N, W, num_classes)`` of the columns of a map ``(N, C, H, W)``.
+        """Compute logits ``(N, W, num_classes)`` of the columns of a map ``(N, C, H, W)``.
 
-        Args:
-            feat: Map of the backbone; used where there is no ``out_enc``.
-            out_enc: Map of an encoder.
-            data_samples: Not used.
+        The map is ``out_enc`` or, without one, ``feat``.
         """
         return self._logits(self._map(feat, out_enc))
 

@@ -59,13 +59,7 @@ def check_length(text: str, max_length: int, source: str) -> None:
 
 
 def check_width(text: str, tokens: Sequence[int], num_columns: int, source: str) -> None:
-    """Check that a CTC head with ``num_columns`` columns can spell a label.
-
-    Args:
-        text: The label, for the message.
-        tokens: Its tokens; different characters may share the unknown token.
-        num_columns: Columns of the head.
-        source: Image of the label, for the message.
+    """Check that a CTC head with ``num_columns`` columns can spell the tokens of a label.
 
     Raises:
         ValueError: The label is too long.

@@ -226,11 +226,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
     ) -> Tensor:
         """Compute probabilities ``(N, max_seq_len, num_classes)``; after a word's end, 1 for it.
 
-        Args:
-            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; ignored if
-                ``out_enc`` is given.
-            out_enc: Tokens of an encoder ``(N, L, C)``.
-            data_samples: Needed only for ``mask_padding``.
+        See :meth:`forward_train`; only ``mask_padding`` needs ``data_samples``.
         """
         memory, memory_mask = self._memory(feat, out_enc, data_samples)
         return greedy_decode(

@@ -30,7 +30,7 @@ class PretrainedTextViT(_FromCheckpoint):
     """Loads a pretrained encoder into :class:`~mms_ocr.models.TextViT`, strictly.
 
     Use ``init_cfg=dict(type='mms_ocr.PretrainedTextViT', checkpoint='….pth')`` on the backbone of
-    any model.
+    any model. A file that is missing raises FileNotFoundError; one that does not fit, ValueError.
 
     Args:
         checkpoint: ``'mms_ocr://NAME'`` for bundled weights; a checkpoint of an MMS run, of a model
@@ -40,12 +40,7 @@ class PretrainedTextViT(_FromCheckpoint):
     """
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is no checkpoint, holds no encoder, or one that does not fit.
-        """
+        """Load the weights."""
         encoder = find_encoder(read_state_dict(self.checkpoint), self.checkpoint, self.family)
         load_strictly(module, encoder.weights, f"{self.checkpoint} (family {encoder.family})")
 
@@ -64,12 +59,7 @@ class PretrainedRecognizer(_FromCheckpoint):
     """
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is no checkpoint, holds no recognizer, or one that does not fit.
-        """
+        """Load the weights."""
         weights = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
         load_recognizer(module, weights, f"{self.checkpoint} (family {weights.family})")
         _mark_loaded(module, self.checkpoint)
@@ -95,12 +85,7 @@ class PretrainedModel:
         self.prefix = prefix
 
     def __call__(self, module: nn.Module) -> None:
-        """Load the weights.
-
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is no checkpoint, or does not fit.
-        """
+        """Load the weights."""
         if "://" in self.checkpoint and not self.checkpoint.startswith(SCHEME):
             fetched = CheckpointLoader.load_checkpoint(self.checkpoint, map_location="cpu")
             weights = strip_wrappers(find_weights(fetched, self.checkpoint)[1], self.checkpoint)

@@ -119,15 +119,10 @@ def _is_finite(value: Tensor) -> bool:
 
 
 def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str) -> None:
-    """Load all weights of a module.
-
-    Args:
-        module: The module.
-        state_dict: The weights, see :func:`fit_weights`.
-        path: Path of the file, for messages.
+    """Load all weights of a module; see :func:`fit_weights`.
 
     Raises:
-        ValueError: The weights do not fit, see :func:`fit_weights`. The module is unchanged then.
+        ValueError: The weights do not fit; the module is unchanged then.
     """
     own = module.state_dict()
     kind = type(module).__name__

@@ -29,16 +29,9 @@ PLAIN = (
 
 
 def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
-    """Find the weights of a checkpoint.
+    """Find the weights of a checkpoint, and return their key, ``''`` for none, and them.
 
     Of a model and its average (EMA, teacher), the average is used, and this is logged.
-
-    Args:
-        checkpoint: Contents of the file.
-        path: The file.
-
-    Returns:
-        The key of the weights, ``''`` if the checkpoint itself is a state dict, and the weights.
 
     Raises:
         ValueError: A checkpoint of MMEngine has no ``state_dict``.
@@ -128,16 +121,10 @@ def match_names(
 def strip_prefix(
     state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
 ) -> Mapping[str, Tensor]:
-    """Remove the prefix of a model's names in a state dict, such as ``model.``.
+    """Remove the prefix of a model's names ``own`` in a state dict, such as ``model.``.
 
-    Args:
-        state_dict: The weights.
-        own: Weights of the model, by name.
-        path: Path of the file, for messages.
-
-    Returns:
-        The weights under the prefix; the others are counted in the log. ``state_dict`` itself if it
-        has some of the names without prefix, or none at all.
+    Weights without the prefix are counted in the log. If the state dict has some of the names
+    without prefix, or none at all, it is returned unchanged.
     """
     if any(key in state_dict for key in own):
         return state_dict

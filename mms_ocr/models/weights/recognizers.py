@@ -51,20 +51,14 @@ class RecognizerWeights(NamedTuple):
 def find_recognizer(
     state_dict: Mapping[str, Tensor], path: str, family: str | None = None
 ) -> RecognizerWeights:
-    """Find the whole recognizer of a state dict.
+    """Find the whole recognizer of a state dict; see :func:`find_encoder`.
 
-    A recognizer of MMOCR with our encoder keeps its names. MAERec's decoder has the names of
-    MMOCR's ``NRTRDecoder`` (Mountchicken/Union14M,
+    MAERec's decoder has the names of MMOCR's ``NRTRDecoder`` (Mountchicken/Union14M,
     mmocr-dev-1.x/mmocr/models/textrecog/decoders/maerec_decoder.py) and so those of our
     ``TextDecoder``; its encoder is renamed.
 
-    Args:
-        state_dict: The weights.
-        path: Path of the file, for messages.
-        family: See :func:`~mms_ocr.models.weights.find_encoder`.
-
     Raises:
-        ValueError: It holds no encoder, or no decoder beside it.
+        ValueError: There is no encoder, or no decoder beside it.
     """
     encoder = find_encoder(state_dict, path, family)
     outer = encoder.prefix.removesuffix("backbone.")
@@ -101,11 +95,6 @@ def load_recognizer(module: nn.Module, recognizer: RecognizerWeights, path: str)
     If the file stores its characters, they must be those of the decoder's dictionary; its rows are
     sorted in the order of the dictionary.
 
-    Args:
-        module: A recognizer of MMOCR with a ``TextViT`` and a decoder.
-        recognizer: The weights.
-        path: Path of the file, for messages.
-
     Raises:
         ValueError: The characters are others, or a weight does not fit.
     """
@@ -113,8 +102,6 @@ def load_recognizer(module: nn.Module, recognizer: RecognizerWeights, path: str)
     dictionary = getattr(getattr(module, "decoder", None), "dictionary", None)
     if dictionary is not None and recognizer.classes is not None:
         weights = _in_order(weights, recognizer.classes, dictionary.dict, path)
-    elif dictionary is not None:
-        _check_count(weights, dictionary.dict, path)
     load_strictly(module, weights, path)
 
 
@@ -146,13 +133,3 @@ def _in_order(
         if key in ordered and len(ordered[key]) == len(order):
             ordered[key] = ordered[key][order]
     return ordered
-
-
-def _check_count(weights: Mapping[str, Tensor], tokens: Sequence[str], path: str) -> None:
-    for key in CLASS_ROWS:
-        if key in weights and len(weights[key]) != len(tokens):
-            raise ValueError(
-                f"{path} does not fit the dictionary: {key} has {len(weights[key])} rows, and the "
-                f"dictionary {len(tokens)} characters and tokens; give the decoder the dictionary "
-                "that the checkpoint was trained with"
-            )

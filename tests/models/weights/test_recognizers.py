@@ -227,7 +227,9 @@ def test_a_checkpoint_that_does_not_tell_its_characters_is_counted(own, dictiona
     path = str(tmp_path / "untold.pth")
     torch.save(dict(own[0].state_dict()), path)
     build(dictionary("wxyz"), path)  # as many: nothing tells that they are others
-    with pytest.raises(ValueError, match="has 7 rows, and the dictionary 8 characters"):
+    with pytest.raises(
+        ValueError, match=r"\(7, \d+\) instead of \(8, .*the dictionary of the decoder is not"
+    ):
         build(dictionary("abcde"), path)
 
 
@@ -235,7 +237,7 @@ def test_what_is_most_likely_wrong_is_said(own, maerec, dictionary):
     model = MODELS.build(recognizer_config(dictionary("abcde")))
     with pytest.raises(ValueError, match="the dictionary of the decoder is not that of the check"):
         load_model(model, own[1])
-    with pytest.raises(ValueError, match=r"the names of another library, which .*convert_weights"):
+    with pytest.raises(ValueError, match=r"the names of another library: .*convert_weights"):
         load_model(model, maerec[1])
 
 
