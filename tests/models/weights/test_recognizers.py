@@ -227,9 +227,7 @@ def test_a_checkpoint_that_does_not_tell_its_characters_is_counted(own, dictiona
     path = str(tmp_path / "untold.pth")
     torch.save(dict(own[0].state_dict()), path)
     build(dictionary("wxyz"), path)  # as many: nothing tells that they are others
-    with pytest.raises(
-        ValueError, match=r"\(7, \d+\) instead of \(8, .*the dictionary of the decoder is not"
-    ):
+    with pytest.raises(ValueError, match="the dictionary of the decoder is not that of"):
         build(dictionary("abcde"), path)
 
 
