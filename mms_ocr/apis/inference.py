@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from mms_ocr.apis.input_images import (
 )
 from mms_ocr.apis.trained_models import Task, build_trained, choose_weights, load_config
 from mms_ocr.datasets.transforms import resize_word_image
+from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.devices import usable_device
 
 
@@ -36,6 +37,7 @@ class WordInferencer(ABC):
             recognizers, the decoder) of the checkpoint.
         device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None for a GPU if there is one.
         batch_size: Images of a forward pass.
+        options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
     Raises:
         FileNotFoundError: The config or the checkpoint is missing.
@@ -50,6 +52,7 @@ class WordInferencer(ABC):
         config: str | os.PathLike[str] | Config | None = None,
         device: str | None = None,
         batch_size: int = 64,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -57,6 +60,7 @@ class WordInferencer(ABC):
         self.device = torch.device(usable_device(device))
         weights = choose_weights(weights, self.task)
         self.cfg = load_config(config, weights, self.task)
+        merge_cfg_options(self.cfg, options)
         self.model: Any = build_trained(self.cfg, weights, str(self.device))
 
     def __call__(self, images: Any, *, report: Report | None = None) -> Any:

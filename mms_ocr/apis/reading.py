@@ -61,14 +61,8 @@ class WordReader(WordInferencer):
 
     task = RECOGNITION
 
-    def __init__(
-        self,
-        weights: str | os.PathLike[str] | None = None,
-        config: str | os.PathLike[str] | Config | None = None,
-        device: str | None = None,
-        batch_size: int = 64,
-    ) -> None:
-        super().__init__(weights, config, device, batch_size)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         with DefaultScope.overwrite_default_scope(self.cfg.get("default_scope", "mms_ocr")):
             self._pipeline = Compose(inference_pipeline(self.cfg))
 

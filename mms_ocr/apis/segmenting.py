@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
 from mms_ocr.apis.inference import WordInferencer, stack_images
@@ -64,17 +63,10 @@ class WordSegmenter(WordInferencer):
 
     task = SEGMENTATION
 
-    def __init__(
-        self,
-        weights: str | os.PathLike[str] | None = None,
-        config: str | os.PathLike[str] | Config | None = None,
-        device: str | None = None,
-        batch_size: int = 64,
-        threshold: float | None = None,
-    ) -> None:
+    def __init__(self, *args: Any, threshold: float | None = None, **kwargs: Any) -> None:
         if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
-        super().__init__(weights, config, device, batch_size)
+        super().__init__(*args, **kwargs)
         self.threshold = float(self.model.threshold if threshold is None else threshold)
 
     def predict(self, images: Sequence[InputImage]) -> list[SegmentedWord]:

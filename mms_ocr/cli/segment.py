@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
 
     check_word_options(args, [f"_{part}.png" for part in PARTS])
     segmenter = WordSegmenter(
-        args.weights, args.config, args.device, args.batch_size, args.threshold
+        args.weights, args.config, args.device, args.batch_size, threshold=args.threshold
     )
     Path(args.out).mkdir(parents=True, exist_ok=True)
     count = BrokenCount("mms-ocr segment")
