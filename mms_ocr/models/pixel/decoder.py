@@ -1,9 +1,12 @@
-"""Pixel decoder of segmentation and super-resolution."""
+"""Pixel decoder, and the base class of segmentation and super-resolution."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+from mmengine.model import BaseModel
+from mmengine.structures import BaseDataElement
 from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
@@ -120,3 +123,72 @@ class PixelDecoder(StrictInitModule):
         if grid == self.grid:
             return self.positions
         return sincos_positions(grid, tokens.shape[-1]).to(tokens.device)[None]
+
+
+class PixelModel(StrictInitModule, BaseModel):
+    """Base class of models of an encoder and a pixel decoder.
+
+    Args:
+        backbone: The encoder, :class:`~mms_ocr.models.TextViT` or its config.
+        decoder: :class:`PixelDecoder` or its config, which defaults to the sizes of the encoder.
+        out_channels: Values of a pixel.
+        data_preprocessor: Data preprocessor or its config.
+        init_cfg: Initialization, as everywhere in MMEngine.
+    """
+
+    def __init__(
+        self,
+        backbone: dict | nn.Module,
+        decoder: dict | nn.Module,
+        out_channels: int,
+        data_preprocessor: dict | nn.Module | None,
+        init_cfg: dict | list[dict] | None,
+    ) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        self.backbone = build_part(backbone)
+        defaults = dict(
+            embed_dim=self.backbone.embed_dims,
+            grid=self.backbone.grid,
+            patch_size=self.backbone.patch_size,
+            out_channels=out_channels,
+        )
+        self.decoder = build_part(defaults | decoder if isinstance(decoder, dict) else decoder)
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: list[BaseDataElement] | None = None,
+        mode: str = "tensor",
+        **truth: Tensor | None,
+    ) -> Any:
+        """Run training, prediction or the network alone.
+
+        Args:
+            inputs: Normalized images, ``(B, 3, H, W)``.
+            data_samples: Samples of the batch, or None.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            **truth: Further arguments of ``loss`` and ``predict``.
+
+        Returns:
+            Losses, samples, or the output of ``compute_pixels``.
+
+        Raises:
+            ValueError: The mode is unknown, or the truth is missing or of another size.
+        """
+        if mode == "loss":
+            return self.loss(inputs, data_samples, **truth)
+        if mode == "predict":
+            return self.predict(inputs, data_samples, **truth)
+        if mode == "tensor":
+            return self.compute_pixels(inputs)
+        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+
+    def compute_pixels(self, inputs: Tensor) -> Tensor:
+        """Encode and decode images."""
+        pixels: Tensor = self.decoder(self.backbone(inputs))
+        return pixels
+
+
+def build_part(part: dict | nn.Module) -> Any:
+    """Build a module from its config."""
+    return MODELS.build(part) if isinstance(part, dict) else part

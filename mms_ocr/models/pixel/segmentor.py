@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement, PixelData
 from torch import Tensor, nn
 
-from mms_ocr.models.strict_init import StrictInitModule
+from mms_ocr.models.pixel.decoder import PixelModel, build_part
 from mms_ocr.registry import MODELS
 
 #: ``gt_coverage`` stores the share of text in a pixel times this; halves, thirds, quarters, fifths,
@@ -46,7 +44,7 @@ def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
 
 
 @MODELS.register_module()
-class TextSegmentor(StrictInitModule, BaseModel):
+class TextSegmentor(PixelModel):
     """Text segmentation with the encoder of word images and a small pixel decoder.
 
     Samples have MMSegmentation's fields: ``gt_sem_seg`` is read, ``seg_logits`` and
@@ -75,53 +73,14 @@ class TextSegmentor(StrictInitModule, BaseModel):
         threshold: float = 0.5,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        super().__init__(backbone, decoder, 1, data_preprocessor, init_cfg)
         if not 0 < threshold < 1:
             raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
         losses = DEFAULT_LOSSES if losses is None else losses
         if not losses:
             raise ValueError("a segmentor needs at least one loss, got none")
-        self.backbone = _built(backbone)
-        fitting = dict(
-            embed_dim=self.backbone.embed_dims,
-            grid=self.backbone.grid,
-            patch_size=self.backbone.patch_size,
-            out_channels=1,
-        )
-        self.decoder = _built(fitting | decoder if isinstance(decoder, dict) else decoder)
-        self.losses = nn.ModuleList(_built(loss) for loss in losses)
+        self.losses = nn.ModuleList(build_part(loss) for loss in losses)
         self.threshold = threshold
-
-    def forward(
-        self,
-        inputs: Tensor,
-        data_samples: list[BaseDataElement] | None = None,
-        mode: str = "tensor",
-        gt_coverage: Tensor | None = None,
-    ) -> Any:
-        """Run training, prediction or the network alone.
-
-        Args:
-            inputs: Normalized images, ``(N, 3, H, W)``.
-            data_samples: Samples of the batch, or None; for losses without ``gt_coverage``, with
-                ``gt_sem_seg``.
-            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
-            gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
-                to 240 all, 255 ignored, from mms_ocr.PackWordCoverage.
-
-        Returns:
-            Losses, samples, or logits ``(N, 1, h, w)``.
-
-        Raises:
-            ValueError: The mode is unknown, or the truth is missing or of another size.
-        """
-        if mode == "loss":
-            return self.loss(inputs, data_samples, gt_coverage)
-        if mode == "predict":
-            return self.predict(inputs, data_samples)
-        if mode == "tensor":
-            return self.decoder(self.backbone(inputs))
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
 
     def loss(
         self,
@@ -129,7 +88,17 @@ class TextSegmentor(StrictInitModule, BaseModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_coverage: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the losses of a batch; see :meth:`forward`."""
+        """Compute the losses of a batch.
+
+        Args:
+            inputs: Normalized images, ``(N, 3, H, W)``.
+            data_samples: Samples; without ``gt_coverage``, with ``gt_sem_seg`` of any size.
+            gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
+                to 240 all, 255 ignored, from mms_ocr.PackWordCoverage.
+
+        Raises:
+            ValueError: The truth is missing, or of another size than the logits.
+        """
         logits = self(inputs).float()
         size = (logits.shape[-2], logits.shape[-1])
         if gt_coverage is not None:
@@ -147,7 +116,10 @@ class TextSegmentor(StrictInitModule, BaseModel):
 
     @torch.no_grad()
     def predict(
-        self, inputs: Tensor, data_samples: list[BaseDataElement] | None = None
+        self,
+        inputs: Tensor,
+        data_samples: list[BaseDataElement] | None = None,
+        gt_coverage: Tensor | None = None,
     ) -> list[BaseDataElement]:
         """Predict masks at the size of the original images, or of the logits without ``ori_shape``.
 
@@ -166,10 +138,6 @@ class TextSegmentor(StrictInitModule, BaseModel):
             if "gt_sem_seg" in sample:
                 sample.gt_sem_seg = sample.gt_sem_seg.to_tensor().cpu()
         return samples
-
-
-def _built(part: dict | nn.Module) -> Any:
-    return MODELS.build(part) if isinstance(part, dict) else part
 
 
 def _labels(samples: list[BaseDataElement] | None) -> list[Tensor]:

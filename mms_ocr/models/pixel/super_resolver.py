@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mms_ocr.models.pixel.decoder import PixelModel, build_part
 from mms_ocr.models.stored_settings import store_settings
-from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 CRITERIA = {"L1": F.l1_loss, "L2": F.mse_loss}
@@ -61,7 +58,7 @@ class GradientProfileLoss(nn.Module):
 
 
 @MODELS.register_module()
-class TextSuperResolver(StrictInitModule, BaseModel):
+class TextSuperResolver(PixelModel):
     """Super-resolution with the encoder of word images and a small pixel decoder.
 
     A small image is enlarged to the size of the encoder by bicubic interpolation, encoded and
@@ -98,54 +95,21 @@ class TextSuperResolver(StrictInitModule, BaseModel):
             raise ValueError(f"criterion must be 'L1' or 'L2', got {criterion!r}")
         if data_preprocessor is None:
             data_preprocessor = dict(type="mms_ocr.WordPairDataPreprocessor")
-        super().__init__(_built(data_preprocessor), init_cfg)
-        self.backbone = _built(backbone)
-        expected = dict(
-            embed_dim=self.backbone.embed_dims,
-            grid=self.backbone.grid,
-            patch_size=self.backbone.patch_size,
-            out_channels=3,
-        )
-        self.decoder = _built(expected | decoder if isinstance(decoder, dict) else decoder)
+        super().__init__(backbone, decoder, 3, data_preprocessor, init_cfg)
         self.decoder.starts_at_zero = residual
         self.residual = residual
         store_settings(self, residual=residual)
         self.criterion = criterion
-        self.gradient_loss = None if gradient_loss is None else _built(gradient_loss)
+        self.gradient_loss = None if gradient_loss is None else build_part(gradient_loss)
         #: Height and width of the enlarged images, in pixels.
         self.size: tuple[int, int] = tuple(self.backbone.img_size)
 
-    def forward(
-        self,
-        inputs: Tensor,
-        data_samples: list[BaseDataElement] | None = None,
-        mode: str = "tensor",
-        gt_img: Tensor | None = None,
-    ) -> Any:
-        """Run training, prediction or the network alone.
-
-        Args:
-            inputs: Normalized images, ``(B, 3, h, w)``, of any size.
-            data_samples: Samples of the images.
-            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
-            gt_img: The true images in [0, 1], ``(B, 3, H, W)``; needed for losses.
-
-        Returns:
-            Losses, samples, or images ``(B, 3, H, W)``, black 0 and white 1, not clamped.
-
-        Raises:
-            ValueError: The mode is unknown, or the truth is missing or of another size.
-        """
-        if mode == "loss":
-            return self.loss(inputs, data_samples, gt_img)
-        if mode == "predict":
-            return self.predict(inputs, data_samples, gt_img)
-        if mode == "tensor":
-            return self.restore(enlarge(inputs, self.size))
-        raise ValueError(f"mode must be 'loss', 'predict' or 'tensor', got {mode!r}")
+    def compute_pixels(self, inputs: Tensor) -> Tensor:
+        """Restore normalized images ``(B, 3, h, w)`` of any size; see :meth:`restore`."""
+        return self.restore(enlarge(inputs, self.size))
 
     def restore(self, enlarged: Tensor) -> Tensor:
-        """Restore normalized enlarged images; black is 0 and white 1, ``(B, 3, H, W)``."""
+        """Restore normalized enlarged images; black is 0 and white 1, not clamped."""
         output = self.decoder(self.backbone(enlarged)).float()
         return self.data_preprocessor.unit_range(enlarged + output if self.residual else output)
 
@@ -155,7 +119,12 @@ class TextSuperResolver(StrictInitModule, BaseModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_img: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute ``loss_pixel`` and, if there is a ``gradient_loss``, ``loss_gradient``."""
+        """Compute ``loss_pixel`` and, if there is a ``gradient_loss``, ``loss_gradient``.
+
+        Raises:
+            ValueError: The true images ``gt_img``, ``(B, 3, H, W)`` in [0, 1], are missing or of
+                another size.
+        """
         if gt_img is None:
             raise ValueError("super-resolution needs gt_img to train; add mms_ocr.PackWordPair")
         if tuple(gt_img.shape[-2:]) != self.size:
@@ -163,7 +132,7 @@ class TextSuperResolver(StrictInitModule, BaseModel):
                 f"the true images are {tuple(gt_img.shape[-2:])} and the encoder's {self.size} "
                 "(height, width); set the same size in the pipeline and as img_size"
             )
-        predicted = self.restore(enlarge(inputs, self.size))
+        predicted = self.compute_pixels(inputs)
         losses = {"loss_pixel": CRITERIA[self.criterion](predicted, gt_img)}
         if self.gradient_loss is not None:
             losses["loss_gradient"] = self.gradient_loss(predicted, gt_img)
@@ -194,7 +163,3 @@ class TextSuperResolver(StrictInitModule, BaseModel):
             for sample, image in zip(samples, batch.float().cpu()):
                 sample.set_field(image, name)
         return samples
-
-
-def _built(module: dict | nn.Module) -> Any:
-    return MODELS.build(module) if isinstance(module, dict) else module
