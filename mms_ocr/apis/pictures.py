@@ -23,13 +23,8 @@ def check_picture(
 ) -> None:
     """Make the folder of a picture, and check that the picture can be written.
 
-    Args:
-        path: The picture.
-        inputs: Inputs of the tool, see :func:`check_outputs`.
-        suffixes: Suffixes that are allowed.
-
     Raises:
-        ValueError: It is an input, or has another suffix.
+        ValueError: It is one of the inputs, or has another suffix.
         OSError: It cannot be written.
     """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
@@ -37,10 +32,10 @@ def check_picture(
 
 
 def load_word_images(cfg: Config, paths: Sequence[str], count: int) -> Tensor:
-    """Load the first images of some paths, or of the validation set of a config.
+    """Load up to ``count`` images of paths, or of the validation set of a pretraining config.
 
     Args:
-        cfg: A pretraining config; its validation pipeline resizes the images.
+        cfg: The config; its validation pipeline resizes the images.
         paths: See :func:`~mms_ocr.apis.input_images.each_image`; empty for the validation set.
         count: Most images, at least 1.
 

@@ -16,14 +16,9 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class ReadWord:
-    """Prediction for a word image.
+    """Prediction for a word image: index in the data set, label, text, confidence and path.
 
-    Attributes:
-        index: Index of the image in the data set.
-        label: The label.
-        text: The prediction.
-        confidence: In [0, 1]; None if the model has none.
-        path: Path of the image.
+    The confidence is in [0, 1], or None if the model has none.
     """
 
     index: int

@@ -6,7 +6,6 @@ from tiny_models import ARCH, CROSS, SELF, mms_config
 
 from mms_ocr.models import PretrainedTextViT, TextViT
 from mms_ocr.models.weights import (
-    check_encoder,
     find_encoder,
     load_model,
     read_state_dict,
@@ -76,5 +75,6 @@ def test_the_encoder_of_a_model_stores_its_heads(tmp_path):
     torch.save({"state_dict": MODELS.build(pixel_model()).state_dict()}, path)
     with pytest.raises(ValueError, match="num_heads=3 and this model has num_heads=4"):
         PretrainedTextViT(path)(TextViT(arch=dict(ARCH, num_heads=4), img_size=(16, 32)))
-    facts = check_encoder(find_encoder(read_state_dict(path), path), path)
-    assert (facts.embed_dims, facts.grid) == (24, (4, 8))
+    weights = find_encoder(read_state_dict(path), path).weights
+    assert weights._metadata[""]["num_heads"] == 3
+    assert weights._metadata[""]["grid"] == [4, 8]

@@ -16,7 +16,7 @@ from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.models.textrecog.ctc import ctc_word_confidences, pool_rows, valid_columns
-from mms_ocr.models.textrecog.labels import check_labels, check_width
+from mms_ocr.models.textrecog.labels import check_labels, columns_needed
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.dictionaries import check_dictionaries
 
@@ -164,12 +164,15 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
             raise ValueError("the loss of a CTCDecoder needs data_samples, and a module_loss")
         feature_map = self._map(feat, out_enc)
         width = feature_map.shape[-1]
-        check_labels(
-            data_samples,
-            self.dictionary,
-            self.module_loss.letter_case,
-            lambda text, source: check_width(text, self.dictionary.str2idx(text), width, source),
-        )
+        letter_case = self.module_loss.letter_case
+        for text, source in check_labels(data_samples, self.dictionary, letter_case):
+            needed = columns_needed(self.dictionary.str2idx(text))
+            if needed > width:
+                raise ValueError(
+                    f"{source}: the label {text!r} needs {needed} columns, one a character and one "
+                    f"more between two equal ones, and the CTC head has {width}; leave the image "
+                    "out, or use an autoregressive decoder"
+                )
         logits = self._logits(feature_map)
         return self.module_loss(logits, self.module_loss.get_targets(data_samples))
 

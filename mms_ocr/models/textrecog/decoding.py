@@ -239,14 +239,11 @@ def _write(
 
 
 def word_confidences(probabilities: Tensor, end_idx: int | None) -> Tensor:
-    """Compute the probability of every word: the product over its tokens and its end.
+    """Compute the probabilities ``(N,)`` of words: the products over their tokens and their end.
 
     Args:
-        probabilities: Of greedily chosen tokens, ``(N, T, num_classes)``.
+        probabilities: Probabilities of greedily chosen tokens, ``(N, T, num_classes)``.
         end_idx: Index of the token that ends a word; None counts all tokens.
-
-    Returns:
-        Between 0 and 1, ``(N,)``.
     """
     best, tokens = probabilities.max(dim=-1)
     if end_idx is not None:

@@ -25,7 +25,7 @@ from mms_ocr.models.textrecog.decoding import (
     layer_weights,
     word_confidences,
 )
-from mms_ocr.models.textrecog.labels import check_labels, check_length
+from mms_ocr.models.textrecog.labels import check_labels
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.dictionaries import check_dictionaries
 
@@ -292,9 +292,10 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
 
     def _check_labels(self, data_samples: Sequence[TextRecogDataSample]) -> None:
         room = self.max_seq_len - START_AND_END + (self.dictionary.end_idx is None)
-        check_labels(
-            data_samples,
-            self.dictionary,
-            self.module_loss.letter_case,
-            lambda text, source: check_length(text, room, source),
-        )
+        letter_case = self.module_loss.letter_case
+        for text, source in check_labels(data_samples, self.dictionary, letter_case):
+            if len(text) > room:
+                raise ValueError(
+                    f"{source}: the label {text!r} has {len(text)} characters, and max_seq_len of "
+                    f"the decoder leaves room for {room}; raise it, or leave the image out"
+                )

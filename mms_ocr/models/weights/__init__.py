@@ -1,6 +1,5 @@
 """Checkpoints: reading without running code, and strict loading."""
 
-from mms_ocr.models.weights.checking import EncoderFacts, check_encoder
 from mms_ocr.models.weights.families import FAMILIES, EncoderWeights, find_encoder, timm_names
 from mms_ocr.models.weights.initializers import (
     PretrainedModel,
@@ -20,13 +19,11 @@ from mms_ocr.models.weights.writing import write_checkpoint
 __all__ = [
     "FAMILIES",
     "MAEREC_CLASSES",
-    "EncoderFacts",
     "EncoderWeights",
     "PretrainedModel",
     "PretrainedRecognizer",
     "PretrainedTextViT",
     "auxiliary_names",
-    "check_encoder",
     "check_values",
     "find_encoder",
     "find_recognizer",

@@ -30,8 +30,7 @@ def write_checkpoint(
     """Write a checkpoint, ``state_dict`` and ``meta``, whole or not at all.
 
     Args:
-        path: The file, which is replaced; safetensors if it ends in ``.safetensors``, else as
-            MMEngine writes it.
+        path: The file; safetensors if it ends in ``.safetensors``, else as MMEngine writes it.
         weights: The weights; their ``_metadata`` is stored as well.
         meta: Plain values.
         half: Store floating-point weights in fp16.
