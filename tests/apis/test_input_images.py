@@ -57,29 +57,29 @@ def test_patterns_and_data_sets(folder):
         (folder / "no_suffix", ["no_suffix"]),
         (folder / "words.jsonl", ["2.png"]),
     ):
-        told = []
-        names = [one.name for one in input_images(given, told.append)]
+        reports = []
+        names = [one.name for one in input_images(given, reports.append)]
         assert names == [str(folder / name) for name in expected]
-        assert is_one_image(given) == (not told and len(names) == 1)
-    assert told == [f"{folder}/gone.png: No such file or directory"]
+        assert is_one_image(given) == (not reports and len(names) == 1)
+    assert reports == [f"{folder}/gone.png: No such file or directory"]
 
 
 def test_each_image_keeps_broken_ones_in_their_place(folder):
     (folder / "1.png").write_bytes(b"no image")
     given = list(each_image([folder, "gone.png", pixels(5)]))
     reasons = [getattr(one, "reason", None) for one in given]
-    told = "not an image of a known format", "there is no such file or folder"
-    assert reasons == [None, told[0], None, told[1], None]
+    expected = "not an image of a known format", "there is no such file or folder"
+    assert reasons == [None, expected[0], None, expected[1], None]
     assert given[1].name == str(folder / "1.png")
 
 
 def test_what_a_data_set_says_of_itself_is_told_once(folder):
     (folder / "bad.jsonl").write_text("{}")
     (folder / "empty").mkdir()
-    told = []
-    assert list(input_images([folder / "bad.jsonl", folder / "empty"], told.append)) == []
-    assert told[0].startswith(f"{folder}/bad.jsonl, line 1: not a JSON object")
-    assert told[1].startswith(f"folder '{folder}/empty' holds no image files")
+    reports = []
+    assert list(input_images([folder / "bad.jsonl", folder / "empty"], reports.append)) == []
+    assert reports[0].startswith(f"{folder}/bad.jsonl, line 1: not a JSON object")
+    assert reports[1].startswith(f"folder '{folder}/empty' holds no image files")
 
 
 def test_wrong_calls_are_found_before_anything_is_read(folder, tmp_path_factory):
@@ -95,11 +95,11 @@ def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
     (folder / "1.png").write_bytes(b"no image")
     (folder / "alone.jpg").write_bytes(b"")
     inputs = [folder, folder / "missing.png", np.zeros((2, 2)), pixels(9)]
-    told = []
-    found = list(input_images(inputs, told.append))
+    reports = []
+    found = list(input_images(inputs, reports.append))
     assert [given.name.rpartition("/")[2] for given in found] == ["0.png", "2.png", "image 4"]
     for message, expected in zip(
-        told,
+        reports,
         [
             "1.png: not an image of a known format",
             "alone.jpg: the file is empty",

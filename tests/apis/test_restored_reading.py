@@ -37,8 +37,8 @@ def resolver(tmp_path, repository):
 def run(capsys, tmp_path, *arguments):
     status = testing.main([*arguments, "--work-dir", str(tmp_path / "work")])
     captured = capsys.readouterr()
-    told = [line for line in captured.err.splitlines() if line.startswith("test.py: ")]
-    return status, captured.out.splitlines(), told
+    reports = [line for line in captured.err.splitlines() if line.startswith("test.py: ")]
+    return status, captured.out.splitlines(), reports
 
 
 def test_words_are_read_and_tabled(
@@ -83,7 +83,7 @@ def test_what_cannot_be_read_is_one_line(
         ),
     ]
     for arguments, message in cases:
-        status, _, told = run(capsys, tmp_path, *arguments)
+        status, _, reports = run(capsys, tmp_path, *arguments)
         assert status == 2
-        assert len(told) == 1
-        assert message in told[0]
+        assert len(reports) == 1
+        assert message in reports[0]

@@ -90,9 +90,9 @@ def test_the_command_writes_three_pictures_a_word(run, segmenter, tmp_path, caps
     arguments += ["--out", str(out), "--weights", str(run / "weights.pth")]
     arguments += ["--config", str(run / "small.py"), "--device", "cpu"]
     assert cli.main(arguments) == 1
-    told = capsys.readouterr()
-    assert told.out.endswith("of 2 words\n")
-    lines = [line for line in told.err.splitlines() if line.startswith("mms-ocr segment: ")]
+    captured = capsys.readouterr()
+    assert captured.out.endswith("of 2 words\n")
+    lines = [line for line in captured.err.splitlines() if line.startswith("mms-ocr segment: ")]
     assert lines == [
         f"mms-ocr segment: {tmp_path}/1.png: not an image of a known format",
         f"mms-ocr segment: {tmp_path}/3.png: there is no such file or folder",

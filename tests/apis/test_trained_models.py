@@ -39,8 +39,8 @@ def checkpoint(tmp_path, run, width):
 def test_the_config_of_a_checkpoint(tmp_path, task, run, width, expected):
     weights = checkpoint(tmp_path, run, width)
     if expected is None:
-        told = f"trained with {run!r}, none of the bundled {task.noun} configs"
-        with pytest.raises(ValueError, match=rf"w\.pth is needed \(the checkpoint was {told}\)"):
+        message = f"trained with {run!r}, none of the bundled {task.noun} configs"
+        with pytest.raises(ValueError, match=rf"w\.pth is needed \(the checkpoint was {message}\)"):
             load_config(None, weights, task)
     else:
         cfg = load_config(None, weights, task)
@@ -109,8 +109,8 @@ def test_a_given_config_is_copied_and_has_to_be_of_the_task():
     found.model.type = "changed"
     assert cfg.model.type == "mms_ocr.TextSegmentor"
     for task in (RECOGNITION, SUPER_RESOLUTION):
-        told = f"the config describes no {task.noun}: its model is mms_ocr.TextSegmentor"
-        with pytest.raises(ValueError, match=told):
+        message = f"the config describes no {task.noun}: its model is mms_ocr.TextSegmentor"
+        with pytest.raises(ValueError, match=message):
             load_config(cfg, "none.pth", task)
 
 

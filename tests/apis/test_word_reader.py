@@ -167,10 +167,12 @@ def test_the_config_is_found_by_the_name_of_the_run(reading, tmp_path, name):
 
 def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, repository, tmp_path):
     config, weights = tiny_recognizer
-    with pytest.raises(FileNotFoundError, match="no config 'nothing': give a file, or one") as told:
+    with pytest.raises(
+        FileNotFoundError, match="no config 'nothing': give a file, or one"
+    ) as caught:
         reading.WordReader(weights, "nothing")
-    assert "swap_in/nrtr" in str(told.value)
-    assert "_swap_in," not in str(told.value)
+    assert "swap_in/nrtr" in str(caught.value)
+    assert "_swap_in," not in str(caught.value)
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         reading.WordReader(tmp_path / "none.pth", config)
     with pytest.raises(ValueError, match=r"describes no recognizer: its model is mms_ocr.MMS"):

@@ -90,8 +90,8 @@ def test_the_command_writes_pictures_and_names_broken_images(
     for path, name in ((paths[0], "0.png"), (paths[1], "1.png")):
         given, made = cv2.imread(path), cv2.imread(str(out / name))
         assert made.shape == (2 * given.shape[0], 2 * given.shape[1], 3)
-    told = [line for line in errors if line.startswith("mms-ocr upscale: ")]
-    assert told == [
+    reports = [line for line in errors if line.startswith("mms-ocr upscale: ")]
+    assert reports == [
         f"mms-ocr upscale: {tmp_path}/images/bad.png: not an image of a known format",
         "mms-ocr upscale: gone.png: there is no such file or folder",
         "mms-ocr upscale: 2 of 5 images could not be used",

@@ -71,7 +71,7 @@ def test_scores(seed):
 
 def test_by_hand():
     # Half of the text found and as much found wrongly; all of it found; nothing there, two pixels
-    # taken for text; nothing there and nothing taken.
+    # predicted as text; no text and none predicted.
     scores = foreground_scores([(1, 1, 1), (6, 0, 0), (0, 2, 0), (0, 0, 0)])
     assert scores == pytest.approx(
         {
@@ -142,9 +142,11 @@ def test_the_log_tells_why_a_score_is_nan(prediction, truth, lines, capsys):
     metric = ForegroundMetric()
     metric.process(None, [sample.to_dict() for sample in samples(masks, np.asarray)])
     scores = metric.evaluate(2)
-    told = [line for line in capsys.readouterr().out.splitlines() if "cannot be computed" in line]
-    assert len(told) == len(lines)
-    assert all(expected in line for expected, line in zip(lines, told))
+    reports = [
+        line for line in capsys.readouterr().out.splitlines() if "cannot be computed" in line
+    ]
+    assert len(reports) == len(lines)
+    assert all(expected in line for expected, line in zip(lines, reports))
     assert math.isnan(scores["foreground/iou_dataset"]) == (not prediction and not truth)
 
 

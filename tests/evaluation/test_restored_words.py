@@ -15,7 +15,7 @@ WORDS = {0: "Dark", 64: "gray", 255: "light!"}
 
 
 class ColorReader(torch.nn.Module):
-    """Reads a word that the blue of an image stands for; notes what it was given."""
+    """Reads the word that the blue of an image encodes; records its inputs."""
 
     def test_step(self, data):
         self.given = data["inputs"]

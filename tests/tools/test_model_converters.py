@@ -75,7 +75,7 @@ def test_there_and_back(run, source, tmp_path, suffix):
     status, said = run(CONVERT, theirs, ours, "--grid", "4", "16")
     assert status == 0
     assert "family timm: 30 keys, those of the encoder at the top" in said
-    assert "fixed positions of 4×16; which grid the patches had, it does not tell" in said
+    assert "fixed positions of 4×16; the file does not store the grid of the patches" in said
     encoder_weights = {
         key.removeprefix("backbone."): value
         for key, value in weights.items()
@@ -108,7 +108,7 @@ def test_checking_writes_nothing(run, source, tmp_path):
         (["{source}", "{target}", "--part", "recognizer"], "and no recognizer"),
         (["{source}", "{target}", "--part", "recognizer", "--to", "timm"], "has no recognizers"),
         (["{source}", "{target}", "--grid", "4", "15"], "has 60 patches, and the file positions"),
-        (["{source}", "{target}", "--grid", "8", "8"], "the file tells 4 16 itself"),
+        (["{source}", "{target}", "--grid", "8", "8"], "the file stores 4 16"),
     ],
 )
 def test_bad_calls_give_one_line_and_no_file(run, source, tmp_path, arguments, message):

@@ -1,4 +1,4 @@
-"""Turn weights of another library into a checkpoint of this one, or say what a file holds.
+"""Convert weights of another library to a checkpoint of this one, or print what a file holds.
 
     python tools/model_converters/convert_weights.py mae_vit_s.pth --check
     python tools/model_converters/convert_weights.py mae_vit_s.pth encoder.pth
@@ -115,7 +115,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("source", help="checkpoint to read; nothing in it is run")
     parser.add_argument("target", nargs="?", help="checkpoint to write")
     parser.add_argument(
-        "--family", choices=FAMILIES, help="what it is; told by its keys if left out"
+        "--family", choices=FAMILIES, help="what it is (default: detected by its keys)"
     )
     parser.add_argument(
         "--part",
@@ -131,7 +131,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs=2,
         type=int,
         metavar=("ROWS", "COLUMNS"),
-        help="grid of the patches that it was trained on, where the file does not tell it",
+        help="grid of the patches that it was trained on, if the file does not store it",
     )
     parser.add_argument("--check", action="store_true", help="print what it holds, write nothing")
     parser.add_argument("--traceback", action="store_true", help="show where an error arose")
@@ -172,7 +172,7 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def store_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) -> None:
-    """Let the weights tell the grid of their positions."""
+    """Store the grid of the positions in the weights."""
     if grid[0] * grid[1] != facts.num_patches:
         raise ValueError(
             f"--grid {grid[0]} {grid[1]} has {grid[0] * grid[1]} patches, and the file positions "
@@ -180,8 +180,8 @@ def store_grid(weights: Any, prefix: str, grid: list[int], facts: EncoderFacts) 
         )
     if facts.grid and facts.grid != tuple(grid):
         raise ValueError(
-            f"--grid {grid[0]} {grid[1]} was given, and the file tells {facts.grid[0]} "
-            f"{facts.grid[1]} itself"
+            f"--grid {grid[0]} {grid[1]} was given, and the file stores {facts.grid[0]} "
+            f"{facts.grid[1]}"
         )
     stored = weights._metadata.get(prefix, {})
     weights._metadata = {**weights._metadata, prefix: {**stored, "grid": list(grid)}}
@@ -198,10 +198,10 @@ def describe(encoder: EncoderWeights, facts: EncoderFacts, num_keys: int) -> Non
     made = "other positions than fixed ones"
     if facts.sincos_grid:
         made = "fixed positions of {}×{}".format(*facts.sincos_grid)
-    told = "which grid the patches had, it does not tell"
+    grid = "the file does not store the grid of the patches"
     if facts.grid:
-        told = "the patches had a grid of {}×{}".format(*facts.grid)
-    print(f"positions: {facts.num_patches} patches; {made}; {told}")
+        grid = "the patches had a grid of {}×{}".format(*facts.grid)
+    print(f"positions: {facts.num_patches} patches; {made}; {grid}")
     rooms = Counter(key.removeprefix("module.").split(".")[0] for key in encoder.left_out)
     if rooms:
         named = ", ".join(f"{room} ({count})" for room, count in sorted(rooms.items()))

@@ -3,11 +3,10 @@
     python tools/model_converters/publish.py work_dirs/pretrain_vit_s/iter_80000.pth vit_s.pth
     python tools/model_converters/publish.py work_dirs/reader/iter_9.pth reader.safetensors --half
 
-A name that ends in .safetensors makes it one of those. Optimizer, schedules, logs and the config
-with its paths are left out, and so is a head that only helps to train (``auxiliary`` of
-``TextDecoder``); ``--part encoder`` leaves out everything but the encoder. What the weights tell of
-themselves stays: the grid of the positions, the characters of a decoder, and the name of the
-config.
+A name that ends in .safetensors gives that format. Optimizer, schedules, logs and the config are
+left out, and so is a head that is for training alone (``auxiliary`` of ``TextDecoder``); ``--part
+encoder`` writes the encoder alone. The grid of the positions, the characters of a decoder and the
+name of the config are kept.
 """
 
 import argparse

@@ -281,7 +281,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         if grid is None:
             raise ValueError(
                 f"{name} has {positions.shape[1]} positions, this model {num_patches} patches on a "
-                f"grid of {self.grid[0]}×{self.grid[1]}, and the checkpoint does not tell its own "
+                f"grid of {self.grid[0]}×{self.grid[1]}, and the checkpoint does not store its "
                 "grid; set checkpoint_grid=(rows, columns) on TextViT"
             )
         state_dict[name] = resize_positions(

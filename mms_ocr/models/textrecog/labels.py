@@ -1,4 +1,4 @@
-"""Labels that a decoder cannot learn, which MMOCR would shorten or change in silence."""
+"""Labels that do not fit a decoder, which MMOCR would shorten or change in silence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_labels(
         source = sample.get("img_path", "an image without img_path")
         text = sample.gt_text.get("item") if "gt_text" in sample else None
         if text is None:
-            raise ValueError(f"{source}: no label to learn (gt_text.item)")
+            raise ValueError(f"{source}: no label (gt_text.item)")
         if not text:
             raise ValueError(
                 f"{source}: the label is empty; leave the image out, or give it the text it shows"

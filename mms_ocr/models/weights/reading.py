@@ -44,7 +44,7 @@ HISTORY_STATISTICS = ("min", "max", "current", "mean")
 
 
 def _history_statistic(owner: Any, name: str) -> Any:
-    """Stand in for ``getattr``, with which a log history refers to its own methods."""
+    """Replace ``getattr``, with which a log history refers to its own methods."""
     if owner is not HistoryBuffer or name not in HISTORY_STATISTICS:
         raise pickle.UnpicklingError(f"Unsupported GLOBAL builtins.getattr of {owner} and {name}")
     return getattr(owner, name)

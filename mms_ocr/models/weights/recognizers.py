@@ -112,7 +112,7 @@ def _in_order(
     unknown = [repr(token) for token in tokens if token not in classes]
     unused = [repr(token) for token in classes if token not in tokens]
     if unknown or unused:
-        parts = ((unknown, "that the checkpoint never learned"), (unused, "too few"))
+        parts = ((unknown, "unknown to the checkpoint"), (unused, "too few"))
         faults = [f"{len(part)} {what} ({list_names(part)})" for part, what in parts if part]
         raise ValueError(
             f"{path} was trained on other characters: the dictionary has {', and '.join(faults)}; "

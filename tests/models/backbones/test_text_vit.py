@@ -116,8 +116,8 @@ def test_masked_features_are_those_of_the_visible_patches_one_by_one():
 def test_the_number_of_removed_patches_may_be_told():
     model = encoder()
     images, mask = torch.randn(2, 3, *SMALL), random_mask(2, 64, 40)
-    for counted, told in zip(model(images, mask), model(images, mask, num_removed=40)):
-        assert torch.equal(counted, told)
+    for counted, known in zip(model(images, mask), model(images, mask, num_removed=40)):
+        assert torch.equal(counted, known)
 
 
 def test_a_mask_that_removes_nothing_changes_nothing():
@@ -205,10 +205,10 @@ WAYS = [
 @pytest.mark.parametrize(
     ("img_size", "grid"), [(WIDE, (4, 32)), (SQUARE, (8, 8)), ((64, 16), (16, 4))]
 )
-@pytest.mark.parametrize("learned", [False, True])
-def test_positions_are_resized_from_the_true_grid(tmp_path, way, img_size, grid, learned):
+@pytest.mark.parametrize("trained", [False, True])
+def test_positions_are_resized_from_the_true_grid(tmp_path, way, img_size, grid, trained):
     source = encoder()
-    if learned:
+    if trained:
         source.pos_embed.data.normal_()
     target = TextViT(arch=ARCH, img_size=img_size)
     target.load_state_dict(way(source, tmp_path / "weights.pth"))
@@ -257,10 +257,10 @@ def test_learned_positions_of_an_unknown_grid():
         target.load_state_dict(state_dict)
     assert "65 positions" in str(caught.value)
     assert torch.equal(target.patch_embed.projection.weight, before)
-    told = TextViT(arch=ARCH, img_size=WIDE, checkpoint_grid=(8, 8))
-    told.load_state_dict(state_dict)
+    model = TextViT(arch=ARCH, img_size=WIDE, checkpoint_grid=(8, 8))
+    model.load_state_dict(state_dict)
     expected = manual(state_dict["pos_embed"], (8, 8), (4, 32))
-    assert torch.allclose(told.pos_embed, expected, atol=1e-6)
+    assert torch.allclose(model.pos_embed, expected, atol=1e-6)
 
 
 def test_as_many_positions_as_patches_are_taken_as_they_are():

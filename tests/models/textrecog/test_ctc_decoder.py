@@ -177,7 +177,7 @@ def test_a_blank_at_index_0(dict_file):
         ("abcab", r"0\.png: the label 'abcab' needs 5 columns.*the CTC head has 4"),
         ("aabb", r"0\.png: the label 'aabb' needs 6 columns.*the CTC head has 4"),
         ("a~é", r"0\.png: the label 'a~é' has characters outside the dictionary: '~' .*'é'"),
-        (None, r"0\.png: no label to learn"),
+        (None, r"0\.png: no label"),
     ],
 )
 def test_bad_labels_give_one_line(decoder, word, message):
@@ -194,7 +194,7 @@ def test_labels_that_just_fit_have_a_finite_loss(dictionary):
     words = ["aab", "abca", "~b~"]
     losses = decoder.loss(torch.randn(3, 6, 2, 4), None, samples(words))["loss_ctc"]
     assert torch.isfinite(losses).all()
-    # Both are learned as the unknown token, twice the same.
+    # Both are trained as the unknown token, twice the same.
     assert columns_needed(decoder.dictionary.str2idx("~é")) == 3
     with pytest.raises(ValueError, match="'ab~é' needs 5 columns"):
         decoder.loss(torch.randn(1, 6, 2, 4), None, samples(["ab~é"]))

@@ -1,4 +1,4 @@
-"""Columns that are known, and the CTC loss that learns from them."""
+"""Columns that are known, and the CTC loss that uses them."""
 
 import math
 

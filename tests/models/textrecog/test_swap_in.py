@@ -1,4 +1,4 @@
-"""TextViT under every recognizer family of MMOCR: builds, learns a few words, reads."""
+"""TextViT under every recognizer family of MMOCR: builds, trains, reads."""
 
 import json
 
@@ -75,7 +75,7 @@ def test_it_learns_and_reads(repository, words, family):
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-2:]) / 2 < 0.85 * losses[0], losses
-    # All of the encoder that the recognizer uses has learned.
+    # All of the encoder that the recognizer uses is trained.
     still = [name for name, p in model.backbone.named_parameters() if p.grad is None]
     assert set(still) <= {"pos_embed"}
     model.eval()

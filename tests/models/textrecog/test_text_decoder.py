@@ -126,7 +126,7 @@ def test_steps_are_done_only_for_words_that_go_on(pair, monkeypatch):
 
 
 def test_without_padding_token_or_end_token(decoder_config):
-    """NRTRDecoder cannot run without a padding token; a full pass over each prefix tells."""
+    """NRTRDecoder cannot run without a padding token; compare with a full pass over each prefix."""
     for tokens in (dict(with_padding=False), dict(with_padding=False, with_end=False)):
         config = decoder_config(tokens=tokens)
         del config["module_loss"]
@@ -252,7 +252,7 @@ def test_the_caller_s_config_is_left_alone(decoder_config):
         ("", r"0\.png: the label is empty"),
         ("abcdefgh", r"0\.png: the label 'abcdefgh' has 8 characters.*room for 7"),
         ("a~é", r"0\.png: the label 'a~é' has characters outside the dictionary: '~' .*'é'"),
-        (None, r"0\.png: no label to learn"),
+        (None, r"0\.png: no label"),
     ],
 )
 def test_bad_labels_give_one_line(decoder_config, word, message):

@@ -58,11 +58,11 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("family", CONTENTS)
-@pytest.mark.parametrize("told", [True, False])
-def test_outputs_are_those_of_the_family(tmp_path, family, told):
+@pytest.mark.parametrize("given", [True, False])
+def test_outputs_are_those_of_the_family(tmp_path, family, given):
     theirs = TimmStyle(classes=7 if family == "timm" else 0, positions=mae_positions())
     content = CONTENTS[family](theirs)
-    ours = loaded(content, tmp_path, family if told else None)
+    ours = loaded(content, tmp_path, family if given else None)
     expected = same_outputs(ours, theirs)
     assert expected.std() > 0.1
     weights = content.get("model", content.get("state_dict", content))
@@ -76,8 +76,8 @@ def test_prefixes(tmp_path, prefix):
     same_outputs(ours, theirs)
 
 
-@pytest.mark.parametrize("learned", [True, False])
-def test_mmpretrain(tmp_path, learned):
+@pytest.mark.parametrize("trained", [True, False])
+def test_mmpretrain(tmp_path, trained):
     theirs = VisionTransformer(
         arch=ARCH, img_size=IMAGES[2:], patch_size=4, out_type="raw", init_cfg=None
     )
@@ -85,7 +85,7 @@ def test_mmpretrain(tmp_path, learned):
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.2)
-        if not learned:
+        if not trained:
             theirs.pos_embed.copy_(mae_positions())
     model = torch.nn.ModuleDict({"backbone": theirs, "neck": torch.nn.Linear(2, 2)})
     path = tmp_path / "mae.pth"
@@ -137,7 +137,7 @@ def test_maerec_s_positions_are_resized_from_its_own_grid(tmp_path):
 @pytest.mark.parametrize("family", ["mae", "timm", "mmpretrain"])
 def test_positions_of_a_square_are_not_resized_by_guess(tmp_path, family):
     theirs = TimmStyle(positions=mae_positions())
-    # A run of MAE is told from timm's models by its decoder, which may have been left out.
+    # A run of MAE is distinguished from timm's models by its decoder, which may have been left out.
     content = mae_checkpoint(theirs) if family == "mae" else theirs.state_dict()
     if family == "mmpretrain":
         content = dict(encoder().state_dict())
@@ -150,7 +150,7 @@ def test_positions_of_a_square_are_not_resized_by_guess(tmp_path, family):
 
 
 def test_our_own_files_without_their_grid(tmp_path):
-    """Some tools write weights without what they tell; saying whose they are suffices."""
+    """Some tools write weights without metadata; naming the family suffices."""
     source = encoder(img_size=(64, 64))
     content = {key: value.clone() for key, value in source.state_dict().items()}
     with pytest.raises(ValueError, match="a square of 16×16"):
@@ -161,7 +161,7 @@ def test_our_own_files_without_their_grid(tmp_path):
 
 
 def test_learned_positions_of_an_untold_grid_are_not_resized_either(tmp_path):
-    with pytest.raises(ValueError, match=r"does not tell its own grid; set checkpoint_grid"):
+    with pytest.raises(ValueError, match=r"does not store its grid; set checkpoint_grid"):
         loaded(TimmStyle().state_dict(), tmp_path, img_size=(32, 256))
 
 

@@ -40,7 +40,7 @@ def named(weights, prefix, inside=""):
         for key, value in weights.items()
     )
     renamed._metadata = {
-        f"{prefix}{name}".rstrip("."): told for name, told in weights._metadata.items()
+        f"{prefix}{name}".rstrip("."): stored for name, stored in weights._metadata.items()
     }
     return renamed
 

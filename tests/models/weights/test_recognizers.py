@@ -131,14 +131,14 @@ def test_characters_in_another_order_are_put_into_it(maerec, dictionary):
 @pytest.mark.parametrize(
     ("characters", "settings", "message"),
     [
-        ([*CHARACTERS, "^"], {}, r"1 that the checkpoint never learned \('\^'\)"),
+        ([*CHARACTERS, "^"], {}, r"1 unknown to the checkpoint \('\^'\)"),
         (CHARACTERS[:-1], {}, r"1 too few \(' '\)"),
         (CHARACTERS[:36], {}, r"55 too few \('A', .* and 49 more\)"),
         (CHARACTERS, dict(with_unknown=False), r"1 too few \('<UKN>'\)"),
         (
             [*CHARACTERS[:-1], "é"],
             {},
-            r"1 that the checkpoint never learned \('é'\), and 1 too few \(' '\)",
+            r"1 unknown to the checkpoint \('é'\), and 1 too few \(' '\)",
         ),
     ],
 )
@@ -192,7 +192,7 @@ def test_a_recognizer_inside_another_module(own, dictionary, tmp_path, prefix):
     wrapped = torch.nn.ModuleDict({prefix[:-1]: own[0]})
     save_checkpoint({"state_dict": get_state_dict(wrapped)}, path)
     assert same(build(dictionary("abcd"), path).state_dict(), own[0].state_dict())
-    with pytest.raises(ValueError, match=r"1 that the checkpoint never learned \('e'\)"):
+    with pytest.raises(ValueError, match=r"1 unknown to the checkpoint \('e'\)"):
         build(dictionary("abce"), path)
 
 
@@ -226,7 +226,7 @@ def test_a_checkpoint_is_not_loaded_under_another_dictionary(
 def test_a_checkpoint_that_does_not_tell_its_characters_is_counted(own, dictionary, tmp_path):
     path = str(tmp_path / "untold.pth")
     torch.save(dict(own[0].state_dict()), path)
-    build(dictionary("wxyz"), path)  # as many: nothing tells that they are others
+    build(dictionary("wxyz"), path)  # the same number: the difference does not show
     with pytest.raises(ValueError, match="the dictionary of the decoder is not that of"):
         build(dictionary("abcde"), path)
 

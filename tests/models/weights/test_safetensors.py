@@ -68,7 +68,7 @@ def test_other_types_are_cast_to_those_of_the_model(tmp_path, dtype):
 
 def test_files_of_others_are_taken_as_their_checkpoints_of_torch(tmp_path):
     source = encoder()
-    source.pos_embed.data.normal_()  # learned ones, whose grid nothing shows
+    source.pos_embed.data.normal_()  # trained ones, whose grid nothing shows
     theirs = timm_names(source.state_dict())
     theirs["head.weight"] = torch.ones(5, 24)
     torch.save(theirs, tmp_path / "vit.pth")
