@@ -11,7 +11,7 @@ import yaml
 from mms_ocr.apis.shipped_configs import config_folder
 from mms_ocr.utils.bundled import SCHEME, bundled_file, bundled_names
 
-#: What is needed to bundle a file, and all of them together, in MB (10^6 bytes).
+#: Largest file, and sum of all files, in MB (10^6 bytes).
 MAX_FILE, MAX_TOTAL = 16, 32
 #: Folders of configs, each with a metafile of its bundled weights.
 FOLDERS = ("mms", "textrecog", "segmentation", "super_resolution")
@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 
 
 def metafile(folder: str) -> Path:
-    """Path of the metafile of a folder of configs."""
+    """Return the path of the metafile of a folder of configs."""
     return config_folder() / folder / "metafile.yml"
 
 
@@ -57,17 +57,13 @@ def write_zoo(entries: Mapping[str, Entry]) -> None:
 
 
 def task_of(entry: Entry) -> str:
-    """``'encoder'`` for an encoder alone; else the folder of the model's config."""
+    """Return ``'encoder'`` for an encoder alone, else the folder of the model's config."""
     part = entry["Metadata"].get("Part", "all")
     return str(Path(entry["Config"]).parts[1] if part == "all" else part)
 
 
 def default_weights(task: str, noun: str) -> str:
-    """``mms_ocr://NAME`` of the first bundled weights of a task.
-
-    Args:
-        task: See :func:`task_of`.
-        noun: What a model of it is called.
+    """Return ``mms_ocr://NAME`` of the first bundled weights of a task; ``noun`` names its models.
 
     Raises:
         FileNotFoundError: There are none.
@@ -82,7 +78,7 @@ def default_weights(task: str, noun: str) -> str:
 
 
 def size_in_mb(name: str) -> float:
-    """Size of the file of bundled weights."""
+    """Return the size of the file of bundled weights."""
     return bundled_file(name).stat().st_size / 1e6
 
 

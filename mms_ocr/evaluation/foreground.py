@@ -20,9 +20,7 @@ IGNORED = 255
 def count_foreground(prediction: NDArray, truth: NDArray) -> tuple[int, int, int]:
     """Count the pixels that are text in both, in the prediction only, and in the truth only.
 
-    Args:
-        prediction: Labels of any shape; 1 is text.
-        truth: Likewise; 255 is ignored.
+    Labels have any shape; 1 is text, and 255 in the truth is ignored.
 
     Raises:
         ValueError: The shapes differ.

@@ -30,12 +30,12 @@ class StrictInitModule(BaseModule):
         """
         if self.is_init:
             return
-        given = self.init_cfg
-        configs = _sorted_configs(given)
+        init_cfg = self.init_cfg
+        configs = _sorted_configs(init_cfg)
         self.init_cfg = [config for config in configs if "checkpoint" not in config]
         BaseModule.init_weights(self)
         self.init_own_weights()
-        self.init_cfg = given
+        self.init_cfg = init_cfg
         initialize(self, [config for config in configs if "checkpoint" in config])
 
     def init_own_weights(self) -> None:

@@ -109,8 +109,8 @@ class PixelDecoder(StrictInitModule):
             ValueError: The input is no map.
         """
         if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
-            given = describe_output(feature_map)
-            raise ValueError(f"PixelDecoder takes a map (B, C, H, W), got {given}")
+            kind = describe_output(feature_map)
+            raise ValueError(f"PixelDecoder takes a map (B, C, H, W), got {kind}")
         grid = (feature_map.shape[-2], feature_map.shape[-1])
         tokens = self.embed(feature_map.flatten(2).transpose(1, 2))
         if self.with_positions:

@@ -115,7 +115,7 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
             raise ValueError("CTCDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')")
         check_dictionaries(dictionary)
         super().__init__(
-            # MMOCR's decoders write into the configs that they are given.
+            # MMOCR's decoders change the configs that they get.
             dictionary=copy.deepcopy(dictionary),
             postprocessor=copy.deepcopy(postprocessor),
             max_seq_len=max_seq_len,
@@ -226,12 +226,14 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
         return self.classifier(columns).float()
 
     def _map(self, feat: Tensor | None, out_enc: Tensor | None) -> Tensor:
-        given = feat if out_enc is None else out_enc
-        if not isinstance(given, Tensor) or given.dim() != 4:
-            raise ValueError(f"CTCDecoder takes a map (N, C, H, W), got {describe_output(given)}")
-        if given.shape[1] != self.in_channels:
+        feature_map = feat if out_enc is None else out_enc
+        if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
             raise ValueError(
-                f"the map is {given.shape[1]} wide and CTCDecoder takes {self.in_channels}; set "
-                f"in_channels={given.shape[1]} on it"
+                f"CTCDecoder takes a map (N, C, H, W), got {describe_output(feature_map)}"
             )
-        return given
+        if feature_map.shape[1] != self.in_channels:
+            raise ValueError(
+                f"the map is {feature_map.shape[1]} wide and CTCDecoder takes {self.in_channels}; set "
+                f"in_channels={feature_map.shape[1]} on it"
+            )
+        return feature_map

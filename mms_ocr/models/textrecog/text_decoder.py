@@ -167,16 +167,16 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         if data_samples is None or self.module_loss is None:
             raise ValueError("the loss of a TextDecoder needs data_samples, and a module_loss")
         self._check_labels(data_samples)
-        given = self.module_loss.get_targets(data_samples)
-        targets = torch.stack([sample.gt_text.padded_indexes for sample in given])
+        labelled = self.module_loss.get_targets(data_samples)
+        targets = torch.stack([sample.gt_text.padded_indexes for sample in labelled])
         criterion = getattr(self.module_loss, "loss_ce", None)
         counted = targets != getattr(criterion, "ignore_index", -1)
         # The loss counts nothing after the longest word of the batch.
         length = int(counted.any(dim=0).nonzero().max()) + 1
-        memory, memory_mask = self._memory(feat, out_enc, given)
+        memory, memory_mask = self._memory(feat, out_enc, labelled)
         logits = self._logits(targets[:, :length], memory, memory_mask)
         logits = F.pad(logits, (0, 0, 0, targets.shape[1] - length))
-        losses = self.module_loss(logits, given)
+        losses = self.module_loss(logits, labelled)
         if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
             number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
             losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
@@ -266,9 +266,9 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         elif isinstance(feat, Tensor) and feat.dim() == 3:
             tokens, grid = feat, (1, feat.shape[1])
         else:
-            given = describe_output(feat)
+            kind = describe_output(feat)
             raise ValueError(
-                f"TextDecoder takes a map (N, C, H, W) or tokens (N, L, C), got {given}"
+                f"TextDecoder takes a map (N, C, H, W) or tokens (N, L, C), got {kind}"
             )
         memory = self.project(tokens)
         if memory.shape[-1] != self.trg_word_emb.embedding_dim:
