@@ -228,12 +228,12 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
     def _map(self, feat: Tensor | None, out_enc: Tensor | None) -> Tensor:
         feature_map = feat if out_enc is None else out_enc
         if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
+            kind = describe_output(feature_map)
+            raise ValueError(f"CTCDecoder takes a map (N, C, H, W), got {kind}")
+        width = feature_map.shape[1]
+        if width != self.in_channels:
             raise ValueError(
-                f"CTCDecoder takes a map (N, C, H, W), got {describe_output(feature_map)}"
-            )
-        if feature_map.shape[1] != self.in_channels:
-            raise ValueError(
-                f"the map is {feature_map.shape[1]} wide and CTCDecoder takes {self.in_channels}; set "
-                f"in_channels={feature_map.shape[1]} on it"
+                f"the map is {width} wide and CTCDecoder takes {self.in_channels}; set "
+                f"in_channels={width} on it"
             )
         return feature_map
