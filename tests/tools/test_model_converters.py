@@ -102,7 +102,7 @@ def test_checking_writes_nothing(run, source, tmp_path):
     [
         (["{source}"], "give either a file to write or --check"),
         (["{source}", "{target}", "--check"], "give either a file to write or --check"),
-        (["{source}", "{source}"], "is the file that is read"),
+        (["{source}", "{source}"], "is the input"),
         (["absent.pth", "--check"], "no checkpoint absent.pth"),
         (["{source}", "--check", "--family", "timm"], "family='timm' was asked for"),
         (["{source}", "{target}", "--part", "recognizer"], "and no recognizer"),
@@ -237,5 +237,5 @@ def test_no_name_of_the_checkpoint_is_written_to(run, source, tmp_path, program,
     kind(source, tmp_path / "other.pth")
     status, said = run(program, source, tmp_path / "other.pth")
     assert status == 2
-    assert "is the file that is read" in said.splitlines()[-1]
+    assert "is the input" in said.splitlines()[-1]
     assert source.read_bytes() == (tmp_path / "other.pth").read_bytes() == before
