@@ -37,7 +37,7 @@ test-slow: env
 
 # What cannot run on this machine is skipped, and the end of the report says why.
 test-slurm: env
-	@$(BIN)/python tools/benchmarks/local_slurm.py --install || true
+	@$(BIN)/python tests/faults/local_slurm.py --install || true
 	$(BIN)/python -m pytest -m "cluster and not slow" tests/cluster
 
 zoo-check: env

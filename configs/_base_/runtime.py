@@ -28,7 +28,7 @@ visualizer = dict(type="Visualizer", vis_backends=[dict(type="LocalVisBackend")]
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    # Longer than the watchdog's time, which tells which rank is at fault.
+    # Longer than the watchdog's timeout: the watchdog writes the stacks of every rank.
     dist_cfg=dict(backend="nccl", timeout=3600),
 )
 randomness = dict(seed=0)

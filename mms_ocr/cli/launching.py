@@ -12,15 +12,14 @@ import torch
 from mmengine import dist
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
-from mmengine.hooks import LoggerHook
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
 from mms_ocr.cli.data_option import PARTS, check_ends, loaders_of, set_data
 from mms_ocr.cli.joining import MPI_LOCAL_SIZES, join_processes
+from mms_ocr.compat.running import use_recompute, write_results_once
 from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.load_from import prepare_loading
-from mms_ocr.engine.recomputing import use_recompute
 from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
 from mms_ocr.engine.runners import ConfigKeepingRunner
 from mms_ocr.utils.cfg_options import merge_cfg_options
@@ -163,11 +162,7 @@ def build_runner(cfg: Config) -> Runner:
         }
     runner = ConfigKeepingRunner.from_cfg(cfg)
     runner.logger.addFilter(_is_relevant)
-    if not dist.is_main_process():
-        for hook in runner.hooks:
-            if isinstance(hook, LoggerHook):
-                # In MMEngine all processes write the results of a test to one file.
-                hook.after_test_epoch = lambda *args, **kwargs: None
+    write_results_once(runner)
     find_resume_point(runner)
     prepare_loading(runner)
     return runner

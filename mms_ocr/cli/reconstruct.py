@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
         choose_weights,
         load_config,
     )
-    from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
+    from mms_ocr.engine.hooks.picture_hooks import draw_reconstructions
     from mms_ocr.utils.cfg_options import merge_cfg_options, parse_cfg_options
     from mms_ocr.utils.devices import usable_device
     from mms_ocr.utils.files import write_image

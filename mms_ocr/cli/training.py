@@ -16,7 +16,7 @@ from mms_ocr.cli.data_option import check_data, check_holdout
 from mms_ocr.cli.joining import leave_together
 from mms_ocr.cli.launching import add_shared_options, build_runner, join_job, read_config
 from mms_ocr.engine import StopOnSignalHook, set_epochs, set_iterations
-from mms_ocr.engine.failures import in_one_line
+from mms_ocr.engine.failures import explain_failures
 from mms_ocr.engine.hooks.stop_hook import EXIT_AGAIN
 from mms_ocr.engine.loops import end_workers, use_resumable_loop
 from mms_ocr.registry import DATASETS, nested_settings, type_name
@@ -65,7 +65,7 @@ def train(args: argparse.Namespace) -> int:
     check_precision(cfg)
     if args.resume not in (None, "auto") and not os.path.isfile(args.resume):
         raise FileNotFoundError(f"no checkpoint {args.resume} to resume from")
-    with in_one_line():
+    with explain_failures():
         join_job(cfg)
         set_length(cfg, args.iterations, args.epochs)
         # Again, since settings of the command line are not scaled with the length of the run.

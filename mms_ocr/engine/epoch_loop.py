@@ -1,4 +1,4 @@
-"""Training in epochs that resumes exactly where it was, also within one."""
+"""A training loop of epochs that resumes exactly, also within an epoch."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mms_ocr.registry import LOOPS
 class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
     """MMEngine's loop of epochs, which can stop and resume within an epoch.
 
-    An epoch has as many batches as the loader says, also with an endless sampler. A run that is
-    stopped ends after the iteration; resumed, it trains on the rest of that epoch. With an
-    EndlessSampler it does exactly what the run that stopped would have; with another sampler, the
-    batches before are read and thrown away, and random transforms draw anew.
+    An epoch has as many batches as the loader, also with an endless sampler. A stopped run ends
+    after the iteration; the resumed run trains on the rest of that epoch. With an EndlessSampler it
+    continues as if it had not stopped; with another sampler, it reads the batches before again and
+    discards them, and random transforms draw other numbers.
 
     Args:
         runner: The runner.
-        dataloader: Loader or its config. A config with an EndlessSampler is made exact.
+        dataloader: Loader or its config. A config with an EndlessSampler is seeded by sample.
         max_epochs: Length of the run.
         **kwargs: Arguments of MMEngine's loop: ``val_begin``, ``val_interval``, ….
 
@@ -41,10 +41,10 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
         if len(self.dataloader) == 0:
             raise ValueError(
                 f"an epoch of train_dataloader has no batch: its {len(self.dataloader.dataset)} "  # type: ignore[arg-type]
-                "images are fewer than batch_size; lower it, or set drop_last=False"
+                "images are fewer than batch_size; lower batch_size, or set drop_last=False"
             )
         self._prepare(by_epoch=True)
-        self._epoch_began = 0  # at which iteration
+        self._epoch_start = 0  # its first iteration
         sampler = find_sampler(self.dataloader)
         self._endless = isinstance(sampler, InfiniteSampler) or hasattr(sampler, "set_position")
         if self._endless:
@@ -52,7 +52,7 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
 
     def in_epoch(self, iteration: int) -> int:
         """Count the samples of the epoch that all ranks have trained on before an iteration."""
-        return (iteration - self._epoch_began) * self._samples_of_step()
+        return (iteration - self._epoch_start) * self._samples_of_step()
 
     def run(self) -> Any:
         """Train."""
@@ -69,10 +69,10 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
         return self.runner.model
 
     def run_epoch(self) -> None:
-        """Train on the epoch, or on what a resumed run has left of it."""
+        """Train on the epoch, or on the rest of it in a resumed run."""
         self.runner.call_hook("before_train_epoch")
         self.runner.model.train()
-        first = self._iter - self._epoch_began
+        first = self._iter - self._epoch_start
         if not self._endless:
             self.dataloader_iterator = iter(self.dataloader)
             for _ in range(first):
@@ -83,12 +83,12 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
                 return
         self.runner.call_hook("after_train_epoch")
         self._epoch += 1
-        self._epoch_began = self._iter
+        self._epoch_start = self._iter
 
     def _resume(self) -> None:
-        # By MMEngine's own checkpoints, an epoch that was not ended begins anew.
+        # MMEngine's own checkpoints have no position: the epoch starts anew.
         done = (self.resumed_in_epoch or 0) // self._samples_of_step()
-        self._epoch_began = self._iter - min(done, len(self.dataloader))
+        self._epoch_start = self._iter - min(done, len(self.dataloader))
         if not self._place_sampler() and self._endless:
             self._skip(self._iter)
         if done == 0 and self.validated_at != self._iter:

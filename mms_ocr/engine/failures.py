@@ -1,4 +1,4 @@
-"""What ends a training, in the words of one line."""
+"""Errors that end a training, with a message for the user."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ import torch
 from mms_ocr.utils.errors import TrainingError
 
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DEAD_WORKER = re.compile(r"DataLoader worker \(pid")
 _RAISED_IN_WORKER = re.compile(r"Caught RuntimeError in .*^RuntimeError: (?P<what>.*)", re.S | re.M)
 _LOST_RANK = re.compile(
     r"connection (was )?(closed|reset|refused)|broken pipe|socket|read error|\btimed? ?out\b"
     r"|no route to host|remote process exited|rendezvous",
     re.IGNORECASE,
 )
-_LONGEST = 200
+_MAX_LENGTH = 200
 
 
 class CheckpointNotSavedError(TrainingError):
-    """A checkpoint could not be written; those before it are as they were."""
+    """A checkpoint could not be written; earlier ones are unchanged."""
 
 
 class NonFiniteError(TrainingError):
@@ -32,7 +31,7 @@ class NonFiniteError(TrainingError):
 
 
 class JobError(TrainingError):
-    """Another process of the job has died or hangs."""
+    """Another process of the job died, hangs or cannot be reached."""
 
 
 class DataError(TrainingError):
@@ -40,62 +39,64 @@ class DataError(TrainingError):
 
 
 class ValidationStopped(Exception):  # noqa: N818  (no error: a signal asked to stop)
-    """Ends a validation early because the run is to stop and is saved already."""
+    """Ends a validation early because the run stops and is already saved."""
 
 
 @contextlib.contextmanager
-def in_one_line(reading: int | None = None) -> Iterator[None]:
-    """Errors that arise inside are raised as :func:`worded`.
+def explain_failures(iteration: int | None = None) -> Iterator[None]:
+    """Raise errors of the block as :func:`explain_failure` returns them.
 
     Args:
-        reading: As there.
+        iteration: The iteration whose batch the block reads, if it reads one.
     """
     try:
         yield
     except (OSError, RuntimeError) as error:
-        told = worded(error, reading)
-        if told is error:
+        explained = explain_failure(error, iteration)
+        if explained is error:
             raise
-        raise told from error
+        raise explained from error
 
 
-def worded(error: Exception, reading: int | None = None) -> Exception:
-    """An error of machine, job or disk as one line; others, such as faults of code, as they are.
+def explain_failure(error: Exception, iteration: int | None = None) -> Exception:
+    """Return an error of the machine, the job or the data with a message for the user.
 
     Args:
         error: What was raised.
-        reading: The iteration whose batch was being read, if one was.
+        iteration: The iteration whose batch was being read, if one was.
+
+    Returns:
+        A :class:`TrainingError`, or the same error where it is a fault of the program.
     """
     if isinstance(error, TrainingError):
         return error
     if isinstance(error, OSError) and error.errno in _FULL_DISK:
         return TrainingError(
-            f"the disk is full ({error}); the checkpoints saved before are untouched: make room "
-            "and go on with --resume"
+            f"the disk is full ({error}); earlier checkpoints are unchanged: free some space and "
+            "continue with --resume"
         )
     text = " ".join(str(error).split())
-    if not isinstance(error, RuntimeError) or _DEAD_WORKER.search(text):
+    if not isinstance(error, RuntimeError) or "DataLoader worker (pid" in text:
         return error
+    short = text[:_MAX_LENGTH]
     if isinstance(error, torch.cuda.OutOfMemoryError):
         return TrainingError(
-            "the GPU has too little memory for this run: lower train_dataloader.batch_size "
-            f"({text[:_LONGEST]})"
+            f"the GPU has too little memory; lower train_dataloader.batch_size ({short})"
         )
-    joined = torch.distributed.is_initialized()
-    rank = torch.distributed.get_rank() if joined else os.environ.get("RANK", "?")
-    if isinstance(error, torch.distributed.DistError) and not joined:
+    is_joined = torch.distributed.is_initialized()
+    rank = torch.distributed.get_rank() if is_joined else os.environ.get("RANK", "?")
+    if isinstance(error, torch.distributed.DistError) and not is_joined:
         return JobError(
-            f"rank {rank} could not join the other processes of the job: one of them did not "
-            f"start, or cannot be reached ({text[:_LONGEST]})"
+            f"rank {rank} could not join the other processes of the job: one did not start or "
+            f"cannot be reached ({short})"
         )
-    if joined and _LOST_RANK.search(text):
+    if is_joined and _LOST_RANK.search(text):
         return JobError(
-            f"rank {rank} lost another process of the job, which died or "
-            "hangs: the first error of the other ranks says why; --resume goes on from the last "
-            f"checkpoint ({text[:_LONGEST]})"
+            f"rank {rank} lost another process of the job, which died or hangs; see the first "
+            f"error of the other ranks, and continue with --resume ({short})"
         )
-    if reading is not None:
+    if iteration is not None:
         in_worker = _RAISED_IN_WORKER.search(str(error))
         what = " ".join(in_worker["what"].split()) if in_worker else text
-        return DataError(f"reading the batch of iteration {reading} failed: {what}")
+        return DataError(f"reading the batch of iteration {iteration} failed: {what}")
     return error

@@ -17,10 +17,10 @@ from mms_ocr.models.weights import check_values, fit_weights
 
 
 class LoadFromHook(Hook):
-    """Checks that the weights of ``load_from`` fit the model; MMEngine alone loads those that do.
+    """Checks that all weights of ``load_from`` fit the model; MMEngine skips those that do not.
 
     Args:
-        exclude: Names of modules, or of weights, that keep their initial values.
+        exclude: Names of modules or weights that keep their initial values.
     """
 
     # Before EMAHook, which loads the same weights.
@@ -30,10 +30,10 @@ class LoadFromHook(Hook):
         self.exclude = exclude
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check the weights, and give them the names of the model.
+        """Check the weights, and rename them to the names of the model.
 
         Raises:
-            ValueError: They do not fit; or a run that is resumed has other learning rates.
+            ValueError: They do not fit, or a resumed run has other learning rates.
         """
         path = str(runner._load_from)
         if runner._resume:
@@ -51,23 +51,23 @@ class LoadFromHook(Hook):
             if runner._resume:
                 raise
             raise ValueError(
-                f"{error}; load_from takes whole models: name parts that are to differ in "
-                "load_from_exclude, such as [decoder], or take an encoder alone by init_cfg "
+                f"{error}; load_from takes whole models: list parts that differ in "
+                "load_from_exclude, such as [decoder], or load an encoder alone by init_cfg "
                 "(mms_ocr.PretrainedTextViT)"
             ) from error
         kept = {key: value for key, value in own.items() if key not in weights}
         if kept:
             print_log(f"{len(kept)} weights of {', '.join(self.exclude)} start anew", "current")
         # MMEngine would log each of them as missing.
-        weights.update((key, value) for key, value in kept.items() if not value.is_meta)
+        weights.update(kept)
         checkpoint["state_dict"] = weights
 
 
 def prepare_loading(runner: Any) -> None:
     """Make a runner load ``load_from`` and ``init_cfg`` strictly.
 
-    ``load_from_exclude`` of its config names parts of the model that ``load_from`` leaves out. An
-    encoder that it loads counts as pretrained where layer-wise learning rates depend on it
+    ``load_from_exclude`` of its config lists parts of the model that ``load_from`` leaves out. An
+    encoder from ``load_from`` counts as pretrained for layer-wise learning rates
     (``pretrained_only``), also when the run is resumed.
 
     Args:
@@ -88,7 +88,7 @@ def prepare_loading(runner: Any) -> None:
 
 
 def _check_groups(wrapper: Any, stored: Any, path: str) -> None:
-    """Check that a resumed run groups its parameters as before.
+    """Check that a resumed run groups its parameters as the stored optimizer does.
 
     Raises:
         ValueError: It does not.
@@ -98,13 +98,12 @@ def _check_groups(wrapper: Any, stored: Any, path: str) -> None:
     if own is not None and groups is not None and len(own) != len(groups):
         raise ValueError(
             f"{path} cannot be resumed from: it has {len(groups)} groups of learning rates, and "
-            f"this run {len(own)}; give the init_cfg, load_from and paramwise_cfg that the run "
-            "began with"
+            f"this run {len(own)}; use the init_cfg, load_from and paramwise_cfg of the first run"
         )
 
 
 def own_weights(runner: Runner) -> dict[str, Tensor] | None:
-    """Return the model's weights by name; None where another library has wrapped the model."""
+    """Return the model's weights by name; None if another library has wrapped the model."""
     model = runner.model
     if isinstance(model, DistributedDataParallel):
         model = model.module

@@ -1,4 +1,4 @@
-"""Training that resumes exactly where it was."""
+"""Training loops that resume exactly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mmengine.runner import IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
 
-from mms_ocr.engine.failures import ValidationStopped, in_one_line
+from mms_ocr.engine.failures import ValidationStopped, explain_failures
 from mms_ocr.engine.schedule import check_counting, fit_warm_ups
 from mms_ocr.registry import LOOPS, type_name
 
@@ -34,9 +34,9 @@ class Resumable:
         self.resumed_sampler: dict[str, Any] | None = None
         self.resumed_in_epoch: int | None = None
         self.validated_at: int | None = None
-        # From which iteration and sample on each rank draws a batch of this size at a time.
+        # Iteration and sample from which each rank draws batches of the current size.
         self._placed_at = (0, 0)
-        # A stream has no length, and MMEngine asks for one only where there are schedulers.
+        # A stream has no length; MMEngine needs one only for schedulers.
         length = len(self.dataloader) if self.runner.param_schedulers else 1
         max_iters: int = self._max_iters  # type: ignore[attr-defined]
         fit_warm_ups(self.runner.param_schedulers, length)
@@ -62,12 +62,12 @@ class Resumable:
             sampler.set_position(self._iter * batch_size)
         else:
             return False
-        # An iterator made before may have drawn already.
+        # An older iterator may have drawn already.
         self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
         return True
 
     def _skip(self, iterations: int) -> None:
-        """Draw batches from a sampler that cannot be placed, as MMEngine does."""
+        """Draw batches from a sampler that cannot jump to a position, as MMEngine does."""
         skip = getattr(self.dataloader_iterator, "skip_iter", None)
         if skip is not None:
             skip(iterations)
@@ -76,13 +76,13 @@ class Resumable:
                 next(self.dataloader_iterator)
 
     def _next_batch(self) -> Any:
-        with in_one_line(reading=self._iter):
+        with explain_failures(iteration=self._iter):
             return next(self.dataloader_iterator)
 
     def _report_if_done(self, done: int, length: int, unit: str) -> None:
         if done >= length > 0:
             print_log(
-                f"nothing is left to train: the checkpoint is of {unit} {done:,}, and the run has "
+                f"nothing left to train: the checkpoint is of {unit} {done:,}, and the run has "
                 f"{length:,}",
                 logger="current",
             )
@@ -98,15 +98,14 @@ class Resumable:
 
 @LOOPS.register_module()
 class ResumableTrainLoop(Resumable, IterBasedTrainLoop):
-    """MMEngine's loop of iterations, whose resumed run does what the one that stopped would have.
+    """MMEngine's loop of iterations, which resumes as if it had not stopped.
 
-    The sampler is put at its position without a batch being read, random transforms draw what they
-    would have drawn (:class:`~mms_ocr.datasets.SeededDataset`), and a validation that was due and
-    did not end is run first. What cannot be read ends the run in one line.
+    The sampler jumps to its position without reading, random transforms draw what they would have
+    drawn (:class:`~mms_ocr.datasets.SeededDataset`), and a validation that did not end runs first.
 
     Args:
         runner: The runner.
-        dataloader: Loader or its config. A config with an EndlessSampler is made exact.
+        dataloader: Loader or its config. A config with an EndlessSampler is seeded by sample.
         max_iters: Length of the run.
         **kwargs: Arguments of MMEngine's loop: ``val_begin``, ``val_interval``, ….
 
@@ -155,20 +154,20 @@ class ResumableTrainLoop(Resumable, IterBasedTrainLoop):
 
 
 def use_resumable_loop(train_cfg: dict) -> None:
-    """Put the resumable loops in the place of MMEngine's in a config; others stay.
+    """Replace MMEngine's loops in a config by the resumable ones; others stay.
 
     Args:
         train_cfg: Config of a loop; changed in place.
 
     Raises:
-        ValueError: It has settings of both loops, left from a config that it inherits from.
+        ValueError: It has settings of both loops, or lacks the length of the run.
     """
     lengths = [key for key in ("max_iters", "max_epochs") if key in train_cfg]
     if len(lengths) > 1 or ("type" in train_cfg and "by_epoch" in train_cfg):
         keys = ", ".join(f"{key}={value!r}" for key, value in train_cfg.items())
         raise ValueError(
-            f"train_cfg has settings of two loops ({keys}); add _delete_=True to it in your "
-            "config, which drops those of the config that it inherits from"
+            f"train_cfg has settings of two loops ({keys}); add _delete_=True to it to drop the "
+            "inherited ones"
         )
     name = type_name(train_cfg)
     if not name and "by_epoch" in train_cfg:
@@ -180,16 +179,16 @@ def use_resumable_loop(train_cfg: dict) -> None:
     if name in loops:
         resumable, length = loops[name]
         if length not in train_cfg:
-            raise ValueError(f"train_cfg of {name} needs {length}, the length of the run")
+            raise ValueError(f"train_cfg of {name} has no {length}; set the length of the run")
         train_cfg["type"] = f"mms_ocr.{resumable}"
 
 
 def seeded_loader(dataloader: dict, seed: int) -> dict:
-    """The config of a loader with random transforms seeded by sample, where the sampler allows.
+    """Return the config of a loader, with random transforms seeded by sample if possible.
 
     Args:
-        dataloader: Config of a loader; not changed.
-        seed: Of the run.
+        dataloader: Config of a loader; not changed. Only an EndlessSampler numbers its samples.
+        seed: Seed of the run.
     """
     dataset, sampler = dataloader.get("dataset"), dataloader.get("sampler")
     if not isinstance(dataset, dict) or not isinstance(sampler, dict):
@@ -205,14 +204,14 @@ def seeded_loader(dataloader: dict, seed: int) -> dict:
 
 
 def end_workers(dataloader: Any) -> None:
-    """End the worker processes that a loader, or an endless iterator over one, keeps, if any."""
+    """End the worker processes of a loader, or of an endless iterator over one."""
     iterator = getattr(dataloader, "_iterator", dataloader)
     if iterator is not None and hasattr(iterator, "_shutdown_workers"):
         iterator._shutdown_workers()
 
 
 def find_sampler(dataloader: DataLoader) -> Any:
-    """The sampler of a loader, also inside of a plain batch sampler."""
+    """Return the sampler of a loader, also from inside of a plain batch sampler."""
     batches = dataloader.batch_sampler
     if type(batches) is BatchSampler:
         return batches.sampler
@@ -220,7 +219,7 @@ def find_sampler(dataloader: DataLoader) -> Any:
 
 
 def batch_size_of(dataloader: DataLoader) -> int | None:
-    """Return the number of samples of a batch on each rank; None where batches differ in size."""
+    """Return the number of samples in a batch on each rank; None if batches differ in size."""
     if dataloader.batch_size is not None:
         return dataloader.batch_size
     return getattr(dataloader.batch_sampler, "batch_size", None)

@@ -25,8 +25,8 @@ print([
         "doctor",
     )
 ])
-from mms_ocr.utils import sealing
-sealing.write_whole("whole.txt", "text")
+from mms_ocr.utils.files import atomic_write
+atomic_write("whole.txt", "text", flush=True)
 from mms_ocr.datasets.workers import start_worker
 start_worker(0)
 from mms_ocr.engine import StopOnSignalHook

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).resolve().parents[2] / "tools"
-sys.path[:0] = [str(TOOLS / "benchmarks"), str(TOOLS.parent / "tests" / "helpers")]
-
 
 def pytest_collection_modifyitems(items):
     for item in items:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fault_preemptions import TOOLS
-from fault_runs import same_weights, write_run
+from fault_runs import ROOT, same_weights, write_run
 
 ADDRESSES = ("10.231.7.1", "10.231.7.2")
 
@@ -56,7 +56,7 @@ def launch(machine, rank, config, work_dir, log):
         "OMP_NUM_THREADS": "1",
         "GLOO_SOCKET_IFNAME": machine[-1],
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(TOOLS / "benchmarks"),
+        "PYTHONPATH": str(ROOT / "tests/faults"),
     }
     command = [str(TOOLS / "dist_train.sh"), str(config), "1", "--work-dir", str(work_dir)]
     return subprocess.Popen(
@@ -88,7 +88,7 @@ def test_trains_on_two_machines(machines, tmp_path):
     assert statuses == [0, 0], "\n".join(first_error(log) for log in logs)
     # Two processes of one machine do the same.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(TOOLS / "benchmarks"), "PATH": path}
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests/faults"), "PATH": path}
     done = subprocess.run(
         [TOOLS / "dist_train.sh", config, "2", "--work-dir", alone],
         env={**os.environ, **variables},

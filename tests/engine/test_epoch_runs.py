@@ -225,8 +225,8 @@ def test_loops_of_others_stay():
     [
         (dict(type="mms_ocr.ResumableTrainLoop", max_iters=9, max_epochs=2), "_delete_=True"),
         (dict(type="mms_ocr.ResumableTrainLoop", max_iters=9, by_epoch=True), "_delete_=True"),
-        (dict(by_epoch=False, max_epochs=2), "needs max_iters"),
-        (dict(type="EpochBasedTrainLoop", max_iters=2), "needs max_epochs"),
+        (dict(by_epoch=False, max_epochs=2), "max_iters"),
+        (dict(type="EpochBasedTrainLoop", max_iters=2), "max_epochs"),
     ],
 )
 def test_settings_of_two_loops(given, said):

@@ -1,4 +1,4 @@
-"""Errors in the words of one line."""
+"""Errors of the machine, the job and the data have a message for the user."""
 
 import errno
 
@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from mms_ocr.engine import failures
-from mms_ocr.engine.failures import DataError, JobError, TrainingError, in_one_line, worded
+from mms_ocr.engine.failures import (
+    DataError,
+    JobError,
+    TrainingError,
+    explain_failure,
+    explain_failures,
+)
 
 RAISED_IN_WORKER = """Caught RuntimeError in DataLoader worker process 1.
 Original Traceback (most recent call last):
@@ -18,10 +24,10 @@ the last: a.png
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 def test_full_disks(number):
-    told = worded(OSError(number, "why", "file"))
-    assert type(told) is TrainingError
-    assert "disk is full" in str(told)
-    assert "'file'" in str(told)
+    explained = explain_failure(OSError(number, "why", "file"))
+    assert type(explained) is TrainingError
+    assert "disk is full" in str(explained)
+    assert "'file'" in str(explained)
 
 
 @pytest.mark.parametrize(
@@ -35,44 +41,48 @@ def test_full_disks(number):
     ],
 )
 def test_others_are_left_as_they_are(error):
-    assert worded(error) is error
+    assert explain_failure(error) is error
 
 
 def test_reading():
-    told = worded(RuntimeError(RAISED_IN_WORKER), reading=12)
-    assert isinstance(told, DataError)
-    assert str(told) == (
+    explained = explain_failure(RuntimeError(RAISED_IN_WORKER), iteration=12)
+    assert isinstance(explained, DataError)
+    assert str(explained) == (
         "reading the batch of iteration 12 failed: 7 of 9 images are broken: the last: a.png"
     )
-    assert str(worded(RuntimeError("bad\nline"), reading=3)).endswith("failed: bad line")
-    assert worded(told, reading=12) is told
+    assert str(explain_failure(RuntimeError("bad\nline"), iteration=3)).endswith("failed: bad line")
+    assert explain_failure(explained, iteration=12) is explained
 
 
 def test_lost_ranks(monkeypatch):
     error = RuntimeError("[pair.cc:537] Read error: Connection reset by peer")
-    assert worded(error) is error
+    assert explain_failure(error) is error
     monkeypatch.setattr(failures.torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(failures.torch.distributed, "get_rank", lambda: 3)
-    told = worded(error)
-    assert isinstance(told, JobError)
-    assert str(told).startswith("rank 3 lost another process of the job")
+    explained = explain_failure(error)
+    assert isinstance(explained, JobError)
+    assert str(explained).startswith("rank 3 lost another process of the job")
 
 
 def test_processes_that_do_not_come(monkeypatch):
     monkeypatch.setenv("RANK", "2")
-    told = worded(torch.distributed.DistStoreError("Timed out after 61 seconds waiting"))
-    assert str(told).startswith("rank 2 could not join the other processes of the job")
+    explained = explain_failure(
+        torch.distributed.DistStoreError("Timed out after 61 seconds waiting")
+    )
+    assert str(explained).startswith("rank 2 could not join the other processes of the job")
 
 
 def test_a_block_of_code():
-    with pytest.raises(TrainingError, match="disk is full"), in_one_line():
+    with pytest.raises(TrainingError, match="disk is full"), explain_failures():
         raise OSError(errno.ENOSPC, "no space")
-    with pytest.raises(RuntimeError, match=r"^a fault of code$"), in_one_line():
+    with pytest.raises(RuntimeError, match=r"^a fault of code$"), explain_failures():
         raise RuntimeError("a fault of code")
-    with pytest.raises(DataError, match="iteration 4 failed: bad"), in_one_line(reading=4):
+    with pytest.raises(DataError, match="iteration 4 failed: bad"), explain_failures(iteration=4):
         raise RuntimeError("bad")
 
 
 def test_little_memory():
-    told = worded(torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"))
-    assert "lower train_dataloader.batch_size" in str(told)
+    explained = explain_failure(
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+    )
+    assert "lower train_dataloader.batch_size" in str(explained)

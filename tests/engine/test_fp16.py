@@ -93,8 +93,8 @@ def test_overflows_lower_the_scale_and_are_no_faults():
             assert job.counts == (steps, 0, 0)
     assert job.scale == 2.0 ** (24 - steps + 1) == scale
     assert job.message_hub.get_info("overflowed_steps") == steps - 1 > 3
-    assert "step 1 was left out, as its gradients overflow in fp16" in job.told[0]
-    assert "the loss scale is now 8.38861e+06; 1 such steps in all" in job.told[0]
+    assert "step 1 was skipped" in job.told[0]
+    assert "8.38861e+06; 1 such steps in all" in job.told[0]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

@@ -10,7 +10,7 @@ from torch import nn
 
 from mms_ocr.engine import SkipNonFiniteHook
 from mms_ocr.engine.failures import NonFiniteError
-from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
+from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_nan_gradient
 
 
 class Job(SimpleNamespace):
@@ -134,12 +134,12 @@ def test_all_finite():
     assert not all_finite([big, bad])
 
 
-def test_spoilt_gradients():
+def test_gradients_of_losses_that_are_not_finite():
     value = torch.tensor(2.0, requires_grad=True)
-    with_spoilt_gradient(value * 3).backward()
+    with_nan_gradient(value * 3).backward()
     assert value.grad == 3
     value.grad = None
-    spoilt = with_spoilt_gradient(value + float("inf"))
+    spoilt = with_nan_gradient(value + float("inf"))
     spoilt.backward()
     assert value.grad.isnan()
 

@@ -7,7 +7,7 @@ import torch
 from mmengine.runner import runner as mmengine_runner
 from torch import nn
 
-from mms_ocr.engine.recomputing import recompute, use_recompute
+from mms_ocr.compat.running import recompute, use_recompute
 from mms_ocr.models import TextViT
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)

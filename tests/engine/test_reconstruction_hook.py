@@ -10,7 +10,7 @@ import torch
 from mmengine.structures import BaseDataElement
 
 from mms_ocr.engine import ReconstructionHook
-from mms_ocr.engine.hooks.reconstruction_hook import draw_reconstructions
+from mms_ocr.engine.hooks.picture_hooks import draw_reconstructions
 from mms_ocr.registry import HOOKS
 from mms_ocr.visualization import GAP, HEADER
 

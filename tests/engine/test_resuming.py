@@ -1,7 +1,7 @@
 """Finding and reading checkpoints to resume from."""
 
 import os
-import shutil
+import random
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,20 +13,17 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mms_ocr.engine.resuming import (
     check_parts,
     find_resume_point,
-    load_from_url,
     newest_whole_checkpoint,
     use_checked_reading,
 )
 from mms_ocr.models.weights import read_checkpoint
-from mms_ocr.utils.sealing import DamagedCheckpointError, seal
+from mms_ocr.models.weights.reading import DamagedCheckpointError
 
 PARTS = dict(meta={"iter": 5, "epoch": 0}, optimizer={}, message_hub={})
 
 
-def save(path, sealed=True, **parts):
+def save(path, **parts):
     torch.save({"state_dict": {"weight": torch.ones(300)}, **PARTS, **parts}, path)
-    if sealed:
-        seal(path)
     return str(path)
 
 
@@ -39,22 +36,31 @@ class Attack:
 
 
 def test_the_newest_is_the_one_saved_last(tmp_path):
-    expected = [save(tmp_path / name) for name in ("iter_9.pth", "iter_10.pth", "iter_2.pth")]
-    # Copied in another order.
-    copies = tmp_path / "copies"
-    copies.mkdir()
-    for path in reversed(expected):
-        shutil.copy(path, copies)
-    assert newest_whole_checkpoint(copies) == (str(copies / "iter_2.pth"), [])
+    paths = [save(tmp_path / name) for name in ("iter_9.pth", "iter_10.pth", "iter_2.pth")]
+    for seconds, path in enumerate(paths):
+        os.utime(path, (seconds, seconds))
+    assert newest_whole_checkpoint(tmp_path) == (paths[2], [])
+    for path in paths:
+        os.utime(path, (0, 0))
+    assert newest_whole_checkpoint(tmp_path) == (paths[1], [])
+    # Copied in another order, the file last_checkpoint still names the last one.
+    (tmp_path / "last_checkpoint").write_text(paths[0])
+    assert newest_whole_checkpoint(tmp_path) == (paths[0], [])
+    Path(paths[0]).write_bytes(b"")
+    path, faults = newest_whole_checkpoint(tmp_path)
+    assert path == paths[1]
+    assert [paths[0] in fault for fault in faults] == [True]
 
 
 def test_what_is_passed_over_is_named(tmp_path, next_tick):
     whole = save(tmp_path / "iter_1.pth")
-    next_tick()  # without their seals, the others are as old as the file system says
+    next_tick()
     torch.save({"state_dict": {}}, tmp_path / "best_acc_iter_2.pth")
     save(tmp_path / "published.pth")
     torn = save(tmp_path / "iter_2.pth")
+    next_tick()
     os.truncate(torn, os.path.getsize(torn) // 2)
+    next_tick()
     bare = tmp_path / "iter_3.pth"
     torch.save({"weight": torch.ones(3)}, bare)
     path, faults = newest_whole_checkpoint(tmp_path)
@@ -83,7 +89,7 @@ def test_where_there_is_no_checkpoint_the_run_starts_from_scratch(tmp_path):
 
 def test_where_none_is_whole_the_run_does_not_start(tmp_path):
     (tmp_path / "iter_1.pth").write_bytes(b"")
-    with pytest.raises(DamagedCheckpointError, match=r"no checkpoint in .* is whole"):
+    with pytest.raises(DamagedCheckpointError, match=r"iter_1\.pth"):
         find_resume_point(runner(tmp_path))
 
 
@@ -104,9 +110,9 @@ def test_a_checkpoint_that_is_named_is_kept(tmp_path):
 def test_parts(lost, named):
     checkpoint = {"state_dict": {}, **PARTS}
     check_parts(checkpoint, "a.pth")
-    with pytest.raises(ValueError, match=rf"a\.pth cannot be resumed from: it holds {named}"):
+    with pytest.raises(ValueError, match=rf"a\.pth cannot be resumed from: it has {named}"):
         check_parts({key: value for key, value in checkpoint.items() if key != lost}, "a.pth")
-    with pytest.raises(ValueError, match="number of its iteration"):
+    with pytest.raises(ValueError, match="iteration number"):
         check_parts({**checkpoint, "meta": {}}, "a.pth")
 
 
@@ -119,21 +125,20 @@ def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
         use_checked_reading()
         for read in (
             CheckpointLoader.load_checkpoint(path),
-            load_from_url(Path(path).as_uri(), model_dir=str(tmp_path / "cache")),
+            mmengine_checkpoint.load_url(Path(path).as_uri(), model_dir=str(tmp_path / "cache")),
         ):
             assert read["meta"] == {"iter": 5, "epoch": 0, "seed": 1}
         for path in ("s3://bucket/iter_1.pth", "cluster:s3://iter_1.pth", "pavi://iter_1.pth"):
-            with pytest.raises(ValueError, match=f"^{path} is not read: .*; copy it"):
+            with pytest.raises(ValueError, match=f"^{path} cannot be read"):
                 CheckpointLoader.load_checkpoint(path)
     finally:
         CheckpointLoader._schemes = schemes
         mmengine_checkpoint.load_url = by_url
 
 
-@pytest.mark.parametrize("sealed", [True, False])
-def test_mmengine_runs_nothing_that_a_file_carries(tmp_path, monkeypatch, sealed):
+def test_mmengine_runs_nothing_that_a_file_carries(tmp_path):
     marker = tmp_path / "attacked"
-    path = save(tmp_path / "iter_1.pth", sealed, attack=Attack(str(marker)))
+    path = save(tmp_path / "iter_1.pth", attack=Attack(str(marker)))
     schemes, by_url = dict(CheckpointLoader._schemes), mmengine_checkpoint.load_url
     try:
         use_checked_reading()
@@ -150,3 +155,50 @@ def test_mmengine_runs_nothing_that_a_file_carries(tmp_path, monkeypatch, sealed
     with pytest.raises(ValueError, match="was refused"):
         read_checkpoint(path)
     assert not marker.exists()
+
+
+def content(path):
+    read = read_checkpoint(path)
+    return {
+        **read,
+        "state_dict": {key: value.tolist() for key, value in read["state_dict"].items()},
+    }
+
+
+def test_every_changed_byte_is_reported_or_changes_nothing(tmp_path):
+    path = Path(save(tmp_path / "iter_1.pth"))
+    good, expected = path.read_bytes(), content(path)
+    rng = random.Random(0)
+    reported = unchanged = 0
+    for place in [*rng.sample(range(len(good)), 200), *range(len(good) - 150, len(good))]:
+        changed = bytearray(good)
+        changed[place] ^= rng.randrange(1, 256)
+        path.write_bytes(bytes(changed))
+        try:
+            read = content(path)
+        except ValueError as error:
+            reported += str(path) in str(error)
+            continue
+        assert read == expected, place
+        unchanged += 1
+    assert reported + unchanged == 350
+    assert reported > 100
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 50, 0.5, -23, -2, -1])
+def test_every_cut_is_reported(tmp_path, length):
+    path = save(tmp_path / "iter_1.pth")
+    size = os.path.getsize(path)
+    os.truncate(path, int(size * length) if length == 0.5 else length % size if length else 0)
+    with pytest.raises(ValueError, match=r"iter_1\.pth"):
+        read_checkpoint(path)
+
+
+def test_a_changed_tensor_and_bytes_at_the_end_are_damage(tmp_path):
+    path = Path(save(tmp_path / "iter_1.pth"))
+    good = path.read_bytes()
+    place = good.index(torch.ones(300).numpy().tobytes()) + 600
+    for damaged in (good[:place] + b"\x01" + good[place + 1 :], good + b"\0"):
+        path.write_bytes(damaged)
+        with pytest.raises(DamagedCheckpointError, match=r"iter_1\.pth"):
+            read_checkpoint(path)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from mms_ocr.apis.shipped_configs import config_folder, find_config
 from mms_ocr.datasets import collate_words
-from mms_ocr.engine.hooks.comparison_hook import comparison_rows
+from mms_ocr.engine.hooks.picture_hooks import comparison_rows
 from mms_ocr.registry import DATASETS, MODELS
 from mms_ocr.visualization import picture_grid
 

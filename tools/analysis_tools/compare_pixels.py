@@ -14,7 +14,7 @@ from mms_ocr.apis.pictures import check_picture
 from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.cli.data_option import set_data
 from mms_ocr.datasets import collate_words
-from mms_ocr.engine.hooks.comparison_hook import comparison_rows
+from mms_ocr.engine.hooks.picture_hooks import comparison_rows
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, MODELS
 from mms_ocr.utils.cfg_options import merge_cfg_options

@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.datasets import EndlessSampler, WordImageDataset, collate_words
-from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
+from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_nan_gradient
 from mms_ocr.registry import MODELS, TRANSFORMS
 from mms_ocr.utils.devices import describe_machine, synchronize, usable_device
 
@@ -77,9 +77,9 @@ def build_model(arch: str, device: str, compiled: bool) -> torch.nn.Module:
     model = MODELS.build(Config.fromfile(ROOT / f"configs/mms/pretrain_vit_{arch}.py").model)
     model.to(device).train()
     if compiled:
-        from mms_ocr.engine.repeated import repeated_layers
+        from mms_ocr.engine.hooks.compile_hook import repeated_layers
 
-        for _, layer in repeated_layers(model):
+        for layer in repeated_layers(model):
             layer.compile()
     return model
 
@@ -101,7 +101,7 @@ def time_steps(
         with torch.autocast(kind, torch.bfloat16, enabled=bf16):
             losses = model(**data, mode="loss")
         optimizer.zero_grad()
-        with_spoilt_gradient(model.parse_losses(losses)[0]).backward()
+        with_nan_gradient(model.parse_losses(losses)[0]).backward()
         # As SkipNonFiniteHook does, which waits for the device in every step.
         if all_finite([value.grad for value in parameters if value.grad is not None]):
             optimizer.step()

@@ -16,11 +16,12 @@ from mmengine.config import Config
 
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.engine import StopOnSignalHook, WatchdogHook
-from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_spoilt_gradient
+from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_nan_gradient
+from mms_ocr.models.weights.reading import check_archive
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.devices import describe_machine, synchronize, usable_device
+from mms_ocr.utils.files import replace
 from mms_ocr.utils.randomness import seed_everything, take_random_states
-from mms_ocr.utils.sealing import check_seal, put_in_place, seal
 
 CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mms" / "pretrain_vit_s.py"
 
@@ -86,9 +87,9 @@ def main() -> None:
     stop, watchdog = StopOnSignalHook(), WatchdogHook()
     parts = {
         "are all gradients finite": lambda: all_finite(gradients),
-        "spoil the gradients of an infinite loss": lambda: with_spoilt_gradient(loss).backward(),
+        "make the gradients of an infinite loss NaN": lambda: with_nan_gradient(loss).backward(),
         "was there a signal (one process)": stop._agreed,
-        "note where the run is": lambda: watchdog._at(1, 3, "training at iteration"),
+        "note where the run is": lambda: watchdog._progress("training at iteration 1"),
     }
     print(describe_machine(args.device))
     print(f"one step of {args.batch_size} images: {whole:.0f} ms")
@@ -108,15 +109,16 @@ def main() -> None:
 
         def whole_one() -> None:
             torch.save(content, path)
-            seal(path)
-            put_in_place(path, Path(folder, "b.pth"))
+            replace(path, Path(folder, "b.pth"))
 
         took, safe = median_ms(plain, "cpu", 3), median_ms(whole_one, "cpu", 3)
-        checked = median_ms(lambda: check_seal(Path(folder, "b.pth")), "cpu", 3)
+        checked = median_ms(lambda: check_archive(Path(folder, "b.pth")), "cpu", 3)
         size = Path(folder, "b.pth").stat().st_size / 1e6
         states = median_ms(take_random_states, "cpu", 50)
-        print(f"a checkpoint of {size:.0f} MB: written {took:.0f} ms; with checksum, flush and")
-        print(f"  rename {safe:.0f} ms; checked {checked:.0f} ms; random states {states:.2f} ms")
+        print(f"a checkpoint of {size:.0f} MB: written {took:.0f} ms; with flush and rename")
+        print(
+            f"  {safe:.0f} ms; its CRC-32 checked {checked:.0f} ms; random states {states:.2f} ms"
+        )
 
 
 if __name__ == "__main__":

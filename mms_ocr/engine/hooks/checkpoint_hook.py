@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 
 from mms_ocr.engine.failures import CheckpointNotSavedError
 from mms_ocr.registry import HOOKS
-from mms_ocr.utils.sealing import put_in_place, remove, seal, write_whole
+from mms_ocr.utils.files import atomic_write, replace
 
 _UNFINISHED = ".{}.saving"
 _WITHIN_EPOCH = "ckpt_within_epoch"
@@ -20,16 +20,15 @@ _WITHIN_EPOCH = "ckpt_within_epoch"
 
 @HOOKS.register_module()
 class AtomicCheckpointHook(CheckpointHook):
-    """MMEngine's checkpoints, of which there is a whole one at any moment.
+    """MMEngine's checkpoints, of which a whole one exists at any moment.
 
-    A checkpoint is written under another name, given its checksum
-    (:mod:`mms_ocr.utils.sealing`), flushed to the disk and renamed; only then is the name of the
-    last one changed, and only then are older ones deleted. With gradient accumulation, it is put
-    off to the end of a cycle, as half a cycle's gradients are in no checkpoint.
+    A checkpoint is written under a temporary name, flushed to the disk and renamed; only then the
+    file ``last_checkpoint`` changes, and only then older checkpoints are deleted. With gradient
+    accumulation, saving waits for the end of a cycle, since no checkpoint holds gradients.
 
     Args:
-        **kwargs: Arguments of MMEngine's ``CheckpointHook``, which mean the same: ``interval``,
-            ``max_keep_ckpts``, ``save_best``, ….
+        **kwargs: Arguments of MMEngine's ``CheckpointHook``: ``interval``, ``max_keep_ckpts``,
+            ``save_best``, ….
     """
 
     out_dir: str
@@ -37,22 +36,25 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._kept: list[int] = []
-        self._put_off = False
-        self.wanted = False  # by whoever is about to end the run
+        self._is_delayed = False
+        self.is_requested = False  # set by a hook that stops the run
         self.saved_iteration: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Clear what a killed run left unfinished, and take over which checkpoints are kept."""
+        """Delete unfinished files of a killed run, and restore the list of kept checkpoints.
+
+        Raises:
+            ValueError: ``out_dir`` is not on a disk.
+        """
         if "://" in str(self.out_dir or ""):
             raise ValueError(
-                f"AtomicCheckpointHook writes to disks only, not to {self.out_dir}; use "
-                "CheckpointHook there"
+                f"AtomicCheckpointHook cannot write to {self.out_dir}, which is no disk; use "
+                "CheckpointHook"
             )
         super().before_train(runner)
         self._kept = list(getattr(self, "keep_ckpt_ids", []))
-        if dist.is_main_process():
-            for left in Path(self.out_dir).glob(_UNFINISHED.format("*")):
-                remove(left)
+        for path in Path(self.out_dir).glob(_UNFINISHED.format("*")):
+            _delete(path)
         dist.barrier()
 
     def after_train_iter(
@@ -62,63 +64,49 @@ class AtomicCheckpointHook(CheckpointHook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Save where it is time to."""
-        if self.by_epoch and not self.wanted:
+        """Save if a checkpoint is due or requested."""
+        if self.by_epoch and not self.is_requested:
             return
-        due = not self.by_epoch and (
+        is_due = not self.by_epoch and (
             self.every_n_train_iters(runner, self.interval, self.save_begin)
             or (self.save_last and self.is_last_train_iter(runner))
         )
-        if not (due or self.wanted or self._put_off):
+        if not (is_due or self.is_requested or self._is_delayed):
             return
-        self._put_off = not between_updates(runner)
-        if not self._put_off:
+        self._is_delayed = not between_updates(runner)
+        if not self._is_delayed:
             runner.logger.info(f"Saving checkpoint at {runner.iter + 1} iterations")
             if self.by_epoch:
                 self._save_within_epoch(runner)
             else:
                 self._save_checkpoint(runner)
-            self.wanted = False
+            self.is_requested = False
 
     def _save_within_epoch(self, runner: Runner) -> None:
-        """Save before the end of an epoch; the next checkpoint takes the place of this one."""
+        """Save before the end of an epoch; the next checkpoint replaces this one."""
         meta = dict(epoch=runner.epoch, iter=runner.iter + 1)
         name = f"iter_{meta['iter']}.pth"
         self.last_ckpt = str(Path(self.out_dir, name))
-        before = runner.message_hub.runtime_info.get(_WITHIN_EPOCH)
+        previous = runner.message_hub.runtime_info.get(_WITHIN_EPOCH)
         runner.message_hub.update_info(_WITHIN_EPOCH, name)
-        self._write(
-            runner, name, pointer=True, save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler, meta=meta, by_epoch=False, **self.args,
-        )  # fmt: skip
-        self.saved_iteration = meta["iter"]
-        if before and before != name:
-            self._delete(Path(self.out_dir, before))
+        self._write_last(runner, name, meta, by_epoch=False)
+        if previous and previous != name:
+            _delete(Path(self.out_dir, previous))
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         hub = runner.message_hub
         self._kept = [*(kept for kept in self._kept if kept != step), step]
-        # The older ones are still there: a run killed before they are deleted deletes them.
+        # Older ones still exist: a run that is killed before it deletes them deletes them later.
         hub.update_info("keep_ckpt_ids", list(self._kept))
         name = self.filename_tmpl.format(step)
         self.last_ckpt = str(Path(self.out_dir, name))
         hub.update_info("last_ckpt", self.last_ckpt)
-        self._write(
-            runner,
-            name,
-            pointer=True,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            **self.args,
-        )
-        self.saved_iteration = meta["iter"]
+        self._write_last(runner, name, meta, by_epoch=self.by_epoch)
         while 0 < self.max_keep_ckpts < len(self._kept):
-            self._delete(Path(self.out_dir, self.filename_tmpl.format(self._kept.pop(0))))
+            _delete(Path(self.out_dir, self.filename_tmpl.format(self._kept.pop(0))))
         hub.update_info("keep_ckpt_ids", list(self._kept))
         if within := hub.runtime_info.pop(_WITHIN_EPOCH, None):
-            self._delete(Path(self.out_dir, within))
+            _delete(Path(self.out_dir, within))
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if not self.save_best:
@@ -129,95 +117,108 @@ class AtomicCheckpointHook(CheckpointHook):
         meta = dict(epoch=runner.epoch, iter=runner.iter)
         better = [name for name in self.key_indicators if self._is_best(runner, metrics, name)]
         for name in better:
-            info = self._best_name(name)
+            info = self._best_suffix(name)
             file = f"best_{name}_{self.filename_tmpl.format(step)}".replace("/", "_")
             path = str(Path(self.out_dir, file))
-            before = runner.message_hub.runtime_info.get(f"best_ckpt{info}")
+            previous = runner.message_hub.runtime_info.get(f"best_ckpt{info}")
             runner.message_hub.update_info(f"best_score{info}", metrics[name])
             runner.message_hub.update_info(f"best_ckpt{info}", path)
             self._write(
-                runner, file, save_optimizer=False, save_param_scheduler=False,
-                meta=dict(meta), by_epoch=False,
-            )  # fmt: skip
-            if before and before != path:
-                # By its name: a run that was copied leaves those of the original alone.
-                self._delete(Path(self.out_dir, Path(before).name))
+                runner,
+                file,
+                save_optimizer=False,
+                save_param_scheduler=False,
+                meta=dict(meta),
+                by_epoch=False,
+            )
+            if previous and previous != path:
+                # By its name: a copied run leaves the files of the original alone.
+                _delete(Path(self.out_dir, Path(previous).name))
             if info:
                 self.best_ckpt_path_dict[name] = path
             else:
                 self.best_ckpt_path = path
             runner.logger.info(f"The best checkpoint, with {metrics[name]:0.4f} {name}: {file}")
-        # Again, as the last one was saved before the validation and does not know of the best.
+        # Again: the last one was saved before the validation, and does not know the best.
         if better and self.saved_iteration == runner.iter:
             self._save_checkpoint_with_step(runner, step, meta)
 
     def _is_best(self, runner: Runner, metrics: dict, name: str) -> bool:
         if name not in metrics:
             raise ValueError(
-                f"save_best={name!r}, and validation gives no such score but {', '.join(metrics)}"
+                f"save_best={name!r} is not among the scores of the validation: "
+                f"{', '.join(metrics)}"
             )
         score = metrics[name]
-        best = runner.message_hub.runtime_info.get(f"best_score{self._best_name(name)}")
+        best = runner.message_hub.runtime_info.get(f"best_score{self._best_suffix(name)}")
         rule = self.rules[list(self.key_indicators).index(name)]
         return score is not None and self.is_better_than[name](
             score, self.init_value_map[rule] if best is None else best
         )
 
-    def _best_name(self, name: str) -> str:
+    def _best_suffix(self, name: str) -> str:
         return "" if len(self.key_indicators) == 1 else f"_{name}"
 
-    def _write(self, runner: Runner, name: str, pointer: bool = False, **options: Any) -> None:
-        """Write a checkpoint under its name, once it is whole; on all ranks.
+    def _write_last(self, runner: Runner, name: str, meta: dict, by_epoch: bool) -> None:
+        """Write a checkpoint to resume from, and name it in the file ``last_checkpoint``."""
+        self._write(
+            runner,
+            name,
+            is_last=True,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=by_epoch,
+            **self.args,
+        )
+        self.saved_iteration = meta["iter"]
+
+    def _write(self, runner: Runner, name: str, is_last: bool = False, **options: Any) -> None:
+        """Write a checkpoint; called on all ranks.
 
         Raises:
             CheckpointNotSavedError: It could not be written, on all ranks.
         """
-        # Hooks that need something of every rank collect it now.
-        runner.call_hook("before_gathering_checkpoint", meta=options["meta"])
+        # Hooks that need something from every rank collect it now.
+        runner.call_hook("before_gathering_checkpoint")
         unfinished = Path(self.out_dir, _UNFINISHED.format(name))
-        fault: Exception | None = None
+        fault: OSError | None = None
         try:
             runner.save_checkpoint(
                 self.out_dir, unfinished.name, backend_args=self.backend_args, **options
             )
+            if dist.is_main_process():
+                replace(unfinished, Path(self.out_dir, name))
+                if is_last:
+                    pointer = Path(runner.work_dir, "last_checkpoint")
+                    atomic_write(pointer, str(self.last_ckpt), flush=True)
         except OSError as error:
             fault = error
-        faults = _all_faults(fault)
-        if not faults and dist.is_main_process():
-            try:
-                seal(unfinished)
-                put_in_place(unfinished, Path(self.out_dir, name))
-                if pointer:
-                    write_whole(Path(runner.work_dir, "last_checkpoint"), str(self.last_ckpt))
-            except (OSError, ValueError) as error:
-                fault = error
-        faults = faults or _all_faults(fault)
+        faults = _gather_faults(fault)
         if faults:
-            if dist.is_main_process():
-                remove(unfinished)
+            _delete(unfinished)
             raise CheckpointNotSavedError(
                 f"the checkpoint {Path(self.out_dir, name)} could not be written ({faults[0]}); "
-                "those saved before are untouched: make room and go on with --resume"
+                "earlier ones are untouched: free some space and continue with --resume"
             ) from fault
-
-    def _delete(self, path: Path) -> None:
-        if dist.is_main_process():
-            remove(path)
 
 
 def between_updates(runner: Runner) -> bool:
-    """Whether no gradients are waiting to be added to, in a run that accumulates them."""
+    """Return whether no gradients are accumulated that wait for more."""
     wrapper = runner.optim_wrapper
     return not hasattr(wrapper, "should_update") or wrapper.should_update()
 
 
-def _all_faults(fault: BaseException | None) -> list[str]:
-    """What went wrong on any rank, known to all of them."""
+def _delete(path: Path) -> None:
+    """Delete a file, if it exists; on the main process."""
+    if dist.is_main_process():
+        path.unlink(missing_ok=True)
+
+
+def _gather_faults(fault: OSError | None) -> list[str]:
+    """Return what went wrong, on whichever ranks."""
     text = None
     if fault is not None:
-        text = (
-            os.strerror(fault.errno) if isinstance(fault, OSError) and fault.errno else str(fault)
-        )
-    if dist.get_world_size() == 1:
-        return [text] if text else []
-    return [text for text in dist.all_gather_object(text) if text]
+        text = os.strerror(fault.errno) if fault.errno else str(fault)
+    texts = [text] if dist.get_world_size() == 1 else dist.all_gather_object(text)
+    return [text for text in texts if text]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
-from mms_ocr.engine.repeated import repeated_layers
 from mms_ocr.registry import HOOKS
 
 
@@ -16,12 +17,12 @@ from mms_ocr.registry import HOOKS
 class CompileHook(Hook):
     """Compiles every repeated layer of the model by ``torch.compile``, in place.
 
-    ``compile = True`` in a config, or a dict of options, puts it in. MMEngine would compile a whole
-    training step, which draws masks, counts and logs: torch cannot. Layers of one kind and size
-    share what was compiled, so that it takes as long as for one; names of weights stay the same.
+    ``compile = True`` in a config, or a dict of options, adds it. MMEngine compiles a whole
+    training step, which fails: a step draws masks and logs. Layers of one kind and size share
+    compiled code, and weight names stay the same.
 
     Args:
-        **options: Of ``torch.compile``: ``backend``, ``mode``, ``dynamic``, ….
+        **options: Options of ``torch.compile``: ``backend``, ``mode``, ``dynamic``, ….
     """
 
     def __init__(self, **options: Any) -> None:
@@ -30,7 +31,17 @@ class CompileHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Compile; the first iterations then take longer."""
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        layers = [layer for _, layer in repeated_layers(model)]
+        layers = list(repeated_layers(model))
         for layer in layers:
             layer.compile(**self.options)
         runner.logger.info(f"compiling {len(layers)} layers: the first iterations take longer")
+
+
+def repeated_layers(model: nn.Module) -> Iterator[nn.Module]:
+    """Yield the members of the model's module lists, but not of lists inside of members."""
+    inside: tuple[str, ...] = ()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and not name.startswith(inside or ("\0",)):
+            for number, layer in enumerate(module):
+                inside += (f"{name}.{number}.",)
+                yield layer

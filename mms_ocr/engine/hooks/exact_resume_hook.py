@@ -1,4 +1,4 @@
-"""What a resumed run needs beside MMEngine's checkpoint to do what it would have done."""
+"""The state that a resumed run needs beside MMEngine's checkpoint."""
 
 from __future__ import annotations
 
@@ -24,41 +24,35 @@ _KEY = "exact_resume"
 
 @HOOKS.register_module()
 class ExactResumeHook(Hook):
-    """Keeps the random generators of every rank and the sampler's position in the checkpoints.
+    """Stores the random generators of every rank and the sampler's position in checkpoints.
 
-    Validation leaves the generators as they were before it, so that a run which was killed in it
-    goes on with the same numbers. A checkpoint that lacks what it takes to resume, or does not fit
-    the model, is refused rather than loaded in parts.
+    Validation leaves the generators as they were, so that a run which is killed in it resumes with
+    the same numbers. A checkpoint that lacks a part or does not fit the model is refused.
 
-    A run that goes on with another number of processes keeps its place in the data, and its
-    generators start anew. So do a GPU's where the run was on the CPU before. The log says so.
+    A run that resumes with another number of processes keeps its position in the data, and seeds
+    its generators anew; so is a GPU's generator seeded if the run was on the CPU before. The log
+    reports both.
     """
 
     priority = "VERY_HIGH"
 
     def __init__(self) -> None:
         self._gathered: list[dict[str, Any]] | None = None
-        self._meta: dict[str, Any] = {}
         self._resumed: dict[str, Any] | None = None
         self._before_validation: dict[str, Any] | None = None
 
     def before_run(self, runner: Runner) -> None:
-        """Find the checkpoint, where the run is to resume from the newest."""
-        if hasattr(runner, "_resume"):
-            find_resume_point(runner)
+        """Find the checkpoint, if the run resumes from the newest."""
+        find_resume_point(runner)
 
-    def before_gathering_checkpoint(self, runner: Runner, meta: dict[str, Any]) -> None:
-        """Bring the generators' states of all ranks together; called on all of them."""
-        self._meta = dict(meta)
-        # A best checkpoint is found at the end of a validation, whose draws are to be undone.
+    def before_gathering_checkpoint(self, runner: Runner) -> None:
+        """Gather the generators' states of all ranks; called on all of them."""
+        # A best checkpoint is saved at the end of a validation, whose draws are undone later.
         self._gathered = dist.all_gather_object(self._before_validation or take_random_states())
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Put what was brought together into the checkpoint."""
+        """Store generators and position in the checkpoint."""
         gathered, self._gathered = self._gathered, None
-        # MMEngine's FlexibleRunner counts one too many after a validation.
-        checkpoint["meta"].update(self._meta)
-        self._meta = {}
         if gathered is None and dist.get_world_size() == 1:
             gathered = [take_random_states()]
         state: dict[str, Any] = {"random": gathered or [], "world_size": dist.get_world_size()}
@@ -76,18 +70,18 @@ class ExactResumeHook(Hook):
         checkpoint[_KEY] = state
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take what is needed out of the checkpoint of a run that is resumed.
+        """Take the stored state from the checkpoint of a run that is resumed.
 
         Raises:
-            ValueError: It is no checkpoint to resume from, or of another model.
+            ValueError: A part is missing, or the checkpoint is of another model.
         """
-        if not getattr(runner, "_resume", False):
+        if not runner._resume:
             return
         path = runner._load_from
         check_parts(checkpoint, path)
         if runner.param_schedulers and not checkpoint.get("param_schedulers"):
             raise ValueError(
-                f"{path} holds no schedule, and this run has one: it cannot be resumed from"
+                f"{path} cannot be resumed from: it holds no schedule, and this run has one"
             )
         own = own_weights(runner)
         if own is not None:
@@ -97,12 +91,10 @@ class ExactResumeHook(Hook):
         _compare_schedules(runner.param_schedulers, checkpoint.get("param_schedulers"), path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
-            print_log(
-                f"{path} holds no random generators: what is drawn differs from here on", "current"
-            )
+            _log(f"{path} holds no random generators: random numbers differ from here on")
 
     def before_train(self, runner: Runner) -> None:
-        """Hand the loop what it needs to resume."""
+        """Give the stored state to the loop."""
         loop = runner.train_loop
         if self._resumed is not None and isinstance(loop, Resumable):
             loop.resumed_sampler = self._resumed.get("sampler")
@@ -112,49 +104,50 @@ class ExactResumeHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | tuple | list | None = None
     ) -> None:
-        """Restore the generators, once everything that draws at the start has drawn."""
+        """Restore the generators, after everything that draws at the start."""
         if self._resumed is None:
             return
         states, self._resumed = self._resumed["random"], None
         if len(states) != dist.get_world_size():
-            print_log(
+            _log(
                 f"the checkpoint is of {len(states)} processes, and these are "
-                f"{dist.get_world_size()}: their random generators start anew",
-                "current",
+                f"{dist.get_world_size()}: their random generators start anew"
             )
             return
         state = states[dist.get_rank()]
         put_random_states(state)
         if ("cuda" in state) != torch.cuda.is_available():
-            kinds = ("a GPU", "the CPU") if "cuda" in state else ("the CPU", "a GPU")
-            print_log(
-                f"the checkpoint is of a run on {kinds[0]}, and this one is on {kinds[1]}: what is "
-                "drawn there differs from here on",
-                "current",
+            before, now = ("a GPU", "the CPU") if "cuda" in state else ("the CPU", "a GPU")
+            _log(
+                f"the checkpoint is of a run on {before}, and this one is on {now}: random numbers "
+                "drawn there differ from here on"
             )
 
     def before_val(self, runner: Runner) -> None:
-        """Keep the generators' states."""
+        """Take the generators' states."""
         self._before_validation = take_random_states()
 
     def after_val(self, runner: Runner) -> None:
-        """Put them back."""
+        """Restore them."""
         if self._before_validation is not None:
             put_random_states(self._before_validation)
             self._before_validation = None
 
 
+def _log(message: str, level: int = logging.INFO) -> None:
+    print_log(message, "current", level)
+
+
 def _compare_schedules(own: Any, stored: Any, path: str | None) -> None:
-    """Tell that a run of another length goes on by the schedule that it was begun with."""
+    """Warn if a run of another length resumes: it follows the stored schedule."""
     if not isinstance(own, list) or not isinstance(stored, list):
         return
     ends = [getattr(scheduler, "end", 0) for scheduler in own]
-    begun = [state.get("end", 0) for state in stored if isinstance(state, Mapping)]
-    if ends and begun and max(ends) != max(begun):
-        print_log(
-            f"the schedule of {path} ends at {max(begun):,}, and that of this config at "
-            f"{max(ends):,}: learning rates go on by that of the checkpoint; for one of this "
-            "length start a new run, with load_from=CHECKPOINT",
-            "current",
+    stored_ends = [state.get("end", 0) for state in stored if isinstance(state, Mapping)]
+    if ends and stored_ends and max(ends) != max(stored_ends):
+        _log(
+            f"the schedule of {path} ends at {max(stored_ends):,}, and that of this config at "
+            f"{max(ends):,}: learning rates follow the checkpoint; for a schedule of this length, "
+            "start a new run with load_from=CHECKPOINT",
             logging.WARNING,
         )

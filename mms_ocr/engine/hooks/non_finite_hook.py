@@ -1,4 +1,4 @@
-"""Steps whose loss or gradients are NaN or infinite."""
+"""Skipping steps whose loss or gradients are NaN or infinite."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ from torch.nn.parallel import DistributedDataParallel
 from mms_ocr.engine.failures import NonFiniteError
 from mms_ocr.registry import HOOKS
 
-_LEAST_SCALE = 1.0  # gradients that overflow at this one are at fault themselves
+_MIN_SCALE = 1.0  # of fp16; gradients that overflow at this scale are not finite by themselves
 
 
 @HOOKS.register_module()
 class SkipNonFiniteHook(Hook):
     """Skips the step of a batch whose loss or gradients are not finite, on all ranks alike.
 
-    Weights and the optimizer's state stay as they were. The log tells each; their number is
-    ``skipped_steps`` in the message hub, and so in the checkpoints.
+    Weights and the optimizer's state do not change. The log reports each skipped step; their
+    number is ``skipped_steps`` in the message hub, and so in the checkpoints.
 
-    Gradients that overflow for the loss scale of fp16 are no fault: such steps are counted by
-    themselves (``overflowed_steps``), as long as the scale falls and is not below 1.
+    Steps whose gradients overflow because of fp16's loss scale are counted apart
+    (``overflowed_steps``), as long as the scale falls and is not below 1.
 
     Args:
-        max_in_row: So many skipped steps in a row end the run; at least 1.
+        max_in_row: Number of skipped steps in a row that ends the run; at least 1.
+
+    Raises:
+        ValueError: ``max_in_row`` is less than 1.
     """
 
     priority = "NORMAL"
@@ -41,20 +44,20 @@ class SkipNonFiniteHook(Hook):
         self.skipped = 0
         self.in_row = 0
         self.overflowed = 0
-        self._alike = True
+        self._is_synchronized = True
         self._finite_losses: Tensor | None = None  # those of this cycle of accumulation
         self._reached_step = False
         self._skipped_now = False
         self._updated_now = False
 
     def before_train(self, runner: Runner) -> None:
-        """Look at every step from now on."""
+        """Check every step from now on."""
         info = runner.message_hub.runtime_info
         self.skipped = int(info.get("skipped_steps", 0))
         self.in_row = int(info.get("skipped_steps_in_row", 0))
         self.overflowed = int(info.get("overflowed_steps", 0))
-        # Gradients averaged over the ranks are the same on all of them; parts of them are not.
-        self._alike = dist.get_world_size() == 1 or isinstance(
+        # DDP averages gradients over the ranks, so that they are the same on all of them.
+        self._is_synchronized = dist.get_world_size() == 1 or isinstance(
             runner.model, DistributedDataParallel
         )
         wrappers = runner.optim_wrapper
@@ -69,7 +72,7 @@ class SkipNonFiniteHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Count, and end the run where it is hopeless.
+        """Count the step, and end the run after too many.
 
         Raises:
             NonFiniteError: Too many steps in a row were skipped.
@@ -89,7 +92,7 @@ class SkipNonFiniteHook(Hook):
             self.overflowed += 1
             runner.message_hub.update_info("overflowed_steps", self.overflowed)
             runner.logger.info(
-                f"step {runner.iter + 1} was left out, as its gradients overflow in fp16: the loss "
+                f"step {runner.iter + 1} was skipped: its gradients overflow in fp16; the loss "
                 f"scale is now {scale:g}; {self.overflowed} such steps in all"
             )
             return
@@ -104,14 +107,14 @@ class SkipNonFiniteHook(Hook):
         }
         values = ", ".join(f"{key} {value:g}" for key, value in losses.items())
         runner.logger.warning(
-            f"step {runner.iter + 1} was skipped, its loss or its gradients are not finite "
-            f"({values}); {self.in_row} in a row, {self.skipped} in all"
+            f"step {runner.iter + 1} was skipped: its loss or gradients are not finite ({values}); "
+            f"{self.in_row} in a row, {self.skipped} in all"
         )
         if self.in_row >= self.max_in_row:
             raise NonFiniteError(
                 f"{self.in_row} steps in a row, up to iteration {runner.iter + 1}, had a loss or "
                 f"gradients that are not finite ({values}): lower the learning rate, clip "
-                "gradients (optim_wrapper.clip_grad), or look at the data; --resume continues "
+                "gradients (optim_wrapper.clip_grad), or check the data; --resume continues "
                 "from the last checkpoint"
             )
 
@@ -123,10 +126,10 @@ class SkipNonFiniteHook(Hook):
             finite = loss.detach().isfinite().all()
             before = self._finite_losses
             self._finite_losses = finite if before is None else finite & before
-            update(with_spoilt_gradient(loss), *args, **kwargs)
+            update(with_nan_gradient(loss), *args, **kwargs)
             if wrapper.should_update():
                 self._updated_now = True
-                # The scaler of fp16 looks for itself, and then does not ask for a step.
+                # The scaler of fp16 checks for itself, and then takes no step.
                 self._skipped_now |= not self._reached_step
 
         wrapper.update_params = update_params
@@ -140,28 +143,28 @@ class SkipNonFiniteHook(Hook):
             if parameter.grad is not None
         ]
         finite = all_finite(gradients)
-        if not self._alike:
-            # A rank may have no part of any gradient.
+        if not self._is_synchronized:
+            # A rank may have no gradient.
             device = optimizer.param_groups[0]["params"][0].device
             finite = _on_all_ranks(torch.tensor(finite, device=device))
         if not finite:
             self._skipped_now = True
-            # An optimizer passes over parameters without a gradient.
+            # An optimizer skips parameters without a gradient.
             optimizer.zero_grad(set_to_none=True)
 
 
 def _falling_scale(wrappers: Any) -> float | None:
-    """The loss scale of fp16, if it follows the gradients and has room to fall."""
+    """Return the loss scale of fp16, if it is dynamic and can fall further."""
     for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
         scaler = getattr(wrapper, "loss_scaler", None)
         if scaler is not None and getattr(wrapper, "_scale_update_param", None) is None:
             scale = float(scaler.get_scale())
-            return scale if scale >= _LEAST_SCALE else None
+            return scale if scale >= _MIN_SCALE else None
     return None
 
 
 def _on_all_ranks(flag: Tensor | None) -> bool:
-    """Whether a flag is set on every rank; called on all of them."""
+    """Return whether a flag is set on every rank; called on all of them."""
     if flag is None:
         return True
     flag = flag.float()
@@ -171,7 +174,7 @@ def _on_all_ranks(flag: Tensor | None) -> bool:
 
 
 def all_finite(tensors: list[Tensor]) -> bool:
-    """Whether every value of every tensor is finite; one transfer from the device for all."""
+    """Return whether every value of every tensor is finite; transfers one value from the device."""
     if not tensors:
         return True
     # A sum of squares is not finite where a value is not.
@@ -180,10 +183,10 @@ def all_finite(tensors: list[Tensor]) -> bool:
     )
 
 
-def with_spoilt_gradient(loss: Tensor) -> Tensor:
-    """The same loss; its gradients are NaN if it is not finite itself.
+def with_nan_gradient(loss: Tensor) -> Tensor:
+    """Return the same loss, whose gradients are NaN if the loss is not finite.
 
-    Not every infinite loss has gradients that show it, and the ranks of a job see each other's
-    gradients but not each other's losses.
+    Gradients of an infinite loss may be finite, and the ranks of a job see each other's gradients
+    but not each other's losses.
     """
     return loss * (1 + 0 * loss.detach())

@@ -1,4 +1,4 @@
-"""Stopping a run by a signal, with everything saved."""
+"""Saving and stopping a run on a signal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mms_ocr.engine.failures import ValidationStopped
-from mms_ocr.engine.heartbeats import is_running
 from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook, between_updates
 from mms_ocr.engine.loops import Resumable
+from mms_ocr.engine.runners import is_running
 from mms_ocr.registry import HOOKS
 
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command resumes.
@@ -28,21 +28,22 @@ _SIGNALS = tuple(name for name in ("SIGTERM", "SIGUSR1") if name in signal.Signa
 
 @HOOKS.register_module()
 class StopOnSignalHook(Hook):
-    """Ends a run after the iteration in which any of its processes got a signal, and saves.
+    """Saves and ends a run after the iteration in which any of its processes got a signal.
 
-    With gradient accumulation it ends after the cycle, as half a cycle's gradients are not saved.
+    Slurm sends such signals before it preempts a job and before its time is over. The ranks agree
+    on the last iteration by a message that travels while they compute the next one, so that none
+    waits. ``tools/train.py`` then exits with status 75, and ``--resume`` continues. With gradient
+    accumulation, the run ends after the cycle, since no checkpoint holds gradients.
 
-    Slurm sends such signals before it preempts a job and before its time is over. All ranks agree
-    on the iteration to stop at: each tells the others whether it was signaled while it computes
-    the next iteration, so that nobody waits. ``tools/train.py`` then exits with status 75, and goes
-    on with ``--resume``.
-
-    A run of one process that is signaled in a validation stops at once if it has a checkpoint of
-    this iteration; others end the validation first. The resumed run makes up for a validation that
-    did not end.
+    A run of one process that gets the signal in a validation stops at once if it has saved this
+    iteration; other runs end the validation first. The resumed run repeats a validation that did
+    not end.
 
     Args:
         signals: Names of the signals; by default SIGTERM and, where it exists, SIGUSR1.
+
+    Raises:
+        ValueError: This system has no such signal.
     """
 
     # Before the checkpoint hook, which then saves.
@@ -51,7 +52,7 @@ class StopOnSignalHook(Hook):
     def __init__(self, signals: Sequence[str] = _SIGNALS) -> None:
         unknown = [name for name in signals if name not in signal.Signals.__members__]
         if unknown:
-            raise ValueError(f"there is no signal {unknown[0]} here; signals={list(signals)}")
+            raise ValueError(f"signals={list(signals)}: this system has no {unknown[0]}")
         self.signals = [signal.Signals[name] for name in signals]
         self.stopped: str | None = None
         self._received: str | None = None
@@ -65,19 +66,18 @@ class StopOnSignalHook(Hook):
         """Install the signal handlers.
 
         Raises:
-            ValueError: The loop does not stop before the end of an epoch.
+            ValueError: The loop cannot stop before the end of an epoch.
         """
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop) and not isinstance(loop, Resumable):
             raise ValueError(
-                f"{type(loop).__name__} continues to the end of an epoch after a signal, and never "
-                "ends one of an endless sampler; set train_cfg=dict(type='mms_ocr."
-                f"ResumableEpochLoop', max_epochs={loop.max_epochs}), or take StopOnSignalHook out "
-                "of default_hooks"
+                f"{type(loop).__name__} cannot stop before the end of an epoch, which never comes "
+                "with an endless sampler; set train_cfg=dict(type='mms_ocr.ResumableEpochLoop', "
+                f"max_epochs={loop.max_epochs}), or remove StopOnSignalHook from default_hooks"
             )
         if _checkpoint_hook(runner) is None:
             runner.logger.warning(
-                "a signal will end this run without saving, as it has no "
+                "a signal will end this run without saving, since it has no "
                 "mms_ocr.AtomicCheckpointHook; set default_hooks.checkpoint.type to it"
             )
         if threading.current_thread() is threading.main_thread():
@@ -93,7 +93,7 @@ class StopOnSignalHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: dict | None = None,
     ) -> None:
-        """Stop, if any rank was signaled by the end of the last iteration, and all can be saved."""
+        """Stop if any rank had a signal by the end of the last iteration, and all can be saved."""
         self._agreed = self._agreed or self._agree()
         if self._agreed and between_updates(runner):
             self._stop(runner, save=True)
@@ -105,35 +105,35 @@ class StopOnSignalHook(Hook):
         data_batch: dict | tuple | list | None = None,
         outputs: Sequence | None = None,
     ) -> None:
-        """Stop, if everything is saved.
+        """Stop if everything is saved.
 
         Raises:
-            ValidationStopped: It is; the loop of the training ends.
+            ValidationStopped: Everything is; the training loop ends.
         """
-        # Ranks may have different numbers of batches to validate on: they cannot agree here.
+        # Ranks may validate on different numbers of batches: they cannot agree here.
         if self._received is None or dist.get_world_size() > 1:
             return
-        saved = _checkpoint_hook(runner)
-        if saved is not None and saved.saved_iteration == runner.iter:
+        checkpoint = _checkpoint_hook(runner)
+        if checkpoint is not None and checkpoint.saved_iteration == runner.iter:
             self._stop(runner, save=False)
             raise ValidationStopped
 
     def after_train(self, runner: Runner) -> None:
-        """Listen no more."""
+        """Restore the previous signal handlers."""
         if self._pending is not None:
             self._pending.wait()
             self._pending = None
-        self._listen_no_more()
+        self._restore_handlers()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if is_running(frame, "train"):
+        if is_running(frame):
             self._received = signal.Signals(number).name
             return
-        # Training has ended by an error, and the process goes on without it.
-        self._listen_no_more()
+        # Training has ended by an error, and the process continues without it.
+        self._restore_handlers()
         os.kill(os.getpid(), number)
 
-    def _listen_no_more(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
@@ -155,7 +155,7 @@ class StopOnSignalHook(Hook):
         self.stopped = self._received or "a signal to another rank"
         checkpoint = _checkpoint_hook(runner)
         if save and checkpoint is not None:
-            checkpoint.wanted = True
+            checkpoint.is_requested = True
         runner.train_loop.stop_training = True
         place = "here" if checkpoint is not None else "the last checkpoint: nothing is saved now"
         runner.logger.warning(

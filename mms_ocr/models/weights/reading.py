@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import re
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +23,6 @@ from torch import Tensor
 from mms_ocr.models.weights.naming import find_weights, list_names, strip_wrappers
 from mms_ocr.models.weights.writing import METADATA_KEY
 from mms_ocr.utils.bundled import SCHEME, bundled_file
-from mms_ocr.utils.sealing import check_seal
 
 # Beside tensors and plain values, checkpoints hold the log history of MMEngine, as NumPy arrays,
 # and the options of a run of MAE. No other type is built from a file.
@@ -69,6 +69,11 @@ ALLOWED_FUNCTIONS: list[Any] = [
 ]
 
 
+class DamagedCheckpointError(ValueError):
+    """A checkpoint file is not what was written; the message names it."""
+
+
+_END_RECORD, _END_LENGTH = b"PK\x05\x06", 22  # of a zip file, before its comment
 _UNREADABLE = "cannot be read as a checkpoint: it is damaged or another kind of file"
 
 
@@ -115,12 +120,40 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
         # A text file raises KeyError(101), the code of a letter.
         reason = f" ({first})" if any(map(str.isalpha, first)) else ""
         raise ValueError(f"{path} {_UNREADABLE}{reason}") from error
-    check_seal(path)  # torch does not look at the checksums of what it reads
+    check_archive(path)
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
     name, weights = find_weights(checkpoint, path)
     others = {key: checkpoint[key] for key in checkpoint if key != name.partition(".")[0]}
     return {**(others if name else {}), "state_dict": strip_wrappers(weights, path)}
+
+
+def check_archive(path: str | os.PathLike[str]) -> None:
+    """Check the CRC-32 of every record of a zip file, which torch writes and does not check.
+
+    Files of torch's older formats have no checksums, and pass.
+
+    Raises:
+        DamagedCheckpointError: The file is truncated or was changed.
+    """
+    path = os.fspath(path)
+    with open(path, "rb") as file:
+        if file.read(2) != b"PK":
+            return
+        try:
+            with zipfile.ZipFile(file) as archive:
+                record = archive.testzip()
+                comment = archive.comment
+            file.seek(-_END_LENGTH - len(comment), os.SEEK_END)
+            is_whole = file.read(len(_END_RECORD)) == _END_RECORD
+        except Exception as error:  # a damaged file may end in nearly any of them
+            raise DamagedCheckpointError(
+                f"{path} is damaged: it is truncated or was changed ({error})"
+            ) from error
+    if record is not None or not is_whole:
+        raise DamagedCheckpointError(
+            f"{path} is damaged: {record or 'its end'} is not what was written"
+        )
 
 
 @CheckpointLoader.register_scheme(SCHEME)

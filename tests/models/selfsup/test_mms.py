@@ -8,8 +8,8 @@ from mmengine.structures import BaseDataElement
 from mmpretrain.models.selfsup.mae import MAE
 from tiny_models import ARCH, CROSS, SELF, mms_config, one_view, random_mask, tiny_mms
 
+from mms_ocr.compat.running import recompute
 from mms_ocr.engine import Bf16OptimWrapper
-from mms_ocr.engine.recomputing import recompute
 from mms_ocr.masking import MaskViews
 from mms_ocr.masking.multi import assign_strategies
 from mms_ocr.models.backbones.patches import normalize_patches, patchify

@@ -1,4 +1,4 @@
-"""Code that a run is injured by: run before training, see fault_runs.Zygote.start."""
+"""Code that injects faults: executed before training, see fault_runs.Zygote.start."""
 
 LOSS = """
 from mmengine.logging import MessageHub
@@ -51,7 +51,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 """
 NO_SPACE = """
 import errno, os
-from mms_ocr.utils import sealing
+from mms_ocr.utils import files
 from mms_ocr.engine.hooks import checkpoint_hook
 def failing(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -1,6 +1,6 @@
 """Kill training runs at random moments, resume them, and compare how they end.
 
-python tools/benchmarks/fault_kills.py [--kills 50] [--seed 0] [--folder DIR]
+python tests/faults/fault_kills.py [--kills 50] [--seed 0] [--folder DIR]
 
 Each run is killed (SIGKILL) again and again, at a random moment after its start or while it writes
 a checkpoint, and resumed each time by the same command. Its weights, their average and the
@@ -134,7 +134,7 @@ def main() -> int:
             tally.kills,
             tally.kills if good else 0,
             f"nothing: {tally.equal} of {tally.runs} runs end bit for bit as the one not killed",
-            f"python tools/benchmarks/fault_kills.py --kills {args.kills}",
+            f"python tests/faults/fault_kills.py --kills {args.kills}",
         )
     )
     return 0 if good else 1

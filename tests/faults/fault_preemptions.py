@@ -6,7 +6,7 @@ random moments: of its training, and of its start, when nothing handles a signal
 it again by itself. Weights, their average and the optimizer's state are compared bit by bit with
 those of a run that nothing happened to.
 
-    python tools/benchmarks/fault_preemptions.py --preemptions 20
+    python tests/faults/fault_preemptions.py --preemptions 20
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="for everything (default: a temporary one)")
     args = parser.parse_args()
     if missing_programs():
-        print("no slurm here: tools/benchmarks/local_slurm.py --install", file=sys.stderr)
+        print("no slurm here: tests/faults/local_slurm.py --install", file=sys.stderr)
         return 1
     folder = args.folder or Path(tempfile.mkdtemp(prefix="preemptions_"))
     config = write_run(folder / "run", args.iterations, interval=20, workers=0)
@@ -185,7 +185,7 @@ def main() -> int:
     )
     print(f"bitwise the same weights, averages and optimizer states: {same}\n")
     survived = run.injected if run.state == "COMPLETED" and same else 0
-    command = f"tools/benchmarks/fault_preemptions.py --preemptions {args.preemptions}"
+    command = f"tests/faults/fault_preemptions.py --preemptions {args.preemptions}"
     lost = f"nothing: {run.repeated} iterations trained twice"
     fault = f"preempted by real slurm, two nodes ({run.at_start} of them while starting)"
     print(row(fault, run.injected, survived, lost, command))

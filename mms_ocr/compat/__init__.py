@@ -1,26 +1,25 @@
-"""Shims that let MMPretrain and MMOCR 1.0.1 be imported beside today's torch, torchvision and mmcv.
+"""Patches of libraries under us: for imports here, for runs in :mod:`mms_ocr.compat.running`.
 
-Each shim waits on the import system and acts only after the plain import of its package has failed
-with the one error that it knows; where the package imports by itself, nothing is changed. Every
-shim that acted is logged once at INFO and listed by :func:`active`.
+A shim acts only after the plain import of a package has failed with the error that it knows; a
+package that imports by itself is not changed. Every shim that acted is logged once at INFO and
+listed by :func:`active`; one that acts nowhere any more can be removed.
 
-=================== ========================================== =====================================
-shim                the plain import fails because             what the shim does
-=================== ========================================== =====================================
-torchvision-schemas torchvision lacks its binary operators     declares the operators' schemas, so
-                                                               that the Python part imports
-mmcv-ops            mmcv has no compiled ``mmcv._ext``         a stand-in whose operators raise
-                                                               :class:`MissingOperatorError` if used
-version-ceilings    MMDetection or MMOCR refuse newer releases shows them the newest release that
-                    of mmcv or mmdet                           they accept, while they import
-yapf-cache          another process is writing, or was     reads the grammar from a cache of this
-                    ended while it wrote, the cache of     process's own
-                    yapf, which MMEngine's configs need
-no-multimodal       MMPretrain's multimodal models want        lets MMPretrain put in their place
-                    what release 5 of transformers took out    what it does without transformers
-no-fork             Python has no ``os.register_at_fork``, as  gives it one that does nothing, for
-                    on Windows                                 libraries that call it unasked
-=================== ========================================== =====================================
+- ``torchvision-schemas``, for a torchvision from PyPI beside a CPU torch, which lacks its binary
+  operators: declares their schemas, so that the Python part imports.
+- ``mmcv-ops``, for onedl-mmcv without its compiled ``mmcv._ext``: a module whose operators raise
+  :class:`MissingOperatorError` when they are called.
+- ``version-ceilings``, for MMOCR 1.0.1 and MMDetection 3.x, which refuse newer releases of mmcv and
+  mmdet: shows them the newest release that they accept while they import.
+- ``no-multimodal``, for MMPretrain 1.2.0 and onedl-mmpretrain 1.3.6 beside transformers 5, which
+  lacks base classes of their multimodal models: imports MMPretrain as without transformers.
+- ``yapf-cache``, for yapf 0.40 and later, which MMEngine's configs need: reads the grammar from a
+  temporary cache where another process has written only a part of yapf's own.
+- ``no-fork``, for Python on Windows, which has no ``os.register_at_fork``: gives it one that does
+  nothing, for libraries that call it while they import.
+
+One patch is always applied: ``_base_ = 'mms_ocr::…'`` resolves in configs. MMEngine 0.10.7 and
+onedl-mmengine 0.10.12 know only packages of their own list; remove it when
+``Config.fromfile`` accepts the line without it.
 """
 
 from __future__ import annotations
@@ -40,21 +39,19 @@ from typing import Any
 
 # Newest releases that MMDetection from 3.0 on and MMOCR 1.0.1 let through their import-time checks.
 _ACCEPTED_VERSIONS = {"mmcv": "2.0.1", "mmdet": "3.1.0"}
-# Operators for which torchvision registers Python code at import; without its binary part their
-# schemas are unknown to torch. Signatures as in torchvision's csrc/ops.
+# Operators for which torchvision registers Python code at import; signatures as in its csrc/ops.
 _TORCHVISION_SCHEMAS = (
     "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-# Beside torch, onedl-mmcv's setup compiles the operators, with CUDA where torch sees a GPU. Left to
-# itself, pip hides torch from the build, or takes the wheel that it kept from such a build.
+# onedl-mmcv's setup compiles the operators if it finds torch, with CUDA if torch sees a GPU. By
+# default, pip hides torch from the build, or installs a cached wheel of such a build.
 BUILD_OPERATORS = (
     "pip install 'setuptools>=80' wheel packaging && pip install --no-build-isolation "
     "--no-cache-dir --no-deps --force-reinstall onedl-mmcv"
 )
 
-# Not a shim, and not listed as one: how MMEngine reads configs of this package.
 _CONFIG_MODULE = "mmengine.config.config"
 
 # Kept when this module is reloaded. torch.library objects undo their definitions when collected.
@@ -62,12 +59,12 @@ _kept_alive: list[Any] = globals().get("_kept_alive", [])
 
 
 class MissingOperatorError(NotImplementedError):
-    """A compiled mmcv operator was called, and this mmcv was built without any."""
+    """A compiled operator of mmcv was called, and this mmcv was built without any."""
 
 
 @dataclass(frozen=True)
 class ActiveShim:
-    """A shim that acted in this process: its name and what made it act, in one line each."""
+    """Name of a shim that acted in this process, and why it did."""
 
     name: str
     reason: str
@@ -77,19 +74,19 @@ _active: dict[str, ActiveShim] = globals().get("_active", {})
 
 
 def active() -> list[ActiveShim]:
-    """Shims that have acted so far in this process, in the order in which they did."""
+    """Return the shims that have acted in this process, in that order."""
     return list(_active.values())
 
 
 def install() -> None:
-    """Put the shims in place; calling it again changes nothing."""
+    """Install the shims; a second call changes nothing."""
     at_fork = getattr(os, "register_at_fork", None)
     if getattr(at_fork, "__module__", None) == __package__:
         _active["no-fork"] = ActiveShim("no-fork", "this system has no fork to register for")
-    # By name: those of this module before a reload are of other classes.
+    # By name: before a reload, this module had other classes.
     ours = {_RetryFinder.__qualname__, _MissingExtensionFinder.__qualname__}
     others = [finder for finder in sys.meta_path if _finder_name(finder) not in ours]
-    # The second is last in line: asked only where no other finder has the compiled module.
+    # The second is last: asked only if no other finder has the compiled module.
     sys.meta_path[:] = [_RetryFinder(), *others, _MissingExtensionFinder()]
     if _CONFIG_MODULE in sys.modules:
         _admit_config_package(sys.modules[_CONFIG_MODULE])
@@ -112,7 +109,7 @@ def _report(name: str, reason: str) -> None:
 
 
 class _RetryFinder(importlib.abc.MetaPathFinder):
-    """Finds the packages of :data:`_REPAIRS` as usual, and repairs and repeats a failed import."""
+    """Finds the packages of :data:`_REPAIRS`, and repeats a failed import with its repair."""
 
     def __init__(self) -> None:
         self._in_progress: set[str] = set()
@@ -148,8 +145,8 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
     def _spec_of_others(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
     ) -> importlib.machinery.ModuleSpec | None:
-        # All of them, not only the path finder: editable installs bring finders of their own. Some
-        # finders ask the whole line in their turn, which must not come back to us.
+        # All finders, since editable installs add some. A finder may ask all others in turn, which
+        # must not come back here.
         if fullname in self._in_progress:
             return None
         self._in_progress.add(fullname)
@@ -167,10 +164,10 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
 
 
 def _admit_config_package(config: Any) -> None:
-    """Let ``_base_ = 'mms_ocr::…'`` be resolved, and read as a config beside it would be.
+    """Resolve ``_base_ = 'mms_ocr::…'``.
 
-    MMEngine admits only packages of its own list, and writes ``_scope_`` into what it inherits from
-    them, which functions such as ``collate_fn`` do not take. Types here name their scope.
+    MMEngine adds ``_scope_`` to configs of other packages, which functions such as ``collate_fn``
+    do not take; types of this package name their scope.
     """
     sys.modules["mmengine.config.utils"].MODULE2PACKAGE.setdefault("mms_ocr", "mms_ocr")
     plain = config.Config._get_cfg_path
@@ -218,7 +215,7 @@ def _ceiling_repair(error: Exception) -> contextlib.AbstractContextManager[None]
         true_versions: dict[str, str] = {}
         try:
             for name, accepted in _ACCEPTED_VERSIONS.items():
-                # mmdet is only looked at where it is imported already: it may be the one refusing.
+                # mmdet only if it is imported already: it may be the one that refuses.
                 module = importlib.import_module(name) if name == "mmcv" else sys.modules.get(name)
                 version = getattr(module, "__version__", None)
                 if module is not None and version is not None and _newer(version, accepted):
@@ -247,7 +244,7 @@ def _multimodal_repair(error: Exception) -> contextlib.AbstractContextManager[No
     def leave_out() -> Iterator[None]:
         dependency: Any = importlib.import_module("mmpretrain.utils.dependency")
         models = importlib.import_module("mmpretrain.registry").MODELS
-        # Those that were registered before the import failed give way to their placeholders.
+        # What was registered before the import failed makes room for placeholders.
         for name, kind in list(models.module_dict.items()):
             if kind.__module__.startswith("mmpretrain.models.multimodal."):
                 del models.module_dict[name]
@@ -262,7 +259,7 @@ def _multimodal_repair(error: Exception) -> contextlib.AbstractContextManager[No
 
 
 def _yapf_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
-    # What unpickling half a file ends with.
+    # What unpickling half a file raises.
     if not isinstance(error, (EOFError, pickle.UnpicklingError)):
         return None
 
@@ -276,7 +273,7 @@ def _yapf_repair(error: Exception) -> contextlib.AbstractContextManager[None] | 
                 yield
             finally:
                 driver.user_cache_dir = plain
-        _report("yapf-cache", f"yapf's cache of its grammar is not whole ({error})")
+        _report("yapf-cache", f"yapf's cache of its grammar is incomplete ({error})")
 
     return cache_of_its_own()
 
@@ -292,7 +289,7 @@ _REPAIRS: dict[str, Callable[[Exception], contextlib.AbstractContextManager[None
 
 
 class _MissingExtensionFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Gives a stand-in for ``mmcv._ext`` where mmcv has no compiled one."""
+    """Finds a replacement for ``mmcv._ext`` if mmcv has no compiled one."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -309,7 +306,7 @@ class _MissingExtensionFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader
 
 
 class _MissingExtension(ModuleType):
-    """Stand-in for mmcv's compiled module: has every operator, and none of them runs."""
+    """Replacement for mmcv's compiled module, whose operators raise an error when called."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):

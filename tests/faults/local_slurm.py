@@ -1,7 +1,7 @@
 """A slurm cluster on this one machine: a controller and nodes of their own names and ports.
 
-    python tools/benchmarks/local_slurm.py          what this machine lacks for it, if anything
-    python tools/benchmarks/local_slurm.py --install     let apt install it
+    python tests/faults/local_slurm.py          what this machine lacks for it, if anything
+    python tests/faults/local_slurm.py --install     let apt install it
 
 Everything lies in one folder, and the daemons listen on ports of their own, beside any slurm that
 the machine may belong to. Jobs of the partition ``low`` are preempted by those of ``high``, and are

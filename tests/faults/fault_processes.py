@@ -1,6 +1,6 @@
 """Signals, lost processes, hanging ranks, losses that are not finite, lost data and full disks.
 
-python tools/benchmarks/fault_processes.py [--times 5] [--only NAME …] [--seed 0] [--folder DIR]
+python tests/faults/fault_processes.py [--times 5] [--only NAME …] [--seed 0] [--folder DIR]
 
 Every run is a small one of ``tools/train.py``. Where it is lost, it is resumed by the same command,
 and its end compared bit by bit with that of a run that nothing happened to.
@@ -50,7 +50,7 @@ def lose_worker(lab: Lab) -> None:
     work = lab.work()
     pid = lab.begin(work)
     os.kill(lab.rng.choice(children(pid)), signal.SIGKILL)
-    lab.expect(lab.zygotes[0].wait(), 2, "lost (Killed)")
+    lab.expect(lab.zygotes[0].wait(), 2, "DataLoader worker")
     lab.expect_same_end(work)
 
 
@@ -101,29 +101,32 @@ def kill_two(lab: Lab) -> None:
     lab.expect_same_end_of_two(work)
 
 
-def hang(lab: Lab, setup: str, *words: str) -> None:
+def hang(lab: Lab, setup: str, function: str, *words: str) -> None:
     """One of two processes hangs."""
-    # On a busy machine the first steps take seconds, and these times must not be over before.
-    times = ("default_hooks.watchdog.timeout=10", "default_hooks.watchdog.silence=10")
-    lab.start_two(lab.work(), ("", setup), times)
-    first, second = lab.wait_two()
-    for ended in (first, second):
-        if ended.status == -signal.SIGKILL:
-            raise AssertionError(f"it hung for ever: {ended.output[-2000:]}")
-    lab.expect(first, 1, "no progress for", "rank 1", *words)
+    work = lab.work()
+    # On a busy machine the first steps take seconds, and the time-out must not end before.
+    lab.start_two(work, ("", setup), ("default_hooks.watchdog.timeout=12",))
+    for rank, ended in enumerate(lab.wait_two()):
+        stacks = list(work.glob(f"*/hang_rank{rank}.txt"))
+        if len(stacks) != 1:
+            raise AssertionError(f"rank {rank}: {len(stacks)} files: {ended.output[-2000:]}")
+        lab.expect(ended, 1, f"rank {rank}", "no progress for", str(stacks[0]))
+        # The stack of the rank that hangs shows where, and that of the other a collective.
+        if (f"in {function}" in stacks[0].read_text()) != (rank == 1):
+            raise AssertionError(stacks[0].read_text())
+    lab.expect(ended, 1, *words)
 
 
 def freeze(lab: Lab) -> None:
     """One of two processes is frozen, as on a machine that is lost."""
     work = lab.work()
-    times = ("default_hooks.watchdog.timeout=20", "default_hooks.watchdog.silence=4")
-    lab.start_two(work, (SLOW, SLOW), times)
+    lab.start_two(work, (SLOW, SLOW), ("default_hooks.watchdog.timeout=12",))
     until(lambda: list(work.glob("iter_*.pth")))
     lab.zygotes[1].signal(signal.SIGSTOP)
     first = lab.zygotes[0].wait()
     lab.zygotes[1].signal(signal.SIGKILL)
     lab.zygotes[1].wait()
-    lab.expect(first, 1, "no progress for", "rank 1 is not heard of")
+    lab.expect(first, 1, "rank 0", "no progress for", "hang_rank0.txt")
 
 
 def skip_step(lab: Lab, change: str) -> None:
@@ -174,15 +177,15 @@ FAULTS: dict[str, tuple[str, Callable[[Lab], None], str]] = {
     ),
     "hang-reading": (
         "one of two ranks hangs in reading",
-        lambda lab: hang(lab, HANG_READING, "reading the batch of iteration 7"),
-        f"{NAMED} names rank, place and iteration",
+        lambda lab: hang(lab, HANG_READING, "next_batch", "reading the batch of iteration 7"),
+        f"{NAMED} of each rank names the iteration and the file with its stacks",
     ),
     "hang-training": (
         "one of two ranks hangs in the model",
-        lambda lab: hang(lab, HANG_TRAINING, "training at iteration 7", "in loss"),
-        f"{NAMED} names rank, place and iteration",
+        lambda lab: hang(lab, HANG_TRAINING, "loss", "training at iteration 7"),
+        f"{NAMED} of each rank names the iteration and the file with its stacks",
     ),
-    "freeze": ("one of two ranks is frozen (SIGSTOP)", freeze, f"{NAMED} names the rank"),
+    "freeze": ("one of two ranks is frozen (SIGSTOP)", freeze, f"{NAMED} of the other rank"),
     "nan": (
         "NaN loss on one of two ranks, in 3 steps",
         lambda lab: skip_step(lab, "* float('nan')"),
@@ -199,24 +202,17 @@ FAULTS: dict[str, tuple[str, Callable[[Lab], None], str]] = {
         lambda lab: fill_disk(lab, SMALL_FILES.format(size=300_000), "File too large"),
         RESUMED,
     ),
-    "no-space-seal": (
-        "no space for a checkpoint's seal",
-        lambda lab: fill_disk(
-            lab, NO_SPACE.format(module="checkpoint_hook", name="seal"), "No space left"
-        ),
-        RESUMED,
-    ),
     "no-space-flush": (
         "no space when a checkpoint is flushed",
         lambda lab: fill_disk(
-            lab, NO_SPACE.format(module="sealing.os", name="fsync"), "No space left"
+            lab, NO_SPACE.format(module="files.os", name="fsync"), "No space left"
         ),
         RESUMED,
     ),
     "no-space-rename": (
         "no space when a checkpoint is renamed",
         lambda lab: fill_disk(
-            lab, NO_SPACE.format(module="sealing.os", name="replace"), "No space left"
+            lab, NO_SPACE.format(module="files.os", name="replace"), "No space left"
         ),
         RESUMED,
     ),
@@ -245,7 +241,7 @@ def main() -> int:
             except (AssertionError, OSError) as error:
                 faults.append(str(error))
         failed |= bool(faults)
-        command = f"python tools/benchmarks/fault_processes.py --only {name} --times {args.times}"
+        command = f"python tests/faults/fault_processes.py --only {name} --times {args.times}"
         print(row(fault, args.times, survived, faults[0] if faults else lost, command), flush=True)
     lab.close()
     return int(failed)

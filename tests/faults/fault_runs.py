@@ -1,4 +1,4 @@
-"""Small training runs to injure: what the fault_*.py scripts and their tests share.
+"""Small training runs to injure: shared by the fault_*.py scripts and their tests.
 
 A run is tiny, and everything in it draws random numbers: the masks, the model (drop path, a sample
 of patches to predict), and a transform in the loader's workers. It keeps an average of its weights,

@@ -1,6 +1,6 @@
 """Damage checkpoints in every way, and see what is read, refused and resumed from.
 
-python tools/benchmarks/fault_checkpoints.py [--places 100] [--seed 0] [--folder DIR]
+python tests/faults/fault_checkpoints.py [--places 100] [--seed 0] [--folder DIR]
 
 Truncated, changed, emptied and foreign files are looked at as ``--resume`` does, in all their
 variants; of each kind one is resumed from by ``tools/train.py``, which has to name it, to go on
@@ -19,13 +19,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from fault_runs import Zygote, row, same_weights, write_run
 
 from mms_ocr.engine.resuming import newest_whole_checkpoint
 from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.utils.devices import describe_machine
-from mms_ocr.utils.sealing import seal
 
 NEWEST, BEFORE, LAST = "iter_20.pth", "iter_16.pth", "iter_24.pth"
 
@@ -48,9 +48,10 @@ def truncated(good: bytes, places: int, rng: random.Random) -> Iterator[bytes]:
 
 
 def flipped(good: bytes, places: int, rng: random.Random) -> Iterator[bytes]:
-    """The file with one byte changed: somewhere, and in each of the last 150, where the seal is."""
-    wrong = [rng.randrange(len(good)) for _ in range(places)]
-    for place in [*wrong, *range(len(good) - 150, len(good))]:
+    """The file with one byte changed: somewhere, and in each of the last 150, a zip's directory."""
+    random_places = [rng.randrange(len(good)) for _ in range(places)]
+    # The last one is in the pickle or a tensor, which a run is started on.
+    for place in [*range(len(good) - 150, len(good)), *random_places, len(good) // 2]:
         changed = bytearray(good)
         changed[place] ^= rng.randrange(1, 256)
         yield bytes(changed)
@@ -77,16 +78,12 @@ def incomplete(good: Path) -> Iterator[dict]:
 
 
 def attacks(good: Path, marker: Path, folder: Path) -> Iterator[Path]:
-    """Files that run a command when they are unpickled: sealed, unsealed, of older formats."""
+    """Files that run a command when they are unpickled, of the current and older formats."""
     checkpoint = read_checkpoint(good)
     armed = {**checkpoint, "attack": Attack(marker)}
     hidden = {**checkpoint, "meta": {**checkpoint["meta"], "seed": Attack(marker)}}
     for number, content in enumerate((armed, hidden)):
-        path = folder / f"sealed_{number}"
-        torch.save(content, path)
-        seal(path)
-        yield path
-        path = folder / f"unsealed_{number}"
+        path = folder / f"zip_{number}"
         torch.save(content, path)
         yield path
         path = folder / f"older_{number}"
@@ -97,20 +94,42 @@ def attacks(good: Path, marker: Path, folder: Path) -> Iterator[Path]:
     yield path
 
 
-def passed_over(work: Path) -> bool:
-    """Whether the newest checkpoint is named in one line, and the one before it taken."""
+def is_handled(work: Path, good: Path) -> bool:
+    """Whether the newest checkpoint is named in one line and the one before it used.
+
+    A changed byte that holds no content, such as one of the padding, leaves a whole checkpoint: it
+    is used, and every value in it has to be what was written.
+    """
     path, faults = newest_whole_checkpoint(work)
+    if path == str(work / NEWEST):
+        return not faults and _same(read_checkpoint(path), read_checkpoint(good))
     named = len(faults) == 1 and str(work / NEWEST) in faults[0] and "\n" not in faults[0]
     return named and path == str(work / BEFORE)
 
 
-def count(work: Path, variants: Iterator[Callable[[], None]]) -> tuple[int, int]:
-    """How many variants of a damage there were, and how many were passed over as they should."""
-    results = []
+def _same(first: object, second: object) -> bool:
+    """Whether two checkpoints hold the same values."""
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return first.dtype == second.dtype and first.numpy().tobytes() == second.numpy().tobytes()
+    if isinstance(first, dict) and isinstance(second, dict):
+        return first.keys() == second.keys() and all(_same(first[k], second[k]) for k in first)
+    if isinstance(first, list | tuple) and isinstance(second, list | tuple):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if hasattr(first, "__dict__") and hasattr(second, "__dict__"):
+        return type(first) is type(second) and _same(vars(first), vars(second))
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return first.tobytes() == second.tobytes()
+    return first == second or (first != first and second != second)
+
+
+def count(work: Path, good: Path, variants: Iterator[Callable[[], None]]) -> tuple[int, int, int]:
+    """Count the variants of a damage, those that were handled, and those that left it whole."""
+    handled, whole = [], 0
     for damage in variants:
         damage()
-        results.append(passed_over(work))
-    return len(results), sum(results)
+        handled.append(is_handled(work, good))
+        whole += newest_whole_checkpoint(work)[0] == str(work / NEWEST)
+    return len(handled), sum(handled), whole
 
 
 def resumes(zygote: Zygote, config: Path, work: Path, good: Path) -> str:
@@ -151,7 +170,6 @@ def resumes_without_running(
     checkpoint = read_checkpoint(good / NEWEST)
     program = f"import os\nos.system('touch {marker}')\n"
     torch.save({**checkpoint, "meta": {**checkpoint["meta"], "config": program}}, work / NEWEST)
-    seal(work / NEWEST)
     ended = zygote.run(config, "--work-dir", work, "--resume", output=work / "output.txt")
     faults = [] if ended.status == 0 else [f"status {ended.status}: {ended.output[-1000:]}"]
     if marker.exists():
@@ -197,7 +215,6 @@ def damage_everything(
     def saving(work: Path) -> Iterator[Callable[[], None]]:
         def save(checkpoint: dict) -> None:
             torch.save(checkpoint, work / NEWEST)
-            seal(work / NEWEST)
 
         for checkpoint in incomplete(good / NEWEST):
             yield lambda checkpoint=checkpoint: save(checkpoint)
@@ -223,10 +240,10 @@ def damage_everything(
         work.mkdir()
         for file in (BEFORE, NEWEST):
             shutil.copyfile(good / file, work / file)
-        injected, survived = count(work, variants(work))
+        injected, survived, whole = count(work, good / NEWEST, variants(work))
         faults = []
         if runs:
-            # The last variant is still there.
+            # The last variant is still there; of changed bytes, one that is damaged.
             weights_only = variants is saving
             faults = [
                 explicit(zygote, config, work, weights_only),
@@ -235,7 +252,13 @@ def damage_everything(
         if marker.exists():
             faults.append("the command was run")
         results.append(
-            dict(name=name, injected=injected, survived=survived, faults=[f for f in faults if f])
+            dict(
+                name=name,
+                injected=injected,
+                survived=survived,
+                whole=whole,
+                faults=[fault for fault in faults if fault],
+            )
         )
     if runs:
         results.append(resumes_without_running(zygote, config, folder, good, marker))
@@ -253,9 +276,11 @@ def main() -> int:
     results = damage_everything(folder, args.places, args.seed, zygote)
     zygote.close()
     print(describe_machine())
-    command = f"python tools/benchmarks/fault_checkpoints.py --places {args.places}"
+    command = f"python tests/faults/fault_checkpoints.py --places {args.places}"
     for result in results:
         lost = result.get("lost", "nothing: named, and the one before it resumed from")
+        if result.get("whole"):
+            lost += f"; in {result['whole']} the byte holds no content, and all values are whole"
         lost = "; ".join(result["faults"]) or lost
         print(row(result["name"], result["injected"], result["survived"], lost, command))
     good = all(r["injected"] == r["survived"] and not r["faults"] for r in results)
