@@ -1,6 +1,5 @@
 """What runs a training: loops, hooks, optimizer wrappers, schedules."""
 
-from mms_ocr.engine.epoch_loop import ResumableEpochLoop
 from mms_ocr.engine.hooks import (
     AtomicCheckpointHook,
     ComparisonHook,
@@ -13,7 +12,7 @@ from mms_ocr.engine.hooks import (
     WatchdogHook,
 )
 from mms_ocr.engine.layer_decay import LayerDecayOptimWrapperConstructor
-from mms_ocr.engine.loops import ResumableTrainLoop
+from mms_ocr.engine.loops import ResumableEpochLoop, ResumableTrainLoop
 from mms_ocr.engine.optim_wrapper import Bf16OptimWrapper, Fp16OptimWrapper
 from mms_ocr.engine.schedule import set_epochs, set_iterations
 

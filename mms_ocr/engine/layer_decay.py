@@ -97,9 +97,8 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
             f"layer-wise learning rates: {rate} of a layer's rate in the layer before it",
             logger="current",
         )
-        if backbone is model:
-            return backbone.get_layer_depth
-        return lambda name: backbone.get_layer_depth(name, "backbone.")
+        prefix = "" if backbone is model else "backbone."
+        return lambda name: backbone.get_layer_depth(name, prefix)
 
     def _merged(self, params: list[dict]) -> list[dict]:
         """Return one group for all parameters of equal settings, in the order of their first."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from mmengine.dataset import InfiniteSampler
 from mmengine.logging import print_log
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import BatchSampler, DataLoader
 
@@ -14,9 +15,21 @@ from mms_ocr.engine.failures import ValidationStopped, explain_failures
 from mms_ocr.engine.schedule import check_counting, fit_warm_ups
 from mms_ocr.registry import LOOPS, type_name
 
+# MMEngine's loops, what replaces them, and the setting that holds the length of the run.
+_LOOPS = {
+    "EpochBasedTrainLoop": ("mms_ocr.ResumableEpochLoop", "max_epochs"),
+    "IterBasedTrainLoop": ("mms_ocr.ResumableTrainLoop", "max_iters"),
+}
+
 
 class Resumable:
     """Base of the training loops that resume exactly.
+
+    Args:
+        runner: The runner.
+        dataloader: Loader or its config. A config with an EndlessSampler is seeded by sample.
+        **kwargs: Arguments of MMEngine's loop: ``max_iters`` or ``max_epochs``, ``val_begin``,
+            ``val_interval``, ….
 
     Attributes:
         resumed_sampler: State of the sampler in the checkpoint that the run resumes from.
@@ -28,19 +41,25 @@ class Resumable:
     dataloader: DataLoader
     dataloader_iterator: Any
     stop_training: bool
+    val_begin: int
+    val_interval: int
     _iter: int
+    _max_iters: int
 
-    def _prepare(self, by_epoch: bool) -> None:
+    def __init__(self, runner: Any, dataloader: DataLoader | dict, **kwargs: Any) -> None:
+        if isinstance(dataloader, dict):
+            dataloader = seeded_loader(dataloader, runner.seed)
+        super().__init__(runner, dataloader, **kwargs)  # type: ignore[call-arg]
         self.resumed_sampler: dict[str, Any] | None = None
         self.resumed_in_epoch: int | None = None
         self.validated_at: int | None = None
         # Iteration and sample from which each rank draws batches of the current size.
         self._placed_at = (0, 0)
         # A stream has no length; MMEngine needs one only for schedulers.
-        length = len(self.dataloader) if self.runner.param_schedulers else 1
-        max_iters: int = self._max_iters  # type: ignore[attr-defined]
-        fit_warm_ups(self.runner.param_schedulers, length)
-        check_counting(self.runner, max_iters, length, by_epoch)
+        length = len(self.dataloader) if runner.param_schedulers else 1
+        fit_warm_ups(runner.param_schedulers, length)
+        by_epoch = isinstance(self, EpochBasedTrainLoop)
+        check_counting(runner, self._max_iters, length, by_epoch)
 
     def drawn_by(self, iteration: int) -> int:
         """Count the samples that each rank has trained on before an iteration."""
@@ -52,6 +71,7 @@ class Resumable:
         return 0
 
     def _place_sampler(self) -> bool:
+        """Move the sampler to the position of a resumed run; return whether it can be moved."""
         sampler = find_sampler(self.dataloader)
         batch_size = batch_size_of(self.dataloader)
         if self.resumed_sampler is not None and hasattr(sampler, "load_state_dict"):
@@ -67,7 +87,7 @@ class Resumable:
         return True
 
     def _skip(self, iterations: int) -> None:
-        """Draw batches from a sampler that cannot jump to a position, as MMEngine does."""
+        """Draw and discard batches, as MMEngine does."""
         skip = getattr(self.dataloader_iterator, "skip_iter", None)
         if skip is not None:
             skip(iterations)
@@ -87,13 +107,17 @@ class Resumable:
                 logger="current",
             )
 
-    def _validate(self) -> None:
-        try:
-            self.runner.val_loop.run()
-        except ValidationStopped:
-            self.stop_training = True
-        else:
-            self.validated_at = self._iter
+    def _validate_if_due(self, done: int, length: int) -> None:
+        """Validate if a validation is due after ``done`` epochs or iterations of ``length``."""
+        if self.runner.val_loop is None or done < self.val_begin:
+            return
+        if done % self.val_interval == 0 or done == length:
+            try:
+                self.runner.val_loop.run()
+            except ValidationStopped:
+                self.stop_training = True
+            else:
+                self.validated_at = self._iter
 
 
 @LOOPS.register_module()
@@ -103,23 +127,9 @@ class ResumableTrainLoop(Resumable, IterBasedTrainLoop):
     The sampler jumps to its position without reading, random transforms draw what they would have
     drawn (:class:`~mms_ocr.datasets.SeededDataset`), and a validation that did not end runs first.
 
-    Args:
-        runner: The runner.
-        dataloader: Loader or its config. A config with an EndlessSampler is seeded by sample.
-        max_iters: Length of the run.
-        **kwargs: Arguments of MMEngine's loop: ``val_begin``, ``val_interval``, ….
-
     Raises:
         ValueError: A scheduler or the checkpoint hook counts epochs.
     """
-
-    def __init__(
-        self, runner: Any, dataloader: DataLoader | dict, max_iters: int, **kwargs: Any
-    ) -> None:
-        if isinstance(dataloader, dict):
-            dataloader = seeded_loader(dataloader, runner.seed)
-        super().__init__(runner, dataloader, max_iters, **kwargs)
-        self._prepare(by_epoch=False)
 
     def run(self) -> Any:
         """Train."""
@@ -127,30 +137,93 @@ class ResumableTrainLoop(Resumable, IterBasedTrainLoop):
         self.runner.call_hook("before_train_epoch")
         self._report_if_done(self._iter, self._max_iters, "iteration")
         if self._iter > 0:
-            self._resume()
+            if not self._place_sampler():
+                self._skip(self._iter)
+            if self.validated_at != self._iter:
+                self._validate_if_due(self._iter, self._max_iters)
         while self._iter < self._max_iters and not self.stop_training:
             self.runner.model.train()
             self.run_iter(self._next_batch())
             self._decide_current_val_interval()
             if not self.stop_training:
-                self._validate_if_due()
+                self._validate_if_due(self._iter, self._max_iters)
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         return self.runner.model
 
-    def _resume(self) -> None:
-        if not self._place_sampler():
-            self._skip(self._iter)
-        if self.validated_at != self._iter:
-            self._validate_if_due()
 
-    def _validate_if_due(self) -> None:
-        if (
-            self.runner.val_loop is not None
-            and self._iter >= self.val_begin
-            and (self._iter % self.val_interval == 0 or self._iter == self._max_iters)
-        ):
-            self._validate()
+@LOOPS.register_module()
+class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
+    """MMEngine's loop of epochs, which can stop and resume within an epoch.
+
+    An epoch has as many batches as the loader, also with an endless sampler. A stopped run ends
+    after the iteration; the resumed run trains on the rest of that epoch. With an EndlessSampler it
+    continues as if it had not stopped; with another sampler, it reads the batches before again and
+    discards them, and random transforms draw other numbers.
+
+    Raises:
+        ValueError: An epoch has no batch, or a hook begins after the run.
+    """
+
+    def __init__(self, runner: Any, dataloader: DataLoader | dict, **kwargs: Any) -> None:
+        super().__init__(runner, dataloader, **kwargs)
+        if len(self.dataloader) == 0:
+            raise ValueError(
+                f"an epoch of train_dataloader has no batch: its {len(self.dataloader.dataset)} "  # type: ignore[arg-type]
+                "images are fewer than batch_size; lower batch_size, or set drop_last=False"
+            )
+        self._epoch_start = 0  # its first iteration
+        sampler = find_sampler(self.dataloader)
+        self._is_endless = isinstance(sampler, InfiniteSampler) or hasattr(sampler, "set_position")
+        if self._is_endless:
+            self.dataloader_iterator = _InfiniteDataloaderIterator(self.dataloader)
+
+    def in_epoch(self, iteration: int) -> int:
+        """Count the samples of the epoch that all ranks have trained on before an iteration."""
+        return (iteration - self._epoch_start) * self._samples_of_step()
+
+    def run(self) -> Any:
+        """Train."""
+        self.runner.call_hook("before_train")
+        self._report_if_done(self._epoch, self._max_epochs, "epoch")
+        if self._iter > 0:
+            self._resume()
+        while self._epoch < self._max_epochs and not self.stop_training:
+            self.run_epoch()
+            if not self.stop_training:
+                self._decide_current_val_interval()
+                self._validate_if_due(self._epoch, self._max_epochs)
+        self.runner.call_hook("after_train")
+        return self.runner.model
+
+    def run_epoch(self) -> None:
+        """Train on the epoch, or on the rest of it in a resumed run."""
+        self.runner.call_hook("before_train_epoch")
+        self.runner.model.train()
+        first = self._iter - self._epoch_start
+        if not self._is_endless:
+            self.dataloader_iterator = iter(self.dataloader)
+            for _ in range(first):
+                self._next_batch()
+        for index in range(first, len(self.dataloader)):
+            self.run_iter(index, self._next_batch())
+            if self.stop_training:
+                return
+        self.runner.call_hook("after_train_epoch")
+        self._epoch += 1
+        self._epoch_start = self._iter
+
+    def _resume(self) -> None:
+        # MMEngine's own checkpoints have no position: the epoch starts anew.
+        done = (self.resumed_in_epoch or 0) // self._samples_of_step()
+        self._epoch_start = self._iter - min(done, len(self.dataloader))
+        if not self._place_sampler() and self._is_endless:
+            self._skip(self._iter)
+        if done == 0 and self.validated_at != self._iter:
+            self._validate_if_due(self._epoch, self._max_epochs)
+
+    def _samples_of_step(self) -> int:
+        return (batch_size_of(self.dataloader) or 1) * self.runner.world_size
 
 
 def use_resumable_loop(train_cfg: dict) -> None:
@@ -172,15 +245,10 @@ def use_resumable_loop(train_cfg: dict) -> None:
     name = type_name(train_cfg)
     if not name and "by_epoch" in train_cfg:
         name = "EpochBasedTrainLoop" if train_cfg.pop("by_epoch") else "IterBasedTrainLoop"
-    loops = {
-        "EpochBasedTrainLoop": ("ResumableEpochLoop", "max_epochs"),
-        "IterBasedTrainLoop": ("ResumableTrainLoop", "max_iters"),
-    }
-    if name in loops:
-        resumable, length = loops[name]
+    if name in _LOOPS:
+        train_cfg["type"], length = _LOOPS[name]
         if length not in train_cfg:
             raise ValueError(f"train_cfg of {name} has no {length}; set the length of the run")
-        train_cfg["type"] = f"mms_ocr.{resumable}"
 
 
 def seeded_loader(dataloader: dict, seed: int) -> dict:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,14 +16,14 @@ from mms_ocr.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class Bf16OptimWrapper(OptimWrapper):
-    """Runs forward passes under bf16 autocast, on CPU as well as on GPU.
+    """Runs forward passes under bf16 autocast, on CPU and GPU.
 
-    MMEngine's ``AmpOptimWrapper`` refuses to run without a GPU, where bf16 is faster too. bf16 has
-    the exponent range of float32, so that no loss scaling is needed.
+    MMEngine's ``AmpOptimWrapper`` refuses to run without a GPU. bf16 has the exponent range of
+    float32 and needs no loss scaling.
 
     Args:
-        enabled: Whether to use bf16; None uses it where the device computes in it natively.
-            Emulated, it would be slower than float32.
+        enabled: Whether to use bf16; None uses it if the device computes in it natively, since
+            emulated bf16 is slower than float32.
         **kwargs: Arguments of MMEngine's ``OptimWrapper``.
     """
 
@@ -38,8 +37,8 @@ class Bf16OptimWrapper(OptimWrapper):
         device_type = next(model.parameters()).device.type
         if self.enabled is None:
             self.enabled = computes_bf16(device_type)
-            used = "bf16" if self.enabled else "float32, as it has no native bf16"
-            print_log(f"training on {device_type} in {used}", logger="current", level=logging.INFO)
+            precision = "bf16" if self.enabled else "float32, since it has no native bf16"
+            print_log(f"training on {device_type} in {precision}", logger="current")
         with (
             super().optim_context(model),
             torch.autocast(device_type, dtype=torch.bfloat16, enabled=self.enabled),
@@ -49,26 +48,25 @@ class Bf16OptimWrapper(OptimWrapper):
 
 @OPTIM_WRAPPERS.register_module()
 class Fp16OptimWrapper(AmpOptimWrapper):
-    """Runs forward passes under fp16 autocast and scales losses, on CPU as well as on GPU.
+    """Runs forward passes under fp16 autocast with loss scaling, on CPU and GPU.
 
-    What MMEngine's ``AmpOptimWrapper`` does with ``dtype="float16"``, and checkpoints of either go
-    on with the other; it refuses to run without a GPU, which is where fp16 can be tried and tested.
-    fp16 holds no small gradients: losses are multiplied by a scale, and gradients divided by it
-    before they are clipped and used. Where they overflow, the step is left out, the scale halved.
+    Does what MMEngine's ``AmpOptimWrapper`` does with ``dtype="float16"``, which refuses to run
+    without a GPU; runs resume from checkpoints of either. A step whose gradients overflow is
+    skipped, and halves the scale.
 
     Args:
         loss_scale: ``'dynamic'``; arguments of torch's ``GradScaler`` (``init_scale``,
-            ``growth_interval``, …); or a scale that stays.
+            ``growth_interval``, …); or a fixed scale.
         **kwargs: Arguments of MMEngine's ``OptimWrapper``.
 
     Raises:
-        ValueError: ``loss_scale`` is something else.
+        ValueError: ``loss_scale`` is of another kind.
     """
 
     def __init__(
         self, loss_scale: str | float | Mapping[str, Any] = "dynamic", **kwargs: Any
     ) -> None:
-        OptimWrapper.__init__(self, **kwargs)  # that of AmpOptimWrapper asks for a GPU
+        OptimWrapper.__init__(self, **kwargs)  # AmpOptimWrapper's needs a GPU
         fixed = isinstance(loss_scale, (int, float)) and not isinstance(loss_scale, bool)
         if fixed:
             settings: dict[str, Any] = {"init_scale": float(loss_scale)}  # type: ignore[arg-type]
@@ -96,12 +94,12 @@ class Fp16OptimWrapper(AmpOptimWrapper):
 
 
 def _device_type(optimizer: torch.optim.Optimizer) -> str:
-    """Of the parameters."""
+    """Return the device type of the parameters."""
     return next(value for group in optimizer.param_groups for value in group["params"]).device.type
 
 
 def computes_bf16(device_type: str) -> bool:
-    """Whether a device multiplies matrices in bf16 natively: 'cpu', 'cuda' or another."""
+    """Return whether a device, such as 'cpu' or 'cuda', multiplies bf16 matrices natively."""
     if device_type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device_type == "cpu":

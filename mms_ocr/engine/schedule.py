@@ -1,4 +1,4 @@
-"""Schedules of runs of any length."""
+"""Schedules for runs of any length."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _LENGTHS = ("end", "T_max", "step_size", "total_steps")
 
 
 def set_iterations(cfg: Config, iterations: int) -> None:
-    """Change the length of an iteration-based run, and everything measured in iterations with it.
+    """Change the length of a run, and scale everything that is counted in iterations.
 
-    Warm-up and decay keep their share of the run, validation and checkpoints stay as many.
+    Warm-up and decay keep their share of the run; validations and checkpoints keep their number.
 
     Args:
         cfg: A config with ``train_cfg.max_iters``; changed in place.
@@ -29,8 +29,8 @@ def set_iterations(cfg: Config, iterations: int) -> None:
     """
     if "max_iters" not in (cfg.get("train_cfg") or {}):
         raise ValueError(
-            "the length of a run in iterations can be changed only where train_cfg counts "
-            "iterations (max_iters); use --epochs where it counts epochs (max_epochs)"
+            "train_cfg has no max_iters, which a length in iterations replaces; use --epochs if it "
+            "has max_epochs"
         )
     if iterations < 1:
         raise ValueError(f"a run needs at least 1 iteration, got {iterations}")
@@ -41,25 +41,25 @@ def set_iterations(cfg: Config, iterations: int) -> None:
 
 
 def set_epochs(cfg: Config, epochs: float) -> None:
-    """Change the length of an epoch-based run, and its schedule with it.
+    """Change the length of a run that counts epochs, and scale its schedule.
 
     Args:
         cfg: A config with ``train_cfg.max_epochs``; changed in place.
-        epochs: New length, a whole number of at least 1.
+        epochs: New length, an integer of at least 1.
 
     Raises:
-        ValueError: The length is not a whole number of at least 1.
+        ValueError: The length is not an integer of at least 1.
     """
     if epochs < 1 or epochs != int(epochs):
         raise ValueError(
-            f"--epochs must be a whole number of at least 1 where train_cfg counts epochs, got "
+            f"--epochs must be an integer of at least 1, since train_cfg counts epochs; got "
             f"{epochs:g}"
         )
     _set_length(cfg, "max_epochs", int(epochs))
 
 
 def _set_length(cfg: Config, unit: str, length: int) -> None:
-    """Set ``train_cfg.max_iters`` or ``max_epochs``, and scale all that is measured by it."""
+    """Set ``train_cfg.max_iters`` or ``max_epochs``, and scale all that is counted in it."""
     train_cfg = cfg.train_cfg
     ratio = length / train_cfg[unit]
 
@@ -81,7 +81,7 @@ def _set_length(cfg: Config, unit: str, length: int) -> None:
     for scheduler in _schedulers(cfg.get("param_scheduler")):
         _scale_scheduler(scheduler, scaled)
     if cfg.get("param_scheduler"):
-        # A run of one iteration ends where its warm-up does: nothing is left to decay.
+        # A run of one iteration is all warm-up: nothing is left for the decay.
         cfg["param_scheduler"] = _without_empty(cfg["param_scheduler"])
     fit_warm_ups(cfg.get("param_scheduler"))
     by_epoch = unit == "max_epochs"
@@ -97,7 +97,7 @@ def _set_length(cfg: Config, unit: str, length: int) -> None:
 
 def _scale_scheduler(scheduler: Any, scaled: Callable[[int], int]) -> None:
     span = (scheduler.get("end") or 0) - (scheduler.get("begin") or 0)
-    whole = scheduler.get("T_max") == span  # half a cosine over its whole span
+    whole = scheduler.get("T_max") == span  # half a cosine over the whole span
     for key in ("begin", *_LENGTHS):
         if scheduler.get(key):
             scheduler[key] = scaled(scheduler[key])
@@ -109,14 +109,14 @@ def _scale_scheduler(scheduler: Any, scaled: Callable[[int], int]) -> None:
 
 
 def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
-    """Make a warm-up that is too short to rise begin at its end.
+    """Let a warm-up of one step start at its final rate.
 
-    MMEngine's ``LinearLR`` and ``ConstantLR`` reach their end in the last but one step of their
-    span; over a span of one step they never leave their start, and the run keeps that rate.
+    MMEngine's ``LinearLR`` and ``ConstantLR`` reach their final rate in the last but one step of
+    their span. Over a span of one step they keep the start rate for the whole run.
 
     Args:
-        schedulers: Configs of schedulers, as ``param_scheduler``; changed in place.
-        epoch_length: Iterations of an epoch, for those that are converted from epochs.
+        schedulers: Configs of schedulers, as in ``param_scheduler``; changed in place.
+        epoch_length: Iterations of an epoch, for schedulers that are converted from epochs.
     """
     for scheduler in _schedulers(schedulers):
         kind = type_name(scheduler)
@@ -130,10 +130,9 @@ def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
 
 
 def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: bool) -> None:
-    """Check that schedules and hooks count what the training loop counts.
+    """Check that schedulers and hooks count in the unit of the training loop.
 
-    A scheduler or a checkpoint hook that waits for the end of an epoch waits forever in a loop of
-    iterations, which has none before its end.
+    In a loop of iterations, a scheduler or checkpoint hook that counts epochs never acts.
 
     Args:
         runner: A runner whose schedulers are not built yet.
@@ -142,8 +141,7 @@ def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: boo
         by_epoch: Whether the loop has epochs.
 
     Raises:
-        ValueError: One of them counts epochs, and the loop counts iterations; or a hook begins
-            after the run.
+        ValueError: One counts epochs and the loop iterations, or a hook begins after the run.
     """
     for scheduler in _schedulers(runner.param_schedulers):
         counts_epochs = scheduler.get("by_epoch", True)
@@ -159,8 +157,8 @@ def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: boo
         if "start_factor" in scheduler and last > max_iters:
             print_log(
                 f"the warm-up of param_scheduler {kind} ends at iteration {last:,}, after the run "
-                f"of {max_iters:,}: its rate is not reached; give a param_scheduler of this "
-                "length, or change the length of run and schedule together by --iterations",
+                f"of {max_iters:,}: the full rate is never reached; shorten it, or set the length "
+                "of run and schedule together by --iterations",
                 logger="current",
                 level=logging.WARNING,
             )
@@ -175,7 +173,7 @@ def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: boo
         if getattr(hook, "begin_epoch", 0) > 1:
             raise ValueError(
                 f"{type(hook).__name__} begins at epoch {hook.begin_epoch}, and train_cfg counts "
-                "iterations; give begin_iter in place of begin_epoch"
+                "iterations; set begin_iter instead of begin_epoch"
             )
         if getattr(hook, "by_epoch", False) and getattr(hook, "interval", 0) > 0:
             raise ValueError(
@@ -186,7 +184,7 @@ def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: boo
 
 
 def _schedulers(settings: Any) -> Iterator[Any]:
-    """The configs of schedulers: one, several, or some for each optimizer."""
+    """Yield the configs of schedulers: of one, several, or some for each optimizer."""
     if isinstance(settings, dict) and "type" in settings:
         yield settings
     elif isinstance(settings, dict | list | tuple):

@@ -1,4 +1,4 @@
-"""Initializing models so that nothing overwrites what their ``init_cfg`` loads."""
+"""Initialization in which nothing overwrites weights that ``init_cfg`` loads."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ _MMENGINE_NAMES = ("Pretrained", "mmengine.Pretrained", PretrainedInit)
 
 
 class StrictInitModule(BaseModule):
-    """Module whose checkpoints are loaded last, and every weight of them.
+    """Module that loads the checkpoints of its ``init_cfg`` last, and strictly.
 
-    Checkpoints that ``init_cfg`` names are loaded after all other initialization. MMEngine's
-    ``Pretrained`` becomes ``mms_ocr.PretrainedModel`` here: by itself it passes over weights that
-    are missing or do not fit.
+    MMEngine's ``Pretrained`` skips weights that are missing or do not fit;
+    ``mms_ocr.PretrainedModel`` replaces it.
     """
 
     init_cfg: dict | Sequence[dict] | None
 
     def init_weights(self) -> None:
-        """Initialize, once; what ``init_cfg`` loads is loaded last.
+        """Initialize once, and load checkpoints last.
 
         Raises:
             FileNotFoundError: A checkpoint is missing.
@@ -39,15 +38,15 @@ class StrictInitModule(BaseModule):
         initialize(self, [config for config in configs if "checkpoint" in config])
 
     def init_own_weights(self) -> None:
-        """Initialize what ``init_cfg`` does not reach; for subclasses."""
+        """Initialize what ``init_cfg`` does not; for subclasses."""
 
 
 def use_strict_loading(model: nn.Module) -> None:
-    """Let the ``init_cfg`` of modules of other libraries load our modules in them strictly.
+    """Make modules of other libraries load the modules of this package in them strictly.
 
     Args:
-        model: Such as a recognizer of MMOCR; the ``init_cfg`` of those of its modules that contain
-            a :class:`StrictInitModule` is changed, where it names a checkpoint.
+        model: A model, such as a recognizer of MMOCR. The ``init_cfg`` of every module that
+            contains a :class:`StrictInitModule` is changed.
     """
     for module in model.modules():
         if not isinstance(module, BaseModule) or isinstance(module, StrictInitModule):
@@ -57,7 +56,7 @@ def use_strict_loading(model: nn.Module) -> None:
 
 
 def _sorted_configs(init_cfg: dict | Sequence[dict] | None) -> list[dict[str, Any]]:
-    """The parts of an ``init_cfg``: those that load come last, and load strictly."""
+    """Return the configs of an ``init_cfg``; those that load come last, and load strictly."""
     configs = [init_cfg] if isinstance(init_cfg, dict) else init_cfg or []
     configs = sorted(configs, key=lambda config: "checkpoint" in config)
     return [

@@ -166,7 +166,7 @@ def test_what_waits_for_epochs_is_refused_where_there_are_none(build, settings):
     ("hook", "said"),
     [
         (dict(type="EMAHook", begin_iter=7), "begins at iteration 7, after the run of 6"),
-        (dict(type="EMAHook", begin_epoch=2), "give begin_iter"),
+        (dict(type="EMAHook", begin_epoch=2), "begin_iter"),
     ],
 )
 def test_a_hook_that_would_never_begin_is_refused(build, hook, said):

@@ -81,7 +81,7 @@ def test_what_a_config_lacks_is_left_out():
 
 @pytest.mark.parametrize("settings", [{}, {"train_cfg": None}, {"train_cfg": dict(max_epochs=3)}])
 def test_runs_that_do_not_count_iterations(settings):
-    with pytest.raises(ValueError, match="only where train_cfg counts iterations"):
+    with pytest.raises(ValueError, match="train_cfg has no max_iters"):
         set_iterations(Config(settings), 5)
 
 
@@ -177,5 +177,5 @@ def test_epochs_are_set_where_they_are_counted():
     assert [s.end for s in cfg.param_scheduler] == [4, 40]
     assert cfg.default_hooks.checkpoint.interval == 10
     assert cfg.custom_hooks[0].begin_epoch == 20
-    with pytest.raises(ValueError, match=r"whole number .* got 1\.5"):
+    with pytest.raises(ValueError, match=r"got 1\.5"):
         set_epochs(cfg, 1.5)

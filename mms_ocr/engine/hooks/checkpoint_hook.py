@@ -57,13 +57,7 @@ class AtomicCheckpointHook(CheckpointHook):
             _delete(path)
         dist.barrier()
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | tuple | list | None = None,
-        outputs: dict | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Save if a checkpoint is due or requested."""
         if self.by_epoch and not self.is_requested:
             return

@@ -66,11 +66,7 @@ class SkipNonFiniteHook(Hook):
             wrapper.optimizer.register_step_pre_hook(self._before_step)
 
     def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | tuple | list | None = None,
-        outputs: dict | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Count the step, and end the run after too many.
 

@@ -86,25 +86,13 @@ class StopOnSignalHook(Hook):
             # A group of its own, on the CPU: its messages wait for none of the training.
             self._group = torch.distributed.new_group(backend="gloo")
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | tuple | list | None = None,
-        outputs: dict | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Stop if any rank had a signal by the end of the last iteration, and all can be saved."""
         self._agreed = self._agreed or self._agree()
         if self._agreed and between_updates(runner):
             self._stop(runner, save=True)
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | tuple | list | None = None,
-        outputs: Sequence | None = None,
-    ) -> None:
+    def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Stop if everything is saved.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Pictures of single samples, wherever their images are from."""
+"""Pictures of single samples."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from mms_ocr.registry import HOOKS, type_name
 
 @HOOKS.register_module()
 class VisualizationHook(Hook):
-    """MMOCR's ``VisualizationHook``, for images of any source.
+    """MMOCR's ``VisualizationHook``, for images from any source.
 
-    MMOCR's reads each image from the file ``img_path``, and so fails on images in an LMDB and on
-    rendered ones. This one draws the image that the model was given, at its original size.
+    MMOCR's hook reads each image again from the file ``img_path``, and fails for images in an LMDB
+    and for rendered ones. This one draws the image that the model got, at its original size.
 
     Args:
-        enable: Whether to draw at all.
-        interval: Iterations of a validation from one batch that is drawn to the next.
-        score_thr: Handed on to the visualizer.
+        enable: Whether to draw.
+        interval: Number of validation batches from one that is drawn to the next.
+        score_thr: Threshold for the visualizer.
         show: Whether to show pictures in a window instead of storing them.
         draw_pred: Whether to draw predictions.
-        draw_gt: Whether to draw the truth.
+        draw_gt: Whether to draw the ground truth.
         wait_time: Seconds for which a window shows a picture.
-        backend_args: Not used; files are not read again.
+        backend_args: Not used.
     """
 
     def __init__(
@@ -59,37 +59,29 @@ class VisualizationHook(Hook):
         )
 
     def before_run(self, runner: Runner) -> None:
-        """Check that the visualizer draws samples.
+        """Check the visualizer.
 
         Raises:
-            ValueError: It draws none.
+            ValueError: It cannot draw samples.
         """
         kind = type(runner.visualizer)
         if self.enable and kind.add_datasample is Visualizer.add_datasample:
             raise ValueError(
                 f"VisualizationHook needs a visualizer that draws samples, and {kind.__name__} "
-                "draws none; set visualizer.type=mmocr.TextRecogLocalVisualizer, or enable=False"
+                "does not; set visualizer.type=mmocr.TextRecogLocalVisualizer, or enable=False"
             )
 
     before_test = before_run
 
     def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Draw the batch where its turn has come."""
+        """Draw every ``interval``-th batch."""
         if (runner.iter + batch_idx) % self.interval == 0:
             self._draw(runner, data_batch, outputs, runner.iter + batch_idx)
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
         """Draw every batch."""
         self._draw(runner, data_batch, outputs, batch_idx)
@@ -99,7 +91,7 @@ class VisualizationHook(Hook):
             return
         for number, (image, sample) in enumerate(zip(data_batch["inputs"], outputs)):
             name = _file_name(sample.get("img_path") or "image")
-            # Numbered, since images of several folders may have one name.
+            # Images of several folders may have the same name.
             runner.visualizer.add_datasample(
                 f"{name}_{number}",
                 _picture(image, sample),
@@ -110,14 +102,14 @@ class VisualizationHook(Hook):
 
 
 def _file_name(path: str) -> str:
-    """A name that every disk takes, from the file, and key, of an image."""
+    """Return a file name that is valid everywhere, from the path and key of an image."""
     name = re.sub(r"\.\w+$", "", PurePath(path).name)
     return re.sub(r"[^\w-]+", "_", name)[-60:]
 
 
 def _picture(image: Tensor, sample: BaseDataElement) -> np.ndarray:
-    """A BGR image ``(3, H, W)`` in RGB ``(H, W, 3)``, at its original size where that is known."""
-    # MMOCR's PadToWidth leaves this share of the width to the word.
+    """Turn BGR ``(3, H, W)`` into RGB ``(H, W, 3)``, at the original size if that is known."""
+    # The rest of the width is MMOCR's PadToWidth.
     width = max(1, round(image.shape[-1] * sample.get("valid_ratio", 1)))
     image = image[..., :width].flip(0).permute(1, 2, 0)
     picture = np.ascontiguousarray(image.byte().cpu().numpy())
@@ -126,7 +118,7 @@ def _picture(image: Tensor, sample: BaseDataElement) -> np.ndarray:
 
 
 def use_visualization_hook(cfg: Config) -> None:
-    """Put :class:`VisualizationHook` in the place of MMOCR's in a config of word images."""
+    """Replace MMOCR's hook by :class:`VisualizationHook` in a config for word images."""
     if type_name(cfg.get("visualizer") or {}).startswith(("KIE", "TextDet", "TextSpotting")):
         return
     names = ["mmocr.VisualizationHook"]

@@ -7,8 +7,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine import dist
 from mmengine.hooks import Hook
@@ -20,8 +20,6 @@ from mms_ocr.utils.errors import report_error
 
 _STATUS = 1
 _GRACE = 10.0  # seconds between two ranks that notice the same hang, at most
-
-Batch = dict | tuple | list | None
 
 
 @HOOKS.register_module()
@@ -58,17 +56,11 @@ class WatchdogHook(Hook):
         arguments = (threading.get_ident(), Path(runner.log_dir))
         threading.Thread(target=self._watch, args=arguments, name="watchdog", daemon=True).start()
 
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Batch = None) -> None:
+    def before_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Note that a batch was read."""
         self._progress(f"training at iteration {runner.iter}")
 
-    def after_train_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Batch = None,
-        outputs: dict | None = None,
-    ) -> None:
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Note that an iteration is done."""
         self._progress(f"reading the batch of iteration {runner.iter + 1}")
 
@@ -80,13 +72,7 @@ class WatchdogHook(Hook):
         """Note that validation starts."""
         self._progress(f"validating at iteration {runner.iter}")
 
-    def after_val_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Batch = None,
-        outputs: Sequence | None = None,
-    ) -> None:
+    def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Note that a batch was validated."""
         self._progress(f"validating at iteration {runner.iter}")
 
@@ -94,13 +80,7 @@ class WatchdogHook(Hook):
         """Note that validation is over."""
         self._progress(f"reading the batch of iteration {runner.iter}")
 
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Batch = None,
-        outputs: Sequence | None = None,
-    ) -> None:
+    def after_test_iter(self, runner: Runner, batch_idx: int, *args: Any, **kwargs: Any) -> None:
         """Note that a batch was tested."""
         self._progress(f"testing after batch {batch_idx}")
 
@@ -131,7 +111,7 @@ class WatchdogHook(Hook):
                 faulthandler.dump_traceback(file)
             line += f"; the stacks of its threads are in {path}"
         except OSError:
-            faulthandler.dump_traceback(sys.__stderr__)
+            faulthandler.dump_traceback()
         report_error("train.py", f"{line}; continue with --resume")
         # Other ranks end when this process does: let them write their stacks first.
         if dist.get_world_size() > 1:
