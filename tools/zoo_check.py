@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.apis.bundled_configs import config_folder
 from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, size_in_mb, write_zoo
 from mms_ocr.utils.bundled import bundled_file, bundled_names
 from mms_ocr.utils.errors import run_program

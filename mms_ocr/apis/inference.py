@@ -64,7 +64,7 @@ class WordInferencer(ABC):
         self.model: Any = build_trained(self.cfg, weights, str(self.device))
 
     def __call__(self, images: Any, *, report: Report | None = None) -> Any:
-        """Process images; see :meth:`iterate`. Returns a list of results."""
+        """Process images, and return the list of results; see :meth:`iterate`."""
         return list(self.iterate(images, report))
 
     def iterate(self, images: Any, report: Report | None = None) -> Iterator[Any]:

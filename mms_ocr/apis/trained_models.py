@@ -14,7 +14,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.zoo import default_weights, read_zoo
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
@@ -55,12 +55,7 @@ SUPER_RESOLUTION = Task(
 
 
 def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
-    """Resolve weights to a file or ``mms_ocr://NAME``.
-
-    Args:
-        weights: A file, or bundled weights, with or without ``mms_ocr://``; None for the first
-            bundled weights of the task.
-        task: Task of the model.
+    """Resolve weights to a file or ``mms_ocr://NAME``; None is the first bundled ones of a task.
 
     Raises:
         FileNotFoundError: No such weights are bundled.

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.apis.bundled_configs import config_folder
 from mms_ocr.utils.bundled import SCHEME, bundled_file, bundled_names
 
 #: Largest file, and sum of all files, in MB (10^6 bytes).

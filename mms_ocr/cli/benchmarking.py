@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
 from mms_ocr.evaluation.benchmark_table import (
     benchmark_json,

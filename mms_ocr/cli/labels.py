@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check labels, and write them if asked for."""
-    from mms_ocr.apis.shipped_configs import config_folder
+    from mms_ocr.apis.bundled_configs import config_folder
     from mms_ocr.dataset_tools.annotations import find_data_root
     from mms_ocr.dataset_tools.labels import check_labels, convert_labels, describe_report
     from mms_ocr.utils.dictionaries import read_dictionary

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.trained_models import RECOGNITION, SUPER_RESOLUTION
 from mms_ocr.cli.benchmarking import (
     add_benchmark_options,

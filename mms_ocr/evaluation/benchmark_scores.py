@@ -81,7 +81,7 @@ def score_sets(
         judge: Returns, by protocol, which words are correct.
 
     Raises:
-        ValueError: More than that share of a set was not read, or an index is in no set.
+        ValueError: Too many images of a set are missing, or an index is in no set.
     """
     by_index = {word.index: word for word in words}
     scores = []

@@ -27,7 +27,7 @@ from runs import ROOT, pretrained, train
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.evaluation import PSNR, SSIM
 from mms_ocr.evaluation.image_quality import psnr, squared_error
 from mms_ocr.models.weights import load_model

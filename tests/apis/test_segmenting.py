@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.segmenting import SegmentedWord, WordSegmenter
-from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.cli import main as cli
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.registry import MODELS

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.trained_models import (
     RECOGNITION,
     SEGMENTATION,

@@ -10,8 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mms_ocr.apis import zoo
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.segmenting import WordSegmenter
-from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.apis.upscaling import WordUpscaler
 from mms_ocr.cli import main as cli
 from mms_ocr.models.weights import read_checkpoint, write_checkpoint

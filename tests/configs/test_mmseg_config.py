@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.apis.bundled_configs import config_folder
 from mms_ocr.cli import training
 
 pytest.importorskip(

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.utils import to_2tuple
 
-from mms_ocr.apis.shipped_configs import config_folder
+from mms_ocr.apis.bundled_configs import config_folder
 from mms_ocr.cli import testing, training
 from mms_ocr.engine import set_iterations
 from mms_ocr.models.weights import read_checkpoint

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mms_ocr.apis.shipped_configs import config_folder, find_config
+from mms_ocr.apis.bundled_configs import config_folder, find_config
 from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.picture_hooks import comparison_rows
 from mms_ocr.registry import DATASETS, MODELS

@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mms_ocr.apis import zoo
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.trained_models import build_trained
 from mms_ocr.models.weights import read_checkpoint
 from mms_ocr.registry import MODELS

@@ -10,8 +10,8 @@ import sys
 from mmengine.config import Config, DictAction
 from torch.utils.data import DataLoader, Subset
 
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.pictures import check_picture
-from mms_ocr.apis.shipped_configs import find_config
 from mms_ocr.cli.data_option import set_data
 from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.picture_hooks import comparison_rows

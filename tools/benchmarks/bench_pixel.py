@@ -19,7 +19,7 @@ from bench_decoding import peak_memory, seconds
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
 
-from mms_ocr.apis.shipped_configs import find_config
+from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.devices import describe_machine
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
-from mms_ocr.apis.shipped_configs import config_folder, find_config
+from mms_ocr.apis.bundled_configs import config_folder, find_config
 from mms_ocr.apis.trained_models import (
     PRETRAINING,
     RECOGNITION,

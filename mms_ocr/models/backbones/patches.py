@@ -51,9 +51,6 @@ def split_mask(mask: Tensor, num_removed: int | None = None) -> tuple[Tensor, Te
         mask: Bool ``(B, L)``, True = removed, the same number in every row.
         num_removed: That number; None counts it and checks every row, which waits for the device.
 
-    Returns:
-        Visible ``(B, L - num_removed)`` and removed ``(B, num_removed)`` patch indices.
-
     Raises:
         ValueError: Rows remove different numbers of patches, or all of them.
     """

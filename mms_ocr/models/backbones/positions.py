@@ -46,10 +46,10 @@ def resize_positions(
     """Interpolate positions from their grid to another one.
 
     Args:
-        positions: ``(1, E + h * w, C)``, E extra tokens first.
+        positions: ``(1, E + h * w, C)``, E extra tokens first, which are not changed.
         source: Grid of ``positions``, ``(h, w)``.
         target: Grid of the result, ``(H, W)``.
-        num_extra_tokens: E; these are not changed.
+        num_extra_tokens: E.
         mode: Interpolation of :func:`torch.nn.functional.interpolate`.
 
     Returns:

@@ -169,8 +169,7 @@ def greedy_decode(
         padding_idx: Index of the token that later ones must not attend to, if there is one.
 
     Returns:
-        Probabilities ``(N, max_length, num_classes)``. After a word's end they are 1 for the end
-        token.
+        Probabilities ``(N, max_length, num_classes)``; after a word's end, 1 for the end token.
 
     Raises:
         ValueError: It is traced, which would fix the number of steps.

@@ -33,7 +33,7 @@ def column_targets(
         blank: Index of the blank.
 
     Returns:
-        Long ``(width,)``: tokens, and :data:`IGNORED_COLUMN`.
+        int64 ``(width,)``: tokens, and :data:`IGNORED_COLUMN`.
     """
     targets = torch.full((width,), IGNORED_COLUMN)
     if not len(spans):

@@ -158,9 +158,9 @@ def test_encoder_trains_by_it(torchs):
 
 def test_cross_attention_trains_by_it(torchs):
     decoder = CrossAttentionDecoder((4, 16), 24, 4, 16, 2, 2)
-    visible, wanted = torch.arange(64).view(2, 32), torch.arange(64).view(2, 32)
+    visible, predicted = torch.arange(64).view(2, 32), torch.arange(64).view(2, 32)
     with torch.autocast("cpu", torch.bfloat16):
-        decoder(torch.randn(2, 33, 24), visible, wanted).sum().backward()
+        decoder(torch.randn(2, 33, 24), visible, predicted).sum().backward()
     assert not torchs
 
 

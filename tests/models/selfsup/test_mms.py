@@ -234,19 +234,19 @@ def test_a_share_of_the_removed_patches_is_predicted():
     model.neck.register_forward_hook(lambda module, args, out: seen.append(args[2]))
     torch.manual_seed(5)
     loss = model.loss(images, None, one_view(mask))["loss_pixel"]
-    (wanted,) = seen
-    assert wanted.shape == (2, 6)
-    for row, chosen in zip(mask, wanted):
+    (predicted,) = seen
+    assert predicted.shape == (2, 6)
+    for row, chosen in zip(mask, predicted):
         assert len(set(chosen.tolist())) == 6
         assert row[chosen].all()
     tokens, visible, removed = model.backbone(images, mask)
     full = model.neck(tokens, visible, removed)
-    place = (removed[:, None] == wanted[..., None]).float().argmax(dim=-1)
+    place = (removed[:, None] == predicted[..., None]).float().argmax(dim=-1)
     chosen = full.gather(1, place[..., None].expand(-1, -1, 48))
-    expected = model.head.errors(chosen, images, wanted).mean()
+    expected = model.head.errors(chosen, images, predicted).mean()
     assert torch.allclose(loss, expected, atol=1e-5)
     model.loss(images, None, one_view(mask))
-    assert not torch.equal(seen[-1], wanted)
+    assert not torch.equal(seen[-1], predicted)
 
 
 def test_predicting_scores_all_removed_patches():
@@ -302,9 +302,9 @@ def test_perfect_predictions_give_back_the_image():
     class Oracle(torch.nn.Module):
         predict_share = 1.0
 
-        def forward(self, tokens, visible, wanted):
-            rows = targets.repeat(len(wanted) // len(targets), 1, 1)
-            return rows.gather(1, wanted[..., None].expand(-1, -1, 48))
+        def forward(self, tokens, visible, predicted):
+            rows = targets.repeat(len(predicted) // len(targets), 1, 1)
+            return rows.gather(1, predicted[..., None].expand(-1, -1, 48))
 
     model.neck = Oracle()
     for image, sample in enumerate(model.predict(data["inputs"], None, data["masks"])):

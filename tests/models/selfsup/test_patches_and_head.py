@@ -57,11 +57,11 @@ def test_targets_are_those_of_mmpretrain():
 @pytest.mark.parametrize("criterion", ["L1", "L2"])
 def test_errors_are_those_of_mmpretrain(norm_pix, criterion):
     images, pred = torch.randn(3, 3, 16, 16), torch.randn(3, 16, 48)
-    wanted = torch.stack([torch.randperm(16)[:7] for _ in range(3)])
-    chosen = pred.gather(1, wanted[..., None].expand(-1, -1, 48))
+    predicted = torch.stack([torch.randperm(16)[:7] for _ in range(3)])
+    chosen = pred.gather(1, predicted[..., None].expand(-1, -1, 48))
     head = MaskedPixelHead(4, norm_pix, criterion)
-    errors = head.errors(chosen, images, wanted)
-    mask = torch.zeros(3, 16).scatter_(1, wanted, 1)
+    errors = head.errors(chosen, images, predicted)
+    mask = torch.zeros(3, 16).scatter_(1, predicted, 1)
     reference = mae_head(4, norm_pix, criterion)
     for image in range(3):
         one = slice(image, image + 1)
@@ -71,18 +71,18 @@ def test_errors_are_those_of_mmpretrain(norm_pix, criterion):
 
 def test_true_targets_give_back_the_image():
     images = torch.randn(2, 3, 8, 24)
-    wanted = torch.stack([torch.randperm(12)[:9] for _ in range(2)])
+    predicted = torch.stack([torch.randperm(12)[:9] for _ in range(2)])
     targets = normalize_patches(patchify(images, 4))[0]
-    pred = targets.gather(1, wanted[..., None].expand(-1, -1, 48))
-    filled = MaskedPixelHead(4, norm_pix=True).reconstruct(pred, images, wanted)
+    pred = targets.gather(1, predicted[..., None].expand(-1, -1, 48))
+    filled = MaskedPixelHead(4, norm_pix=True).reconstruct(pred, images, predicted)
     assert torch.allclose(filled, images, atol=1e-5)
 
 
 @pytest.mark.parametrize("norm_pix", [True, False])
 def test_only_predicted_patches_change(norm_pix):
-    images, wanted = torch.randn(1, 3, 8, 24), torch.tensor([[5, 2, 11]])
+    images, predicted = torch.randn(1, 3, 8, 24), torch.tensor([[5, 2, 11]])
     pred = torch.randn(1, 3, 48)
-    filled = patchify(MaskedPixelHead(4, norm_pix).reconstruct(pred, images, wanted), 4)[0]
+    filled = patchify(MaskedPixelHead(4, norm_pix).reconstruct(pred, images, predicted), 4)[0]
     patches = patchify(images, 4)[0]
     for patch in range(12):
         if patch not in (5, 2, 11):
