@@ -1,8 +1,8 @@
-"""Pretrain a small encoder for a few minutes on rendered words, and show what it learned.
+"""Pretrain a small encoder for a few minutes on rendered words, and draw its reconstructions.
 
 Runs tools/train.py on configs/mms/pretrain_vit_s.py with a shortened schedule, then draws the masks
-and the reconstructions of the best checkpoint. Last, the bundled models read, segment and sharpen
-twelve rendered words, in one picture.
+and the reconstructions of the best checkpoint. Then the bundled models read, segment and
+sharpen twelve rendered words, in one picture.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from mms_ocr.visualization import draw_text, picture_grid
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = "configs/mms/pretrain_vit_s.py"
 WORDS = 12
-SMALL = (16, 64)  # what the upscaler enlarges
+SMALL = (16, 64)  # input size of the upscaler
 PANEL = (64, 256)  # height and width of a picture on the sheet
 
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--work-dir", default="work_dirs/demo", help="folder of everything (work_dirs/demo)"
+        "--work-dir", default="work_dirs/demo", help="folder of all outputs (work_dirs/demo)"
     )
     parser.add_argument("--iterations", type=int, default=80, help="length of the pretraining (80)")
     parser.add_argument("--batch-size", type=int, default=32, help="images a step (32)")
@@ -43,7 +43,7 @@ def run(*command: str) -> None:
 def newest(folder: Path, pattern: str) -> Path:
     files = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)
     if not files:
-        raise FileNotFoundError(f"no {pattern} in {folder}: the training has left no such file")
+        raise FileNotFoundError(f"no {pattern} in {folder}: the training has not written it")
     return files[-1]
 
 
@@ -61,13 +61,13 @@ def bundled_models() -> dict:
 
 
 def reading_sheet(words: list, reader=None, segmenter=None, upscaler=None) -> np.ndarray:
-    """Draw what the models make of words, a word a row; a model that is None has no column.
+    """Draw the results of the models, one row for each word; a model that is None has no column.
 
     Args:
         words: uint8 BGR images.
-        reader: Its texts are written beside the words.
+        reader: Its texts are drawn beside the words.
         segmenter: Its masks are drawn white on black.
-        upscaler: It enlarges the words from 16 x 64 pixels, which are drawn beside.
+        upscaler: It enlarges the words from 16 x 64 pixels, which are drawn as well.
 
     Returns:
         uint8 RGB sheet with a line of column names.
@@ -91,7 +91,7 @@ def main() -> int:
     settings = [
         f"train_dataloader.batch_size={args.batch_size}",
         "train_dataloader.num_workers=1",
-        # A recipe for 20 passes over millions of images would hardly leave its warm-up here.
+        # The schedule of the config is for millions of images.
         "optim_wrapper.optimizer.lr=3e-4",
         "auto_scale_lr.enable=False",
         f"train_cfg.val_interval={max(1, args.iterations // 2)}",

@@ -3,9 +3,9 @@
     python tools/zoo_check.py                    # make zoo-check
     python tools/zoo_check.py mms_vit_n_ctc --write
 
-Every score is measured by tools/test.py with the arguments that the metafile has for it, in which
-{data} is the folder of test sets (--data, or MMS_OCR_DATA, or ../shared/data). Exit status 1: a
-file is not the one that is described, a score differs, or its test set is not here.
+Every score is measured by tools/test.py with its arguments in the metafile, in which {data} is the
+folder of test sets (--data, or MMS_OCR_DATA, or ../shared/data). Exit status 1: a file or a score
+differs from the metafile, or a test set is missing.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from mms_ocr.utils.bundled import bundled_file, bundled_names
 from mms_ocr.utils.errors import run_program
 
 ROOT = config_folder().parent
-# Rounding, and single words that another machine's arithmetic turns over.
+# Other machines round differently, which changes single words.
 TOLERANCE = 0.002
 TOLERANCE_OF_DECIBELS = 0.02
 DECIMALS = 4
@@ -47,7 +47,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def check(args: argparse.Namespace) -> int:
-    """Check and measure; 1 where anything is not as described, or could not be measured."""
+    """Check and measure; 1 if anything differs from the metafile, or could not be measured."""
     entries = read_zoo()
     chosen = [bundled_file(name).stem for name in args.names]
     chosen = chosen or sorted({*entries, *bundled_names()})

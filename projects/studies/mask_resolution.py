@@ -1,9 +1,9 @@
-"""What resolution masks of words need: the best IoU that any model could reach at one.
+"""Measure the best IoU that a model could reach at a resolution of masks.
 
-Exact masks of rendered words are brought to the size of a model's output and back to the size of
-their image, as a segmentor's logits are, and compared with themselves. As labels, a pixel of the
-output is text or not; as shares, it is the share of text, the target of mms_ocr's segmentor. No model
-is run.
+Exact masks of rendered words are resized to the size of a model's output and back to the size of
+their image, as a segmentor's logits are, and compared with themselves: as labels, where a pixel of
+the output is text or not, and as shares of text, the target of mms_ocr's segmentor. No model is
+run.
 
     python projects/studies/mask_resolution.py --fonts FOLDER
 """

@@ -1,4 +1,4 @@
-"""The cost sheet of docs/scaling.md, worked out once more."""
+"""The cost table of docs/results/scaling.md, computed again."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ import pytest
 @pytest.fixture
 def sheet(repository):
     """The command of the document, and the table that follows it."""
-    text = (repository / "docs" / "scaling.md").read_text()
+    text = (repository / "docs" / "results" / "scaling.md").read_text()
     command = re.search(r"\$ python (\S+pretraining_cost\.py.*)\n```\n\n((?:\|.*\n)+)", text)
     return shlex.split(command[1]), command[2]
 

@@ -1,4 +1,4 @@
-"""Draw the masks of a pretraining config on word images: a row an image, a column a strategy."""
+"""Draw the masks of a pretraining config: one row for each image, one column for each strategy."""
 
 import argparse
 import sys
@@ -55,6 +55,7 @@ def set_ratio(settings: dict, ratio: float | None) -> dict:
 
 
 def browse(args: argparse.Namespace) -> None:
+    """Draw the sheet."""
     check_picture(args.out, [args.config, *args.images])
     cfg = Config.fromfile(args.config)
     merge_cfg_options(cfg, args.cfg_options)
@@ -72,7 +73,7 @@ def browse(args: argparse.Namespace) -> None:
                 labels.append(f"{strategy.name} {strategy.ratio:g}")
     sheet = picture_grid(list(zip(*columns)), labels, scale=2)
     write_image(args.out, sheet[:, :, ::-1])
-    print(f"{len(images)} images under {len(labels) - 1} masks each: {args.out}")
+    print(f"{len(images)} images with {len(labels) - 1} masks each: {args.out}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Draw what a segmentation or super-resolution model predicts: input | prediction | truth.
 
-The images are the first of the config's test set; which of a sample's fields are drawn is what the
-config's ComparisonHook says.
+The images are the first of the config's test set. The config's ComparisonHook names the fields of a
+sample that are drawn.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from mms_ocr.visualization import picture_grid
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "config", help="segmentation or super-resolution config: a file, or the name of one"
-    )
+    parser.add_argument("config", help="segmentation or super-resolution config: a file, or a name")
     parser.add_argument("checkpoint", help="checkpoint of a run of that config")
-    parser.add_argument("--data", nargs="+", metavar="PATH", help="other words, with their truth")
+    parser.add_argument(
+        "--data", nargs="+", metavar="PATH", help="other words, with masks or pairs"
+    )
     parser.add_argument(
         "--out", default="comparison.png", help="picture to write (default: %(default)s)"
     )
@@ -39,7 +39,7 @@ def parse_args():
         "--panel", type=int, nargs=2, default=(64, 256), metavar=("HEIGHT", "WIDTH"),
         help="size at which each picture is drawn (64 256)"
     )  # fmt: skip
-    parser.add_argument("--device", help="such as cpu or cuda:0 (a GPU where there is one)")
+    parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
     parser.add_argument(
         "--cfg-options",
         nargs="+",
@@ -54,7 +54,7 @@ def parse_args():
 
 
 def drawn_fields(cfg: Config) -> dict[str, str]:
-    """Column name → field of a sample.
+    """Names of columns, and the field of a sample that each shows.
 
     Raises:
         ValueError: The config has no ComparisonHook.
@@ -63,7 +63,7 @@ def drawn_fields(cfg: Config) -> dict[str, str]:
         if hook.type == "mms_ocr.ComparisonHook":
             return dict(hook.fields)
     raise ValueError(
-        f"{cfg.filename} has no mms_ocr.ComparisonHook, which says what is drawn; give a config of "
+        f"{cfg.filename} has no mms_ocr.ComparisonHook with the fields to draw; give a config of "
         "segmentation or super-resolution"
     )
 
@@ -81,9 +81,9 @@ def compare(args: argparse.Namespace) -> None:
     model = MODELS.build(cfg.model).to(device).eval()
     load_model(model, args.checkpoint)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
-    chosen = Subset(dataset, range(min(args.num, len(dataset))))
+    first = Subset(dataset, range(min(args.num, len(dataset))))
     rows = []
-    for batch in DataLoader(chosen, batch_size=64, collate_fn=collate_words):
+    for batch in DataLoader(first, batch_size=64, collate_fn=collate_words):
         rows += comparison_rows(batch["inputs"], model.test_step(batch), fields)
     sheet = picture_grid(rows, ["input", *fields], cell=tuple(args.panel))
     write_image(args.out, sheet[:, :, ::-1])

@@ -1,8 +1,8 @@
-"""How often masks remove whole characters: a table over strategies and mask ratios.
+"""Count how often masks remove whole characters, by strategy and mask ratio.
 
 A character counts as removed when every patch that its box touches is removed. Boxes come from
 the ``char_boxes`` of a JSON-lines file (``[x, y, w, h]`` in pixels of the stored image), such as
-that of IIIT5K; images are resized to the size given.
+that of IIIT5K; images are resized to --size.
 """
 
 import argparse
@@ -61,12 +61,12 @@ def measure(args: argparse.Namespace) -> None:
         shares = []
         for ratio in args.ratios:
             generator = kind(ratio, grid)
-            gone = 0.0
+            removed = 0.0
             for _ in range(args.draws):
                 visible = ~generator(len(words), rng=rng)
                 seen = (characters * visible[owner]).sum(1)
-                gone += float((seen == 0).float().mean())
-            shares.append(100 * gone / args.draws)
+                removed += float((seen == 0).float().mean())
+            shares.append(100 * removed / args.draws)
         print(f"| {kind.name} | " + " | ".join(f"{share:.1f}" for share in shares) + " |")
 
 

@@ -1,4 +1,4 @@
-"""Plot the loss and the validations of one or several runs, of whatever task."""
+"""Plot the loss and the validations of one or several runs of any task."""
 
 import argparse
 import io
@@ -17,11 +17,11 @@ from mms_ocr.utils.files import atomic_write
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-# The metrics that a run's validation is drawn by, and what they tell.
+# Metrics of validations that are drawn, and their titles.
 VALIDATIONS = {
     r"masked_error/.+": "masked error, held-out images",
-    r"recog/word_acc(_ignore_case_symbol)?": "share of held-out words read right",
-    r"foreground/(iou|f_score)_dataset": "text found, held-out images",
+    r"recog/word_acc(_ignore_case_symbol)?": "word accuracy, held-out words",
+    r"foreground/(iou|f_score)_dataset": "foreground, held-out images",
     r"PSNR": "PSNR of held-out images, dB",
 }
 STYLES = ("-", "--", ":", "-.")
@@ -40,39 +40,40 @@ def parse_args():
 
 
 def read_scalars(work_dir: str) -> list[dict]:
-    """Logged values of a run, each with the iteration of its writing.
+    """Read the logged values of a run, each with its iteration.
 
-    Where it was started several times, every start goes on from the part of the ones before it that
-    it did not do again.
+    If the run was resumed, values after the checkpoint are those of the later start.
     """
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     if not files:
-        raise FileNotFoundError(f"{work_dir} is no work folder: it has no */vis_data/scalars.json")
+        raise FileNotFoundError(
+            f"{work_dir} is not a work folder: it has no */vis_data/scalars.json"
+        )
     rows: list[dict] = []
     for file in files:
-        started, iteration = [], 0
+        start, iteration = [], 0
         for line in file.read_text().splitlines():
             row = json.loads(line)
-            # Validation may be logged by epochs, of which such a run has none.
+            # Validations may be logged by epochs; their step is then too small.
             iteration = row.get("iter", max(iteration, row.get("step", 0)))
-            started.append({**row, "iteration": iteration})
-        first = min((row["iteration"] for row in started), default=math.inf)
-        rows = [row for row in rows if row["iteration"] < first] + started
+            start.append({**row, "iteration": iteration})
+        first = min((row["iteration"] for row in start), default=math.inf)
+        rows = [row for row in rows if row["iteration"] < first] + start
     return rows
 
 
 def training_curves(rows: list[dict], with_parts: bool) -> dict[str, list[tuple]]:
-    """Points of the loss, and of its parts where it has several and they are wanted."""
+    """Points of the loss, and of its parts if there are several and ``with_parts`` is set."""
     names = sorted({key for row in rows if "loss" in row for key in row if key.startswith("loss_")})
-    wanted = ["loss", *(names if with_parts and len(names) > 1 else [])]
+    names = ["loss", *(names if with_parts and len(names) > 1 else [])]
     curves = {
-        name: [(row["iteration"], row[name]) for row in rows if name in row] for name in wanted
+        name: [(row["iteration"], row[name]) for row in rows if name in row] for name in names
     }
     return {name: points for name, points in curves.items() if points}
 
 
 def validation_curves(rows: list[dict]) -> tuple[str, dict[str, list[tuple]]]:
-    """What was validated, and points of its metrics by their names."""
+    """Title of the validations, and points of their metrics by name."""
     for pattern, title in VALIDATIONS.items():
         keys = sorted({key for row in rows for key in row if re.fullmatch(pattern, key)})
         if keys:
@@ -96,7 +97,7 @@ def plot(args: argparse.Namespace) -> None:
         title, curves = validation_curves(rows)
         titles += [title] if title not in titles else []
         for number, (key, points) in enumerate(curves.items()):
-            # Colors tell runs apart where there are several, and metrics where there is one.
+            # Colors are for runs if there are several, else for metrics.
             style = dict(color=f"C{run}", linestyle=STYLES[number % len(STYLES)]) if several else {}
             right.plot(*zip(*points), marker=".", label=f"{name} {key}".strip(), **style)
     left.set(title="loss, training", xlabel="iteration")

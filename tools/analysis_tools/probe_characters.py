@@ -1,8 +1,8 @@
-"""How well a frozen encoder tells characters apart: a linear probe on real word images.
+"""Measure a frozen encoder by a linear probe of characters in real word images.
 
 The features under every character's box are averaged over 4 × 3 cells, and a linear classifier over
-36 classes (letters without case, digits) is fitted on them. A tenth of the images is held out, by
-the rule with which `holdout=dict(share=0.1)` keeps it from pretraining.
+36 classes (letters without case, digits) is fitted on them. The tenth of the images that
+`holdout=dict(share=0.1)` excludes from pretraining is held out.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def parse_args():
     parser.add_argument(
         "--device",
         default="cuda" if torch.cuda.is_available() else "cpu",
-        help="such as cpu or cuda:0 (a GPU where there is one)",
+        help="such as cpu or cuda:0 (default: a GPU if there is one)",
     )
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error arose"
@@ -45,7 +45,7 @@ def parse_args():
 
 
 def parse_arch(arch: str) -> str | dict[str, int]:
-    """A name that TextViT knows, or an architecture of width, layers and heads."""
+    """Name of an architecture of TextViT, or one of width, layers and heads."""
     if "," not in arch:
         return arch
     try:
@@ -64,7 +64,7 @@ def parse_arch(arch: str) -> str | dict[str, int]:
 def character_features(
     encoder: TextViT, words: list[Word], device: str
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Per probed layer, features of all known characters ``(N, C)``; and their classes ``(N,)``."""
+    """Features ``(N, C)`` of all characters with a class, by layer, and the classes ``(N,)``."""
     features: list[list[torch.Tensor]] = [[] for _ in encoder.out_indices]
     classes = []
     height, width = encoder.img_size
@@ -85,7 +85,7 @@ def character_features(
 
 def probe(args: argparse.Namespace) -> None:
     if not args.checkpoints and not args.random:
-        raise ValueError("nothing to probe: name checkpoints, or --random")
+        raise ValueError("nothing to probe: give checkpoints, or --random")
     sources = [*(["untrained"] if args.random else []), *args.checkpoints]
     arch = parse_arch(args.arch)
     grid = TextViT(arch=arch).grid

@@ -1,7 +1,7 @@
-"""Attention with its backward pass: ours against torch's, in processor time and by value.
+"""Speed and accuracy of attention with its backward pass, beside torch's.
 
-Every size runs with the same tensors in one process, in turns. Deviations are those of the output
-and of the three gradients together, from float64, as a share of its norm.
+Every size runs with the same tensors in one process, in turns. Deviations are those of output and
+gradients from float64, relative to its norm.
 
     OMP_NUM_THREADS=1 taskset -c 1 python tools/benchmarks/bench_attention.py
 """

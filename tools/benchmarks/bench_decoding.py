@@ -1,9 +1,8 @@
-"""Decoding: TextDecoder against MMOCR's NRTRDecoder, same weights and features, in one process.
+"""Speed of TextDecoder and of MMOCR's NRTRDecoder, with the same weights, in one process.
 
 MAERec's decoder size: 6 layers, 384 wide, FFN 1536, 256 image tokens. NRTRDecoder decodes once, and
-TextDecoder once after each few of its steps, so that other jobs disturb both alike; the median of
-these rounds is reported. On CPU the processor time of the process is taken (with one thread and a
-free core the same as the clock's), on a GPU the clock's.
+TextDecoder after every few of its steps, so that other jobs slow both equally; the median of these
+rounds is reported. Times are processor time on a CPU, wall-clock time on a GPU.
 """
 
 import argparse
@@ -65,7 +64,7 @@ def let_words_end(decoder, length: int | None) -> None:
     with torch.no_grad():
         decoder.classifier.bias[end] = -100
         if length is not None:
-            # One direction stands for the place after the last character, and means the end.
+            # The position after the last character gets a direction that means the end.
             direction = torch.randn_like(decoder.classifier.weight[end])
             decoder.position_enc.position_table[0, length] = 1000 * direction
             decoder.classifier.weight[end] = direction
@@ -87,13 +86,13 @@ def interleaved(theirs, run_theirs, run_ours, args) -> tuple[float, list[float]]
     steps = 0
     attend = theirs._attention
 
-    def step(*given, **named):
+    def step(*args_, **kwargs):
         nonlocal steps
-        found = attend(*given, **named)
+        result = attend(*args_, **kwargs)
         steps += 1
         if steps % every == 0 and len(rounds) < args.rounds:
             rounds.append(seconds(run_ours, args.device))
-        return found
+        return result
 
     theirs._attention = step
     try:
@@ -104,7 +103,7 @@ def interleaved(theirs, run_theirs, run_ours, args) -> tuple[float, list[float]]
 
 
 def peak_memory(run, device: str) -> float:
-    """MiB that ``run`` needs beside what is there already."""
+    """Additional memory of ``run`` in MiB."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -141,11 +140,11 @@ def compare(args) -> None:
         theirs, ours = theirs.to(args.device), ours.to(args.device)
         outputs = {}
 
-        def run_theirs(model=theirs, found=outputs):
-            found["theirs"] = model(None, memory, samples)
+        def run_theirs(model=theirs, results=outputs):
+            results["theirs"] = model(None, memory, samples)
 
-        def run_ours(model=ours, found=outputs):
-            found["ours"] = model(None, memory, samples)
+        def run_ours(model=ours, results=outputs):
+            results["ours"] = model(None, memory, samples)
 
         run_ours()  # warms up
         slow, rounds = interleaved(theirs, run_theirs, run_ours, args)

@@ -1,4 +1,4 @@
-"""Mask generation: milliseconds a batch, against MMPretrain's per-image generator and a ViT-S step.
+"""Speed of mask generation, beside MMPretrain's per-image generator and a ViT-S step.
 
 All parts run in turn, several rounds in one process; medians are reported. The training step is
 measured on a smaller batch and scaled to the batch of the masks.

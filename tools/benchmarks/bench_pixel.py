@@ -1,10 +1,8 @@
-"""Speed and memory of segmentation and super-resolution: images a second, and peak memory.
+"""Speed and peak memory of segmentation and super-resolution.
 
-From uint8 images to what is predicted, on the CPU's side: normalizing, encoder, decoder, and for
-segmentation masks at the size of the original images (48 x 160 here). Weights are random, which
-changes nothing. On a CPU the processor time of the process is taken (with one thread and a free
-core the same as the clock's, and less disturbed by other jobs), on a GPU the clock's; the least of
-the rounds is reported. Memory is what is needed beside the weights.
+From uint8 images to predictions: normalizing, encoder, decoder, and for segmentation masks at the
+size of the original images (48 x 160 here), with random weights. Times are processor time on a CPU,
+wall-clock time on a GPU; the least of the rounds is reported. Memory does not include the weights.
 
     cd tools/benchmarks && OMP_NUM_THREADS=1 python bench_pixel.py --task segmentation
 """

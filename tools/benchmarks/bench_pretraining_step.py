@@ -1,8 +1,8 @@
-"""One ViT-S pretraining step, against MMPretrain's own MAE with as many tokens.
+"""Speed and memory of a ViT-S pretraining step, beside MMPretrain's MAE with as many tokens.
 
 MMPretrain's MAE takes squares only: deit-small on 64×64 pixels in patches of 4 has the 256 tokens
-of a 32×128 word image. Every variant runs in a process of its own, so that its peak memory is its
-own; processes take turns, so that a noisy machine treats them alike. Ratios are of medians.
+of a 32×128 word image. Every variant runs in its own process, for its peak memory; processes take
+turns, so that other jobs slow them equally. Ratios are of medians.
 """
 
 import argparse
@@ -23,7 +23,7 @@ VARIANTS = {
     "same": "MMS, 32×128, same decoder",
     "cross": "MMS, cross-attention decoder 256/4/8, all removed patches",
     "default": "MMS, default recipe: 256/4/8, half of the removed patches",
-    "torch": "MMS, default recipe with torch's attention in the place of ours",
+    "torch": "MMS, default recipe with torch's attention",
     "own": "MMS, default recipe, removing 75% in random patches, 60% in blocks and spans",
     "joint": "MMS, default recipe in joint mode: three views an image",
 }

@@ -1,10 +1,10 @@
-"""Word accuracy and words per second of Tesseract and of recognizers, in one table.
+"""Word accuracy and speed of Tesseract and of recognizers, in one table.
 
 Tesseract gets each word 64 pixels high (bicubic), with a border of 12 pixels repeated from its
 edge, and reads it as a single word (``--psm 8``). One process of one thread reads all images of a
-set from a list of files, and preparing them is not counted. A recognizer of ours reads the image
-files themselves, in this process, on one thread. Words per second are per second of processor time,
-over all sets.
+set from a list of files; preparing them is not counted. A recognizer of this project reads the
+image files in this process, on one thread. Words per second are per second of processor time, over
+all sets.
 
     python tools/benchmarks/bench_readers.py --data ../shared/data --readers NAME_OR_CHECKPOINT
 """

@@ -1,11 +1,10 @@
-"""Images per second on one core, from an LMDB to a collated uint8 batch.
+"""Speed of reading on one core, from an LMDB to a collated uint8 batch.
 
-The same images come out of the data set in batches, fetched and collated as torch's loader does it
-for training, on one side, and go through bare ``cv2.imdecode`` and ``cv2.resize`` (bicubic) on the
-other, taking turns in one process. Prints both and their ratio: for given images, or for noise of
-three sizes. ``--profile`` adds validation's batches, which know their indices, mixed data sets, and
-what the stages take when images are read one by one, as for pipelines with other transforms;
-``--workers`` adds how far loader processes scale, and how far the processor time of all allows it.
+The same images are read by the data set in batches, as torch's loader fetches and collates them,
+and by bare ``cv2.imdecode`` and ``cv2.resize`` (bicubic), in turns in one process. Prints both and
+their ratio, for given images or for noise of three sizes. ``--profile`` adds batches of validation,
+mixed data sets, and the stages of reading one by one, as for other pipelines; ``--workers`` adds
+the scaling of loader processes, by the clock and by processor time.
 
     python tools/benchmarks/bench_reading.py --images iiit5k/train.jsonl --profile
 """

@@ -1,9 +1,9 @@
-"""Reading words, from image files to text: images per second and peak memory, by batch size.
+"""Speed and peak memory of reading words, from image files to text, by batch size.
 
 Each recognizer reads the same files with ``WordReader`` and with MMOCR's ``TextRecInferencer``, in
-one process and with the same weights; the words have to be equal. Weights are random where none are
-given, and words of an autoregressive decoder are made to end after six characters. On CPU the
-processor time of the process is taken, on a GPU the clock's; the least of the rounds is reported.
+one process and with the same weights; the words have to be equal. Weights are random by default,
+with words of an autoregressive decoder ending after six characters. Times are processor time on a
+CPU, wall-clock time on a GPU; the least of the rounds is reported.
 
     python tools/benchmarks/bench_reading_words.py --images iiit5k/train.jsonl
 """

@@ -1,7 +1,7 @@
 """Rendered words per second on one core, by difficulty, and what a second core adds.
 
 One process renders on one core; then one DataLoader worker and two of them render the same words in
-turns. The time of the process (CPU time) stands beside the clock's, so that a busy machine shows.
+turns. CPU time is printed beside wall-clock time, so that a busy machine is noticed.
 ``--profile`` adds where the time goes.
 
     python tools/benchmarks/bench_rendering.py

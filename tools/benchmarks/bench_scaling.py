@@ -1,10 +1,10 @@
-"""What pretraining costs: images per second of a device, and what must be read to feed it.
+"""Measure the cost of pretraining: images per second of a device, and reading to feed it.
 
 Trains encoders of three sizes with batches of several sizes, as `configs/mms/pretrain_vit_*.py`
-do (preprocessing, masks, forward, backward, the look at the gradients, AdamW), and reads an LMDB of
-word images by the pipeline of training on one core. Prints both as Markdown tables, and from them
-the cost of pretraining on 10 million, 100 million and a billion images (pretraining_cost.py). It
-does what its time allows, the largest encoder first.
+(preprocessing, masks, forward, backward, check of the gradients, AdamW), and reads an LMDB of word
+images by the pipeline of training on one core. Prints both as Markdown tables, and the cost of
+pretraining on 10 million, 100 million and a billion images (pretraining_cost.py). It measures as
+much as --seconds allows, the largest encoder first.
 
     python tools/benchmarks/bench_scaling.py --device cuda
 """
@@ -43,7 +43,7 @@ class Speed(NamedTuple):
         arch: ``'t'``, ``'s'`` or ``'b'``.
         batch_size: Images of a step.
         images: Per second.
-        memory: At the most, in GiB; nan where it is not known.
+        memory: Peak in GiB; nan if not known.
     """
 
     arch: str
@@ -57,11 +57,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--device", help="such as cuda or cuda:1 (default: a GPU if there is one)")
     parser.add_argument("--archs", nargs="+", choices=ARCHS, default=["b", "s", "t"])
     parser.add_argument("--batch-sizes", nargs="+", type=int, help="default: fit the device")
-    parser.add_argument("--fp32", action="store_true", help="in place of bf16")
+    parser.add_argument("--fp32", action="store_true", help="instead of bf16")
     parser.add_argument("--compile", action="store_true", help="compile the layers")
-    parser.add_argument("--seconds", type=float, default=80, help="for all measurements together")
+    parser.add_argument("--seconds", type=float, default=80, help="for all measurements")
     parser.add_argument("--epochs", type=int, default=20, help="of the cost table")
-    parser.add_argument("--data", help="LMDB to read (default: made here, of noise)")
+    parser.add_argument("--data", help="LMDB to read (default: noise)")
     args = parser.parse_args()
     try:
         args.device = usable_device(args.device)
@@ -73,7 +73,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def build_model(arch: str, device: str, compiled: bool) -> torch.nn.Module:
-    """The model of the shipped config of an encoder."""
+    """Model of the bundled config of an encoder."""
     model = MODELS.build(Config.fromfile(ROOT / f"configs/mms/pretrain_vit_{arch}.py").model)
     model.to(device).train()
     if compiled:
@@ -87,7 +87,7 @@ def build_model(arch: str, device: str, compiled: bool) -> torch.nn.Module:
 def time_steps(
     model: torch.nn.Module, batch_size: int, device: str, bf16: bool, seconds: float
 ) -> tuple[float, float]:
-    """Images per second and GiB at the most, of training steps that take so many seconds."""
+    """Images per second and peak GiB of training steps, measured for some seconds."""
     kind = device.split(":")[0]
     parameters = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
@@ -102,11 +102,11 @@ def time_steps(
             losses = model(**data, mode="loss")
         optimizer.zero_grad()
         with_nan_gradient(model.parse_losses(losses)[0]).backward()
-        # As SkipNonFiniteHook does, which waits for the device in every step.
+        # As in SkipNonFiniteHook, which waits for the device in every step.
         if all_finite([value.grad for value in parameters if value.grad is not None]):
             optimizer.step()
 
-    step()  # what is set up once
+    step()  # warms up
     synchronize(device)
     times = []
     until = time.perf_counter() + seconds
@@ -123,7 +123,7 @@ def time_steps(
 
 
 def measure_steps(args: argparse.Namespace, seconds: float) -> list[Speed]:
-    """Every encoder with every batch size that fits the memory, as far as the time goes."""
+    """Measure every encoder with every batch size that fits the memory, until the time is over."""
     speeds = []
     until = time.perf_counter() + seconds
     each = seconds / (2 * len(args.archs) * len(args.batch_sizes))
@@ -144,7 +144,7 @@ def measure_steps(args: argparse.Namespace, seconds: float) -> list[Speed]:
 
 
 def write_noise(folder: Path, count: int = 2000) -> str:
-    """An LMDB of JPEGs of smooth noise, 24 to 64 pixels high and 2 to 5 times as wide."""
+    """Write an LMDB of JPEGs of smooth noise, 24 to 64 pixels high and 2 to 5 times as wide."""
     rng = np.random.default_rng(0)
     path = folder / "noise.lmdb"
     with (
@@ -168,7 +168,7 @@ def measure_reading(path: str, seconds: float) -> tuple[float, float]:
         dict(type="mms_ocr.ResizeWordImage", size=(32, 128)),
         dict(type="mms_ocr.PackWordImage", meta_keys=()),
     ]
-    dataset = WordImageDataset(path=path, pipeline=[TRANSFORMS.build(one) for one in pipeline])
+    dataset = WordImageDataset(path=path, pipeline=[TRANSFORMS.build(step) for step in pipeline])
     sampler = EndlessSampler(dataset, seed=0)
     batches = iter(DataLoader(dataset, 256, sampler=sampler, collate_fn=collate_words))
     next(batches)
@@ -178,12 +178,12 @@ def measure_reading(path: str, seconds: float) -> tuple[float, float]:
         read += 256
     rate = read / (time.perf_counter() - start)
     file = Path(path)
-    size = sum(one.stat().st_size for one in (file.iterdir() if file.is_dir() else [file]))
+    size = sum(part.stat().st_size for part in (file.iterdir() if file.is_dir() else [file]))
     return rate, size / len(dataset)
 
 
 def rounded(rate: float) -> str:
-    """A rate with the digits that a reader needs."""
+    """Format a rate."""
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 

@@ -69,17 +69,17 @@ def cost_table(speeds: Speeds, epochs: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    needed = {
+    options = {
         "--images": "images/s that one device trains on",
         "--reading": "images/s that one core reads",
         "--bytes": "bytes of a stored image",
     }
-    for name, told in needed.items():
-        parser.add_argument(name, type=float, required=True, help=told)
+    for name, text in options.items():
+        parser.add_argument(name, type=float, required=True, help=text)
     parser.add_argument("--epochs", type=float, default=20)
     args = parser.parse_args()
     if min(args.images, args.reading, args.bytes, args.epochs) <= 0:
-        parser.error("all figures must be positive")
+        parser.error("all numbers must be positive")
     print(cost_table(Speeds(args.images, args.reading, args.bytes), args.epochs))
 
 

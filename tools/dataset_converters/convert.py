@@ -1,6 +1,6 @@
 """Convert word images between folder, JSON lines, LMDB, TextSeg and TextZoom.
 
-The same as ``mms-ocr convert``, for those who look for converters here:
+The same as ``mms-ocr convert``:
 
     python tools/dataset_converters/convert.py data/TextSeg data/textseg_test.lmdb --split test
     python tools/dataset_converters/convert.py data/TextZoom/train1 data/textzoom_train1

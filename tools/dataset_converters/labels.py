@@ -1,6 +1,6 @@
-"""Labels of MMOCR's JSON, or of text files, as checked JSON lines.
+"""Convert labels in MMOCR's JSON, or in text files, to checked JSON lines.
 
-The same as ``mms-ocr labels``, for those who look for converters here:
+The same as ``mms-ocr labels``:
 
     python tools/dataset_converters/labels.py words/labels.txt --out words/labels.jsonl
     python tools/dataset_converters/convert.py words/labels.jsonl words.lmdb

@@ -1,10 +1,10 @@
-"""Union14M-L and Union14M-Benchmark, as released, to JSON lines within the same folder.
+"""Convert Union14M-L and Union14M-Benchmark, as released, to JSON lines in the same folder.
 
     python tools/dataset_converters/union14m.py data/union14m_l
 
 writes ``train.jsonl`` (easy, medium, normal, hard and challenging, one after the other),
-``val.jsonl``, and ``Union14M-Benchmarks/NAME.jsonl`` for every set of the benchmark. What is there
-already is left as it is; a stopped run goes on.
+``val.jsonl``, and ``Union14M-Benchmarks/NAME.jsonl`` for every set of the benchmark. Existing
+files are kept, so that the same command continues after an interrupt.
 """
 
 import argparse
@@ -23,18 +23,18 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         description=__doc__.splitlines()[0],
         epilog="After --, options of `mms-ocr labels` may follow, such as -- --skip-images.",
     )
-    parser.add_argument("root", type=Path, help="the unpacked folder, with train_annos in it")
+    parser.add_argument("root", type=Path, help="the unpacked folder, with train_annos")
     parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what of it (all)"
+        "--parts", nargs="+", choices=PARTS, default=list(PARTS), help="parts to convert (all)"
     )
     parser.add_argument(
         "--difficulties",
         nargs="+",
         choices=DIFFICULTIES,
         default=DIFFICULTIES,
-        help="what of the training set (all)",
+        help="parts of the training set (all)",
     )
-    # Not argparse.REMAINDER, which takes the options after the folder for some of `labels`.
+    # Not argparse.REMAINDER, which would pass options after the folder to `labels`.
     end = argv.index("--") if "--" in argv else len(argv)
     args = parser.parse_args(argv[:end])
     args.labels_options = argv[end + 1 :]
@@ -42,28 +42,28 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 
 def annotation(folder: Path, name: str) -> Path:
-    """The annotation file of this name; MMOCR 1's, or else 0.x's lines."""
-    found = sorted(folder.glob(f"mmocr*1*/{name}.json")) or sorted(
+    """Annotation file of a name: of MMOCR 1, or else of 0.x."""
+    files = sorted(folder.glob(f"mmocr*1*/{name}.json")) or sorted(
         folder.glob(f"mmocr*/{name}.jsonl")
     )
-    if not found:
+    if not files:
         raise FileNotFoundError(
             f"no mmocr1.0/{name}.json in {folder}: give the folder of Union14M-L as unpacked"
         )
-    if len(found) > 1:
-        raise ValueError(f"{found[0]} and {found[1]} have the same name; move one of them away")
-    return found[0]
+    if len(files) > 1:
+        raise ValueError(f"{files[0]} and {files[1]} have the same name; move one of them away")
+    return files[0]
 
 
 def jobs(args: argparse.Namespace) -> list[tuple[list[Path], Path, Path]]:
     """Annotation files, the file to write, and the folder that names are relative to."""
-    found = []
+    listed = []
     annotations = args.root / "train_annos"
     if "train" in args.parts:
         files = [annotation(annotations, f"train_{name}") for name in args.difficulties]
-        found.append((files, args.root / "train.jsonl", args.root))
+        listed.append((files, args.root / "train.jsonl", args.root))
     if "val" in args.parts:
-        found.append(([annotation(annotations, "val_annos")], args.root / "val.jsonl", args.root))
+        listed.append(([annotation(annotations, "val_annos")], args.root / "val.jsonl", args.root))
     if "benchmark" in args.parts:
         benchmarks = args.root / "Union14M-Benchmarks"
         sets = sorted(benchmarks.glob("*/annotation.json"))
@@ -71,14 +71,14 @@ def jobs(args: argparse.Namespace) -> list[tuple[list[Path], Path, Path]]:
             raise FileNotFoundError(f"no NAME/annotation.json in {benchmarks}")
         for file in sets:
             out = benchmarks / f"{file.parent.name.replace('artsitic', 'artistic')}.jsonl"
-            found.append(([file], out, None))
-    return found
+            listed.append(([file], out, None))
+    return listed
 
 
 def convert(args: argparse.Namespace) -> int:
     for files, out, root in jobs(args):
         if out.exists():
-            print(f"{out} is there already")
+            print(f"{out} exists already")
             continue
         command = ["labels", *map(str, files), "--out", str(out), *args.labels_options]
         status = mms_ocr([*command, *([] if root is None else ["--data-root", str(root)])])

@@ -1,4 +1,4 @@
-r"""Put trained weights into the package, and what is known of them into configs/*/metafile.yml.
+r"""Put trained weights into the package, and their description into configs/*/metafile.yml.
 
     python tools/model_converters/bundle.py mms_vit_n_ctc work_dirs/reader/iter_40000.pth \
         --config mms_vit_n_ctc_words --log work_dirs/reader/*/*.log --command "python tools/…" \
@@ -6,10 +6,10 @@ r"""Put trained weights into the package, and what is known of them into configs
     python tools/model_converters/bundle.py mms_vit_n work_dirs/mms/iter_9.pth --part encoder …
     python tools/zoo_check.py --write
 
-The weights are halved (fp16), without a head that only helps to train, and loaded strictly into the
-model of their config. They go to mms_ocr/zoo/NAME.safetensors, and the log, in which only the last
-two parts of absolute paths stay, to docs/results/logs/NAME.log.gz. For a name that exists already,
-facts that are not given are kept; its scores are to be measured again.
+The weights are stored as fp16 without an auxiliary head, and loaded strictly into the model of
+their config. They are written to mms_ocr/zoo/NAME.safetensors, and the log, with only the last two
+parts of absolute paths, to docs/results/logs/NAME.log.gz. An existing name keeps the facts that are
+not given; its scores have to be measured again.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from mms_ocr.utils.files import atomic_write
 TASKS = {task.folder: task for task in (PRETRAINING, RECOGNITION, SEGMENTATION, SUPER_RESOLUTION)}
 ROOT = config_folder().parent
 LOGS = "docs/results/logs"
-# Facts that a new name needs: option and key of the metafile.
+# Facts that a new name needs: options and keys of the metafile.
 FACTS = {
     "command": "Training Command",
     "data": "Training Data",
@@ -56,7 +56,7 @@ FACTS = {
     "machine": "Machine",
 }
 WORDS = "letters and digits, any case"
-# What is measured of a new model, by task: data set, protocol, metrics, arguments of tools/test.py.
+# Scores of a new model, by task: data set, protocol, metrics, arguments of tools/test.py.
 MEASURES = {
     "mms": [("rendered words", "masked error", ["masked_error/mean"], "")],
     "textrecog": [
@@ -85,27 +85,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("name", help="such as mms_vit_n_ctc")
     parser.add_argument("checkpoint", help="checkpoint of the run")
-    parser.add_argument("--config", help="the bundled config that it was trained with")
+    parser.add_argument("--config", help="the bundled config of the training")
     parser.add_argument("--part", choices=("all", "encoder"), help="what to keep (default: all)")
-    parser.add_argument("--log", nargs="+", metavar="FILE", help="logs of the run, in their order")
+    parser.add_argument("--log", nargs="+", metavar="FILE", help="logs of the run, in order")
     parser.add_argument("--command", help="exact command of the training")
-    parser.add_argument("--data", nargs="+", metavar="TEXT", help="what it was trained on")
+    parser.add_argument("--data", nargs="+", metavar="TEXT", help="training data")
     parser.add_argument("--terms", help="terms of these data, such as 'research only'")
-    parser.add_argument("--machine", help="what it was trained on, such as '2 cores of …'")
+    parser.add_argument("--machine", help="machine of the training, such as '2 cores of …'")
     parser.add_argument("--date", help="of the training (default: today)")
     parser.add_argument("--traceback", action="store_true", help="show where an error arose")
     return parser.parse_args(argv)
 
 
 def bundle(args: argparse.Namespace) -> None:
-    """Bundle as the options say.
+    """Write the weights, the log and the entry of the metafile.
 
     Raises:
         FileNotFoundError: The checkpoint, a log or the config is missing.
         ValueError: A fact is missing, the weights do not fit the config, or they are too large.
     """
     if not re.fullmatch(r"[a-z0-9_]+", args.name):
-        raise ValueError(f"the name {args.name!r} may have lower-case letters, digits and _ only")
+        raise ValueError(f"the name {args.name!r} may have only lower-case letters, digits and _")
     entries = read_zoo()
     entry = describe(args, entries.get(args.name))
     logs = b"".join(Path(log).read_bytes() for log in args.log or ())
@@ -134,19 +134,19 @@ def bundle(args: argparse.Namespace) -> None:
 
 
 def describe(args: argparse.Namespace, old: Entry | None) -> Entry:
-    """The entry of the metafile, without what the file itself shows.
+    """Entry of the metafile, without the size and checksum of the file.
 
     Raises:
         ValueError: A fact of a new name is missing.
     """
-    given = vars(args)
-    missing = [f"--{name}" for name in ("config", "log", *FACTS) if not given[name]]
+    options = vars(args)
+    missing = [f"--{name}" for name in ("config", "log", *FACTS) if not options[name]]
     if old is None and missing:
         raise ValueError(f"{args.name} is new: give {', '.join(missing)} as well")
     facts: dict[str, Any] = dict(old["Metadata"]) if old else {}
     facts["Part"] = args.part or facts.get("Part", "all")
     for name, key in FACTS.items():
-        facts[key] = given[name] or facts[key]
+        facts[key] = options[name] or facts[key]
     facts["Training Command"] = shorten_paths(facts["Training Command"])
     facts["Training Log"] = f"{LOGS}/{args.name}.log.gz"
     facts["Date"] = args.date or str(datetime.date.today())
@@ -179,7 +179,7 @@ def describe(args: argparse.Namespace, old: Entry | None) -> Entry:
 
 
 def write_checked(checkpoint: str, target: Path, entry: Entry) -> int:
-    """Write halved weights, load them strictly, and count the parameters.
+    """Write the weights as fp16, load them strictly, and count the parameters.
 
     Raises:
         ValueError: They do not fit the model of the config.
@@ -205,10 +205,10 @@ def write_checked(checkpoint: str, target: Path, entry: Entry) -> int:
 
 
 def check_sizes(name: str, size: float) -> None:
-    """Refuse what would make the package too large.
+    """Check the size of the package.
 
     Raises:
-        ValueError: The file, or all of them together, are.
+        ValueError: The file, or all of them together, are too large.
     """
     total = size + sum(size_in_mb(other) for other in bundled.bundled_names() if other != name)
     if size > MAX_FILE:
@@ -218,7 +218,7 @@ def check_sizes(name: str, size: float) -> None:
 
 
 def shorten_paths(text: str) -> str:
-    """A text in which only the last two parts of absolute paths are left."""
+    """Shorten absolute paths in a text to their last two parts."""
     return re.sub(r"(?<![\w.:/…])/(?:[^\s/'\",:]+/)+([^\s/'\",:]+/[^\s/'\",:]+)", r"…/\1", text)
 
 
