@@ -90,7 +90,7 @@ def test_plot_curves_reads_validation_at_the_iteration_of_its_writing(tool, tmp_
     out = tmp_path / "curves.png"
     module.plot(argparse.Namespace(work_dirs=[str(tmp_path / "run")], out=str(out)))
     assert cv2.imread(str(out)) is not None
-    with pytest.raises(FileNotFoundError, match="is no work folder"):
+    with pytest.raises(FileNotFoundError, match="is not a work folder"):
         module.read_scalars(str(tmp_path / "nothing"))
 
 
@@ -118,12 +118,12 @@ def test_curves_of_a_resumed_run_are_joined(tool, tmp_path):
     [
         (
             {"recog/word_acc": 0.2, "recog/word_acc_ignore_case_symbol": 0.3, "recog/x": 1.0},
-            "share of held-out words read right",
+            "word accuracy, held-out words",
             {"word_acc": 0.2, "word_acc_ignore_case_symbol": 0.3},
         ),
         (
             {"foreground/iou_dataset": 0.7, "foreground/images": 64.0},
-            "text found, held-out images",
+            "foreground, held-out images",
             {"iou_dataset": 0.7},
         ),
         ({"PSNR": 25.0, "SSIM": 0.8}, "PSNR of held-out images, dB", {"PSNR": 25.0}),
