@@ -102,7 +102,9 @@ def imported_modules(folder: Path) -> set[str]:
 )
 def test_everything_imported_is_required_somewhere(repository, ranges, folder, groups):
     required = {canonicalize_name(each.name) for group in groups for each in ranges[group]}
-    own = [*(repository / folder).rglob("*.py"), *(repository / "tools").rglob("*.py")]
+    own = [
+        path for part in (folder, "tools", "projects") for path in (repository / part).rglob("*.py")
+    ]
     here = {"mms_ocr", "conftest"} | {path.stem for path in own}
     modules = imported_modules(repository / folder) - here
     assert {m for m in modules if canonicalize_name(PROVIDERS.get(m, m)) not in required} == set()

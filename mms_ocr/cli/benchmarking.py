@@ -150,28 +150,19 @@ def name_sets(paths: Sequence[str], known: Mapping[str, Any] = {}) -> dict[str, 
 
 
 def check_reports(cfg: Config, args: argparse.Namespace) -> None:
-    """Check before the test that its reports can be written and replace no input.
-
-    Raises:
-        ValueError: A report would replace the config, the checkpoint, or a test set.
-        OSError: It cannot be written.
-    """
+    """Raise ValueError or OSError if a report cannot be written or would replace an input."""
     dataset = cfg.test_dataloader.dataset
     root = dataset.get("root") or ""
     sets = [os.path.join(root, test.path) for test in dataset.sets.values() if test.get("path")]
     inputs = [args.config, args.checkpoint, *sets, *(args.recognizer or [])]
     stem = _report_stem(cfg, args)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    outputs = [f"{stem}.json", f"{stem}.md", *([args.save_words] if args.save_words else [])]
+    outputs = [f"{stem}.json", f"{stem}.md", *filter(None, [args.save_words])]
     check_outputs(outputs, inputs)
 
 
 def report_benchmark(runner: Runner, args: argparse.Namespace) -> str:
-    """Write the report of a test, and the words if ``--save-words`` asks for them.
-
-    Returns:
-        What to print: the table, its notes, and the names of the files.
-    """
+    """Write the report of a test, and the words for ``--save-words``; return what to print."""
     # Not at the top, since it needs MMOCR, which pretraining does without.
     from mms_ocr.evaluation.word_benchmark import WordBenchmark
 
@@ -181,16 +172,12 @@ def report_benchmark(runner: Runner, args: argparse.Namespace) -> str:
     if args.save_words:
         write_words(args.save_words, metric.words, metric.scores)
     read = {word.index for word in metric.words}
-    skipped = [index for index in range(len(dataset)) if index not in read]
+    unread = [index for index in range(len(dataset)) if index not in read]
+    skipped = [dataset.image_name(index) for index in unread[:_SKIPPED_SHOWN]]
     measured = {score.name for score in metric.scores}
     sets = runner.cfg.test_dataloader.dataset.sets
-    return write_report(
-        runner.cfg,
-        args,
-        metric.scores,
-        [test.get("title", name) for name, test in sets.items() if name not in measured],
-        [dataset.image_name(index) for index in skipped[:_SKIPPED_SHOWN]],
-    )
+    left_out = [test.get("title", name) for name, test in sets.items() if name not in measured]
+    return write_report(runner.cfg, args, metric.scores, left_out, skipped)
 
 
 def write_report(
@@ -206,11 +193,11 @@ def write_report(
         cfg: The config that was evaluated.
         args: Options of the command line.
         scores: One for each set.
-        left_out: Titles of the benchmark's sets that were not measured.
+        left_out: Titles of the sets that were not measured.
         skipped: Names of the images that could not be read.
 
     Returns:
-        The table, its notes, and the names of the files.
+        The table, its notes, and the names of the files, to print.
     """
     stem = _report_stem(cfg, args)
     stem.parent.mkdir(parents=True, exist_ok=True)

@@ -36,13 +36,8 @@ def datasets_of(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
 def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = PARTS) -> None:
     """Set the paths of every data set of a config that reads files, also inside wrappers.
 
-    Args:
-        cfg: The config; changed.
-        paths: New paths.
-        parts: Parts that are used, of ``'train'``, ``'val'``, ``'test'``.
-
     Raises:
-        ValueError: In the parts that are used, no data set reads files, or one has no ``path``.
+        ValueError: In ``parts``, which are used, no data set reads files, or one has no ``path``.
     """
     changed = False
     for part in PARTS:
@@ -101,11 +96,7 @@ def check_holdout(cfg: Config) -> None:
 
 
 def check_ends(cfg: Config) -> None:
-    """Check that validation and test end.
-
-    Raises:
-        ValueError: The sampler of one of them is endless.
-    """
+    """Raise ValueError if validation or test would never end."""
     for part in ("val", "test"):
         for name, loader in loaders_of(cfg, part):
             kind = type_name(loader.get("sampler") or {})

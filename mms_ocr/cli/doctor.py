@@ -143,15 +143,15 @@ def install_commands(findings: Sequence[Finding]) -> list[str]:
             spec = finding.module if upstream and is_onedl else finding.requirement
             kind = "needed" if finding.needed else finding.group
             specs.setdefault(kind, []).append(spec)
-    commands = [_pip_install(*specs[kind]) for kind in ("needed", "mmocr") if kind in specs]
+    arguments = [specs[kind] for kind in ("needed", "mmocr") if kind in specs]
     if "mmocr-nodeps" in specs:
-        commands.append(_pip_install("--no-deps", *specs["mmocr-nodeps"]))
+        arguments.append(["--no-deps", *specs["mmocr-nodeps"]])
     broken = next((finding for finding in findings if finding.state == "broken"), None)
     if broken is not None and broken.distributions:
         # Not from the cache, which may hold a build for another torch.
-        options = ("--force-reinstall", "--no-deps", "--no-cache-dir")
-        commands.append(_pip_install(*options, broken.requirement))
-    return commands
+        options = ["--force-reinstall", "--no-deps", "--no-cache-dir"]
+        arguments.append([*options, broken.requirement])
+    return [shlex.join([sys.executable, "-m", "pip", "install", *words]) for words in arguments]
 
 
 def _installed(distributions: Iterable[str]) -> dict[str, str]:
@@ -161,10 +161,6 @@ def _installed(distributions: Iterable[str]) -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
-
-
-def _pip_install(*words: str) -> str:
-    return shlex.join([sys.executable, "-m", "pip", "install", *words])
 
 
 @contextlib.contextmanager

@@ -69,27 +69,18 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
             "an address in the network"
         ) from error
     if torch.cuda.is_available():
-        gpu = gpu_of_process(int(os.environ["LOCAL_RANK"]), torch.cuda.device_count())
+        gpus, gpu = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
+        if gpus == 1:
+            gpu = 0  # a cluster may show each process only its own; NCCL reports a shared one
+        elif gpu >= gpus:
+            raise ValueError(
+                f"process {gpu} of this machine (from 0) has no GPU, there are {gpus}; start as "
+                "many processes as GPUs"
+            )
         torch.cuda.set_device(gpu)
         os.environ["LOCAL_RANK"] = str(gpu)  # MMEngine uses it as the index of the GPU
     wait = None if timeout is None else datetime.timedelta(seconds=timeout)
     torch.distributed.init_process_group(backend, timeout=wait)
-
-
-def gpu_of_process(local_rank: int, gpus: int) -> int:
-    """Return the index of a process's GPU among the GPUs that it sees.
-
-    Raises:
-        ValueError: There are fewer GPUs than processes.
-    """
-    if gpus == 1:
-        return 0  # if two processes share it, NCCL reports that
-    if local_rank >= gpus:
-        raise ValueError(
-            f"process {local_rank} of this machine (from 0) has no GPU, there are {gpus}; start as "
-            "many processes as GPUs"
-        )
-    return local_rank
 
 
 def _check_variables(launcher: str, names: Iterable[str]) -> None:

@@ -32,7 +32,6 @@ _CONFIG_ERRORS = (
 )  # fmt: skip
 # Variables in which launchers give the number of processes on this machine.
 _LOCAL_SIZES = ("LOCAL_WORLD_SIZE", *MPI_LOCAL_SIZES, "SLURM_NTASKS_PER_NODE")
-LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
 def add_shared_options(parser: argparse.ArgumentParser) -> None:
@@ -51,7 +50,8 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="change any setting of the config, such as train_dataloader.batch_size=64",
     )
-    parser.add_argument("--launcher", choices=LAUNCHERS, default="none", help="job launcher")
+    launchers = ("none", "pytorch", "slurm", "mpi")
+    parser.add_argument("--launcher", choices=launchers, default="none", help="job launcher")
     parser.add_argument(
         "--traceback", action="store_true", help="show where in the code an error arose"
     )

@@ -20,12 +20,8 @@ HELP = "read the text in word images: text and confidence, a line each"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    add_word_options(
-        parser,
-        "recognizer",
-        "write each image with its text below it here",
-        needs_out=False,
-    )
+    out = "folder for each image with its text below"
+    add_word_options(parser, "recognizer", out, needs_out=False)
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument(
         "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
@@ -34,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Read the images; 1 where some could not be read."""
-    # What packages log and print must not come between the lines of the result.
+    """Read the images; 1 if some could not be read."""
+    # Packages must not print between the lines of the result.
     with contextlib.redirect_stdout(sys.stderr):
         check_word_options(args)
         reader = _build_reader(args)
@@ -45,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
             count.report(f"{reading.name}: {reading.error}")
         else:
             read += 1
-            print(_json(reading) if args.json else _line(reading), flush=True)
+            print(_as_json(reading) if args.json else _as_line(reading), flush=True)
     return count.exit_status(read)
 
 
@@ -86,15 +82,13 @@ def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
         yield reading
 
 
-def _line(reading: Reading) -> str:
-    """Text, confidence and path between tabs; control characters within are escaped."""
+def _as_line(reading: Reading) -> str:
+    """Return text, confidence and path between tabs, with control characters escaped."""
     confidence = "-" if reading.confidence is None else f"{reading.confidence:.4f}"
-    text, name = (
-        printable(part.replace("\\", "\\\\")) for part in (reading.text or "", reading.name)
-    )
-    return f"{text}\t{confidence}\t{name}"
+    parts = [reading.text or "", confidence, reading.name]
+    return "\t".join(printable(part.replace("\\", "\\\\")) for part in parts)
 
 
-def _json(reading: Reading) -> str:
+def _as_json(reading: Reading) -> str:
     row = dict(image=reading.name, text=reading.text, confidence=reading.confidence)
     return to_json(row, sys.stdout.encoding)

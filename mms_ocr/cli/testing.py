@@ -91,12 +91,7 @@ def test(args: argparse.Namespace) -> None:
 
 
 def add_recognizer(cfg: Config, config: str, weights: str) -> None:
-    """Add what a recognizer reads to a test of super-resolution.
-
-    Args:
-        cfg: The config that is tested; changed.
-        config: Config of the recognizer: a file, or the name of a bundled one.
-        weights: Its checkpoint, or bundled weights.
+    """Add the accuracy of a recognizer, of ``config`` and ``weights``, to a test's metrics.
 
     Raises:
         FileNotFoundError: There is no such config.

@@ -103,18 +103,14 @@ def set_length(cfg: Config, iterations: int | None, epochs: float | None) -> Non
     if epochs is not None and "max_epochs" in (cfg.get("train_cfg") or {}):
         set_epochs(cfg, epochs)
     elif epochs is not None:
-        set_iterations(cfg, epochs_to_iterations(cfg, epochs))
+        loader = cfg.train_dataloader
+        batches = loader.get("num_batch_per_epoch")
+        if not batches:
+            images = len(DATASETS.build(loader.dataset))
+            batches = images / (loader.batch_size * dist.get_world_size())
+        set_iterations(cfg, max(1, math.ceil(epochs * batches)))
     elif iterations is not None:
         set_iterations(cfg, iterations)
-
-
-def epochs_to_iterations(cfg: Config, epochs: float) -> int:
-    """Return the iterations of passes over the training set, over all processes."""
-    loader = cfg.train_dataloader
-    if loader.get("num_batch_per_epoch"):
-        return max(1, math.ceil(epochs * loader.num_batch_per_epoch))
-    images = len(DATASETS.build(loader.dataset))
-    return max(1, math.ceil(epochs * images / (loader.batch_size * dist.get_world_size())))
 
 
 def count_accumulation(cfg: Config) -> None:
@@ -127,11 +123,7 @@ def count_accumulation(cfg: Config) -> None:
 
 
 def check_precision(cfg: Config) -> None:
-    """Check that the optimizer wrapper works on this machine.
-
-    Raises:
-        ValueError: It needs a GPU, and there is none.
-    """
+    """Raise ValueError if the optimizer wrapper needs a GPU and there is none."""
     wrapper = type_name(cfg.get("optim_wrapper") or {})
     if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
         raise ValueError(
@@ -141,11 +133,7 @@ def check_precision(cfg: Config) -> None:
 
 
 def check_initial_weights(cfg: Config) -> None:
-    """Check that checkpoints of the run do not replace those that it starts from.
-
-    Raises:
-        ValueError: The initial weights have a name that training saves under.
-    """
+    """Raise ValueError if checkpoints of the run would replace those that it starts from."""
     if cfg.get("resume"):
         return
     initial = [settings.get("checkpoint") for settings in nested_settings(cfg.model)]

@@ -10,12 +10,7 @@ from mms_ocr.utils.errors import report_error
 
 
 def add_weights_options(parser: argparse.ArgumentParser, model: str) -> None:
-    """Declare ``--weights``, ``--config`` and ``--device``.
-
-    Args:
-        parser: The command's.
-        model: What the model is called in help texts.
-    """
+    """Declare ``--weights``, ``--config`` and ``--device`` of a kind of model."""
     parser.add_argument(
         "--weights", metavar="NAME|FILE",
         help=f"bundled weights, which mms-ocr zoo lists, or a checkpoint (default: the bundled "
@@ -32,14 +27,7 @@ def add_weights_options(parser: argparse.ArgumentParser, model: str) -> None:
 def add_word_options(
     parser: argparse.ArgumentParser, model: str, out: str, *, needs_out: bool
 ) -> None:
-    """Declare images, ``--out``, ``--batch-size`` and the options of the weights.
-
-    Args:
-        parser: The command's.
-        model: What the model is called in help texts.
-        out: Help text of ``--out``.
-        needs_out: Whether ``--out`` is required.
-    """
+    """Declare images, ``--out`` (whose help is ``out``), ``--batch-size`` and the weights."""
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE",
         help="image files, folders of images (at any depth), LMDBs, files of JSON lines (.jsonl), "
@@ -60,8 +48,7 @@ def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png
         endings: Ends of the names of the files in ``--out``.
 
     Raises:
-        ValueError: The batch is empty, a folder or data set holds nothing, a pattern matches
-            nothing, an image is a checkpoint, or ``--out`` would mix outputs and inputs.
+        ValueError: There are no images, or ``--out`` would mix outputs and inputs.
         OSError: ``--out`` cannot be a folder.
     """
     from mms_ocr.apis.input_images import check_inputs, input_files
@@ -84,11 +71,7 @@ def check_no_checkpoints(images: Sequence[str]) -> None:
 
 
 class BrokenCount:
-    """Reports and counts images that cannot be used.
-
-    Args:
-        command: Start of its lines, such as ``'mms-ocr read'``.
-    """
+    """Reports and counts images that a command cannot use."""
 
     def __init__(self, command: str) -> None:
         self._command = command

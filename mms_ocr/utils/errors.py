@@ -24,6 +24,8 @@ EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE
 # How torch starts the messages of errors that its loaders raise.
 _IN_WORKER = re.compile(r"Caught (?P<name>\w+) in (DataLoader worker process|pin memory thread)")
 _LOST_WORKER = "DataLoader worker (pid"
+_FETCHING = "_try_get_data"  # function of torch's loader that waits for a batch
+_UNKNOWN_ARGUMENT = "__init__() got an unexpected keyword"
 
 
 class BrokenImageError(ValueError):
@@ -92,11 +94,9 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
 
 def user_message(error: Exception) -> str | None:
     """Return the message of an error that the user can correct; None for a fault of the program."""
-    if isinstance(error, (ConnectionError, EOFError)):
-        return (
-            f"the connection to another process, such as a loader worker, was lost "
-            f"({str(error) or type(error).__name__}); that process may have reported why"
-        )
+    functions = {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
+    if isinstance(error, (ConnectionError, EOFError)) and _FETCHING in functions:
+        return f"a loader worker ended ({error!r}); it may have reported why before this line"
     if isinstance(error, (ValueError, OSError, ImportError, MissingOperatorError, TrainingError)):
         return _original_message(error) or type(error).__name__
     if isinstance(error, RuntimeError) and str(error).startswith(_LOST_WORKER):
@@ -104,20 +104,17 @@ def user_message(error: Exception) -> str | None:
         return str(error.__cause__ or error)
     if isinstance(error, KeyError) and "registry" in str(error):
         return str(error.args[0])  # MMEngine knows no type of this name
-    if isinstance(error, TypeError) and _is_unknown_argument(error):
+    is_building = not functions.isdisjoint({"build_from_cfg", "build_dataloader"})  # MMEngine's
+    if isinstance(error, TypeError) and is_building and _UNKNOWN_ARGUMENT in str(error):
         return f"the config has a setting that its type does not know: {error}"
     return None
 
 
 def report_error(name: str, message: str) -> None:
-    """Write one line to standard error.
+    """Write ``name: message`` as one line to standard error.
 
-    In one call, since the processes of a job share standard error and ``print`` may write the end
-    of the line apart.
-
-    Args:
-        name: Start of the line.
-        message: The rest; line breaks become spaces, other control characters are escaped.
+    In one call, since the processes of a job share standard error, and ``print`` may write the end
+    of the line separately.
     """
     line = " ".join(part.strip() for part in message.splitlines())
     sys.stderr.write(f"{name}: {printable(line)}\n")
@@ -133,10 +130,3 @@ def _original_message(error: Exception) -> str:
         if ends := list(re.finditer(last_lines, message, re.MULTILINE)):
             return message[ends[-1].end() :].strip() or in_worker["name"]
     return message
-
-
-def _is_unknown_argument(error: TypeError) -> bool:
-    """Whether a constructor refused an argument while MMEngine built a part of a config."""
-    functions = {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
-    is_building = not functions.isdisjoint({"build_from_cfg", "build_dataloader"})
-    return is_building and "__init__() got an unexpected keyword" in str(error)
