@@ -206,7 +206,7 @@ def write_report(
     facts = {name: getattr(args, name) for name in ("config", "checkpoint", "benchmark")}
     facts |= dict(left_out=list(left_out), skipped=list(skipped))
     figures = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
-    # Surrogates, which stand for bytes that are not UTF-8, become escapes of JSON.
+    # Surrogates (bytes that are not UTF-8) become escapes of JSON.
     atomic_write(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
     lines = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", *table.split("\n")]
     for paragraph in [*notes, *(f"Skipped: `{printable(name)}`" for name in skipped)]:
