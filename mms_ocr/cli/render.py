@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
-import sys
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-from mms_ocr.utils.errors import report_error
 
 if TYPE_CHECKING:
     from mms_ocr.rendering import WordRenderer
@@ -72,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Render words, and return 130 if interrupted, else 0."""
+    """Render words into a set, a sheet, or both."""
     _check(args)
     from mms_ocr.dataset_tools.sheets import SHEET_SUFFIXES
     from mms_ocr.rendering import (
@@ -166,14 +163,13 @@ def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
 
 
 def _write_set(renderer: WordRenderer, args: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from mms_ocr.dataset_tools.render import (
         count_finished,
         render_plan,
         render_words,
         usable_cores,
     )
+    from mms_ocr.utils.progress import progress_bar
 
     encoding = {
         "extras": sorted(args.extras),
@@ -187,26 +183,8 @@ def _write_set(renderer: WordRenderer, args: argparse.Namespace) -> int:
         print(f"{args.out}: all {finished} words are there already")
         return 0
     began = time.monotonic()
-    interval = 0.1 if sys.stderr.isatty() else 10  # seconds; a log file gets few lines
-    with tqdm(total=args.count, unit="word", mininterval=interval) as bar:
-        workers = args.workers or usable_cores()
-        try:
-            rendered = render_words(
-                renderer,
-                args.out,
-                args.count,
-                workers,
-                lambda written: bar.update(written - bar.n) and None,
-                **encoding,
-            )
-        except KeyboardInterrupt:
-            bar.close()
-            report_error(
-                "mms-ocr render",
-                f"interrupted; {bar.n} of {args.count} words are in {args.out}.part, and the same "
-                "command resumes there",
-            )
-            return 130
+    workers = args.workers or usable_cores()
+    rendered = render_words(renderer, args.out, args.count, workers, progress_bar, **encoding)
     seconds = time.monotonic() - began
     print(
         f"{args.out}: {args.count} words; rendered {rendered} of them in {seconds:.0f} s "

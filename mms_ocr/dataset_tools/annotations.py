@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from mms_ocr.utils.escaping import file_name, is_unicode
@@ -31,6 +32,10 @@ class Annotation(NamedTuple):
     filename: str = ""
     text: str | None = None
     fault: str | None = None
+
+
+class _EntryError(ValueError):
+    """One entry cannot be used."""
 
 
 def read_annotations(path: str) -> list[Annotation]:
@@ -60,12 +65,18 @@ def read_annotations(path: str) -> list[Annotation]:
     first = next((line for line in lines if line.strip()), None)
     if first is None:
         raise ValueError(f"{path} has no lines")
+    parse: Callable[[str], _Pair] = _parse_json_line
     if not first.lstrip().startswith(("{", "[")):
-        split = _splitter(first)
-        return _parse_lines(lines, path, lambda line: _from_text(line, split))
-    if _is_json_line(first):
-        return _parse_lines(lines, path, _from_json_line)
-    return _from_mmocr(text, path)
+        is_quoted = _QUOTED.match(first) and "\t" not in first
+        parse = _parse_quoted if is_quoted else partial(_parse_text, "\t" if "\t" in first else " ")
+    elif not _is_json_line(first):
+        entries = enumerate(_data_list(text, path), start=1)
+        return [_annotate(f"{path}, entry {n}", _parse_mmocr, entry) for n, entry in entries]
+    return [
+        _annotate(f"{path}, line {number}", parse, line)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
 
 
 def find_data_root(source: str, annotations: Sequence[Annotation] | None = None) -> str:
@@ -127,15 +138,10 @@ def _folders_in(folder: str) -> Iterator[str]:
         )
 
 
-def _files(folder: str, names: Sequence[str]) -> set[tuple[str, int, int]]:
-    """Find the names that are files there; a link to a folder has the files of that folder."""
-    files = set()
-    for name in names:
-        path = os.path.join(folder, name)
-        if os.path.isfile(path):
-            status = os.stat(path)
-            files.add((name, status.st_dev, status.st_ino))
-    return files
+def _files(folder: str, names: Sequence[str]) -> set[str]:
+    """Find the names that are files in a folder, by any link."""
+    paths = (os.path.join(folder, name) for name in names)
+    return {os.path.realpath(path) for path in paths if os.path.isfile(path)}
 
 
 def _is_json_line(line: str) -> bool:
@@ -146,57 +152,7 @@ def _is_json_line(line: str) -> bool:
     return isinstance(fields, dict) and "data_list" not in fields
 
 
-def _parse_lines(
-    lines: Sequence[str], path: str, parse: Callable[[str], _Pair | str]
-) -> list[Annotation]:
-    return [
-        _annotation(f"{path}, line {number}", parse(line))
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    ]
-
-
-def _annotation(place: str, parsed: _Pair | str) -> Annotation:
-    return (
-        Annotation(place, fault=parsed) if isinstance(parsed, str) else Annotation(place, *parsed)
-    )
-
-
-def _splitter(first: str) -> Callable[[str], tuple[str, str] | None]:
-    if _QUOTED.match(first) and "\t" not in first:
-        return _split_quoted
-    separator = "\t" if "\t" in first else " "
-
-    def split(line: str) -> tuple[str, str] | None:
-        # A name may begin after spaces, and a label may be empty after a tab.
-        parts = (line if separator == "\t" else line.strip()).partition(separator)
-        return (parts[0].strip(), parts[2].strip()) if parts[1] else None
-
-    return split
-
-
-def _split_quoted(line: str) -> tuple[str, str] | None:
-    match = _QUOTED.match(line)
-    # Quotes within the label are escaped.
-    return (match[1], match[2].replace('\\"', '"').replace("\\\\", "\\")) if match else None
-
-
-def _from_text(line: str, split: Callable[[str], tuple[str, str] | None]) -> _Pair | str:
-    parts = split(line)
-    if parts is None:
-        return f"no file name and label as in the first line: {_shorten(line)}"
-    return _check_unicode(*parts)
-
-
-def _from_json_line(line: str) -> _Pair | str:
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
-        return f"not JSON: {_shorten(line)}"
-    return _name_and_text(fields, "filename", fields)
-
-
-def _from_mmocr(text: str, path: str) -> list[Annotation]:
+def _data_list(text: str, path: str) -> list[Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -204,34 +160,62 @@ def _from_mmocr(text: str, path: str) -> list[Annotation]:
     entries = content.get("data_list") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is JSON, but no object with a list 'data_list' as MMOCR's")
-    return [
-        _annotation(f"{path}, entry {number}", _from_entry(entry))
-        for number, entry in enumerate(entries, start=1)
-    ]
+    return entries
 
 
-def _from_entry(entry: Any) -> _Pair | str:
+def _annotate(place: str, parse: Callable[[Any], _Pair], entry: Any) -> Annotation:
+    try:
+        return Annotation(place, *parse(entry))
+    except _EntryError as error:
+        return Annotation(place, fault=str(error))
+
+
+def _parse_text(separator: str, line: str) -> _Pair:
+    # A label may be empty after a tab.
+    parts = (line if separator == "\t" else line.strip()).partition(separator)
+    if not parts[1]:
+        raise _EntryError(f"no file name and label as in the first line: {_shorten(line)}")
+    return _check(parts[0].strip(), parts[2].strip())
+
+
+def _parse_quoted(line: str) -> _Pair:
+    match = _QUOTED.match(line)
+    if match is None:
+        raise _EntryError(f"no file name and label as in the first line: {_shorten(line)}")
+    # Quotes within the label are escaped.
+    return _check(match[1], match[2].replace('\\"', '"').replace("\\\\", "\\"))
+
+
+def _parse_json_line(line: str) -> _Pair:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _EntryError(f"not JSON: {_shorten(line)}") from error
+    return _name_and_text(fields, "filename", fields)
+
+
+def _parse_mmocr(entry: Any) -> _Pair:
     instances = entry.get("instances") if isinstance(entry, dict) else None
     if not isinstance(instances, list) or len(instances) != 1:
         count = len(instances) if isinstance(instances, list) else "no"
-        return f"{count} instances, and a word image has one"
+        raise _EntryError(f"{count} instances, and a word image has one")
     return _name_and_text(entry, "img_path", instances[0])
 
 
-def _name_and_text(fields: Any, key: str, holder: Any) -> _Pair | str:
+def _name_and_text(fields: Any, key: str, holder: Any) -> _Pair:
     name = fields.get(key) if isinstance(fields, dict) else None
     if not isinstance(name, str) or not name:
-        return f"no {key!r}: {_shorten(str(fields))}"
+        raise _EntryError(f"no {key!r}: {_shorten(str(fields))}")
     text = holder.get("text") if isinstance(holder, dict) else None
     if text is not None and not isinstance(text, str):
-        return f"'text' is no string: {_shorten(str(fields))}"
-    return _check_unicode(name, text)
+        raise _EntryError(f"'text' is no string: {_shorten(str(fields))}")
+    return _check(name, text)
 
 
-def _check_unicode(name: str, text: str | None) -> _Pair | str:
+def _check(name: str, text: str | None) -> _Pair:
     path = file_name(name)
     if path is None or not is_unicode(text or ""):
-        return f"not Unicode text: {_shorten(name)}, {_shorten(text or '')}"
+        raise _EntryError(f"not Unicode text: {_shorten(name)}, {_shorten(text or '')}")
     return path, text
 
 

@@ -18,9 +18,6 @@ from mms_ocr.utils.progress import Progress, silent
 #: Words with or without masks; pairs of a high and a low resolution; TextSeg as it is released.
 LAYOUTS = ("words", "textzoom", "textseg")
 
-_CHUNK_WORDS = 1000
-_CHUNK_BYTES = 1 << 25
-
 
 @dataclass
 class Conversion:
@@ -100,7 +97,9 @@ def convert_records(
         OSError: The disk is full, or what was read back differs.
     """
     with open_writer(path, records.describe(), textseg_split) as writer:
-        _write(records, writer, progress)
+        words = (_read(records, index) for index in range(writer.read, len(records)))
+        readable = (word if isinstance(word, Record) else None for word in words)
+        writer.write(readable, len(records), progress=progress)
         result = _verify(records, writer, progress)
         if len(result.broken) > max_broken * len(records):
             raise ValueError(
@@ -111,19 +110,6 @@ def convert_records(
             raise ValueError(f"no word of {records.path} can be read")
         writer.finish()
     return result
-
-
-def _write(records: Records, writer: WordWriter, progress: Progress) -> None:
-    chunk: list[Record] = []
-    size = 0
-    for index in progress(range(writer.read, len(records)), "writing", len(records)):
-        record = _read(records, index)
-        if isinstance(record, Record):
-            chunk.append(record)
-            size += sum(map(len, record.images.values()))
-        if len(chunk) == _CHUNK_WORDS or size > _CHUNK_BYTES or index == len(records) - 1:
-            writer.append(chunk, index + 1)
-            chunk, size = [], 0
 
 
 def _verify(records: Records, writer: WordWriter, progress: Progress) -> Conversion:

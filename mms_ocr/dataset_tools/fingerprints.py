@@ -78,42 +78,26 @@ def fingerprints(
         title: Title of the progress.
         progress: Shows the progress.
     """
-    chosen = range(len(source)) if indices is None else indices
-    loader = DataLoader(
-        _Fingerprints(source, chosen, labelled, phashes),
-        _BATCH,
-        num_workers=workers,
-        collate_fn=list,
-    )
+    chosen = range(len(source)) if indices is None else [int(index) for index in indices]
+    dataset = _Fingerprints(source, labelled, phashes)
+    loader = DataLoader(dataset, _BATCH, sampler=chosen, num_workers=workers, collate_fn=list)
     every = (fingerprint for batch in loader for fingerprint in batch)
     for _, fingerprint in zip(progress(range(len(chosen)), title, len(chosen)), every):
         yield fingerprint
 
 
 class _Fingerprints(Dataset):
-    def __init__(
-        self,
-        source: ImageSource,
-        indices: Sequence[int] | np.ndarray,
-        labelled: bool,
-        phashes: bool,
-    ) -> None:
-        self.source, self.indices = source, indices
-        self.labelled, self.phashes = labelled, phashes
+    def __init__(self, source: ImageSource, labelled: bool, phashes: bool) -> None:
+        self.source, self.labelled, self.phashes = source, labelled, phashes
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, place: int) -> Fingerprint:
-        index = int(self.indices[place])
+    def __getitem__(self, index: int) -> Fingerprint:
+        name = ""
         try:
             raw = self.source.read(index, self.labelled)
-        except BrokenImageError as error:
-            return Fingerprint(index, str(error))
-        try:
+            name = f"{raw.name}: "
             image = decode_image(raw.data)
         except BrokenImageError as error:
-            return Fingerprint(index, f"{raw.name}: {error}")
+            return Fingerprint(index, f"{name}{error}")
         return Fingerprint(
             index,
             shape=(image.shape[0], image.shape[1]),

@@ -7,7 +7,7 @@ import json
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from mms_ocr.dataset_tools.layouts import open_writer
 from mms_ocr.dataset_tools.writer import compare_plans, read_plan
 from mms_ocr.datasets.sources.records import Record
 from mms_ocr.rendering.renderer import RenderedWord, WordRenderer
+from mms_ocr.utils.progress import Progress, silent
 
 _PLAN = "render.json"  # in the finished set
-_CHUNK = 64  # words that a process renders at a time, and that are written together
+_BATCH = 64  # words that a process renders at a time
 
 
 def render_plan(renderer: WordRenderer, **options: Any) -> dict[str, Any]:
@@ -113,7 +114,7 @@ def render_words(
     path: str | os.PathLike[str],
     count: int,
     workers: int = 1,
-    progress: Callable[[int], None] = lambda number: None,
+    progress: Progress = silent,
     **encoding: Any,
 ) -> int:
     """Render words 0 to ``count`` - 1 into a new set; a stopped run is resumed.
@@ -123,7 +124,7 @@ def render_words(
         path: The new set; see :func:`mms_ocr.dataset_tools.layouts.open_writer`.
         count: Number of words of the finished set.
         workers: Number of processes that render; this one writes.
-        progress: Called with the number of words written, first with what was there already.
+        progress: Shows the progress.
         encoding: See :func:`encode_word`.
 
     Returns:
@@ -140,12 +141,11 @@ def render_words(
                 f"{writer.part} holds {writer.written} words already; ask for at least that many, "
                 "or remove it"
             )
-        progress(writer.written)
         indices = range(writer.written, count)
-        workers = min(workers, math.ceil(len(indices) / _CHUNK))
+        workers = min(workers, math.ceil(len(indices) / _BATCH))
         loader = DataLoader(
             _EncodedWords(renderer, encoding),
-            _CHUNK,
+            _BATCH,
             sampler=indices,
             collate_fn=list,
             num_workers=workers if workers > 1 else 0,
@@ -153,9 +153,8 @@ def render_words(
             multiprocessing_context="spawn" if workers > 1 else None,
             worker_init_fn=_start_worker,
         )
-        for chunk in loader:
-            writer.append(chunk)
-            progress(writer.written)
+        words = (word for batch in loader for word in batch)
+        writer.write(words, count, "rendering", progress)
         writer.finish({_PLAN: json.dumps({**plan, "count": count}, indent=1)})
     return len(indices)
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from filelock import FileLock, Timeout
 
 from mms_ocr.datasets.sources.records import Record
 from mms_ocr.utils.files import atomic_write, replace
+from mms_ocr.utils.progress import Progress, silent
 
 _PLAN = "plan.json"
 PROGRESS = "progress.json"
+_CHUNK_WORDS = 1000
+_CHUNK_BYTES = 1 << 25
 
 
 class WordWriter(ABC):
@@ -63,25 +66,43 @@ class WordWriter(ABC):
             raise
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._close()
         self._unlock()
+        if kind is KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{self.written:,} words are in {self.part}, and the same command resumes there"
+            )
 
-    def append(self, records: Sequence[Record], read: int | None = None) -> None:
-        """Write words after those that are there; after a kill, all of them count or none.
+    def write(
+        self,
+        records: Iterable[Record | None],
+        count: int,
+        title: str = "writing",
+        progress: Progress = silent,
+    ) -> None:
+        """Write words, chunk by chunk; after a kill, the words of a chunk count or none of them.
 
         Args:
-            records: The words.
-            read: Number of source words read so far; by default all of them were written.
+            records: The source words from number ``read`` on; None for a broken one.
+            count: Number of all source words.
+            title: Title of the progress.
+            progress: Shows the progress.
 
         Raises:
             OSError: They cannot be written, because the disk is full for example.
         """
-        written = self.written + len(records)
-        read = written if read is None else read
-        with self._disk_errors():
-            self._append(records, read)
-        self.read, self.written = read, written
+        chunk: list[Record] = []
+        size = 0
+        for index, record in zip(progress(range(self.read, count), title, count), records):
+            if record is not None:
+                chunk.append(record)
+                size += sum(map(len, record.images.values()))
+            if len(chunk) == _CHUNK_WORDS or size > _CHUNK_BYTES or index == count - 1:
+                with self._disk_errors():
+                    self._append(chunk, index + 1)
+                self.read, self.written = index + 1, self.written + len(chunk)
+                chunk, size = [], 0
 
     def finish(self, extra_files: Mapping[str, str] | None = None) -> None:
         """Complete the set and give it its name.
@@ -103,9 +124,9 @@ class WordWriter(ABC):
             raise FileExistsError(f"{self.path} exists; remove it or choose another name")
 
     def _check_plan(self) -> None:
-        for left in self.part.glob(".*.part"):  # of an atomic_write that was killed
-            left.unlink()
         file = self.part / _PLAN
+        for left in self.part.glob(".[0-9]*.????????.part"):  # of an atomic_write that was killed
+            left.unlink()
         if file.is_file():
             compare_plans(read_plan(file), self._plan, self.part)
         elif any(self.part.iterdir()):

@@ -77,8 +77,8 @@ def run_command(name: str, command: Callable[[], int | None], *, traceback: bool
     escape_output()
     try:
         return int(command() or 0)
-    except KeyboardInterrupt:
-        report_error(name, "interrupted")
+    except KeyboardInterrupt as error:
+        report_error(name, "; ".join(["interrupted", *map(str, error.args)]))
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # As in `… | head`. Python's own flush at exit would complain.

@@ -63,13 +63,13 @@ def test_convert_lists_what_it_leaves_out(words, tmp_path, capsys):
 
 
 def test_decontaminate(words, test_words, tmp_path, capsys):
-    found = tmp_path / "found.jsonl"
-    command = ["decontaminate", str(words), "--against", str(test_words), "--list", str(found)]
+    matches = tmp_path / "matches.jsonl"
+    command = ["decontaminate", str(words), "--against", str(test_words), "--list", str(matches)]
     assert main(command) == 1
     assert "1 of 6 training images are in the test sets (3 images): 1 the same file" in (
         capsys.readouterr().out
     )
-    row = json.loads(found.read_text())
+    row = json.loads(matches.read_text())
     assert row == dict(
         kind="file",
         distance=0.0,
@@ -132,7 +132,7 @@ def test_help(capsys):
         assert command in capsys.readouterr().out
 
 
-def test_a_training_set_of_which_nothing_is_left_is_told(test_words, tmp_path, capsys):
+def test_a_training_set_without_clean_images_is_an_error(test_words, tmp_path, capsys):
     out = tmp_path / "clean.lmdb"
     command = ["decontaminate", str(test_words), "--against", str(test_words), "--out", str(out)]
     assert main(command) == 2

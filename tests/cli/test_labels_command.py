@@ -40,18 +40,18 @@ def test_labels_are_checked_or_written(word_images, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["none.json"], "no annotation file none.json"),
         (["FOLDER"], "is a folder of images, which has no labels"),
         (["gt.txt", "--dictionary", "none.txt"], "no dictionary file none.txt"),
     ],
 )
-def test_bad_input_is_a_line_and_status_2(word_images, tmp_path, capsys, arguments, told):
+def test_bad_input_is_a_line_and_status_2(word_images, tmp_path, capsys, arguments, message):
     word_images(1)
     arguments = [word.replace("FOLDER", str(tmp_path / "images")) for word in arguments]
     assert main(["labels", *arguments]) == 2
-    assert told in capsys.readouterr().err.splitlines()[-1]
+    assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_union14m(word_images, tmp_path, repository):

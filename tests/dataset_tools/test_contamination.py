@@ -47,17 +47,17 @@ def sources(make_source):
 
 
 def test_what_is_found_and_as_what(sources):
-    found = find_contamination(*sources)
-    assert [(match.train[1], match.test, match.kind) for match in found.matches] == [
+    result = find_contamination(*sources)
+    assert [(match.train[1], match.test, match.kind) for match in result.matches] == [
         (1, (0, 7), "file"),
         (2, (0, 8), "pixels"),
         (3, (0, 9), "near"),
         (4, (0, 10), "near"),
     ]
-    assert found.matches[0].distance == 0
-    assert found.clean_indices(0, 8).tolist() == [0, 5, 6, 7]
-    assert "image-000000007" in found.broken_train[0]
-    assert "image-000000022" in found.broken_test[0]
+    assert result.matches[0].distance == 0
+    assert result.clean_indices(0, 8).tolist() == [0, 5, 6, 7]
+    assert "image-000000007" in result.broken_train[0]
+    assert "image-000000022" in result.broken_test[0]
 
 
 def test_workers_find_the_same(sources):
@@ -113,9 +113,9 @@ def test_chosen_fingerprints(sources):
 def test_words_in_both_parts_of_iiit5k(shared_data):
     folder = shared_data / "iiit5k"
     train, test = (open_source(folder / f"{part}.jsonl") for part in ("train", "test"))
-    found = find_contamination([train], [test], max_distance=0.11)
+    result = find_contamination([train], [test], max_distance=0.11)
     # Told apart by eye: the same sign or web page, seen in two photographs.
-    assert [(train.name(m.train[1]), test.name(m.test[1])) for m in found.matches] == [
+    assert [(train.name(m.train[1]), test.name(m.test[1])) for m in result.matches] == [
         (str(folder / "train" / one), str(folder / "test" / other))
         for one, other in [
             ("1053_1.jpg", "1049_1.jpg"),

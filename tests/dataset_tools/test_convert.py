@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
-from mms_ocr.dataset_tools import convert, layouts, writer
+from mms_ocr.dataset_tools import layouts, writer
 from mms_ocr.dataset_tools.convert import convert_records, guess_layout
 from mms_ocr.datasets import open_source
 from mms_ocr.datasets.sources import LmdbSource
@@ -26,7 +26,7 @@ LABELS = [f"wört {number}\n" for number in range(9)]
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(convert, "_CHUNK_WORDS", 2)
+    monkeypatch.setattr(writer, "_CHUNK_WORDS", 2)
 
 
 def entries_of(path: Path) -> dict[str, bytes]:

@@ -27,12 +27,11 @@ MASKS = [
 def words(tmp_path) -> Path:
     """Words with masks and labels, as ``render --extras mask clean`` writes them."""
     with open_writer(tmp_path / "words", {}) as writer:
-        writer.append(
-            [
-                Record(dict(image=image, mask=mask, clean=image), f"w{number}")
-                for number, (image, mask) in enumerate(zip(IMAGES, MASKS))
-            ]
+        records = (
+            Record(dict(image=image, mask=mask, clean=image), f"w{number}")
+            for number, (image, mask) in enumerate(zip(IMAGES, MASKS))
         )
+        writer.write(records, len(IMAGES))
         writer.finish()
     return tmp_path / "words"
 

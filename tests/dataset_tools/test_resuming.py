@@ -12,7 +12,7 @@ import pytest
 from made_images import encode, word_pixels
 
 from mms_ocr.cli.main import main
-from mms_ocr.dataset_tools import convert, render
+from mms_ocr.dataset_tools import render, writer
 
 COMMANDS = {
     "convert": "convert words/words.jsonl OUT",
@@ -28,8 +28,8 @@ def words(make_source, tmp_path, monkeypatch):
     path = Path(make_source("jsonl", images, [f"w{number}" for number in range(60)]))
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "7.png").write_bytes(images[7])
-    monkeypatch.setattr(convert, "_CHUNK_WORDS", 3)
-    monkeypatch.setattr(render, "_CHUNK", 3)
+    monkeypatch.setattr(writer, "_CHUNK_WORDS", 3)
+    monkeypatch.setattr(render, "_BATCH", 2)
     monkeypatch.chdir(tmp_path)
     assert path.relative_to(tmp_path) == Path("words/words.jsonl")
     return tmp_path

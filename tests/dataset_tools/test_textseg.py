@@ -11,7 +11,7 @@ import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
 from mms_ocr.cli.main import main
-from mms_ocr.dataset_tools import convert
+from mms_ocr.dataset_tools import writer
 from mms_ocr.dataset_tools.convert import convert_records, guess_layout
 from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
 from mms_ocr.datasets.sources.records import WordRecords
@@ -107,7 +107,7 @@ class Stopping(MasksAsTextSeg):
 
 
 def test_an_interrupted_conversion_resumes(words, tmp_path, monkeypatch):
-    monkeypatch.setattr(convert, "_CHUNK_WORDS", 2)
+    monkeypatch.setattr(writer, "_CHUNK_WORDS", 2)
     source, out = words(), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(WordRecords(source)), str(out), textseg_split="train")
