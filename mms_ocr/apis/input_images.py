@@ -89,7 +89,7 @@ def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
             ``(H, W, 3)`` or gray ``(H, W)``; or an iterable of these.
 
     Raises:
-        SourceChangedError: A folder or data set vanished while it was read.
+        OSError: An LMDB or annotation file changed while it was read.
         TypeError: An input is none of these.
     """
     is_single = isinstance(inputs, (str, bytes, os.PathLike, np.ndarray))

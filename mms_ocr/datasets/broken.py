@@ -1,4 +1,4 @@
-"""How many images of a data set could not be used, over all of its worker processes."""
+"""Counting broken images over all loader workers."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ import torch
 from mmengine.logging import print_log
 from torch.utils.data import get_worker_info
 
-_ROWS = 256  # more loader workers than this would share rows, and lose a count now and then
-_SAMPLE = 1000
+_MAX_WORKERS = 255  # with more loader workers, some share counters and may lose a count
+_SMALL = 1000  # images; in larger data sets, those that were read are judged as a sample
 
 
 class TooManyBrokenError(ValueError):
-    """So many images of a data set are broken that a run shall not go on without them."""
+    """More images of a data set are broken than ``max_broken`` allows."""
 
 
 class BrokenCounter:
-    """Counts images read and images that were broken, and stops a run that has too many.
+    """Counts images read and broken over all loader workers, and stops a run with too many.
 
-    The counts lie in shared memory, one row for each loader worker, so that the main process sees
-    what its workers met. They live as long as the data set, over all passes.
+    The counts are in shared memory and live as long as the data set, over all passes.
 
     Args:
-        max_share: The largest share of broken images, in ``[0, 1]``, that is passed over.
-        name: The data set, in the words of error messages.
-        length: Images in the data set. Up to 1,000 of them, each pass may meet
-            ``max_share * length`` broken ones. Of more, the images read are a sample: it is judged
-            from its 1,000th on, with four standard deviations left to chance.
+        max_share: The largest share of broken images, in ``[0, 1]``, that is skipped.
+        name: The data set, for messages.
+        length: Images in the data set. With up to 1,000, each pass may have
+            ``max_share * length`` broken ones. With more, the images read are judged as a sample,
+            from the 1,000th on and with a tolerance of four standard deviations.
 
     Raises:
         ValueError: ``max_share`` is outside ``[0, 1]``.
@@ -40,7 +39,8 @@ class BrokenCounter:
         self.max_share = max_share
         self.name = name
         self._length = length
-        self._shared = torch.zeros(_ROWS, 2, dtype=torch.int64).share_memory_()
+        # One row for each worker: images read, images broken.
+        self._shared = torch.zeros(1 + _MAX_WORKERS, 2, dtype=torch.int64).share_memory_()
         self._counts = memoryview(self._shared.flatten().numpy())
 
     def __getstate__(self) -> dict[str, object]:
@@ -53,17 +53,17 @@ class BrokenCounter:
 
     @property
     def num_read(self) -> int:
-        """Images read so far, broken ones included, by this process and its loader workers."""
+        """Images read by this process and its loader workers, broken ones included."""
         return int(self._shared[:, 0].sum())
 
     @property
     def num_broken(self) -> int:
-        """Broken images met so far, by this process and its loader workers."""
+        """Broken images that this process and its loader workers read."""
         return int(self._shared[:, 1].sum())
 
     def count_read(self) -> None:
-        """Count one image as read, whatever becomes of it."""
-        self._counts[2 * _row()] += 1
+        """Count one image as read."""
+        self._counts[2 * _worker_row()] += 1
 
     def count_broken(self, reason: str) -> None:
         """Count one image as broken; log it if their number is a power of two.
@@ -72,9 +72,9 @@ class BrokenCounter:
             reason: Which image, and what is wrong with it.
 
         Raises:
-            TooManyBrokenError: More than the accepted share of the images were broken.
+            TooManyBrokenError: More than the accepted share of the images are broken.
         """
-        self._counts[2 * _row() + 1] += 1
+        self._counts[2 * _worker_row() + 1] += 1
         broken, read = self.num_broken, self.num_read
         if broken > self._accepted(read):
             raise TooManyBrokenError(
@@ -90,15 +90,14 @@ class BrokenCounter:
             )
 
     def _accepted(self, read: int) -> float:
-        """How many images may be broken among so many read."""
-        if self._length <= _SAMPLE:
+        if self._length <= _SMALL:
             return self.max_share * self._length * math.ceil(read / self._length)
-        if read < _SAMPLE:
+        if read < _SMALL:
             return math.inf
         expected = self.max_share * read
         return expected + 4 * math.sqrt(expected)
 
 
-def _row() -> int:
+def _worker_row() -> int:
     worker = get_worker_info()
-    return 0 if worker is None else 1 + worker.id % (_ROWS - 1)
+    return 0 if worker is None else 1 + worker.id % _MAX_WORKERS

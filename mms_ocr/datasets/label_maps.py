@@ -1,4 +1,4 @@
-"""Decoding of masks to the exact levels that they store, and of images with their masks."""
+"""Decoding masks to the exact levels that they store, and images together with their masks."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ _COLOR_MODES = ("RGB", "RGBX", "RGBA", "LA", "PA")
 
 
 def decode_label_map(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode a mask to its levels, none of which is rounded, scaled or blended.
+    """Decode a mask to its levels, without rounding, scaling or blending.
 
-    - Gray: the levels as stored, of up to 16 bits; of 1 bit 0 and 255, and of 2 and 4 bits the
-      levels that every decoder shows. White is high, also where the file stores it as zero.
-    - Palette: the gray level of the color where all colors of the palette are gray, and otherwise
-      its index. Black has to be index 0, and no other index in use may be black.
+    - Gray: the levels as stored, of up to 16 bits; 1 bit becomes 0 and 255, and 2 and 4 bits become
+      the levels that every decoder shows. White is high, also if the file stores it as zero.
+    - Palette: the gray level of the color if all colors of the palette are gray, and otherwise its
+      index. Black has to be index 0, and no other used index may be black.
     - Color: the gray level, which all three channels have to share.
-    - Transparency: where there is only one gray level, opacity is the level (the strokes are what
-      is opaque). Otherwise all transparent pixels have to be wholly transparent and black.
+    - Transparency: if there is only one gray level, opacity is the level (the strokes are opaque).
+      Otherwise all transparent pixels have to be fully transparent and black.
 
     EXIF orientation is applied.
 
     Args:
         data: The bytes of the image file.
-        max_pixels: The most pixels, height times width, that are accepted.
+        max_pixels: Maximum of height times width.
 
     Returns:
-        uint8 array ``(H, W)``, or uint16 where a level is above 255.
+        uint8 array ``(H, W)``, or uint16 if a level is above 255.
 
     Raises:
-        BrokenImageError: The bytes are no image or damaged, or their levels are not clear.
+        BrokenImageError: The bytes are no image or damaged, or their levels are ambiguous.
     """
     return _decode_levels(data, max_pixels)[0]
 
@@ -76,10 +76,10 @@ def decode_pair(
     max_pixels: int = MAX_PIXELS,
     decode_second: Callable[[bytes, int], tuple[np.ndarray, int]] = decode_oriented,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decode two images that show the same, and so have to agree in EXIF orientation.
+    """Decode two images that show the same and have to have the same EXIF orientation.
 
-    Where only one is stored turned, nothing says whether the other was made from the stored or
-    from the upright pixels.
+    If only one is stored rotated, it is unknown whether the other was made from the stored or from
+    the upright pixels.
 
     Raises:
         BrokenImageError: One of them cannot be used, or they differ in orientation.
@@ -162,7 +162,7 @@ def _palette_levels(stored: StoredImage) -> np.ndarray:
 
 
 def _shared_level(image: np.ndarray) -> np.ndarray:
-    """The first channel of ``(H, W, 3 or more)``, which the next two have to equal."""
+    """Return the first channel of ``(H, W, 3 or more)``, which the next two have to equal."""
     level = image[:, :, 0]
     if not (np.array_equal(level, image[:, :, 1]) and np.array_equal(level, image[:, :, 2])):
         raise BrokenImageError("a colored mask; it has to be gray, with a level for each label")

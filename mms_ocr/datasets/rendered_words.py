@@ -1,4 +1,4 @@
-"""Words rendered on the fly, as a random-access data set that needs no files."""
+"""A data set of words that are rendered when they are read, without files."""
 
 from __future__ import annotations
 
@@ -6,19 +6,9 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from mmengine.dataset import Compose
-from mmengine.structures import BaseDataElement
 from torch.utils.data import Dataset
 
-from mms_ocr.datasets.word_batches import (
-    BatchLayout,
-    WordBatch,
-    finish_into,
-    fused_layout,
-    fused_transforms,
-    read_batch,
-)
 from mms_ocr.registry import DATASETS
 from mms_ocr.rendering import (
     BackgroundImages,
@@ -34,37 +24,37 @@ _EXTRAS = ("clean", "mask", "char_boxes")
 
 @DATASETS.register_module()
 class RenderedWordDataset(Dataset):
-    """Rendered words; the same (seed, index) is the same word in any worker and process.
+    """Rendered words; the same (seed, index) gives the same word in any worker and process.
 
-    The pipeline is given ``img`` (uint8 BGR ``(H, W, 3)``, 32 to 64 pixels high unless set
-    otherwise), ``img_path`` (``rendered:{seed}:{index}``), ``img_shape`` and ``ori_shape`` (height,
-    width), ``sample_idx`` and ``text``, and what ``extras`` asks for.
+    The pipeline gets ``img`` (uint8 BGR ``(H, W, 3)``, by default 32 to 64 pixels high),
+    ``img_path`` (``rendered:{seed}:{index}``), ``img_shape`` and ``ori_shape`` (height, width),
+    ``sample_idx``, ``text`` and the ``extras``.
 
     Args:
         num_samples: Length of the data set.
         pipeline: Transforms or their configs.
-        seed: Another seed gives other words; a validation set takes a seed of its own.
-        fonts: Font folders or files, ``'matplotlib'`` (what ``None`` means) or ``'system'``; see
+        seed: Another seed gives other words; give a validation set a seed of its own.
+        fonts: Font folders or files, ``'matplotlib'`` (the default) or ``'system'``; see
             :class:`mms_ocr.rendering.FontCollection`.
-        font_part: ``'train'`` or ``'val'`` keeps the families of that part only.
-        font_weights: Weight by font family; families not named have weight 1.
-        words: ``None`` for the embedded words, a text file with one word (or line) in each of its
-            lines, or the words themselves.
+        font_part: ``'train'`` or ``'val'`` keeps the font families of that part.
+        font_weights: Weight by font family, 1 by default.
+        words: A text file with one word (or text line) a line, or the words; by default the
+            embedded English words.
         random_string_share: Share of the texts that are random characters.
         case: See :class:`mms_ocr.rendering.TextSource`.
-        words_per_line: Least and most words of one text.
-        max_length: Most characters of a text.
+        words_per_line: Minimum and maximum number of words of one text.
+        max_length: Maximum number of characters of a text.
         difficulty: From 0, plain words, to 1, hard for people.
         settings: Single settings of :class:`mms_ocr.rendering.RenderSettings`.
-        backgrounds: Folder of images of which crops become backgrounds.
+        backgrounds: Folder of images whose crops become backgrounds.
         extras: Any of ``'clean'`` (``(H, W, 3)`` uint8, before light, blur, noise and compression),
             ``'mask'`` (``(H, W)`` uint8, 1 where there is ink) and ``'char_boxes'`` (``(n, 4)``
-            float32 ``[x, y, w, h]``), added to the results under these names.
+            float32 ``[x, y, w, h]``).
         metainfo: Facts about the data set, for models and visualizers.
 
     Raises:
-        FileNotFoundError: A font folder, word file or background folder is missing.
-        ValueError: A setting is out of its range, or nothing can be drawn with what was given.
+        FileNotFoundError: A font folder, word file or background folder does not exist.
+        ValueError: A setting is out of range, or no font can draw the words.
     """
 
     METAINFO: dict[str, Any] = {}
@@ -113,11 +103,11 @@ class RenderedWordDataset(Dataset):
 
     @property
     def seed(self) -> int:
-        """The seed of all words of this data set."""
+        """Seed of all words."""
         return self.renderer.seed
 
     def full_init(self) -> None:
-        """Nothing is left to do; MMEngine calls it on every data set."""
+        """Do nothing; MMEngine calls it on every data set."""
 
     def __len__(self) -> int:
         return self.num_samples
@@ -125,49 +115,26 @@ class RenderedWordDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         packed = self.pipeline(self.load(index))
         if packed is None:
-            raise RuntimeError(f"{self.image_name(index)}: the pipeline gave nothing for this word")
+            raise RuntimeError(f"{self.image_name(index)}: the pipeline returned None")
         return packed
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Any] | WordBatch:
-        """The items at ``indices``; torch's loaders ask for a batch in this way."""
-        return read_batch(self, indices)
-
-    def batch_layout(self) -> BatchLayout | None:
-        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
-        own = (type(self).__getitem__, type(self).load)
-        if own != (RenderedWordDataset.__getitem__, RenderedWordDataset.load):
-            return None
-        return fused_layout(self.pipeline)
-
-    def read_into(
-        self, indices: Sequence[int], slots: Sequence[np.ndarray]
-    ) -> list[BaseDataElement]:
-        """See :class:`mms_ocr.datasets.word_batches.BatchReadable`."""
-        transforms = fused_transforms(self.pipeline)
-        if transforms is None:
-            raise TypeError(f"the pipeline does more than to resize and pack: {self.pipeline}")
-        samples: list[BaseDataElement] = []
-        for index, slot in zip(indices, slots):
-            samples += finish_into(self.load(index), slot, *transforms)
-        return samples
-
     def render(self, index: int) -> RenderedWord:
-        """The word at ``index`` with all that is known of it."""
-        return self.renderer.render(self._place(index))
+        """Render the word at ``index`` with its mask, boxes and clean version."""
+        return self.renderer.render(self._position(index))
 
     def text(self, index: int) -> str:
-        """What is written at ``index``, without rendering it."""
-        return self.renderer.content(self._place(index))[0]
+        """Return the text at ``index`` without rendering it."""
+        return self.renderer.content(self._position(index))[0]
 
     def load(self, index: int) -> dict[str, Any]:
-        """Render the word at ``index``, as the pipeline is given it."""
+        """Render the word at ``index`` for the pipeline."""
         word = self.render(index)
         results: dict[str, Any] = dict(
             img=word.image,
             img_path=self.image_name(index),
             img_shape=word.image.shape[:2],
             ori_shape=word.image.shape[:2],
-            sample_idx=self._place(index),
+            sample_idx=self._position(index),
             text=word.text,
         )
         for name in self.extras:
@@ -175,10 +142,10 @@ class RenderedWordDataset(Dataset):
         return results
 
     def image_name(self, index: int) -> str:
-        """``rendered:{seed}:{index}``, which stands for a file name."""
-        return f"rendered:{self.seed}:{self._place(index)}"
+        """Return ``rendered:{seed}:{index}``, in place of a file name."""
+        return f"rendered:{self.seed}:{self._position(index)}"
 
-    def _place(self, index: int) -> int:
+    def _position(self, index: int) -> int:
         if not -self.num_samples <= index < self.num_samples:
             raise IndexError(f"index {index} outside a data set of {self.num_samples} words")
         return int(index) % self.num_samples

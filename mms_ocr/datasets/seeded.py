@@ -1,4 +1,4 @@
-"""Random transforms that draw the same for the same sample of the same pass."""
+"""Random transforms that depend only on the seed, the pass and the index of a sample."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from mms_ocr.datasets.hashing import hash_numbers
 from mms_ocr.registry import DATASETS
 from mms_ocr.utils.randomness import kept_random_states, seed_everything
 
-# Transforms that give the same for the same image, whatever the generators' states.
 _FIXED_TRANSFORMS = ("ResizeWordImage", "PackWordImage", "PackLabelledWord")
 
 
 @DATASETS.register_module()
 class SeededDataset(Dataset):
-    """A data set whose random transforms depend on the seed, the pass and the index, only.
+    """A data set whose random transforms depend only on the seed, the pass and the index.
 
-    Python's, NumPy's and torch's generators are seeded anew for every sample, so that it does not
-    matter which worker makes it, what was made before it, and whether the run was resumed. Where no
-    transform is random nothing is done. :class:`~mms_ocr.engine.ResumableTrainLoop` puts it around
-    the training set of a config by itself.
+    Python's, NumPy's and torch's generators are seeded for every sample, so that it does not matter
+    which worker makes it and whether the run was resumed. If no transform is random, nothing is
+    seeded. :class:`~mms_ocr.engine.ResumableTrainLoop` wraps the training set of a config with it.
+
+    It is indexed by ``pass * length + index``, which
+    :class:`~mms_ocr.datasets.EndlessSampler` gives if ``numbered``. Other attributes are those of
+    the data set inside.
 
     Args:
         dataset: The data set or its config.
-        seed: Of the transforms.
-
-    It is indexed by what :class:`~mms_ocr.datasets.EndlessSampler` gives if ``numbered``:
-    ``pass * length + index``. All else is as with the data set inside.
+        seed: Seed of the transforms.
     """
 
     def __init__(self, dataset: Dataset | dict[str, Any], seed: int) -> None:
@@ -40,7 +39,7 @@ class SeededDataset(Dataset):
             self.dataset.full_init()
         self.seed = int(seed)
         self._length = len(self.dataset)  # type: ignore[arg-type]
-        self._as_it_is = draws_nothing(self.dataset)
+        self._draws_nothing = draws_nothing(self.dataset)
 
     def __getattr__(self, name: str) -> Any:
         if name == "dataset" or name.startswith("__"):  # while it is unpickled
@@ -54,15 +53,13 @@ class SeededDataset(Dataset):
         return self.__getitems__([number])[0]
 
     def __getitems__(self, numbers: Sequence[int]) -> Sequence[Any]:
-        """The items of a batch, as torch's loaders ask for them."""
-        if self._as_it_is:
+        """Give the items of a batch; torch's loaders call it."""
+        if self._draws_nothing:
             indices = [number % self._length for number in numbers]
-            together = getattr(self.dataset, "__getitems__", None)
-            return (
-                [self.dataset[index] for index in indices]
-                if together is None
-                else together(indices)
-            )
+            if hasattr(self.dataset, "__getitems__"):
+                items: Sequence[Any] = self.dataset.__getitems__(indices)
+                return items
+            return [self.dataset[index] for index in indices]
         seeds = hash_numbers(np.asarray(numbers, dtype=np.int64), self.seed).tolist()
         items = []
         # A process without workers trains with the same generators.
@@ -74,7 +71,7 @@ class SeededDataset(Dataset):
 
 
 def draws_nothing(dataset: Any) -> bool:
-    """Whether it is known that a data set draws no random numbers from the global generators."""
+    """Return whether a data set is known to draw no numbers from the global generators."""
     parts = getattr(dataset, "datasets", None)
     if parts is not None:
         return all(draws_nothing(part) for part in parts)

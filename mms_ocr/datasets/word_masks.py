@@ -1,4 +1,4 @@
-"""Word images with masks that tell text from background."""
+"""Word images with masks that separate text from background."""
 
 from __future__ import annotations
 
@@ -9,29 +9,27 @@ from typing import Any
 import numpy as np
 
 from mms_ocr.datasets.label_maps import decode_masked
-from mms_ocr.datasets.sources import BrokenImageError, ImageSource, RawImage
-from mms_ocr.datasets.sources.masked import open_masked
-from mms_ocr.datasets.word_images import WordImageDataset
+from mms_ocr.datasets.sources import ImageSource, RawImage, open_masked
+from mms_ocr.datasets.word_images import Paths, WordImageDataset
 from mms_ocr.registry import DATASETS
-from mms_ocr.utils.decoding import MAX_PIXELS
+from mms_ocr.utils.errors import BrokenImageError
 
-BACKGROUND, TEXT, IGNORED = 0, 1, 255
-_LABELS = {"background": BACKGROUND, "text": TEXT, "ignored": IGNORED}
+_LABELS = {"background": 0, "text": 1, "ignored": 255}
 _UNKNOWN = 254
-_LEVELS = 1 << 16
-_PROBED = 8  # pairs read when a source is opened
+_NUM_LEVELS = 1 << 16
+_CHECKED_PAIRS = 8  # read when the data set is opened
 
 
 def mask_labels(
     levels: np.ndarray, mask_values: Mapping[str, Sequence[int]] | None = None
 ) -> np.ndarray:
-    """Labels from a mask as it is stored.
+    """Convert the gray levels of a mask to labels.
 
     Args:
         levels: The decoded mask, uint8 or uint16 ``(H, W)``; see
             :func:`~mms_ocr.datasets.label_maps.decode_label_map`.
-        mask_values: Which gray levels stand for ``'background'``, ``'text'`` and ``'ignored'``.
-            None takes masks of two levels: 0 is background, and any other one text.
+        mask_values: The gray levels of ``'background'``, ``'text'`` and ``'ignored'``. None takes
+            masks of two levels: 0 is background, and the other one is text.
 
     Returns:
         uint8 ``(H, W)``: 0 background, 1 text, 255 ignored.
@@ -45,10 +43,10 @@ def mask_labels(
             raise BrokenImageError(
                 f"a mask has two gray levels, 0 for background and another for text, and this one "
                 f"has {len(present)} ({_listed(present)}); JPEG adds levels, so store masks as "
-                "PNG, or say with mask_values what each level is"
+                "PNG, or give mask_values"
             )
         return (levels > 0).astype(np.uint8)
-    table = np.full(_LEVELS, _UNKNOWN, np.uint8)
+    table = np.full(_NUM_LEVELS, _UNKNOWN, np.uint8)
     for name, values in mask_values.items():
         table[list(values)] = _LABELS[name]
     unknown = present[table[present] == _UNKNOWN]
@@ -67,64 +65,39 @@ def _listed(levels: np.ndarray) -> str:
 class WordMaskDataset(WordImageDataset):
     """Word images with masks: folders, LMDBs or JSON lines.
 
-    The pipeline is given what :class:`~mms_ocr.datasets.WordImageDataset` gives, and ``mask``:
-    uint8 ``(H, W)`` of the size of ``img``: 0 background, 1 text, 255 not counted.
+    The pipeline gets what :class:`~mms_ocr.datasets.WordImageDataset` gives, and ``mask``: uint8
+    ``(H, W)`` of the size of ``img``: 0 background, 1 text, 255 ignored.
 
-    A pair of which one is missing or broken, that differ in size or EXIF orientation, or whose mask
-    has unknown gray levels, gives way to the next; they are counted and reported, and more than
-    ``max_broken`` of them raise an error, as do eight at the very start.
+    A pair is broken if one of the two is missing or broken, they differ in size or EXIF
+    orientation, or the mask has unknown gray levels.
 
     Args:
-        path: Where the pairs are: see :func:`mms_ocr.datasets.sources.masked.open_masked`. Several
-            paths are read one after the other.
+        path: Where the pairs are: see :func:`mms_ocr.datasets.sources.open_masked`.
         pipeline: Transforms or their configs.
         mask_values: See :func:`mask_labels`.
-        labelled: Whether labels are read; then every source has to have them.
-        data_root: For JSON lines, the folder that file names are relative to.
-        max_broken: Share of broken pairs from which on reading is an error.
-        max_pixels: An image of more pixels than this counts as broken.
-        holdout: See :class:`~mms_ocr.datasets.WordImageDataset`.
-        indices: Likewise.
-        metainfo: Facts about the data set, for models and visualizers.
+        **kwargs: Further arguments of :class:`~mms_ocr.datasets.WordImageDataset`.
 
     Raises:
-        FileNotFoundError: A path is missing.
-        ValueError: A source is empty or malformed, an image lacks its mask, ``mask_values`` are
-            wrong, or the first pairs cannot be used.
+        FileNotFoundError: A path does not exist.
+        ValueError: A source is empty or malformed, an image has no mask, ``mask_values`` are
+            wrong, or all of the first eight pairs are broken.
     """
 
     sources: list[Any]
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        path: Paths,
         pipeline: Sequence[dict | Callable] = (),
         *,
         mask_values: Mapping[str, Sequence[int]] | None = None,
-        labelled: bool = False,
-        data_root: str | None = None,
-        max_broken: float = 0.01,
-        max_pixels: int = MAX_PIXELS,
-        holdout: dict[str, Any] | None = None,
-        indices: int | Sequence[int] | None = None,
-        metainfo: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            path,
-            pipeline,
-            labelled=labelled,
-            data_root=data_root,
-            max_broken=max_broken,
-            max_pixels=max_pixels,
-            holdout=holdout,
-            indices=indices,
-            metainfo=metainfo,
-        )
+        super().__init__(path, pipeline, **kwargs)
         self.mask_values = None if mask_values is None else _checked_values(mask_values)
-        self._probe()
+        self._check_first_pairs()
 
-    @staticmethod
-    def open(path: str | os.PathLike[str], data_root: str | None) -> ImageSource:
+    def open(self, path: str | os.PathLike[str], data_root: str | None) -> ImageSource:
         """Open one of the paths."""
         return open_masked(path, data_root)
 
@@ -132,11 +105,10 @@ class WordMaskDataset(WordImageDataset):
         """Decode the pair at ``index``, of which the image is read already.
 
         Raises:
-            BrokenImageError: One of the two cannot be used, or they differ in EXIF orientation or
-                size.
+            BrokenImageError: The pair is broken.
         """
-        source, place = self.locate(index)
-        stored: RawImage = source.read_second(place)  # type: ignore[attr-defined]
+        source, position = self.locate(index)
+        stored: RawImage = source.read_second(position)  # type: ignore[attr-defined]
         image, levels = decode_masked(raw, stored, self.max_pixels)
         results = self.as_results(index, raw, image)
         try:
@@ -145,29 +117,27 @@ class WordMaskDataset(WordImageDataset):
             raise BrokenImageError(f"{stored.name}: {error}") from error
         return results
 
-    def _probe(self) -> None:
-        """Refuse, before a run starts, what is wrong as a whole."""
+    def _check_first_pairs(self) -> None:
         faults = []
-        for index in range(min(_PROBED, len(self))):
+        for index in range(min(_CHECKED_PAIRS, len(self))):
             try:
                 self.load(index)
             except BrokenImageError as error:
                 faults.append(str(error))
-                continue
-            return
-        raise ValueError(f"none of the first {len(faults)} pairs can be used: {faults[0]}")
+            else:
+                return
+        raise ValueError(f"all of the first {len(faults)} pairs are broken: {faults[0]}")
 
 
 def _checked_values(values: Mapping[str, Sequence[int]]) -> dict[str, tuple[int, ...]]:
-    unknown = sorted(set(values) - set(_LABELS))
-    if unknown or "text" not in values:
+    if "text" not in values or not set(values) <= set(_LABELS):
         raise ValueError(
-            f"mask_values names the gray levels of {', '.join(_LABELS)}, text at least; got "
+            f"mask_values gives the gray levels of {', '.join(_LABELS)}, of text at least; got "
             f"{dict(values)}"
         )
     levels = [level for listed in values.values() for level in listed]
-    if len(set(levels)) < len(levels) or not all(level in range(_LEVELS) for level in levels):
+    if len(set(levels)) < len(levels) or not all(level in range(_NUM_LEVELS) for level in levels):
         raise ValueError(
-            f"mask_values give each gray level from 0 to 65535 to one label, got {dict(values)}"
+            f"mask_values gives each gray level from 0 to 65535 to one label, got {dict(values)}"
         )
     return {name: tuple(listed) for name, listed in values.items()}

@@ -9,70 +9,48 @@ from typing import Any
 import numpy as np
 
 from mms_ocr.datasets.label_maps import decode_pair
-from mms_ocr.datasets.sources import BrokenImageError, RawImage
-from mms_ocr.datasets.sources.pairing import PairedSource
-from mms_ocr.datasets.sources.pairs import open_pairs
-from mms_ocr.datasets.word_images import WordImageDataset
+from mms_ocr.datasets.sources import PairedSource, RawImage, open_pairs
+from mms_ocr.datasets.word_images import Paths, WordImageDataset
 from mms_ocr.registry import DATASETS
-from mms_ocr.utils.decoding import MAX_PIXELS
+from mms_ocr.utils.errors import BrokenImageError
+
+_TEST = "test/"
+#: LMDBs of TextZoom's release, below its folder.
+TEXTZOOM_SPLITS = ("train1", "train2", "test/easy", "test/medium", "test/hard")
 
 
 @DATASETS.register_module()
 class WordPairDataset(WordImageDataset):
     """Pairs of a small and a large image of a word: TextZoom's LMDBs, folders or JSON lines.
 
-    The pipeline is given ``gt`` (the large image, uint8 BGR ``(H, W, 3)``), ``img`` (the small
-    one), ``img_path`` (file, and key, of the large one), ``img_shape`` and ``ori_shape`` (of the
-    small one), ``sample_idx``, ``text`` if ``labelled``, and ``subset`` if there are ``subsets``.
+    The pipeline gets ``gt`` (the large image, uint8 BGR ``(H, W, 3)``), ``img`` (the small one),
+    ``img_path`` (of the large one), ``img_shape`` and ``ori_shape`` (of the small one),
+    ``sample_idx``, ``text`` if ``labelled``, and ``subset`` if there are ``subsets``.
 
-    A pair of which one image is missing or broken, or the small one has more pixels than the large
-    one, gives way to the next; they are counted and reported, and more than ``max_broken`` of them
-    are an error, as in :class:`~mms_ocr.datasets.WordImageDataset`.
+    A pair is broken if one image is missing or broken, or the small one has more pixels than the
+    large one.
 
     Args:
-        path: Where the pairs are: see :func:`mms_ocr.datasets.sources.pairs.open_pairs`. Several
-            paths are read one after the other.
+        path: Where the pairs are: see :func:`mms_ocr.datasets.sources.open_pairs`.
         pipeline: Transforms or their configs.
-        subsets: Names of the paths, one for each, by which metrics tell their numbers apart.
-        labelled: Whether labels are read; then every source has to have them.
-        data_root: For JSON lines, the folder that file names are relative to.
-        max_broken: Share of broken pairs from which on reading is an error.
-        max_pixels: An image of more pixels than this counts as broken.
-        holdout: See :class:`~mms_ocr.datasets.WordImageDataset`.
-        indices: Likewise.
-        metainfo: Facts about the data set, for models and visualizers.
+        subsets: Names of the paths, one for each, by which metrics separate their results.
+        **kwargs: Further arguments of :class:`~mms_ocr.datasets.WordImageDataset`.
 
     Raises:
-        FileNotFoundError: A path is missing.
-        ValueError: A source is empty or malformed, an image lacks its pair, there is not one subset
+        FileNotFoundError: A path does not exist.
+        ValueError: A source is empty or malformed, an image has no partner, there is not one subset
             for each path, or the small image of a source's first pair is the larger one.
     """
 
     def __init__(
         self,
-        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        path: Paths,
         pipeline: Sequence[dict | Callable] = (),
         *,
         subsets: Sequence[str] | None = None,
-        labelled: bool = False,
-        data_root: str | None = None,
-        max_broken: float = 0.01,
-        max_pixels: int = MAX_PIXELS,
-        holdout: dict[str, Any] | None = None,
-        indices: int | Sequence[int] | None = None,
-        metainfo: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(
-            path,
-            pipeline,
-            labelled=labelled,
-            data_root=data_root,
-            max_broken=max_broken,
-            max_pixels=max_pixels,
-            holdout=holdout,
-            indices=indices,
-            metainfo=metainfo,
-        )
+        super().__init__(path, pipeline, **kwargs)
         if subsets is not None and len(subsets) != len(self.sources):
             raise ValueError(
                 f"{len(self.sources)} paths need as many subsets, got {len(subsets)} "
@@ -82,8 +60,7 @@ class WordPairDataset(WordImageDataset):
         for source in self.sources:
             self._check_first(source)
 
-    @staticmethod
-    def open(path: str | os.PathLike[str], data_root: str | None) -> PairedSource:
+    def open(self, path: str | os.PathLike[str], data_root: str | None) -> PairedSource:
         """Open one of the paths."""
         return open_pairs(path, data_root)
 
@@ -91,36 +68,74 @@ class WordPairDataset(WordImageDataset):
         """Decode the pair at ``index``, of which the large image is read already.
 
         Raises:
-            BrokenImageError: One of them cannot be used, they differ in EXIF orientation, or the
-                small one is the larger one.
+            BrokenImageError: The pair is broken, or its images differ in EXIF orientation.
         """
         source: Any
-        source, place = self.locate(index)
-        large, small = decode_pair(raw, source.read_second(place), self.max_pixels)
-        if _is_larger(small, large):
-            raise BrokenImageError(_exchanged(source, place, small, large))
+        source, position = self.locate(index)
+        partner = source.read_second(position)
+        large, small = decode_pair(raw, partner, self.max_pixels)
+        if message := _exchanged(partner.name, small, raw.name, large):
+            raise BrokenImageError(message)
         results = dict(self.as_results(index, raw, small), gt=large)
         if self.subsets is not None:
             results["subset"] = self.subsets[self.sources.index(source)]
         return results
 
     def _check_first(self, source: Any) -> None:
-        """Report exchanged resolutions before a run starts; broken images are reported when met."""
+        """Report exchanged resolutions before a run starts; broken images are counted later."""
         try:
-            large, small = decode_pair(source.read(0), source.read_second(0), self.max_pixels)
+            raw, partner = source.read(0), source.read_second(0)
+            large, small = decode_pair(raw, partner, self.max_pixels)
         except BrokenImageError:
             return
-        if _is_larger(small, large):
-            raise ValueError(_exchanged(source, 0, small, large))
+        if message := _exchanged(partner.name, small, raw.name, large):
+            raise ValueError(message)
 
 
-def _is_larger(small: np.ndarray, large: np.ndarray) -> bool:
-    return small.shape[0] * small.shape[1] > large.shape[0] * large.shape[1]
-
-
-def _exchanged(source: Any, place: int, small: np.ndarray, large: np.ndarray) -> str:
+def _exchanged(small_name: str, small: np.ndarray, large_name: str, large: np.ndarray) -> str:
+    """Return a message if the small image has more pixels than the large one."""
+    if small.size <= large.size:
+        return ""
     return (
-        f"{source.second_name(place)}: {small.shape[1]} x {small.shape[0]} pixels, more than its "
-        f"pair of high resolution has, {source.name(place)} ({large.shape[1]} x {large.shape[0]}); "
-        "are the two exchanged?"
+        f"{small_name}: {small.shape[1]} x {small.shape[0]} pixels, more than its pair of high "
+        f"resolution has, {large_name} ({large.shape[1]} x {large.shape[0]}); are the two "
+        "exchanged?"
     )
+
+
+@DATASETS.register_module()
+class TextZoomDataset(WordPairDataset):
+    """Pairs of TextZoom (Wang et al., ECCV 2020) as it is released: an LMDB for each of its splits.
+
+    Pairs of a test split have a ``subset``: ``'easy'``, ``'medium'`` or ``'hard'``.
+
+    Args:
+        path: The folder with ``train1``, ``train2`` and ``test`` in it, or several such.
+        pipeline: Transforms or their configs; see :class:`~mms_ocr.datasets.WordPairDataset`.
+        splits: Some of ``'train1'`` and ``'train2'``, or of ``'test/easy'``, ``'test/medium'`` and
+            ``'test/hard'``.
+        **kwargs: Further arguments of :class:`~mms_ocr.datasets.WordPairDataset`.
+
+    Raises:
+        FileNotFoundError: An LMDB of the layout is missing.
+        ValueError: A split is unknown, training and test splits are mixed, or an LMDB is malformed.
+    """
+
+    def __init__(
+        self,
+        path: Paths,
+        pipeline: Sequence[dict | Callable] = (),
+        *,
+        splits: Sequence[str] = ("train1", "train2"),
+        **kwargs: Any,
+    ) -> None:
+        tests = [split.startswith(_TEST) for split in splits]
+        if not splits or not set(splits) <= set(TEXTZOOM_SPLITS) or len(set(tests)) > 1:
+            raise ValueError(
+                f"splits of TextZoom are some of {', '.join(TEXTZOOM_SPLITS)}, either for training "
+                f"or for testing, got {tuple(splits)}"
+            )
+        roots = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+        paths = [os.path.join(root, split) for root in roots for split in splits]
+        subsets = [split.removeprefix(_TEST) for _ in roots for split in splits]
+        super().__init__(paths, pipeline, subsets=subsets if tests[0] else None, **kwargs)

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 from mms_ocr.rendering.colors import color_of_luma
 from mms_ocr.rendering.settings import RenderSettings
-from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.decoding import decode_image, read_image_file
 from mms_ocr.utils.errors import BrokenImageError, warn
-from mms_ocr.utils.listing import list_files
-from mms_ocr.utils.walking import IMAGE_SUFFIXES
+from mms_ocr.utils.walking import IMAGE_SUFFIXES, list_files
 
 Image = NDArray
 _MAX_PIXELS = 1 << 27  # of a photograph
@@ -51,7 +50,7 @@ class BackgroundImages:
         self.keep = keep
         if not os.path.isdir(self.folder):
             raise FileNotFoundError(f"{folder}: no such folder of background images")
-        names = list(list_files(self.folder))
+        names = list(list_files(self.folder).names)
         if not names:
             raise ValueError(f"{folder}: no image here or below ({', '.join(IMAGE_SUFFIXES)})")
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor:
@@ -83,9 +82,7 @@ class BackgroundImages:
 
     def _read_uncached(self, name: str) -> NDArray:
         path = os.path.join(self.folder, name)
-        from mms_ocr.datasets.sources.folder import read_image_file
-
-        data = read_image_file(path, self.folder)
+        data = read_image_file(path)
         try:
             image = decode_image(data, _MAX_PIXELS)
         except BrokenImageError as error:

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from mms_ocr.rendering.faces import FontFace
 from mms_ocr.utils.errors import warn
-from mms_ocr.utils.listing import NO_IMAGES, list_files
-from mms_ocr.utils.walking import IMAGE_SUFFIXES
+from mms_ocr.utils.walking import IMAGE_SUFFIXES, USUAL_SUFFIXES, list_files
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
-_NO_FONTS = NO_IMAGES.union(
+_NO_FONTS = USUAL_SUFFIXES.union(
     IMAGE_SUFFIXES, ["", ".jsonl", ".zip", ".woff", ".woff2", ".svg", ".sfd", ".afm"]
 )
 
@@ -167,7 +166,7 @@ def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
 def _files_below(path: Path) -> list[Path]:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such font folder or file")
-    listing = list_files(str(path), _SUFFIXES, _NO_FONTS)
-    if not len(listing):
+    names = list_files(str(path), _SUFFIXES, _NO_FONTS).names
+    if not len(names):
         raise ValueError(f"{path}: no {', '.join(_SUFFIXES)} file in this folder or below it")
-    return [path / name for name in listing]
+    return [path / name for name in names]

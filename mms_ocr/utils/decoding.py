@@ -1,7 +1,10 @@
-"""From the bytes of an image file to 8-bit BGR pixels, whatever the file holds."""
+"""Reading an image file of any format as 8-bit BGR pixels."""
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 import zlib
 
 import cv2
@@ -27,6 +30,29 @@ SPECIAL_CHUNKS = frozenset([b"tRNS", b"eXIf", b"acTL"])
 _AS_8_BITS = "store 8-bit levels with 8 bits"
 _WHITE, _BLACK, _GRAY = 255, 0, 128
 _NEAR = 64  # levels from a ground within which a pixel is hard to see on it
+
+
+def read_image_file(path: str) -> bytes:
+    """Read the bytes of an image file.
+
+    Raises:
+        BrokenImageError: The file is missing, empty or unreadable, or is no regular file.
+    """
+    try:
+        with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise OSError(errno.EINVAL, "a pipe or a device")
+            data = file.read()
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        raise BrokenImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    if not data:
+        raise BrokenImageError(f"{path}: the file is empty")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe does not wait for its writer. Windows has no such flag."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:

@@ -1,72 +1,167 @@
-"""Walking a folder tree: which files are of a data set, and what is passed over."""
+"""Listing the files of a folder tree, up to millions of them, and reporting what is skipped."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+import zlib
+from collections.abc import Collection, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+
+from mms_ocr.utils.errors import warn
 from mms_ocr.utils.layouts import LABELS_FILE, layer_files, layer_folders
 
-#: File names that end so, in any case, are images. ``.img`` is what ``convert`` gave to some.
+#: File names that end so, in any case, are images. ``convert`` gives some the suffix ``.img``.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".avif", ".img"),
 )
-# What systems put into folders, and what only the administrator may read.
+#: Suffixes of files that are usual beside images; files of other kinds are counted and reported.
+USUAL_SUFFIXES = frozenset(
+    [
+        *(".txt", ".json", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".rst"),
+        *(".html", ".pdf", ".py", ".sh", ".ipynb", ".ini", ".cfg", ".toml", ".db", ".log"),
+        *(".lock", ".mat", ".npy", ".npz", ".pkl", ".pt", ".pth", ".md5", ".sha256"),
+        *(".ttf", ".otf"),
+    ]
+)
+# Folders that operating systems add, and those that only the administrator may read.
 _SYSTEM_FOLDERS = frozenset(
     [
         *("__MACOSX", "@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot"),
         *("~snapshot", "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found"),
     ]
 )
-_VERSIONS = "folders of masks or other versions"
-_MOST = 2**63 - 1
-_COMPARED = 1000  # images of two folders, to see whether they have the same names
+_MAX_REPORTED_KINDS = 3
+_MAX_COMPARED = 1000  # images of two folders, to see whether they have the same names
+_NAMES_PER_BLOCK = 64
 
 
-class Walk:
-    """A walk through a folder tree; see :func:`mms_ocr.utils.listing.list_files`.
+class CompactNames:
+    """An immutable sequence of file names, stored as compressed blocks of 64.
 
-    Attributes:
-        folders: All folders that were read, relative to the root.
-        stamps: Their states before that, see :func:`folder_stamp`.
-        passed_over: See :class:`mms_ocr.utils.listing.Listing`.
-        labels: Likewise.
+    Sorted names share most of their characters, so a name takes a few bytes. Reading one
+    decompresses its block, about ten microseconds.
+
+    Args:
+        names: The names; read once.
     """
 
-    def __init__(self, root: str, suffixes: tuple[str, ...], expected: Collection[str]) -> None:
+    def __init__(self, names: Iterable[str]) -> None:
+        blocks: list[bytes] = []
+        pending: list[bytes] = []
+        count = 0
+        for name in names:
+            pending.append(os.fsencode(name))
+            count += 1
+            if len(pending) == _NAMES_PER_BLOCK:
+                blocks.append(zlib.compress(b"\0".join(pending), 6))
+                pending.clear()
+        if pending:
+            blocks.append(zlib.compress(b"\0".join(pending), 6))
+        self._count = count
+        self._blob = b"".join(blocks)
+        self._starts = np.cumsum([0, *map(len, blocks)], dtype=np.uint64)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> str:
+        if not 0 <= index < self._count:
+            raise IndexError(f"index {index} is outside [0, {self._count})")
+        block, position = divmod(index, _NAMES_PER_BLOCK)
+        return os.fsdecode(self._block(block)[position])
+
+    def __iter__(self) -> Iterator[str]:
+        for block in range(len(self._starts) - 1):
+            yield from map(os.fsdecode, self._block(block))
+
+    def _block(self, block: int) -> list[bytes]:
+        start, end = int(self._starts[block]), int(self._starts[block + 1])
+        return zlib.decompress(self._blob[start:end]).split(b"\0")
+
+
+class Listing(NamedTuple):
+    """The files of a folder tree.
+
+    Attributes:
+        names: Paths relative to the root, in sorted order.
+        skipped: One line on what was skipped and may be missed; empty if there is nothing.
+        labels: Annotation files of data sets below the root.
+    """
+
+    names: CompactNames
+    skipped: str
+    labels: list[str]
+
+
+def list_files(
+    root: str,
+    suffixes: tuple[str, ...] = IMAGE_SUFFIXES,
+    usual: Collection[str] = USUAL_SUFFIXES,
+) -> Listing:
+    """List the files of some kinds in a folder tree, and warn once about what is skipped.
+
+    Names that begin with a dot and system folders (``__MACOSX``, ``@eaDir``) are skipped. Links to
+    folders are followed; each folder is listed once. In a folder with ``image/`` beside ``mask/``
+    and similar layouts, only ``image/`` is listed. A link with a fitting name that leads nowhere is
+    listed; pipes and devices are not.
+
+    Args:
+        root: The folder; its own name may begin with a dot.
+        suffixes: Endings of the file names, in lower case.
+        usual: Suffixes of other files that are not reported.
+
+    Raises:
+        OSError: A folder cannot be read.
+        ValueError: A folder is part of a layout; see :func:`mms_ocr.utils.layouts.layer_folders`.
+    """
+    walk = _Walk(root, suffixes, usual)
+    names = CompactNames(walk.files())
+    skipped = walk.describe_skipped()
+    if skipped:
+        warn(f"folder {root!r}: skipped {skipped}")
+    return Listing(names, skipped, walk.labels)
+
+
+class _Walk:
+    """A walk through a folder tree that records what it skips; see :func:`list_files`."""
+
+    def __init__(self, root: str, suffixes: tuple[str, ...], usual: Collection[str]) -> None:
         self.root = root
         self.suffixes = suffixes
-        self.expected = expected
-        self.of_images = suffixes == IMAGE_SUFFIXES
-        self.folders: list[str] = []
-        self.stamps: list[tuple[int, ...]] = []
-        self.passed_over: dict[str, tuple[int, str]] = {}
+        self.usual = usual
+        self.skipped: dict[str, tuple[int, str]] = {}
         self.labels: list[str] = []
 
     def files(self) -> Iterator[str]:
-        """Yield the files, relative to the root: those of a folder, then those in its folders."""
-        # A link to a folder that holds the root is a loop as well.
-        above = Path(os.path.realpath(self.root)).parents
-        seen = {identity for path in above if (identity := folder_stamp(str(path))[2:])[0]}
+        """Yield paths relative to the root: the files of a folder, then those in its folders."""
+        # A link to a folder that contains the root is a loop as well.
+        seen = {_identity(str(path)) for path in Path(os.path.realpath(self.root)).parents}
         waiting = [""]
         while waiting:
             inside = waiting.pop()
-            stamp = folder_stamp(os.path.join(self.root, inside))
-            if stamp[2]:  # some file systems number nothing
-                if stamp[2:] in seen:
-                    self._pass_over("links to folders that are listed already", inside)
+            identity = _identity(os.path.join(self.root, inside))
+            if identity[0]:  # some file systems have no inode numbers
+                if identity in seen:
+                    self._skip("links to folders that are listed already", inside)
                     continue
-                seen.add(stamp[2:])
-            self.folders.append(inside)
-            self.stamps.append(stamp)  # before the folder is read: what is added changes it
+                seen.add(identity)
             files, folders = self._read(inside)
             prefix = os.path.join(inside, "")
             for name in sorted(files):
                 yield prefix + name
             waiting += [prefix + name for name in sorted(folders, reverse=True)]
+
+    def describe_skipped(self) -> str:
+        kinds = sorted(self.skipped.items(), key=lambda item: -item[1][0])
+        parts = [f"{count:,} {kind} (such as {first!r})" for kind, (count, first) in kinds]
+        more = len(parts) - _MAX_REPORTED_KINDS
+        listed = ", ".join(parts[:_MAX_REPORTED_KINDS])
+        return listed + (f" and {more} more kinds" if more > 0 else "")
 
     def _read(self, inside: str) -> tuple[list[str], set[str]]:
         path = os.path.join(self.root, inside)
@@ -76,72 +171,65 @@ class Walk:
             with os.scandir(path) as entries:
                 for entry in entries:
                     name = entry.name
-                    if (
-                        name.lower().endswith(self.suffixes)
-                        and name[0] != "."
-                        and entry.is_file(follow_symlinks=False)
-                    ):
-                        files.append(name)  # nearly all, without any look at the disk
-                    elif name.startswith(".") or name in _SYSTEM_FOLDERS:
-                        self._note_hidden(name, inside)
+                    fits = name.lower().endswith(self.suffixes)
+                    if fits and name[0] != "." and entry.is_file(follow_symlinks=False):
+                        files.append(name)  # nearly all, without reading the file's status
+                    elif name[0] == "." or name in _SYSTEM_FOLDERS:
+                        # macOS puts a file ._NAME beside each file NAME.
+                        if fits and not name.startswith("._"):
+                            self._skip("hidden files", os.path.join(inside, name))
                     elif _is_folder(entry):
                         folders.add(name)
-                    elif self._is_listed(entry, inside):
+                    elif self._is_listed(entry, fits, inside):
                         files.append(name)
         except OSError as error:
             raise _unreadable(path, error) from error
-        if not self.of_images:
+        if self.suffixes != IMAGE_SUFFIXES:
             return files, folders
         masks = layer_files(files)
         layers = layer_folders(path, folders, bool(files), partial(self._stems, path))
-        for kind, names in (("masks of images beside them", masks), (_VERSIONS, layers)):
-            for name in names:
-                self._pass_over(kind, os.path.join(inside, name))
+        for name in masks:
+            self._skip("masks of images beside them", os.path.join(inside, name))
+        for name in layers:
+            self._skip("folders of masks or other versions", os.path.join(inside, name))
         return [name for name in files if name not in masks] if masks else files, folders - layers
 
     def _stems(self, path: str, folder: str) -> set[str]:
-        """Paths without suffixes of the first images in a folder, relative to it."""
+        """Return paths without suffixes of the first images in a folder, relative to it."""
         start = os.path.join(path, folder)
         stems: set[str] = set()
         for current, folders, names in os.walk(start):
             folders.sort()
-            fitting = [name for name in names if name.lower().endswith(self.suffixes)]
-            for name in sorted(name for name in fitting if name[0] != "."):
-                stems.add(os.path.splitext(os.path.relpath(os.path.join(current, name), start))[0])
-                if len(stems) == _COMPARED:
-                    return stems
+            for name in sorted(names):
+                if name[0] != "." and name.lower().endswith(self.suffixes):
+                    file = os.path.relpath(os.path.join(current, name), start)
+                    stems.add(os.path.splitext(file)[0])
+                    if len(stems) == _MAX_COMPARED:
+                        return stems
         return stems
 
-    def _is_listed(self, entry: os.DirEntry[str], inside: str) -> bool:
-        """Whether an entry that is no folder is to be listed; if it may be missed, note it."""
-        fits = entry.name.lower().endswith(self.suffixes)
-        place = os.path.join(inside, entry.name)
-        # A link that leads nowhere is a missing file; a pipe or device is none.
+    def _is_listed(self, entry: os.DirEntry[str], fits: bool, inside: str) -> bool:
+        """Decide on a link, pipe, device or file of another kind; record it if it is skipped."""
+        path = os.path.join(inside, entry.name)
         if not os.path.exists(entry.path):
+            # A link with a fitting name that leads nowhere is a missing image.
             if not fits:
-                self._pass_over("links that lead nowhere", place)
+                self._skip("links that lead nowhere", path)
             return fits
         if not entry.is_file():
             if fits:
-                self._pass_over("pipes or devices", place)
+                self._skip("pipes or devices", path)
             return False
-        if fits:
-            return True
         suffix = os.path.splitext(entry.name)[1].lower()
         if entry.name == LABELS_FILE:
-            self.labels += [place] if inside else []
-        elif suffix not in self.expected:
-            self._pass_over(f"{suffix} files" if suffix else "files without a suffix", place)
-        return False
+            self.labels += [path] if inside else []
+        elif not fits and suffix not in self.usual:
+            self._skip(f"{suffix} files" if suffix else "files without a suffix", path)
+        return fits
 
-    def _note_hidden(self, name: str, inside: str) -> None:
-        # Names that begin with ._ are of macOS, which puts one beside each file.
-        if name.lower().endswith(self.suffixes) and not name.startswith("._"):
-            self._pass_over("hidden files", os.path.join(inside, name))
-
-    def _pass_over(self, kind: str, place: str) -> None:
-        count, first = self.passed_over.get(kind, (0, place))
-        self.passed_over[kind] = count + 1, min(first, place)
+    def _skip(self, kind: str, path: str) -> None:
+        count, first = self.skipped.get(kind, (0, path))
+        self.skipped[kind] = count + 1, min(first, path)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -151,22 +239,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def folder_stamp(path: str) -> tuple[int, ...]:
-    """Return what changes when an entry of a folder is added, removed or renamed.
-
-    That is the time of the last such change, that of any change, and two numbers that identify the
-    folder.
-
-    Raises:
-        OSError: The folder cannot be read.
-    """
+def _identity(folder: str) -> tuple[int, int]:
     try:
-        status = os.stat(path)
+        status = os.stat(folder)
     except OSError as error:
-        raise _unreadable(path, error) from error
-    # Windows numbers files with more bits than a listing keeps.
-    folder = status.st_ino & _MOST, status.st_dev & _MOST
-    return status.st_mtime_ns, status.st_ctime_ns, *folder
+        raise _unreadable(folder, error) from error
+    return status.st_ino, status.st_dev
 
 
 def _unreadable(path: str, error: OSError) -> OSError:

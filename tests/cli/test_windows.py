@@ -27,7 +27,7 @@ print([
 ])
 from mms_ocr.utils.files import atomic_write
 atomic_write("whole.txt", "text", flush=True)
-from mms_ocr.datasets.workers import start_worker
+from mms_ocr.datasets.loading import start_worker
 start_worker(0)
 from mms_ocr.engine import StopOnSignalHook
 print([signal.name for signal in StopOnSignalHook().signals])

@@ -92,8 +92,8 @@ def test_missing_sets_are_named_all_at_once(root):
     assert "3 of 6 test sets are missing" in told
     assert f"d at {root}/D (from the moon)" in told
     assert f"e at {root}/elsewhere;" in told
-    assert f"f at {root}/bare (a folder, no labels)" in told
-    assert "Found: a, b, c; --sets NAME" in told
+    assert f"f at {root}/bare (a folder without labels)" in told
+    assert "Present: a, b, c; --sets NAME" in told
     assert len(BenchmarkDataset(sets, root=str(root), chosen="abc")) == 9
 
 
@@ -103,7 +103,7 @@ def test_a_set_is_found_by_what_it_is_stored_as(root):
     assert find_labelled_set(str(root / "B")) == str(root / "B")
     assert find_labelled_set(str(root / "C")) == str(root / "C" / "annotation.jsonl")
     write_jsonl(root / "A.jsonl", images(0, 1), ["a"])
-    with pytest.raises(ValueError, match=r"which is the test set: .*A\.lmdb or .*A\.jsonl"):
+    with pytest.raises(ValueError, match=r"A\.lmdb and .*A\.jsonl"):
         find_labelled_set(str(root / "A"))
     write_jsonl(root / "C.jsonl", images(0, 1), ["a"])
     assert find_labelled_set(str(root / "C")) == str(root / "C.jsonl"), "converted comes first"

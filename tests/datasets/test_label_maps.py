@@ -206,7 +206,7 @@ def test_named_levels_of_16_bits(tmp_path):
 @pytest.mark.parametrize("kind", ["index 0 is white", "half transparent", "16-bit colors"])
 def test_unclear_masks_of_every_layout(tmp_path, layout, kind):
     path = write_words(tmp_path, layout, encode(IMAGE), UNCLEAR[kind])
-    with pytest.raises(ValueError, match="none of the first 1 pairs"):
+    with pytest.raises(ValueError, match="first 1 pairs are broken"):
         WordMaskDataset(path)
     with pytest.raises(BrokenImageError):
         WordRecords(path).read(0)

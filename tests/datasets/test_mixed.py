@@ -117,9 +117,9 @@ def test_the_runner_mixes_them(make_source):
 
 
 def test_bad_input(make_source):
-    with pytest.raises(ValueError, match="no data sets"):
+    with pytest.raises(ValueError, match="datasets is empty"):
         MixedDataset([])
-    with pytest.raises(ValueError, match="data set 1 of those to mix is empty"):
+    with pytest.raises(ValueError, match="data set 1 of the mix is empty"):
         MixedDataset([[1], []])
     with pytest.raises(ValueError, match="not both"):
         MixedDataset([[1], [2]], weights=[1, 2], temperature=1)

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import itertools
 import json
 import logging
-import os
 import pickle
-import time
 
 import cv2
 import numpy as np
@@ -16,10 +13,9 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mms_ocr.cli.main import main
-from mms_ocr.datasets import EndlessSampler, RenderedWordDataset, WordImageDataset
+from mms_ocr.datasets import RenderedWordDataset, WordImageDataset
 from mms_ocr.datasets.broken import BrokenCounter, TooManyBrokenError
-from mms_ocr.datasets.hashing import hash_numbers
-from mms_ocr.datasets.holdout import holdout_indices
+from mms_ocr.datasets.hashing import hash_numbers, holdout_indices
 from mms_ocr.datasets.sources import BrokenImageError
 
 KINDS = ["folder", "lmdb", "jsonl"]
@@ -91,32 +87,6 @@ def test_workers(make_source, context):
     assert seen == [dataset[index]["img"].tobytes() for index in range(12)]
     # Three passes by now, one of them in the workers: their counts are seen here.
     assert (dataset.num_read, dataset.num_broken) == (39, 3)
-
-
-@pytest.mark.parametrize("change", ["shrinks", "vanishes"])
-def test_a_source_that_changes_while_workers_read_it(make_source, change):
-    path = make_source("lmdb", images(400))
-    dataset = WordImageDataset(path)
-    loader = DataLoader(
-        dataset,
-        4,
-        sampler=EndlessSampler(dataset, seed=0),
-        num_workers=2,
-        multiprocessing_context="fork",
-        collate_fn=len,
-    )
-    batches = iter(loader)
-    next(batches)
-    # Cut in the middle of a read, the file would kill the worker: let all that was asked for come.
-    while dataset.num_read < (1 + 2 * 2) * 4:
-        time.sleep(0.01)
-    if change == "shrinks":
-        os.truncate(path / "data.mdb", 8192)
-    else:
-        (path / "data.mdb").unlink()
-    with pytest.raises(OSError, match="while it was in use"):
-        list(itertools.islice(batches, 100))
-    batches._shutdown_workers()  # left to the garbage collector, it takes ten seconds
 
 
 def test_pickling_keeps_the_data_set(make_source):
@@ -264,7 +234,7 @@ def test_indices(make_source):
     part = dict(share=0.5, part="val")
     chosen = numbers(WordImageDataset(path, holdout=part))
     assert numbers(WordImageDataset(path, holdout=part, indices=[1])) == chosen[1:2]
-    with pytest.raises(ValueError, match="lead out of"):
+    with pytest.raises(ValueError, match="in \\[0, 10\\)"):
         WordImageDataset(path, indices=[10])
     with pytest.raises(ValueError, match="leave no image"):
         WordImageDataset(path, indices=0)
@@ -296,7 +266,7 @@ def test_the_runner_builds_a_loader_of_it(make_source):
 
 
 def test_one_or_no_path():
-    with pytest.raises(ValueError, match="no path was given"):
+    with pytest.raises(ValueError, match="path is empty"):
         WordImageDataset([])
     with pytest.raises(FileNotFoundError, match="there is no data at 'nowhere'"):
         DATASETS.build(dict(type="mms_ocr.WordImageDataset", path="nowhere"))

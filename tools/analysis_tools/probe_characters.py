@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from mms_ocr.datasets.holdout import holdout_indices
+from mms_ocr.datasets.hashing import holdout_indices
 from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
 from mms_ocr.models import TextViT
 from mms_ocr.models.weights import PretrainedTextViT

@@ -3,7 +3,7 @@
 The same images are read by the data set in batches, as torch's loader fetches and collates them,
 and by bare ``cv2.imdecode`` and ``cv2.resize`` (bicubic), in turns in one process. Prints both and
 their ratio, for given images or for noise of three sizes. ``--profile`` adds batches of validation,
-mixed data sets, and the stages of reading one by one, as for other pipelines; ``--workers`` adds
+mixed data sets, and the stages of reading one by one; ``--workers`` adds
 the scaling of loader processes, by the clock and by processor time.
 
     python tools/benchmarks/bench_reading.py --images iiit5k/train.jsonl --profile
@@ -24,7 +24,6 @@ import cv2
 import lmdb
 import numpy as np
 import torch
-from mmengine.dataset import default_collate
 from torch.utils.data import DataLoader, Dataset, _DatasetKind
 
 from mms_ocr.datasets import (
@@ -105,8 +104,7 @@ def stages(path: str, images: list[bytes]) -> dict[str, Callable]:
     dataset = words(path)
     source = dataset.sources[0]
     resize, pack = dataset.pipeline.transforms
-    one_by_one = mixed(path)
-    mix = fetch(one_by_one)
+    mix = fetch(mixed(path))
     return {
         _BARE: lambda batch: bare([images[i] for i in batch]),
         _SAME: lambda batch: same_resize([images[i] for i in batch]),
@@ -114,34 +112,24 @@ def stages(path: str, images: list[bytes]) -> dict[str, Callable]:
         _WHOLE: fetch(words(path, meta_keys=())),
         "for validation": fetch(words(path, meta_keys=("sample_idx",))),
         "mixed of two": lambda batch: mix([place + len(images) * (place % 2) for place in batch]),
-        "mixed, one by one": lambda batch: collate_words(
-            [one_by_one[place + len(images) * (place % 2)] for place in batch]
-        ),
-        "one by one: LMDB": lambda batch: [source.read(i) is None for i in batch],
+        "LMDB": lambda batch: [source.read(i) is None for i in batch],
         "+ decode": lambda batch: [dataset.load(i) is None for i in batch],
         "+ resize": lambda batch: [resize(dataset.load(i)) is None for i in batch],
         "+ pack": lambda batch: [pack(resize(dataset.load(i))) is None for i in batch],
         "+ data set": lambda batch: [dataset[i] is None for i in batch],
-        "+ collate": lambda batch: default_collate([dataset[i] for i in batch]),
+        "+ collate": lambda batch: collate_words([dataset[i] for i in batch]),
     }
 
 
 def least(dataset: WordImageDataset, indices: list[int]) -> torch.Tensor:
     """The same batch with nothing around it: no data set, broken images or sources that change."""
-    path = os.path.join(dataset.sources[0].path, "data.mdb")
     pixels = np.empty((len(indices), HEIGHT, WIDTH, 3), np.uint8)
-    with _environment(path).begin() as transaction:
+    # A file can be open only once in a process: the data set's own is used.
+    with dataset.sources[0]._environment().begin() as transaction:
         for index, slot in zip(indices, pixels):
             image = decode_image(transaction.get(b"image-%09d" % (index + 1)))
             resize_word_image(image, (HEIGHT, WIDTH), out=slot)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2)
-
-
-def _environment(path: str) -> lmdb.Environment:
-    # A file can be open only once in a process: the data set's own is used.
-    from mms_ocr.datasets.sources.lmdb_files import open_lmdb
-
-    return open_lmdb(path).environment
 
 
 def best_times(runs: dict[str, Callable], batches: list[list[int]], repeats: int) -> dict:

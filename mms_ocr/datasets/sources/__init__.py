@@ -1,10 +1,9 @@
 """Sources of encoded word images: a folder tree, an LMDB, or JSON lines."""
 
-from mms_ocr.datasets.sources.base import ImageSource, RawImage, SourceChangedError, check_sources
-from mms_ocr.datasets.sources.folder import FolderSource
+from mms_ocr.datasets.sources.base import FolderSource, ImageSource, PairedSource, RawImage
 from mms_ocr.datasets.sources.jsonl import JsonlSource
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
-from mms_ocr.datasets.sources.opening import open_source
+from mms_ocr.datasets.sources.opening import open_masked, open_pairs, open_source
 from mms_ocr.utils.errors import BrokenImageError
 from mms_ocr.utils.layouts import is_lmdb
 
@@ -14,9 +13,10 @@ __all__ = [
     "ImageSource",
     "JsonlSource",
     "LmdbSource",
+    "PairedSource",
     "RawImage",
-    "SourceChangedError",
-    "check_sources",
     "is_lmdb",
+    "open_masked",
+    "open_pairs",
     "open_source",
 ]

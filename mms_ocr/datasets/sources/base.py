@@ -1,21 +1,13 @@
-"""What every image source is: encoded images by index, and the errors that reading may end in."""
+"""The interface of image sources, folders of images, and the check for files that change."""
 
 from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from typing import Any, NamedTuple
-from weakref import WeakSet
 
-#: How messages of a SourceChangedError end.
-PUT_BACK = "put it back as it was and run again (a training: with --resume)"
-
-
-class SourceChangedError(OSError):
-    """A source shrank, vanished or was rewritten while it was in use; nothing in it is safe."""
+from mms_ocr.utils.decoding import read_image_file
+from mms_ocr.utils.walking import IMAGE_SUFFIXES, list_files
 
 
 class RawImage(NamedTuple):
@@ -23,9 +15,9 @@ class RawImage(NamedTuple):
 
     Attributes:
         data: The bytes of the image file.
-        name: Where the image came from: the path of the file, or ``path/of.lmdb:key``.
-        text: Its label, or None where the source has none or it was not asked for.
-        char_boxes: What the source has beside a label as the boxes of its characters, unchecked.
+        name: Path of the file, or ``path/of.lmdb:key``.
+        text: The label; None if there is none or it was not requested.
+        char_boxes: Boxes of the label's characters as the source stores them, unchecked.
     """
 
     data: bytes
@@ -34,53 +26,21 @@ class RawImage(NamedTuple):
     char_boxes: Any = None
 
 
-def open_descriptor(path: str) -> int:
-    """Open a file to read its bytes; child processes do not inherit the descriptor.
-
-    A pipe does not wait for its writer.
-    """
-    # Windows needs O_BINARY and has no O_NONBLOCK.
-    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
-
-
-def read_at(descriptor: int, size: int, start: int) -> bytes:
-    """Read up to ``size`` bytes of a file from byte ``start`` on."""
-    if hasattr(os, "pread"):
-        return os.pread(descriptor, size, start)
-    os.lseek(descriptor, start, os.SEEK_SET)  # Windows
-    return os.read(descriptor, size)
-
-
-# All sources of this process, so that the death of a loader worker can be laid to one of them.
-_alive: WeakSet[ImageSource] = WeakSet()
-
-
-def check_sources() -> None:
-    """Look at all sources of this process.
-
-    Raises:
-        SourceChangedError: One of them shrank, vanished or was rewritten.
-    """
-    for source in list(_alive):
-        source.check()
-
-
 class ImageSource(ABC):
     """Encoded word images by index.
 
-    A source opens its files on the first read, keeps no list of its images in Python objects, and
-    can be pickled: the copy opens the files again in its own process.
+    A source keeps no list of its images as Python objects. It can be pickled: the copy opens the
+    files again in its own process.
 
     Args:
         path: The file or folder as the user named it.
     """
 
-    #: What the source is, in the words of error messages.
+    #: Name of this kind of source in reports.
     kind: str
 
     def __init__(self, path: str) -> None:
         self.path = path
-        _alive.add(self)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path!r}, {len(self)} images)"
@@ -90,46 +50,157 @@ class ImageSource(ABC):
 
     @abstractmethod
     def read(self, index: int, labelled: bool = False) -> RawImage:
-        """The encoded image at ``index`` in ``[0, len)``, with its label if ``labelled``.
+        """Read the encoded image at ``index`` in ``[0, len)``, with its label if ``labelled``.
 
         Raises:
-            BrokenImageError: This image (or its label) is missing, empty or unreadable.
-            SourceChangedError: The source itself shrank, vanished or was rewritten.
+            BrokenImageError: This image or its label is missing, empty or unreadable.
+            OSError: The annotation file or LMDB changed since the source was opened.
         """
-
-    def check(self) -> None:
-        """Look whether the source is what it was when it was opened.
-
-        Raises:
-            SourceChangedError: It shrank, vanished or was rewritten.
-        """
-        return None
-
-    @contextmanager
-    def reading(self, labelled: bool = False) -> Iterator[Callable[[int], RawImage]]:
-        """Read many images: ``with source.reading() as read: read(index)``.
-
-        A source may check its files once for all of them. Otherwise images are read, and errors
-        raised, as by :meth:`read`.
-        """
-        yield partial(self.read, labelled=labelled)
 
     @abstractmethod
     def name(self, index: int) -> str:
-        """Where the image at ``index`` is stored, without reading the image."""
+        """Return where the image at ``index`` is stored, without reading it."""
 
     @abstractmethod
     def check_labels(self) -> None:
-        """Check, at little cost, that the source has labels.
+        """Check quickly that the source has labels.
 
         Raises:
             ValueError: It has none.
         """
 
     def has_labels(self) -> bool:
-        """Whether any image has a label, be it only one; this may take a pass over all of them."""
+        """Return whether any image has a label; this may read the whole annotation file."""
         try:
             self.check_labels()
         except ValueError:
             return False
         return True
+
+
+class FolderSource(ImageSource):
+    """All image files in a folder tree, in sorted order; no labels.
+
+    The tree is listed once, when the source is opened; see :func:`list_files`.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        FileNotFoundError: The folder does not exist.
+        OSError: A folder in it cannot be read.
+        ValueError: It has no image files, or is part of a layout of images and masks.
+    """
+
+    kind = "folder of images"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        if not os.path.isdir(path):
+            raise FileNotFoundError(f"there is no folder {path!r}")
+        self._names, skipped, labels = list_files(path)
+        #: Annotation files of data sets below this folder; their labels are not read.
+        self.nested_labels = labels
+        if not len(self._names):
+            raise ValueError(
+                f"folder {path!r} has no image files at any depth ({', '.join(IMAGE_SUFFIXES)}"
+                f"{'; skipped ' * bool(skipped)}{skipped})"
+            )
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def name(self, index: int) -> str:
+        """Return the path of the image file."""
+        return os.path.join(self.path, self._names[index])
+
+    def read(self, index: int, labelled: bool = False) -> RawImage:
+        """See :meth:`ImageSource.read`; there is never a label."""
+        name = self.name(index)
+        return RawImage(read_image_file(name), name, None)
+
+    def check_labels(self) -> None:
+        """See :meth:`ImageSource.check_labels`."""
+        raise ValueError(
+            f"folder {self.path!r} has no labels: give JSON lines or an LMDB, or set labelled=False"
+        )
+
+
+class PairedSource(ImageSource):
+    """Two sources, and which image of the second belongs to which image of the first.
+
+    As a source it gives the images of the first one.
+
+    Args:
+        path: The file or folder as the user named it.
+        first: The images, with their labels.
+        second: Their masks, or the same images in low resolution.
+        order: For every image of the first, the index of its partner in the second; None if both
+            have the same order.
+
+    Raises:
+        ValueError: Without an order, the two differ in length.
+    """
+
+    kind = "pairs of images"
+
+    def __init__(
+        self,
+        path: str,
+        first: ImageSource,
+        second: ImageSource,
+        order: list[int] | None = None,
+    ) -> None:
+        super().__init__(path)
+        if order is None and len(first) != len(second):
+            raise ValueError(
+                f"{path!r} has {len(first):,} images and {len(second):,} masks or images of low "
+                "resolution; every image needs one"
+            )
+        self.first = first
+        self.second = second
+        self._order = order
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def name(self, index: int) -> str:
+        """Return where the first image of a pair is stored."""
+        return self.first.name(index)
+
+    def read(self, index: int, labelled: bool = False) -> RawImage:
+        """Read the first image of a pair; see :meth:`ImageSource.read`."""
+        return self.first.read(index, labelled)
+
+    def read_second(self, index: int) -> RawImage:
+        """Read the second image of a pair; see :meth:`ImageSource.read`."""
+        return self.second.read(index if self._order is None else self._order[index])
+
+    def check_labels(self) -> None:
+        """See :meth:`ImageSource.check_labels`."""
+        self.first.check_labels()
+
+
+def file_state(file: str | int) -> tuple[int, int]:
+    """Return size and modification time of a file, by path or descriptor."""
+    status = os.stat(file)
+    return status.st_size, status.st_mtime_ns
+
+
+def check_unchanged(path: str, file: str | int, state: tuple[int, int]) -> None:
+    """Check that a file is the one that was opened: an index into another one is wrong.
+
+    Args:
+        path: The file, for the message.
+        file: Its path or descriptor.
+        state: Its earlier :func:`file_state`.
+
+    Raises:
+        OSError: Its size or modification time changed.
+    """
+    now = file_state(file)
+    if now != state:
+        raise OSError(
+            f"{path!r} changed while it was in use: it had {state[0]:,} bytes and has {now[0]:,}; "
+            "restore it and run again, a training with --resume"
+        )

@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
+from weakref import WeakValueDictionary
 
 import lmdb
 
-from mms_ocr.datasets.sources.base import PUT_BACK, ImageSource, RawImage, SourceChangedError
-from mms_ocr.datasets.sources.lmdb_files import OpenLmdb, first_line, open_lmdb
+from mms_ocr.datasets.sources.base import ImageSource, RawImage, check_unchanged, file_state
 from mms_ocr.utils.errors import BrokenImageError, warn
 
 #: Key of the boxes of a word's characters, as JSON.
@@ -21,7 +19,9 @@ _COUNT = re.compile(rb"\s*\+?(\d{1,18})[\s\0]*")
 
 
 class LmdbSource(ImageSource):
-    """Images in one LMDB: a folder that holds ``data.mdb``, or a single file.
+    """Images in one LMDB: a folder with ``data.mdb`` in it, or a single file.
+
+    The file must not change while it is in use.
 
     Args:
         path: The folder or file.
@@ -29,7 +29,7 @@ class LmdbSource(ImageSource):
         label_key: Key of a label; numbered from 1.
 
     Raises:
-        FileNotFoundError: There is no such file.
+        FileNotFoundError: The file does not exist.
         ValueError: It is no LMDB, is truncated or corrupt, or lacks ``num-samples`` or its last
             image.
     """
@@ -45,86 +45,50 @@ class LmdbSource(ImageSource):
         self._file = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
         if not os.path.isfile(self._file):
             raise FileNotFoundError(f"there is no LMDB at {path!r}: no file {self._file!r}")
-        self._handle: OpenLmdb | None = None
-        self._handle_process = 0
-        self._length = 0
+        self._state = file_state(self._file)
+        self._handle: _OpenLmdb | None = None
         self._length = self._read_length()
-        self._stamp = self._opened().stamp
 
     def __len__(self) -> int:
         return self._length
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handle": None, "_handle_process": 0}
+        return {**self.__dict__, "_handle": None}
 
     def name(self, index: int) -> str:
-        """Path of the LMDB and key of the image: ``words.lmdb:image-000000001``."""
+        """Return path of the LMDB and key of the image: ``words.lmdb:image-000000001``."""
         return f"{self.path}:{self.image_key % (index + 1)}"
 
     def read(self, index: int, labelled: bool = False) -> RawImage:
         """See :meth:`ImageSource.read`."""
-        opened = self._opened()
-        opened.check()
-        try:
-            with opened.environment.begin() as transaction:
-                return self._read(transaction, index, labelled)
-        except lmdb.Error as error:
-            raise BrokenImageError(f"{self.name(index)}: {first_line(error)}") from error
-
-    @contextmanager
-    def reading(self, labelled: bool = False) -> Iterator[Callable[[int], RawImage]]:
-        """See :meth:`ImageSource.reading`: one transaction, one full check for all."""
-        opened = self._opened()
-        opened.check()
-        transaction = opened.environment.begin()
-
-        def read(index: int) -> RawImage:
-            nonlocal transaction
-            opened.check_size()
-            try:
-                return self._read(transaction, index, labelled)
-            except lmdb.Error as error:
-                # LMDB gives up a transaction that met a damaged page.
-                transaction.abort()
-                transaction = opened.environment.begin()
-                raise BrokenImageError(f"{self.name(index)}: {first_line(error)}") from error
-
-        try:
-            yield read
-        finally:
-            transaction.abort()
-
-    def _read(self, transaction: lmdb.Transaction[bytes], index: int, labelled: bool) -> RawImage:
         if not 0 <= index < self._length:
-            raise IndexError(f"index {index} outside [0, {self._length})")
-        text = None
+            raise IndexError(f"index {index} is outside [0, {self._length})")
         image_key = self.image_key % (index + 1)
-        data = transaction.get(image_key.encode())
-        if labelled:
-            label = transaction.get((self.label_key % (index + 1)).encode())
-        if data is None:
-            raise BrokenImageError(f"{self.name(index)}: the key is missing")
+        name = f"{self.path}:{image_key}"
+        label = boxes = None
+        try:
+            with self._environment().begin() as transaction:
+                data = transaction.get(image_key.encode())
+                if labelled:
+                    label = transaction.get((self.label_key % (index + 1)).encode())
+                    boxes = transaction.get(BOXES_KEY % (index + 1))
+        except lmdb.Error as error:
+            raise BrokenImageError(f"{name}: {_first_line(error)}") from error
         if not data:
-            raise BrokenImageError(f"{self.name(index)}: the value is empty")
-        if labelled:
-            if label is None:
-                missing = self.label_key % (index + 1)
-                raise BrokenImageError(f"{self.path}:{missing}: the key is missing")
-            try:
-                text = label.decode()
-            except UnicodeDecodeError:
-                raise BrokenImageError(f"{self.name(index)}: its label is no UTF-8")
-        boxes = transaction.get(BOXES_KEY % (index + 1)) if labelled else None
-        return RawImage(data, f"{self.path}:{image_key}", text, boxes)
-
-    def check(self) -> None:
-        """See :meth:`ImageSource.check`."""
-        if not os.path.isfile(self._file):
-            raise SourceChangedError(self._vanished())
-        self._opened().check()
+            problem = "the key is missing" if data is None else "the value is empty"
+            raise BrokenImageError(f"{name}: {problem}")
+        if not labelled:
+            return RawImage(data, name, None)
+        if label is None:
+            label_key = self.label_key % (index + 1)
+            raise BrokenImageError(f"{self.path}:{label_key}: the key is missing")
+        try:
+            return RawImage(data, name, label.decode(), boxes)
+        except UnicodeDecodeError:
+            raise BrokenImageError(f"{name}: its label is no UTF-8")
 
     def has(self, key: str) -> bool:
-        """Whether the LMDB has an entry of this key."""
+        """Return whether the LMDB has an entry of this key."""
         return self._get(key) is not None
 
     def check_labels(self) -> None:
@@ -132,58 +96,40 @@ class LmdbSource(ImageSource):
         if not self.has(self.label_key % 1):
             raise ValueError(
                 f"LMDB {self.path!r} has no labels (no key {self.label_key % 1!r}): "
-                "set labelled=False to use its images without them"
+                "set labelled=False to use its images without labels"
             )
 
     def has_labels(self) -> bool:
         """See :meth:`ImageSource.has_labels`."""
-        begins = self.label_key.partition("%")[0].encode()
-        try:
-            with self._opened().environment.begin() as transaction:
-                cursor = transaction.cursor()
-                return cursor.set_range(begins) and cursor.key().startswith(begins)
-        except lmdb.Error as error:
-            raise ValueError(f"LMDB {self.path!r} is corrupt: {first_line(error)}") from error
+        return self._first_key(self.label_key.partition("%")[0].encode()) is not None
 
-    def _opened(self) -> OpenLmdb:
-        process = os.getpid()
-        if self._handle is None or self._handle_process != process:
-            self._handle = self._reopen() if self._length else open_lmdb(self._file)
-            self._handle_process = process
-        return self._handle
+    def _environment(self) -> lmdb.Environment:
+        """Return the open file, after a check that it is the one that was indexed.
 
-    def _reopen(self) -> OpenLmdb:
-        """Open the file in another process; it has to be what it was when the source was made."""
-        if not os.path.isfile(self._file):
-            raise SourceChangedError(self._vanished())
-        try:
-            opened = open_lmdb(self._file)
-            with opened.environment.begin() as transaction:
-                length = transaction.get(b"num-samples")
-        except (ValueError, lmdb.Error) as error:
-            reason = f"changed while it was in use: {first_line(error)}; {PUT_BACK}"
-            raise SourceChangedError(reason) from error
-        if length is None or _parse_count(length) != self._length:
-            raise SourceChangedError(
-                f"LMDB {self.path!r} was rewritten while it was in use: 'num-samples' is {length!r}"
-                f", and was {self._length}; {PUT_BACK}"
-            )
-        if opened.stamp != self._stamp:
-            raise SourceChangedError(
-                f"LMDB {self.path!r} was rewritten while it was in use; {PUT_BACK}"
-            )
-        return opened
-
-    def _vanished(self) -> str:
-        return f"LMDB {self.path!r} vanished while it was in use; {PUT_BACK}"
+        A read beyond the end of a file that was cut short would kill the process.
+        """
+        if self._handle is None or self._handle.process != os.getpid():
+            self._handle = _open_lmdb(self._file)
+        check_unchanged(self._file, self._handle.descriptor, self._state)
+        return self._handle.environment
 
     def _get(self, key: str) -> bytes | None:
         try:
-            with self._opened().environment.begin() as transaction:
+            with self._environment().begin() as transaction:
                 value: bytes | None = transaction.get(key.encode())
         except lmdb.Error as error:
-            raise ValueError(f"LMDB {self.path!r} is corrupt: {first_line(error)}") from error
+            raise ValueError(f"LMDB {self.path!r} is corrupt: {_first_line(error)}") from error
         return value
+
+    def _first_key(self, prefix: bytes) -> bytes | None:
+        try:
+            with self._environment().begin() as transaction:
+                cursor = transaction.cursor()
+                if cursor.set_range(prefix) and cursor.key().startswith(prefix):
+                    return bytes(cursor.key())
+        except lmdb.Error as error:
+            raise ValueError(f"LMDB {self.path!r} is corrupt: {_first_line(error)}") from error
+        return None
 
     def _read_length(self) -> int:
         value = self._get("num-samples")
@@ -192,15 +138,19 @@ class LmdbSource(ImageSource):
                 f"LMDB {self.path!r} has no key 'num-samples': it was not built for text images, "
                 "or not to the end"
             )
-        length = _parse_count(value)
+        count = _COUNT.fullmatch(value)  # with zeros or white space around it
+        length = 0 if count is None else int(count[1])
         if not length:
             raise ValueError(
                 f"LMDB {self.path!r}: 'num-samples' is {value[:40]!r}, and not a positive number"
             )
         if not self.has(self.image_key % length):
+            first = self._first_key(b"image")
+            key = "" if first is None else first[:40].decode("utf-8", "replace")
             raise ValueError(
                 f"LMDB {self.path!r}: 'num-samples' is {length}, but there is no key "
-                f"{self.image_key % length!r}{self._describe_keys()}"
+                f"{self.image_key % length!r}"
+                + (f"; the first key of an image is {key!r}, numbers start at 1" if key else "")
             )
         for number in (0, length + 1):
             if self.has(self.image_key % number):
@@ -210,17 +160,55 @@ class LmdbSource(ImageSource):
                 )
         return length
 
-    def _describe_keys(self) -> str:
-        """Which keys of images there are, for messages; empty where there are none."""
-        with contextlib.suppress(lmdb.Error), self._opened().environment.begin() as transaction:
-            cursor = transaction.cursor()
-            if cursor.set_range(b"image") and cursor.key().startswith(b"image"):
-                first = cursor.key()[:40].decode("utf-8", "replace")
-                return f"; the first key of an image is {first!r}, and they are numbered from 1"
-        return ""
+
+class _OpenLmdb:
+    """An LMDB file, opened read-only by one process."""
+
+    def __init__(self, file: str) -> None:
+        self.process = os.getpid()
+        if not os.path.getsize(file):
+            raise ValueError(f"LMDB {file!r} is empty (0 bytes); copy or build it again")
+        self.environment = lmdb.open(
+            os.fsencode(file), subdir=False, readonly=True, lock=False, readahead=False
+        )
+        self.descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        needed = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
+        size = os.fstat(self.descriptor).st_size
+        if size < needed:
+            raise ValueError(
+                f"LMDB {file!r} is truncated: it has {size:,} bytes of {needed:,}; copy or build "
+                "it again"
+            )
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):  # it was not opened
+            os.close(self.descriptor)
 
 
-def _parse_count(value: bytes) -> int | None:
-    """The number that ``num-samples`` holds, with zeros or white space around it; None for none."""
-    count = _COUNT.fullmatch(value)
-    return None if count is None else int(count[1])
+# LMDB forbids opening a file twice in a process, and using one that was opened before a fork. So
+# the sources of a process share what is open, by real path, and a forked child opens it again.
+_open_files: WeakValueDictionary[str, _OpenLmdb] = WeakValueDictionary()
+
+
+def _open_lmdb(file: str) -> _OpenLmdb:
+    """Return the open file of a path, shared within the process.
+
+    Raises:
+        ValueError: It is no LMDB, or truncated.
+    """
+    real = os.path.realpath(file)
+    opened = _open_files.get(real)
+    if opened is not None and opened.process == os.getpid():
+        return opened
+    if opened is not None:
+        opened.environment.close()  # a copy of the parent's, which does not notice
+    try:
+        opened = _open_files[real] = _OpenLmdb(real)
+    except lmdb.Error as error:
+        reason = _first_line(error).removeprefix(f"{real}: ")
+        raise ValueError(f"cannot open {file!r} as an LMDB: {reason}") from error
+    return opened
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

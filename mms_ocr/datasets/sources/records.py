@@ -1,4 +1,4 @@
-"""What conversion reads: words with their images and labels, from every layout of the field."""
+"""Words with images and labels from every layout of the field, as conversion reads them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from mms_ocr.datasets.label_maps import decode_masked, decode_pair
-from mms_ocr.datasets.sources import BrokenImageError, JsonlSource, LmdbSource, open_source
-from mms_ocr.datasets.sources.masked import has_mask_folders, open_masked
-from mms_ocr.datasets.sources.pairing import PairedSource
-from mms_ocr.datasets.sources.pairs import open_pairs
+from mms_ocr.datasets.sources.base import ImageSource, PairedSource
+from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.lmdb_source import LmdbSource
+from mms_ocr.datasets.sources.opening import has_mask_folders, open_masked, open_pairs, open_source
+from mms_ocr.datasets.sources.textseg import TextSegSource
 from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.errors import BrokenImageError
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Record:
     """One word to be written.
 
     Attributes:
-        images: Encoded image files by what they are: ``image``; ``image`` and ``mask``; or
-            ``image_hr`` and ``image_lr``.
+        images: Encoded image files by kind: ``image``; ``image`` and ``mask``; or ``image_hr`` and
+            ``image_lr``.
         text: The label, or None.
         char_boxes: ``[x, y, w, h]`` of each character, or None; only rendered words have them.
     """
@@ -35,10 +37,10 @@ class Record:
 
 
 class Records(ABC):
-    """A sequence of words that can be read again and again with the same result.
+    """A sequence of words that gives the same each time it is read.
 
     Attributes:
-        path: Where they come from, in the words of messages.
+        path: Where they come from, for messages.
         kinds: The keys of every record's ``images``.
     """
 
@@ -50,19 +52,19 @@ class Records(ABC):
 
     @abstractmethod
     def read(self, index: int) -> Record:
-        """The word at ``index``.
+        """Read the word at ``index``.
 
         Raises:
             BrokenImageError: An image or the label is missing or unreadable.
         """
 
     def describe(self) -> dict[str, object]:
-        """What the words depend on, as plain JSON data: a conversion goes on only with the same."""
+        """Return what the words depend on, as JSON data: a resumed conversion needs the same."""
         return dict(path=os.path.abspath(self.path), count=len(self), kinds=list(self.kinds))
 
 
 class WordRecords(Records):
-    """Words of a folder, an LMDB or JSON lines, with masks where they have them.
+    """Words of a folder, an LMDB or JSON lines, with masks if they have them.
 
     Args:
         path: See :func:`mms_ocr.datasets.sources.open_source`.
@@ -72,12 +74,11 @@ class WordRecords(Records):
     def __init__(self, path: str, data_root: str | None = None) -> None:
         self.path = path
         self._source = open_source(path, data_root)
-        if self._has_masks():
+        self.kinds = ("image",)
+        if _has_masks(path, self._source):
             self._source = open_masked(path, data_root)
             self.kinds = ("image", "mask")
-        else:
-            self.kinds = ("image",)
-        # Where only some have labels, those without are broken: none is dropped in silence.
+        # If only some have labels, those without are broken: none is dropped silently.
         self._labelled = self._source.has_labels()
 
     def __len__(self) -> int:
@@ -96,26 +97,16 @@ class WordRecords(Records):
             raise BrokenImageError(f"{raw.name}: {error}") from error
         return Record({"image": raw.data}, raw.text)
 
-    def _has_masks(self) -> bool:
-        source = self._source
-        if isinstance(source, LmdbSource):
-            return source.has("mask-000000001")
-        if isinstance(source, JsonlSource):
-            return source.has_field("mask")
-        return has_mask_folders(self.path)
-
 
 class PairRecords(Records):
     """Pairs of a high and a low resolution, as TextZoom has them.
 
     Args:
-        path: An LMDB with keys ``image_hr-%09d``, ``image_lr-%09d`` and ``label-%09d``, JSON lines
-            with fields ``image_hr``, ``image_lr`` and ``text``, or a folder with the folders ``hr``
-            and ``lr``; see :func:`mms_ocr.datasets.sources.pairs.open_pairs`.
+        path: See :func:`mms_ocr.datasets.sources.open_pairs`.
         data_root: For JSON lines, the folder that file names are relative to.
 
     Raises:
-        FileNotFoundError: Nothing is at ``path``.
+        FileNotFoundError: The path does not exist.
         ValueError: It has no such pairs.
     """
 
@@ -123,9 +114,8 @@ class PairRecords(Records):
 
     def __init__(self, path: str, data_root: str | None = None) -> None:
         self.path = path
-        pairs = open_pairs(path, data_root)
-        self._pairs = pairs
-        self._labelled = pairs.first.has_labels()
+        self._pairs = open_pairs(path, data_root)
+        self._labelled = self._pairs.first.has_labels()
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -138,19 +128,49 @@ class PairRecords(Records):
         return Record({"image_hr": high.data, "image_lr": low.data}, high.text)
 
 
+class TextSegRecords(Records):
+    """Word crops of TextSeg with their masks, whose levels are kept.
+
+    Args:
+        path: The folder with ``split.json``.
+        splits: See :class:`~mms_ocr.datasets.sources.textseg.TextSegSource`.
+    """
+
+    kinds = ("image", "mask")
+
+    def __init__(self, path: str, splits: Sequence[str] = ("train", "val")) -> None:
+        self.path = path
+        self._splits = list(splits)
+        self._source = TextSegSource(path, splits)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> Record:
+        """See :meth:`Records.read`."""
+        image = self._source.read(index, labelled=True)
+        return Record(
+            {"image": image.data, "mask": self._source.read_second(index).data}, image.text
+        )
+
+    def describe(self) -> dict[str, object]:
+        """See :meth:`Records.describe`."""
+        return dict(super().describe(), splits=self._splits)
+
+
 class Selection(Records):
     """Some of the words, such as those that are left after decontamination.
 
     Args:
         records: The words to choose from.
-        indices: Which of them, in the order wanted.
+        indices: Which of them, in order.
     """
 
     def __init__(self, records: Records, indices: Sequence[int] | np.ndarray) -> None:
         self.path = records.path
         self.kinds = records.kinds
         self._records = records
-        self._indices = indices
+        self._indices = np.asarray(indices, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self._indices)
@@ -161,6 +181,13 @@ class Selection(Records):
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Records.describe`."""
-        indices = np.asarray(self._indices, dtype=np.int64)
-        chosen = hashlib.sha256(indices.tobytes()).hexdigest()
-        return dict(self._records.describe(), count=len(self), indices=chosen)
+        digest = hashlib.sha256(self._indices.tobytes()).hexdigest()
+        return dict(self._records.describe(), count=len(self), indices=digest)
+
+
+def _has_masks(path: str, source: ImageSource) -> bool:
+    if isinstance(source, LmdbSource):
+        return source.has("mask-000000001")
+    if isinstance(source, JsonlSource):
+        return source.has_field("mask")
+    return has_mask_folders(path)

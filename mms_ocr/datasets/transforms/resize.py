@@ -81,9 +81,9 @@ class ResizeWordImage(BaseTransform):
         self.size = (int(size[0]), int(size[1]))
         self.interpolation = interpolation
 
-    def transform(self, results: dict) -> dict:
-        """Resize the image in ``results``."""
-        results["img"] = resize_word_image(results["img"], self.size, self.interpolation)
+    def transform(self, results: dict, out: np.ndarray | None = None) -> dict:
+        """Resize the image in ``results``, into ``out`` if given."""
+        results["img"] = resize_word_image(results["img"], self.size, self.interpolation, out)
         results["img_shape"] = self.size
         return results
 

@@ -13,9 +13,7 @@ from torch.utils.data import DataLoader
 from mms_ocr.apis.input_images import input_images, is_one_image
 from mms_ocr.dataset_tools.convert import guess_layout
 from mms_ocr.datasets import WordImageDataset, open_source
-from mms_ocr.datasets.sources import LmdbSource, is_lmdb, lmdb_source
-from mms_ocr.datasets.sources.masked import open_masked
-from mms_ocr.datasets.sources.pairs import open_pairs
+from mms_ocr.datasets.sources import LmdbSource, is_lmdb, lmdb_source, open_masked, open_pairs
 
 IMAGES = [encode(word_pixels(number)) for number in range(3)]
 
@@ -56,10 +54,10 @@ def test_more_than_there_are_and_other_keys_are_refused_with_what_is_there(tmp_p
     with pytest.raises(ValueError, match=r"'num-samples' is 4, .* no key 'image-000000004'"):
         open_source(make(tmp_path / "a.lmdb", **{"num-samples": b"4"}))
     other = {f"image-{number}": image for number, image in enumerate(IMAGES, start=1)}
-    with pytest.raises(ValueError, match="the first key of an image is 'image-1'"):
+    with pytest.raises(ValueError, match="'image-1'"):
         open_source(make(tmp_path / "b.lmdb", {**other, "num-samples": b"3"}))
     from_zero = {f"image-{number:09d}": image for number, image in enumerate(IMAGES)}
-    with pytest.raises(ValueError, match="is 'image-000000000', and they are numbered from 1"):
+    with pytest.raises(ValueError, match="'image-000000000'"):
         open_source(make(tmp_path / "c.lmdb", {**from_zero, "num-samples": b"3"}))
 
 
