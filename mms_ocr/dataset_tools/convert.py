@@ -9,9 +9,14 @@ from dataclasses import dataclass, field
 from mms_ocr.dataset_tools.layouts import open_writer
 from mms_ocr.dataset_tools.writer import WordWriter
 from mms_ocr.datasets.sources import BrokenImageError, JsonlSource, LmdbSource, is_lmdb
-from mms_ocr.datasets.sources.jsonl import open_labels_in
-from mms_ocr.datasets.sources.records import PairRecords, Record, Records, WordRecords
-from mms_ocr.datasets.sources.textseg_records import TextSegRecords
+from mms_ocr.datasets.sources.opening import open_labels_in
+from mms_ocr.datasets.sources.records import (
+    PairRecords,
+    Record,
+    Records,
+    TextSegRecords,
+    WordRecords,
+)
 from mms_ocr.utils.layouts import is_json_lines, is_textseg
 from mms_ocr.utils.progress import Progress, silent
 

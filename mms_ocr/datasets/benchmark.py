@@ -146,7 +146,7 @@ def _find_all(
         try:
             paths[name] = find_labelled_set(path)
         except FileNotFoundError:
-            notes = [sets[name].get("origin"), os.path.isdir(path) and "a folder without labels"]
+            notes = [sets[name].get("origin"), "a folder without labels" * os.path.isdir(path)]
             note = ", ".join(filter(None, notes))
             missing.append(f"{name} at {path}" + (f" ({note})" if note else ""))
     if missing:

@@ -72,7 +72,8 @@ class MixedDataset(Dataset):
             raise ValueError("datasets is empty; give at least one data set")
         if weights is not None and temperature is not None:
             raise ValueError("give weights or a temperature, not both")
-        if weights is not None and (len(weights) != len(datasets) or not min(weights) > 0):
+        is_wrong = weights is not None and not all(weight > 0 for weight in weights)
+        if is_wrong or (weights is not None and len(weights) != len(datasets)):
             raise ValueError(f"weights are {len(datasets)} positive numbers, got {weights}")
         if temperature is not None and not temperature > 0:
             raise ValueError(f"temperature is positive, got {temperature}")

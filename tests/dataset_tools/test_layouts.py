@@ -118,7 +118,7 @@ def test_two_images_of_one_stem_are_refused(tmp_path, first, second, open_set):
         (tmp_path / folder).mkdir()
         for suffix in (".png", ".bmp"):
             (tmp_path / folder / f"a{suffix}").write_bytes(encode(word_pixels(0), suffix))
-    with pytest.raises(ValueError, match="differ in their suffix only"):
+    with pytest.raises(ValueError, match="differ only in their suffix"):
         open_set(tmp_path)
 
 

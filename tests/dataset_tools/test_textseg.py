@@ -14,8 +14,7 @@ from mms_ocr.cli.main import main
 from mms_ocr.dataset_tools import writer
 from mms_ocr.dataset_tools.convert import convert_records, guess_layout
 from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
-from mms_ocr.datasets.sources.records import WordRecords
-from mms_ocr.datasets.sources.textseg_records import TextSegRecords
+from mms_ocr.datasets.sources.records import TextSegRecords, WordRecords
 
 COUNT = 5
 IMAGES = [

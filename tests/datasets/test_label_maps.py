@@ -22,8 +22,7 @@ from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset
 from mms_ocr.datasets.label_maps import decode_label_map
 from mms_ocr.datasets.sources import BrokenImageError
-from mms_ocr.datasets.sources.records import WordRecords
-from mms_ocr.datasets.sources.textseg_records import TextSegRecords
+from mms_ocr.datasets.sources.records import TextSegRecords, WordRecords
 from mms_ocr.utils.decoding import decode_oriented
 
 STROKES = np.zeros((12, 40), np.uint8)

@@ -124,7 +124,7 @@ def test_bad_input(make_source):
     with pytest.raises(ValueError, match="not both"):
         MixedDataset([[1], [2]], weights=[1, 2], temperature=1)
     for weights in ([1], [1, 0], [1, -1], [1, float("nan")]):
-        with pytest.raises(ValueError, match="one positive number for each of 2"):
+        with pytest.raises(ValueError, match="weights are 2 positive numbers"):
             MixedDataset([[1], [2]], weights=weights)
     with pytest.raises(ValueError, match="temperature is positive"):
         MixedDataset([[1], [2]], temperature=0)

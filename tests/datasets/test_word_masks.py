@@ -201,15 +201,15 @@ def test_sets_without_masks(tmp_path, make_source):
         open_masked(make_source("lmdb", images))
     with pytest.raises(ValueError, match=r"has no masks: no 'mask'"):
         open_masked(make_source("jsonl", images, name="lines"))
-    with pytest.raises(ValueError, match=r"no folders 'image' and 'mask', and is no LMDB"):
+    with pytest.raises(ValueError, match=r"has no masks: give a folder with image/ and mask/"):
         open_masked(make_source("folder", images, name="plain"))
-    with pytest.raises(FileNotFoundError, match="there are no images with masks at"):
+    with pytest.raises(FileNotFoundError, match="there are no masks at"):
         open_masked(tmp_path / "nothing")
     (tmp_path / "half" / "image").mkdir(parents=True)
-    with pytest.raises(ValueError, match="has a folder 'image' and none 'mask' beside it"):
+    with pytest.raises(ValueError, match="has a folder 'image' and no 'mask' beside it"):
         open_masked(tmp_path / "half")
     (tmp_path / "half" / "mask").mkdir()
-    with pytest.raises(ValueError, match="holds no image files"):
+    with pytest.raises(ValueError, match="has no image files"):
         open_masked(tmp_path / "half")
 
 

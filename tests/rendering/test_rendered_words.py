@@ -133,7 +133,7 @@ def test_wrong_settings(arguments, message):
 
 def test_a_pipeline_that_gives_nothing_is_an_error():
     dataset = RenderedWordDataset(4, pipeline=[lambda results: None])
-    with pytest.raises(RuntimeError, match="rendered:0:2: the pipeline gave nothing"):
+    with pytest.raises(RuntimeError, match="rendered:0:2: the pipeline returned None"):
         dataset[2]
 
 

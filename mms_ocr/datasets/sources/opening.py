@@ -170,8 +170,9 @@ def _open_paired(path: str, data_root: str | None, pairing: _Pairing) -> PairedS
     for names in pairing.folders:
         present = _folders_in(path, names)
         if all(present):
-            sources = [FolderSource(os.path.join(path, name)) for name in names]
-            return PairedSource(path, *sources, _pair_by_stem(*sources))
+            first_folder, second_folder = (FolderSource(os.path.join(path, name)) for name in names)
+            order = _pair_by_stem(first_folder, second_folder)
+            return PairedSource(path, first_folder, second_folder, order)
         if any(present):
             there, missing = names if present[0] else names[::-1]
             raise ValueError(f"{path!r} has a folder {there!r} and no {missing!r} beside it")

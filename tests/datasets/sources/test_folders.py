@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from made_images import encode, word_pixels, write_jsonl
+from mmengine.logging import MMLogger
 
 from mms_ocr.datasets.sources import JsonlSource, open_source
 from mms_ocr.utils import errors, walking
@@ -240,14 +241,14 @@ def test_textseg_is_refused_with_what_reads_it(tmp_path):
 def test_warnings_go_to_standard_error_or_the_log_of_a_run_once(
     tmp_path, capsys, caplog, monkeypatch
 ):
-    monkeypatch.setattr(errors.MMLogger, "_instance_dict", {})
-    errors.MMLogger.get_instance("made by some library")
+    monkeypatch.setattr(MMLogger, "_instance_dict", {})
+    MMLogger.get_instance("made by some library")
     errors.warn.cache_clear()
     errors.warn("left out 3")
     errors.warn("left out 3")
     assert [record.getMessage() for record in caplog.records] == ["warning: left out 3"]
     assert capsys.readouterr().out == ""
-    errors.MMLogger.get_instance("run", log_file=str(tmp_path / "run.log"))
+    MMLogger.get_instance("run", log_file=str(tmp_path / "run.log"))
     errors.warn("left out 4")
     assert "left out 4" in (tmp_path / "run.log").read_text()
 
