@@ -1,9 +1,8 @@
 """Start-up time and memory of the index of large sources, each measured in a fresh process.
 
 Makes an LMDB and a JSON-lines file of 2 million tiny entries and a folder of 200,000, opens each,
-and reads a few images from all over it. The folder is opened twice: its listing is kept. What the
-index holds is the growth of the process's own memory, file mappings apart; the line for 10 million
-is that times the ratio of the counts, and no more than that.
+and reads a few images from all over it. The memory of the index is the growth of the process's own
+memory, without file mappings; the line for 10 million is that times the ratio of the counts.
 
     python tools/benchmarks/bench_index.py
 """
@@ -85,14 +84,13 @@ def measure(path: str) -> None:
     print(json.dumps(dict(seconds=seconds, bytes=max(own_memory() - before, 0))))
 
 
-def show(name: str, path: Path, count: int, cache: str) -> None:
-    """Measure in a fresh process, with listings kept in a folder of our own, and print a line."""
+def show(name: str, path: Path, count: int) -> None:
+    """Measure in a fresh process and print a line."""
     result = subprocess.run(
         [sys.executable, __file__, "--measure", str(path)],
         check=True,
         capture_output=True,
         text=True,
-        env={**os.environ, "MMS_OCR_CACHE": f"{cache}/cache"},
     )
     found = json.loads(result.stdout.splitlines()[-1])
     seconds, mebibytes = found["seconds"], found["bytes"] / 2**20
@@ -120,11 +118,7 @@ def main() -> None:
         print(f"{'source':8} {'images':>10} {'start-up':>9} {'memory':>10}   at 10 million, scaled")
         for name, (path, make, count) in kinds.items():
             make(path, count)
-            if name == "folder":
-                time.sleep(3)  # what has just changed is not kept
-                show("listed", path, count, folder)
-                name = "kept"
-            show(name, path, count, folder)
+            show(name, path, count)
 
 
 if __name__ == "__main__":
