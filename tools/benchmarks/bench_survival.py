@@ -1,6 +1,6 @@
-"""What surviving costs: each part of it against one training step of ViT-S, and a checkpoint.
+"""Measure the cost of protections in a training step of ViT-S, and of a checkpoint.
 
-Parts and steps are timed in one process; figures are medians.
+All parts are timed in one process; times are medians.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def median_ms(work: Callable[[], object], device: str, repeats: int) -> float:
 
 
 def agree(rank: int, processes: int, folder: str) -> None:
-    """One of several processes that agree whether to stop, after 20 ms of work each time."""
+    """Run one of several processes that agree whether to stop, after 20 ms of work each time."""
     torch.set_num_threads(1)
     store = f"file://{folder}/store"
     torch.distributed.init_process_group("gloo", store, rank=rank, world_size=processes)
@@ -53,7 +53,7 @@ def agree(rank: int, processes: int, folder: str) -> None:
         while time.perf_counter() < until:
             matrix @ matrix
         start = time.perf_counter()
-        hook._agreed()
+        hook._agree()
         times.append(1e3 * (time.perf_counter() - start))
     hook._pending.wait()
     if rank == 0:
@@ -88,7 +88,7 @@ def main() -> None:
     parts = {
         "are all gradients finite": lambda: all_finite(gradients),
         "make the gradients of an infinite loss NaN": lambda: with_nan_gradient(loss).backward(),
-        "was there a signal (one process)": stop._agreed,
+        "was there a signal (one process)": stop._agree,
         "note where the run is": lambda: watchdog._progress("training at iteration 1"),
     }
     print(describe_machine(args.device))
