@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mms_ocr.rendering.backgrounds import ramp, smooth_noise
 from mms_ocr.rendering.colors import color_of_luma
 from mms_ocr.rendering.settings import RenderSettings
+from mms_ocr.utils.degrading import add_noise, blur_motion, compress_jpeg, round_pixels
 
 Image = NDArray
 
@@ -42,26 +43,26 @@ def take_photograph(
         if sigma > 0.3:
             picture = cv2.GaussianBlur(picture, (0, 0), sigma)
     if rng.random() < settings.motion:
-        picture = _motion_blur(rng, picture, text_height * settings.motion_length)
+        length = text_height * settings.motion_length * rng.random()
+        picture = blur_motion(picture, length, rng.random() * math.pi)
     small = rng.random() < settings.low_resolution
     if small:
         picture = _shrink(rng, picture, min(settings.lowest_height / text_height, 1.0))
     if settings.exposure:
         picture = _expose(rng, picture, settings.exposure)
     if settings.noise:
-        picture = _add_noise(rng, picture, settings.noise)
+        sigma = 255 * settings.noise * rng.random() ** 2
+        colored = rng.random() < 0.5  # the other half has the same noise in all channels
+        if sigma >= 0.7:
+            picture = add_noise(picture, rng, sigma, colored)
     if rng.random() < settings.jpeg:
         low, high = settings.jpeg_quality
-        picture = _compress(picture, round(low + (high - low) * rng.random()))
+        picture = compress_jpeg(picture, round(low + (high - low) * rng.random()))
     if small:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
     if rng.random() < settings.sharpening:
         picture = _sharpen(rng, picture)
     return picture
-
-
-def _rounded(picture: Image) -> Image:
-    return np.clip(picture + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
 def _occlude(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
@@ -108,25 +109,7 @@ def _light(
         y = (np.arange(height) - center_y) / (height * (0.15 + 0.5 * rng.random()))
         spot = np.exp(-(y * y))[:, None] * np.exp(-(x * x)) * (60 + 140 * rng.random())
         lit += spot.astype(np.float32)[..., None]
-    return _rounded(lit)
-
-
-def _motion_blur(rng: np.random.Generator, picture: Image, longest: float) -> Image:
-    """The mean of the picture at equal steps along a line."""
-    length = longest * rng.random()
-    steps = math.ceil(length) + 1
-    angle = rng.random() * math.pi
-    if steps < 3:
-        return picture
-    reach = math.ceil(length / 2)
-    height, width = picture.shape[:2]
-    wide = np.pad(picture, ((reach, reach), (reach, reach), (0, 0)), "edge")
-    total = np.zeros(picture.shape, np.uint16)
-    for step in range(steps):
-        along = length * (step / (steps - 1) - 0.5)
-        x, y = reach + round(along * math.cos(angle)), reach + round(along * math.sin(angle))
-        total += wide[y : y + height, x : x + width]
-    return ((total + steps // 2) // steps).astype(np.uint8)
+    return round_pixels(lit)
 
 
 def _shrink(rng: np.random.Generator, picture: Image, least: float) -> Image:
@@ -148,24 +131,7 @@ def _expose(rng: np.random.Generator, picture: Image, strength: float) -> Image:
     return cv2.LUT(picture, np.rint(tones * 255).astype(np.uint8))
 
 
-def _add_noise(rng: np.random.Generator, picture: Image, strongest: float) -> Image:
-    sigma = 255 * strongest * rng.random() ** 2
-    colored = rng.random() < 0.5
-    if sigma < 0.7:
-        return picture
-    # Half of the pictures get the same noise in all channels: it costs a third.
-    shape = picture.shape if colored else (*picture.shape[:2], 1)
-    return _rounded(picture + rng.standard_normal(shape, np.float32) * np.float32(sigma))
-
-
-def _compress(picture: Image, quality: int) -> Image:
-    written, buffer = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not written:
-        raise ValueError(f"JPEG of a {picture.shape} picture at quality {quality} failed")
-    return np.asarray(cv2.imdecode(buffer, cv2.IMREAD_COLOR))
-
-
 def _sharpen(rng: np.random.Generator, picture: Image) -> Image:
     """Unsharp masking, which leaves light and dark rims as cameras and editors do."""
     soft = cv2.GaussianBlur(picture, (0, 0), 0.8 + rng.random()).astype(np.float32)
-    return _rounded(picture + (picture - soft) * np.float32(0.3 + 1.2 * rng.random()))
+    return round_pixels(picture + (picture - soft) * np.float32(0.3 + 1.2 * rng.random()))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mms_ocr.cli import main as cli
 from mms_ocr.rendering import BackgroundImages, RenderSettings, backgrounds
 from mms_ocr.rendering.backgrounds import make_background, ramp, smooth_noise
-from mms_ocr.rendering.camera import _motion_blur, take_photograph
+from mms_ocr.rendering.camera import take_photograph
 from mms_ocr.rendering.colors import color_of_luma, contrasting_luma, luma
 from mms_ocr.rendering.ink import _moved, blend, lay_ink
 
@@ -151,24 +151,6 @@ def test_each_degradation_acts_alone(overrides):
     changed = [(photograph != clean).any() for photograph in photographs]
     assert np.mean(changed) >= 0.5
     assert len({photograph.tobytes() for photograph in photographs}) >= 4
-
-
-def test_motion_blur_is_the_mean_along_a_line():
-    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
-    blurred = _motion_blur(_Fixed(1.0, 0.0), picture, 4.0)  # length 4, level
-    padded = np.pad(picture, ((0, 0), (2, 2), (0, 0)), "edge").astype(int)
-    expected = sum(padded[:, shift : shift + 30] for shift in range(5))
-    np.testing.assert_array_equal(blurred, (expected + 2) // 5)
-
-
-class _Fixed:
-    """Stands for a generator whose draws are given."""
-
-    def __init__(self, *draws: float) -> None:
-        self.draws = list(draws)
-
-    def random(self) -> float:
-        return self.draws.pop(0)
 
 
 def test_background_images(tmp_path):

@@ -2,18 +2,16 @@
 
 from mms_ocr.datasets.transforms.blur_word import BlurWord
 from mms_ocr.datasets.transforms.degrade import Degradation, DegradeWord, degrade_word
-from mms_ocr.datasets.transforms.pack import PackWordImage
-from mms_ocr.datasets.transforms.resize import ResizeWordImage, resize_word_image
+from mms_ocr.datasets.transforms.pack import PackWordImage, PackWordPair
+from mms_ocr.datasets.transforms.resize import ResizeWordImage, ResizeWordPair, resize_word_image
 from mms_ocr.datasets.transforms.skip_long_labels import SkipLongLabels
-from mms_ocr.datasets.transforms.warp_word import WarpWord, warp_word
-from mms_ocr.datasets.transforms.warp_word_mask import WarpWordMask, warp_mask
+from mms_ocr.datasets.transforms.warp_word import WarpWord, WarpWordMask, warp_mask, warp_word
 from mms_ocr.datasets.transforms.word_mask import (
     AsSegMap,
     PackWordCoverage,
     PackWordMask,
     mask_coverage,
 )
-from mms_ocr.datasets.transforms.word_pair import PackWordPair, ResizeWordPair
 
 __all__ = [
     "AsSegMap",

@@ -1,4 +1,4 @@
-"""From a sharp word image to the small, blurred, noisy and compressed one of a pair."""
+"""Making the small, blurred, noisy and compressed image of a pair from a sharp word image."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
-from numpy.typing import NDArray
 
-from mms_ocr.datasets.transforms.resize import resize_word_image
+from mms_ocr.datasets.transforms.resize import check_scale, resize_word_image
 from mms_ocr.registry import TRANSFORMS
+from mms_ocr.utils.degrading import add_noise, compress_jpeg
 
 _KERNELS = {
     "area": cv2.INTER_AREA,
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
 }
-_LEAST_BLUR = 0.2  # sigma below which a Gaussian on the pixel grid is the pixel itself
-_STREAM = 0x53  # keeps these numbers apart from other draws by seed and index
+_MIN_BLUR = 0.2  # sigma below which a Gaussian on the pixel grid changes nothing
+_STREAM = 0x53  # separates these numbers from other draws by seed and index
 
 
 @dataclass(frozen=True)
 class Degradation:
-    """How a sharp word becomes a poor one: blur, downscaling, noise, JPEG, in this order.
+    """Strengths of blur, downscaling, noise and JPEG compression, which are applied in this order.
 
-    A pair is a range from which each word draws evenly.
+    A pair is a range from which each word draws uniformly.
 
     Attributes:
-        blur: Sigma of a Gaussian, in pixels of the sharp image; drawn for each axis by itself,
-            since resizing to one size has stretched words unevenly.
-        kernels: What the image is downscaled with, one of them drawn: ``'area'``, ``'bilinear'``,
-            ``'bicubic'`` (OpenCV's; at half the size the first two are the mean of 2 x 2 pixels).
+        blur: Sigma of a Gaussian, in pixels of the sharp image; drawn for each axis, since
+            resizing to one size has stretched words unevenly.
+        kernels: Interpolations of the downscaling, of which one is drawn: ``'area'``,
+            ``'bilinear'``, ``'bicubic'`` (OpenCV's).
         noise: Sigma of Gaussian noise on the small image, in shares of the full range; every
             channel has its own.
         jpeg: Probability of JPEG compression of the small image.
         jpeg_quality: Its quality.
 
     Raises:
-        ValueError: A value is out of its range, or a kernel is unknown.
+        ValueError: A value is out of range, or a kernel is unknown.
     """
 
     blur: tuple[float, float] = (0.0, 2.0)
@@ -58,8 +58,7 @@ class Degradation:
                 )
         if not 0 <= self.jpeg <= 1:
             raise ValueError(f"jpeg of the degradation is a probability, got {self.jpeg}")
-        unknown = [name for name in self.kernels if name not in _KERNELS]
-        if unknown or not self.kernels:
+        if not self.kernels or not set(self.kernels) <= set(_KERNELS):
             raise ValueError(
                 f"kernels of the degradation are some of {', '.join(_KERNELS)}, got "
                 f"{tuple(self.kernels)}"
@@ -67,16 +66,15 @@ class Degradation:
 
 
 def degrade_word(
-    image: NDArray, rng: np.random.Generator, scale: int, settings: Degradation
-) -> NDArray:
+    image: np.ndarray, rng: np.random.Generator, scale: int, settings: Degradation
+) -> np.ndarray:
     """Blur, downscale, add noise to, and compress an image.
 
-    As many numbers are drawn for one image as for any other, so that a setting changes nothing but
-    what it names.
+    Every image draws equally many numbers, so that a setting changes only its own step.
 
     Args:
         image: uint8 ``(H, W, 3)``, its sides multiples of ``scale``.
-        rng: The generator to draw from.
+        rng: Generator of all draws.
         scale: How many times smaller the result is.
         settings: The strengths.
 
@@ -85,20 +83,16 @@ def degrade_word(
     """
     drawn = rng.random(6)
     sigmas = _between(settings.blur, drawn[0]), _between(settings.blur, drawn[1])
-    if max(sigmas) > _LEAST_BLUR:
-        # OpenCV takes a sigma of 0 for "make one up".
+    if max(sigmas) > _MIN_BLUR:
+        # OpenCV computes a sigma of its own in place of 0.
         horizontal, vertical = (max(sigma, 1e-3) for sigma in sigmas)
         image = cv2.GaussianBlur(image, (0, 0), sigmaX=horizontal, sigmaY=vertical)
     kernel = _KERNELS[settings.kernels[int(drawn[2] * len(settings.kernels))]]
     size = image.shape[1] // scale, image.shape[0] // scale
     small = cv2.resize(image, size, interpolation=kernel)
-    noise = rng.standard_normal(small.shape, np.float32)
-    noise *= np.float32(255 * _between(settings.noise, drawn[3]))
-    small = np.clip(np.rint(small + noise), 0, 255).astype(np.uint8)
+    small = add_noise(small, rng, 255 * _between(settings.noise, drawn[3]))
     if drawn[4] < settings.jpeg:
-        quality = round(_between(settings.jpeg_quality, drawn[5]))
-        _, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        small = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+        small = compress_jpeg(small, round(_between(settings.jpeg_quality, drawn[5])))
     return small
 
 
@@ -108,25 +102,25 @@ def _between(limits: tuple[float, float], share: float) -> float:
 
 @TRANSFORMS.register_module()
 class DegradeWord(BaseTransform):
-    """Make a pair of one sharp word image: ``gt`` as it is, ``img`` degraded and smaller.
+    """Make a pair from one sharp word image: ``gt`` as it is, ``img`` degraded and smaller.
 
-    ``img`` is resized to ``size`` and becomes ``gt``; what :func:`degrade_word` makes of that
-    becomes ``img``. Sets ``img_shape`` as well.
+    ``img`` is resized to ``size`` and becomes ``gt``; its result of :func:`degrade_word` becomes
+    ``img``. Sets ``img_shape`` as well.
 
     Args:
         size: Height and width of ``gt``.
         scale: How many times smaller ``img`` is.
-        seed: With one, the same ``sample_idx`` is degraded in the same way always, as validation
-            needs it. Without, every time in another way, drawn from NumPy's global state, which
-            MMEngine seeds for each loader worker.
-        blur: See :class:`Degradation`, as for all that follow.
+        seed: If given, the same ``sample_idx`` is always degraded in the same way, for validation.
+            Otherwise the degradation is drawn from NumPy's global state, which MMEngine seeds for
+            each loader worker.
+        blur: See :class:`Degradation`, also for the following.
         kernels: Interpolations of the downscaling.
         noise: Sigma, share of the full range.
         jpeg: Probability.
         jpeg_quality: Range of qualities.
 
     Raises:
-        ValueError: ``scale`` does not divide ``size``, or a strength is out of its range.
+        ValueError: ``scale`` does not divide ``size``, or a strength is out of range.
     """
 
     def __init__(
@@ -140,9 +134,7 @@ class DegradeWord(BaseTransform):
         jpeg: float = Degradation.jpeg,
         jpeg_quality: Sequence[float] = Degradation.jpeg_quality,
     ) -> None:
-        if scale < 1 or min(size) < scale or size[0] % scale or size[1] % scale:
-            raise ValueError(f"scale {scale} does not divide the size {tuple(size)} of the words")
-        self.size = (int(size[0]), int(size[1]))
+        self.size = check_scale(size, scale)
         self.scale = scale
         self.seed = seed
         self.settings = Degradation(
@@ -157,8 +149,7 @@ class DegradeWord(BaseTransform):
         """Degrade the image in ``results``."""
         sharp = resize_word_image(results["img"], self.size)
         results["gt"] = sharp
-        rng = self._generator(results)
-        results["img"] = degrade_word(sharp, rng, self.scale, self.settings)
+        results["img"] = degrade_word(sharp, self._generator(results), self.scale, self.settings)
         results["img_shape"] = results["img"].shape[:2]
         return results
 
@@ -166,9 +157,7 @@ class DegradeWord(BaseTransform):
         if self.seed is None:
             return np.random.default_rng(np.random.randint(0, 2**32, 4, np.uint64))
         if "sample_idx" not in results:
-            raise ValueError(
-                "a degradation with a seed goes by sample_idx, which the data set did not give"
-            )
+            raise ValueError("DegradeWord with a seed needs sample_idx, which the data set lacks")
         return np.random.default_rng([_STREAM, self.seed, results["sample_idx"]])
 
     def __repr__(self) -> str:

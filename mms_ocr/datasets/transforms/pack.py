@@ -1,4 +1,4 @@
-"""From a dictionary to what models take."""
+"""Packing word images and pairs as models take them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
+from torch import Tensor
 
 from mms_ocr.registry import TRANSFORMS
 
@@ -17,8 +18,8 @@ class PackWordImage(BaseTransform):
     """Pack a word image as ``dict(inputs=..., data_samples=...)``.
 
     ``inputs`` is a contiguous uint8 tensor ``(3, H, W)`` in the channel order of ``img`` (BGR); the
-    data preprocessor makes it RGB and float, on the device. ``data_samples`` is a BaseDataElement
-    whose metainfo are those of ``meta_keys`` that are present.
+    data preprocessor makes it RGB and float on the device. ``data_samples`` is a BaseDataElement
+    with those of ``meta_keys`` that are present as metainfo.
 
     Args:
         meta_keys: Fields to keep beside the image. With none, there are no ``data_samples``.
@@ -31,14 +32,13 @@ class PackWordImage(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Pack ``results``."""
-        planes = np.ascontiguousarray(results["img"].transpose(2, 0, 1))
-        packed: dict = dict(inputs=torch.from_numpy(planes))
+        packed: dict = dict(inputs=to_planes(results["img"]))
         if self.meta_keys:
             packed["data_samples"] = self.sample(results)
         return packed
 
     def sample(self, results: dict) -> BaseDataElement:
-        """What is kept of ``results`` beside the image."""
+        """Build what is kept of ``results`` beside the image."""
         sample = BaseDataElement()
         for key in self.meta_keys:
             if key in results:
@@ -47,3 +47,35 @@ class PackWordImage(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(meta_keys={self.meta_keys})"
+
+
+@TRANSFORMS.register_module()
+class PackWordPair(PackWordImage):
+    """Pack a pair as ``dict(inputs=..., gt_img=..., data_samples=...)``.
+
+    ``inputs`` (of ``img``) and ``gt_img`` (of ``gt``) are tensors as those of
+    :class:`PackWordImage`. They are not in the sample, so that a batch is sent by a loader worker
+    as two tensors and not as hundreds.
+
+    Args:
+        meta_keys: Fields to keep beside the images.
+    """
+
+    def __init__(
+        self,
+        meta_keys: Sequence[str] = ("sample_idx", "img_path", "ori_shape", "text", "subset"),
+    ) -> None:
+        super().__init__(meta_keys)
+
+    def transform(self, results: dict) -> dict:
+        """Pack ``results``."""
+        return dict(
+            inputs=to_planes(results["img"]),
+            gt_img=to_planes(results["gt"]),
+            data_samples=self.sample(results),
+        )
+
+
+def to_planes(image: np.ndarray) -> Tensor:
+    """Return an image ``(H, W, 3)`` as a contiguous tensor ``(3, H, W)``."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

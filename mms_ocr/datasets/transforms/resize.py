@@ -1,4 +1,4 @@
-"""Word images to the one size that the encoder takes."""
+"""Resizing word images to the one size that the encoder takes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def resize_word_image(
     interpolation: str = "bicubic",
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Resize without regard to the aspect ratio, and without aliasing where the image shrinks.
+    """Resize without keeping the aspect ratio, and without aliasing if the image shrinks.
 
-    OpenCV's kernels span a fixed number of source pixels, whatever the scale. So bicubic is used
-    up to a shrinking of 1.5, where it comes nearest to Pillow's antialiased bicubic filter on real
-    words; bilinear up to 2, where it comes nearer (at 2 it is the mean of 2 x 2 pixels); and above
-    that the antialiased filter itself, as torch has it, at twice to four times the cost. The larger
-    shrinking of the two axes decides. Nearest neighbour stays what it is.
+    OpenCV's kernels span a fixed number of source pixels at any scale. So bicubic is used up to a
+    shrinking of 1.5, where it is closest to Pillow's antialiased bicubic filter on real words;
+    bilinear up to 2, where it is closer (at 2 it is the mean of 2 x 2 pixels); and above that
+    torch's antialiased filter, at two to four times the cost. The larger shrinking of the two axes
+    decides. Nearest neighbor is used at every scale.
 
     Args:
         image: uint8 array ``(H, W, 3)``.
@@ -38,7 +38,7 @@ def resize_word_image(
         out: Contiguous uint8 array ``(*size, 3)`` to write the result to.
 
     Returns:
-        uint8 array ``(*size, 3)``; with the memory of ``out``, if given.
+        uint8 array ``(*size, 3)``; ``out``, if given.
     """
     height, width = size
     shrinking = max(image.shape[0] / height, image.shape[1] / width)
@@ -47,7 +47,7 @@ def resize_word_image(
         return cv2.resize(image, (width, height), out, interpolation=kernel)
     if shrinking <= 2:
         return cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR)
-    # Some transforms turn the channels of an image round by a view, which torch does not take.
+    # Some transforms reverse the channels by a view, which torch does not take.
     planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
     planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True)
     resized = planes[0].permute(1, 2, 0).numpy()
@@ -57,15 +57,24 @@ def resize_word_image(
     return out
 
 
+def check_scale(size: tuple[int, int], scale: int) -> tuple[int, int]:
+    """Check that a scale divides a size, and return the size as a tuple of integers.
+
+    Raises:
+        ValueError: It does not.
+    """
+    if scale < 1 or min(size) < scale or size[0] % scale or size[1] % scale:
+        raise ValueError(f"scale {scale} does not divide the size {tuple(size)} of the words")
+    return int(size[0]), int(size[1])
+
+
 @TRANSFORMS.register_module()
 class ResizeWordImage(BaseTransform):
-    """Resize ``img`` to one size without regard to its aspect ratio.
-
-    Sets ``img`` and ``img_shape``. Bicubic is what the encoder's siblings use (MAERec).
+    """Resize ``img`` to one size without keeping its aspect ratio; sets ``img_shape`` as well.
 
     Args:
         size: Height and width of the result.
-        interpolation: See :func:`resize_word_image`.
+        interpolation: See :func:`resize_word_image`. MAERec uses bicubic.
 
     Raises:
         ValueError: ``size`` is no pair of positive numbers, or the interpolation is unknown.
@@ -89,3 +98,31 @@ class ResizeWordImage(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(size={self.size}, interpolation={self.interpolation!r})"
+
+
+@TRANSFORMS.register_module()
+class ResizeWordPair(BaseTransform):
+    """Resize ``gt`` to one size and ``img`` to a fraction of it; sets ``img_shape`` as well.
+
+    Args:
+        size: Height and width of ``gt``.
+        scale: How many times smaller ``img`` is.
+
+    Raises:
+        ValueError: ``scale`` does not divide ``size``.
+    """
+
+    def __init__(self, size: tuple[int, int] = (32, 128), scale: int = 2) -> None:
+        self.size = check_scale(size, scale)
+        self.scale = scale
+
+    def transform(self, results: dict) -> dict:
+        """Resize both images of ``results``."""
+        small = (self.size[0] // self.scale, self.size[1] // self.scale)
+        results["gt"] = resize_word_image(results["gt"], self.size)
+        results["img"] = resize_word_image(results["img"], small)
+        results["img_shape"] = small
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(size={self.size}, scale={self.scale})"

@@ -1,4 +1,4 @@
-"""Labels too long to be learned, left out of large data sets and counted."""
+"""Leaving out words whose labels are too long for the recognizer."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import itertools
 
 from mmcv.transforms import BaseTransform
 
-from mms_ocr.datasets.sources import BrokenImageError
 from mms_ocr.registry import TRANSFORMS
+from mms_ocr.utils.errors import BrokenImageError
 
 
 @TRANSFORMS.register_module()
 class SkipLongLabels(BaseTransform):
-    """Leave out words that are too long for the recognizer, in place of ending the run.
+    """Leave out words that are too long for the recognizer, and empty ones.
 
-    Such a word counts as a broken image: the next one is read in its place, the log names it, and
-    more than the share ``max_broken`` of the data set is an error. Empty labels are left out too.
+    Such a word counts as a broken image: it is replaced by the next one, logged, and more than the
+    share ``max_broken`` of the data set is an error.
 
     Args:
-        max_columns: Most characters of a label, with one more between two equal ones: what a CTC
-            head of so many columns can spell.
+        max_columns: Columns of a CTC head: it can spell as many characters, less one for each pair
+            of equal neighbors.
 
     Raises:
         ValueError: It is less than 1.
@@ -31,13 +31,13 @@ class SkipLongLabels(BaseTransform):
         self.max_columns = max_columns
 
     def transform(self, results: dict) -> dict:
-        """Hand ``results`` on.
+        """Return ``results``.
 
         Raises:
             BrokenImageError: The label is empty or too long.
         """
         text = results["text"]
-        columns = len(text) + sum(one == other for one, other in itertools.pairwise(text))
+        columns = len(text) + sum(left == right for left, right in itertools.pairwise(text))
         if not 0 < columns <= self.max_columns:
             raise BrokenImageError(
                 f"{results['img_path']}: the label {text!r} fills {columns} columns, not 1 to "

@@ -1,4 +1,4 @@
-"""Turning, shearing and tilting a word image without losing any of it."""
+"""Rotating, shearing and tilting a word image, and its mask, without losing any of it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from mmcv.transforms import BaseTransform
 
 from mms_ocr.registry import TRANSFORMS
 
-# Top left, top right, bottom right, bottom left of a picture of one unit.
+# Top left, top right, bottom right, bottom left of an image of unit size.
 UNIT_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
+_IGNORED = 255
 
 
 def turned_corners(
     shape: tuple[int, int], degrees: float, shear: tuple[float, float] = (0.0, 0.0)
 ) -> np.ndarray:
-    """Corners ``(4, 2)`` of a picture, sheared and then turned.
+    """Compute the corners ``(4, 2)`` of an image that is sheared and then rotated.
 
     Args:
-        shape: Height and width of the picture.
-        degrees: Angle to turn it by, clockwise.
-        shear: Angles by which its vertical and its horizontal edges lean, in degrees.
+        shape: Height and width of the image.
+        degrees: Angle of rotation, clockwise.
+        shear: Angles of its vertical and its horizontal edges, in degrees.
     """
     height, width = shape
     angle, (lean_x, lean_y) = math.radians(degrees), (math.tan(math.radians(a)) for a in shear)
@@ -34,56 +35,69 @@ def turned_corners(
 def fit_corners(
     corners: np.ndarray, scale: float = 1.0, place: tuple[float, float] = (0.5, 0.5)
 ) -> np.ndarray:
-    """Corners stretched to fill a share of a picture of one unit.
+    """Stretch corners so that they fill a share of an image of unit size.
 
     Args:
         corners: Of any size, ``(4, 2)``.
-        scale: Share of the width and height of the picture that they fill.
-        place: Where in the room that is left: 0 is left or top, 1 right or bottom.
+        scale: Share of the width and height of the image that they fill.
+        place: Position in the remaining room: 0 is left or top, 1 right or bottom.
 
     Returns:
-        Corners between 0 and 1, ``(4, 2)``.
+        Corners in [0, 1], ``(4, 2)``.
     """
     low, high = corners.min(axis=0), corners.max(axis=0)
     return (corners - low) / (high - low) * scale + (1 - scale) * np.asarray(place)
 
 
 def warp_word(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Move the corners of an image; what comes in from outside continues its edge.
+    """Move the corners of an image; its edge is repeated outside.
 
     Args:
         image: uint8 ``(H, W, 3)``.
-        corners: New places of the corners, ``(4, 2)`` as x and y between 0 and 1: top left, top
-            right, bottom right, bottom left.
+        corners: New positions of the corners, ``(4, 2)`` as x and y in [0, 1]: top left, top right,
+            bottom right, bottom left.
 
     Returns:
         Image of the same size.
     """
+    return _warp(image, corners, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
+
+
+def warp_mask(mask: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Move labels uint8 ``(H, W)`` as :func:`warp_word` moves an image.
+
+    A pixel gets the label of the nearest one. Outside, the image repeats its edge, which may be
+    text or not: these pixels become 255, which is ignored.
+    """
+    return _warp(mask, corners, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
+
+
+def _warp(image: np.ndarray, corners: np.ndarray, kernel: int, border: int) -> np.ndarray:
     height, width = image.shape[:2]
-    # Edges of the outer pixels; OpenCV counts from their centers.
+    # Corners are edges of the outer pixels; OpenCV counts from pixel centers.
     before = (UNIT_CORNERS * (width, height) - 0.5).astype(np.float32)
     after = (corners * (width, height) - 0.5).astype(np.float32)
     matrix = cv2.getPerspectiveTransform(before, after)
     return cv2.warpPerspective(
-        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        image, matrix, (width, height), flags=kernel, borderMode=border, borderValue=_IGNORED
     )
 
 
 @TRANSFORMS.register_module()
 class WarpWord(BaseTransform):
-    """Turn a word, or shear, turn and shrink it, or tilt it: one of the three, equally often.
+    """Rotate a word, or shear, rotate and shrink it, or tilt it, with equal probability.
 
     These are the geometric augmentations of ABINet and MAERec. torchvision's, as MMOCR's configs
-    use them, turn the picture within its frame and push parts of the word out of it; here the frame
-    grows with the picture, as the box around a slanted word does, and the label stays true. Angles
-    are those of the image as it was before it was resized (``ori_shape``).
+    use them, rotate the image within its frame and move parts of the word out of it; here the frame
+    grows with the image, and the label stays true. Angles are those of the image before it was
+    resized (``ori_shape``).
 
     Args:
-        degrees: Largest angle to turn by, to either side.
-        shear: Largest angle by which vertical edges lean.
+        degrees: Maximum angle of rotation, to either side.
+        shear: Maximum angle of the vertical edges.
         min_scale: Smallest share of the frame that a sheared word fills.
         distortion: How far tilting moves corners inwards, at most, of half the width and height.
-        prob: How often a word is warped at all.
+        prob: Probability of any change.
 
     Raises:
         ValueError: A setting is out of range.
@@ -106,7 +120,7 @@ class WarpWord(BaseTransform):
             ("prob", prob, 1),
         ):
             if not 0 <= value <= most:
-                raise ValueError(f"{name} of WarpWord must lie in [0, {most}], got {value}")
+                raise ValueError(f"{name} of {type(self).__name__} is in [0, {most}], got {value}")
         self.degrees = degrees
         self.shear = shear
         self.min_scale = min_scale
@@ -119,11 +133,11 @@ class WarpWord(BaseTransform):
             return results
         shape = results.get("ori_shape", results["img"].shape[:2])
         results["img"] = warp_word(results["img"], self.draw_corners(shape[:2]))
-        results.pop("char_boxes", None)  # the characters stand elsewhere now
+        results.pop("char_boxes", None)  # the characters have moved
         return results
 
     def draw_corners(self, shape: tuple[int, int]) -> np.ndarray:
-        """New places of the corners ``(4, 2)`` of an image of this height and width."""
+        """Draw new corners ``(4, 2)`` of an image of this height and width."""
         kind = np.random.randint(3)
         angle = np.random.uniform(-self.degrees, self.degrees)
         if kind == 0:
@@ -141,3 +155,47 @@ class WarpWord(BaseTransform):
             f"{type(self).__name__}(degrees={self.degrees}, shear={self.shear}, "
             f"min_scale={self.min_scale}, distortion={self.distortion}, prob={self.prob})"
         )
+
+
+@TRANSFORMS.register_module()
+class WarpWordMask(WarpWord):
+    """:class:`WarpWord` for ``img`` and ``mask`` together, before the image is resized.
+
+    Args:
+        prob: Probability of any change.
+        degrees: See :class:`WarpWord`, also for the following.
+        shear: Maximum angle of the vertical edges.
+        min_scale: Smallest share of the frame that a sheared word fills.
+        distortion: How far tilting moves corners inwards.
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+
+    def __init__(
+        self,
+        prob: float = 0.5,
+        degrees: float = 15.0,
+        shear: float = 30.0,
+        min_scale: float = 0.7,
+        distortion: float = 0.3,
+    ) -> None:
+        super().__init__(degrees, shear, min_scale, distortion, prob=prob)
+
+    def transform(self, results: dict) -> dict:
+        """Warp image and mask in ``results``; their size stays.
+
+        Raises:
+            ValueError: They differ in size, as after a resize of the image.
+        """
+        image, mask = results["img"], results["mask"]
+        if image.shape[:2] != mask.shape:
+            raise ValueError(
+                f"{results.get('img_path', 'an image')}: the image is {image.shape[:2]} and the "
+                f"mask {mask.shape}; put WarpWordMask before the image is resized"
+            )
+        if np.random.random() < self.prob:
+            corners = self.draw_corners(mask.shape)
+            results["img"] = warp_word(image, corners)
+            results["mask"] = warp_mask(mask, corners)
+        return results

@@ -13,23 +13,23 @@ from mmengine.structures import BaseDataElement, PixelData
 from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.registry import TRANSFORMS
 
-# As in mms_ocr.models.pixel.segmentor, from which data sets import nothing.
+# As in mms_ocr.models.pixel.segmentor, which data sets do not import.
 _STEPS, _IGNORED = 240, 255
 
 
 def mask_coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Share of text in every pixel of another size.
+    """Compute the share of text in every pixel of another size.
 
-    Where a mask shrinks, strokes become thinner than a pixel, and a label for each pixel would lose
-    or thicken them; the share keeps where their edges are.
+    If a mask shrinks, strokes become thinner than a pixel, and a label for each pixel would lose or
+    thicken them; the share keeps the position of their edges.
 
     Args:
-        mask: uint8 ``(H, W)``: 0 background, 1 text, 255 not counted.
-        size: Height and width wanted.
+        mask: uint8 ``(H, W)``: 0 background, 1 text, 255 ignored.
+        size: Height and width of the result.
 
     Returns:
-        uint8 ``(*size)``: 0 no text to 240 all of it, among what counts; 255 where less than half
-        of the pixel counts.
+        uint8 ``(*size)``: 0 (no text) to 240 (all text) of the part that is not ignored; 255 where
+        less than half of the pixel is not ignored.
     """
     text = _resize((mask == 1).astype(np.float32), size)
     ignored = mask == _IGNORED
@@ -43,12 +43,11 @@ def mask_coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _resize(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Mean over areas along an axis that shrinks, linear along one that grows."""
+    """Average over areas along an axis that shrinks, interpolate linearly along one that grows."""
     for axis, length in enumerate(size):
-        now = plane.shape[axis]
         shape = (length, plane.shape[1]) if axis == 0 else (plane.shape[0], length)
-        how = cv2.INTER_AREA if length <= now else cv2.INTER_LINEAR
-        plane = cv2.resize(plane, shape[::-1], interpolation=how)
+        kernel = cv2.INTER_AREA if length <= plane.shape[axis] else cv2.INTER_LINEAR
+        plane = cv2.resize(plane, shape[::-1], interpolation=kernel)
     return plane
 
 
@@ -56,21 +55,15 @@ def _resize(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 class PackWordMask(PackWordImage):
     """Pack a word image with its mask: ``gt_sem_seg`` of the sample, at the mask's own size.
 
-    It is a PixelData whose ``data`` is a uint8 array ``(1, H, W)``: 0 background, 1 text, 255 not
-    counted. Arrays, unlike tensors, take no file descriptor each on their way from a loader worker.
+    It is a PixelData whose ``data`` is a uint8 array ``(1, H, W)``: 0 background, 1 text, 255
+    ignored. Arrays, unlike tensors, need no file descriptor each when a loader worker sends them.
 
     Args:
-        meta_keys: Fields to keep beside the image; ``ori_shape`` is what predictions are resized
-            to.
+        meta_keys: Fields to keep beside the image; predictions are resized to ``ori_shape``.
     """
 
-    def __init__(
-        self, meta_keys: Sequence[str] = ("sample_idx", "img_path", "ori_shape", "text")
-    ) -> None:
-        super().__init__(meta_keys)
-
     def sample(self, results: dict) -> BaseDataElement:
-        """What is kept of ``results`` beside the image.
+        """Build what is kept of ``results`` beside the image.
 
         Raises:
             ValueError: There is no mask, or it is not of the size of the original image.
@@ -89,10 +82,10 @@ class PackWordMask(PackWordImage):
 
 @TRANSFORMS.register_module()
 class PackWordCoverage(PackWordImage):
-    """Pack a word image with what a segmentor learns: ``dict(inputs=..., gt_coverage=...)``.
+    """Pack a word image with the target of a segmentor: ``dict(inputs=..., gt_coverage=...)``.
 
-    ``gt_coverage`` is a uint8 tensor ``(1, *size)``; see :func:`mask_coverage`. It stands beside
-    the image, so that a batch travels from a loader worker as two tensors and not as hundreds.
+    ``gt_coverage`` is a uint8 tensor ``(1, *size)``; see :func:`mask_coverage`. It is not in the
+    sample, so that a batch is sent by a loader worker as two tensors and not as hundreds.
 
     Args:
         size: Height and width of the segmentor's logits.
@@ -120,10 +113,10 @@ class PackWordCoverage(PackWordImage):
 
 @TRANSFORMS.register_module()
 class AsSegMap(BaseTransform):
-    """Hand ``mask`` on under the name that MMSegmentation's transforms look for.
+    """Give ``mask`` the name that MMSegmentation's transforms use.
 
-    Sets ``gt_seg_map``, and ``seg_fields``, after which they resize it with the image. The labels
-    are those of MMSegmentation already: 0 and 1 are classes, and 255 is ignored.
+    Sets ``gt_seg_map`` and ``seg_fields``, so that they resize it with the image. The labels are
+    those of MMSegmentation: 0 and 1 are classes, and 255 is ignored.
     """
 
     def transform(self, results: dict) -> dict:
@@ -143,7 +136,7 @@ class AsSegMap(BaseTransform):
 def _mask_of(results: dict) -> np.ndarray:
     if results.get("mask") is None:
         raise ValueError(
-            f"{results.get('img_path', 'an image')}: no mask to learn from; set extras=('mask',) "
+            f"{results.get('img_path', 'an image')}: no mask to train on; set extras=('mask',) "
             "on mms_ocr.RenderedWordDataset, or read pairs with mms_ocr.WordMaskDataset"
         )
     mask: np.ndarray = results["mask"]

@@ -1,13 +1,11 @@
-"""Lost resolution, noise and motion blur against hand-computed pictures."""
-
-import math
+"""Augmentation by lost resolution, noise and motion blur."""
 
 import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
 from mms_ocr.datasets.transforms import BlurWord
-from mms_ocr.datasets.transforms.blur_word import add_noise, lose_resolution, motion_kernel
+from mms_ocr.datasets.transforms.blur_word import lose_resolution
 
 
 @pytest.fixture
@@ -24,35 +22,6 @@ def test_lost_resolution_is_the_mean_of_what_shrank_together(image):
     four = np.stack([found[i::4, j::4][:3, :7] for i in (3, 4) for j in (3, 4)])
     np.testing.assert_allclose(four.mean(axis=0), around, atol=1.5)
     assert lose_resolution(image, 0.001).std(axis=(0, 1)).max() == 0
-
-
-def test_noise_has_its_strength_and_none_is_lost_at_the_ends():
-    gray = np.full((64, 128, 3), 128, np.uint8)
-    noise = add_noise(gray, 4.5).astype(float) - 128
-    assert noise.std() == pytest.approx(math.sqrt(4.5**2 + 1 / 12), rel=0.03)
-    assert abs(noise.mean()) < 0.1
-    assert np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1] < 0.05
-    for level in (0, 255):
-        ends = add_noise(np.full((8, 8, 3), level, np.uint8), 20.0)
-        assert abs(ends.astype(float) - level).max() < 120
-
-
-@pytest.mark.parametrize("length", [3, 4, 7])
-def test_a_point_in_motion_is_a_line_of_that_length(length):
-    along = motion_kernel(length, 0.0)
-    assert along.sum() == pytest.approx(1)
-    row = along[len(along) // 2]
-    assert row.sum() == pytest.approx(1, abs=1e-4)
-    np.testing.assert_allclose(row, row[::-1], atol=1e-6)
-    # From one end of the way to the other, as far as a share of pixels tells.
-    places = np.arange(len(row)) - len(row) // 2
-    spread = math.sqrt((row * places**2).sum())
-    # Sharing a point among its neighbours spreads it a little more.
-    assert spread == pytest.approx(math.sqrt((length - 1) ** 2 / 12 + 1 / 6), rel=0.05)
-    np.testing.assert_allclose(motion_kernel(length, 90.0), along.T, atol=1e-6)
-    slanted = motion_kernel(length, 45.0)
-    np.testing.assert_allclose(slanted, slanted.T, atol=1e-6)
-    assert slanted[0, 0] > slanted[0, -1]
 
 
 def test_what_is_done_and_how_often(image):

@@ -123,5 +123,5 @@ def test_wrong_settings_are_named(settings, message):
 
 
 def test_a_seed_needs_an_index(word):
-    with pytest.raises(ValueError, match="goes by sample_idx"):
+    with pytest.raises(ValueError, match="needs sample_idx"):
         DegradeWord(seed=0).transform(dict(img=word))

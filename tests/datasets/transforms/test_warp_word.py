@@ -107,7 +107,7 @@ def test_the_transform_keeps_size_type_and_the_image_it_was_given(image):
     ("name", "value"), [("degrees", -1), ("shear", 90), ("min_scale", 1.5), ("distortion", 1)]
 )
 def test_impossible_settings_give_one_line(name, value):
-    with pytest.raises(ValueError, match=rf"{name} of WarpWord must lie in \[0, .*got {value}"):
+    with pytest.raises(ValueError, match=rf"{name} of WarpWord is in \[0, .*got {value}"):
         WarpWord(**{name: value})
 
 

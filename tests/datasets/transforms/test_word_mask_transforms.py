@@ -92,7 +92,7 @@ def test_masks_that_are_missing_or_were_resized():
         TRANSFORMS.build(dict(type="mms_ocr.PackWordMask"))(dict(given, ori_shape=(16, 32)))
     given.pop("mask")
     for kind in ("PackWordMask", "PackWordCoverage"):
-        with pytest.raises(ValueError, match=r"a.png: no mask to learn from; set extras"):
+        with pytest.raises(ValueError, match=r"a.png: no mask to train on; set extras"):
             TRANSFORMS.build(dict(type=f"mms_ocr.{kind}"))(dict(given))
 
 
@@ -150,7 +150,7 @@ def test_some_words_are_left_alone():
 
 
 def test_settings_and_order():
-    with pytest.raises(ValueError, match=r"prob of WarpWordMask must lie in \[0, 1\], got 2"):
+    with pytest.raises(ValueError, match=r"prob of WarpWordMask is in \[0, 1\], got 2"):
         TRANSFORMS.build(dict(type="mms_ocr.WarpWordMask", prob=2))
     with pytest.raises(ValueError, match="put WarpWordMask before the image is resized"):
         TRANSFORMS.build(dict(type="mms_ocr.WarpWordMask", prob=1.0))(results())
