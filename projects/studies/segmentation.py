@@ -186,7 +186,7 @@ def study(args: argparse.Namespace) -> None:
         )
         config = Config.fromfile(folder / "study.py")
         segmenter = WordSegmenter(str(weights), config, args.device)
-        device = segmenter.device
+        device = str(segmenter.device)
         words = test_words(config, args.count)
         scores = measure(segmenter, words, args)
         rows.append((f"{variant} encoder", scores, f"{seconds:.0f}"))

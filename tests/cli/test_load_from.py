@@ -130,7 +130,7 @@ def test_a_resumed_run_needs_the_groups_that_it_began_with(config, trained):
     checkpoint = {"state_dict": trained[0], "optimizer": groups, "message_hub": {}}
     checkpoint["meta"] = dict(iter=1, epoch=0)
     torch.save(checkpoint, trained[1])
-    with pytest.raises(ValueError, match=r"groups of learning rates.* load_from .*began with"):
+    with pytest.raises(ValueError, match=r"groups of learning rates.* load_from "):
         resumed.load_or_resume()
 
 
