@@ -26,15 +26,10 @@ LAYOUTS = ("words", "textzoom", "textseg")
 
 @dataclass
 class Conversion:
-    """Result of a conversion.
+    """Result of a conversion."""
 
-    Attributes:
-        written: Number of words in the new set.
-        broken: What is wrong with each word that was left out.
-    """
-
-    written: int = 0
-    broken: list[str] = field(default_factory=list)
+    written: int = 0  # words in the new set
+    broken: list[str] = field(default_factory=list)  # what is wrong with each word left out
 
 
 def guess_layout(path: str) -> str:
@@ -61,13 +56,10 @@ def open_records(
     data_root: str | None = None,
     splits: Sequence[str] = ("train", "val"),
 ) -> Records:
-    """Open the words of a data set.
+    """Open the words of a folder, an LMDB or JSON lines.
 
-    Args:
-        path: A folder, an LMDB or JSON lines.
-        layout: One of :data:`LAYOUTS`; guessed by default.
-        data_root: For JSON lines, the folder that file names are relative to.
-        splits: For TextSeg, which of its splits.
+    The layout is one of :data:`LAYOUTS`, and guessed by default. ``data_root`` is for JSON lines:
+    the folder that file names are relative to. ``splits`` is for TextSeg.
     """
     layout = layout or guess_layout(path)
     if layout == "textseg":

@@ -67,16 +67,9 @@ def fingerprints(
     title: str = "reading",
     progress: Progress = silent,
 ) -> Iterator[Fingerprint]:
-    """Yield the fingerprints of the images of a source, in order.
+    """Yield the fingerprints of the images of a source, or of those with some indices, in order.
 
-    Args:
-        source: The source.
-        indices: Indices of the images; all by default.
-        labelled: Read the labels.
-        phashes: Compute perceptual hashes, which takes most of the time.
-        workers: Number of processes that read beside this one.
-        title: Title of the progress.
-        progress: Shows the progress.
+    Labels and perceptual hashes, which take most of the time, are read where asked for.
     """
     chosen = range(len(source)) if indices is None else [int(index) for index in indices]
     dataset = _Fingerprints(source, labelled, phashes)

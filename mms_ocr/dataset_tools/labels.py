@@ -30,25 +30,15 @@ _SHOWN = 20
 
 @dataclass
 class LabelReport:
-    """Findings in the labels of a set.
+    """Findings in the labels of a set."""
 
-    Attributes:
-        written: Number of words accepted.
-        left_out: What is wrong with each word that was left out.
-        words_outside: Number of words with characters outside the dictionary.
-        outside: How often each such character occurs.
-        examples: A label with each such character.
-        longest: The longest label.
-        dropped: Number of words left out because of such characters, if that was asked for.
-    """
-
-    written: int = 0
-    left_out: list[str] = field(default_factory=list)
-    words_outside: int = 0
-    outside: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    longest: str = ""
-    dropped: int = 0
+    written: int = 0  # words accepted
+    left_out: list[str] = field(default_factory=list)  # what is wrong with each word left out
+    longest: str = ""  # label
+    words_outside: int = 0  # words with characters outside the dictionary
+    dropped: int = 0  # of those, words left out
+    outside: Counter[str] = field(default_factory=Counter)  # characters outside the dictionary
+    examples: dict[str, str] = field(default_factory=dict)  # a label with each of them
 
     def count(self, text: str, characters: frozenset[str] | None) -> bool:
         """Count a label, and return whether all of its characters are in the dictionary."""
@@ -64,12 +54,7 @@ class LabelReport:
 
 
 def describe_report(report: LabelReport, dictionary: str | None) -> Iterator[str]:
-    """Yield a report as lines for people.
-
-    Args:
-        report: The report.
-        dictionary: Name of the dictionary, or None if there is none.
-    """
+    """Yield a report as lines for people; ``dictionary`` is the file of the dictionary, if any."""
     if report.left_out:
         yield f"left out {len(report.left_out):,} words; the last: {report.left_out[-1]}"
     yield f"longest label: {len(report.longest)} characters ({report.longest!r})"
@@ -95,12 +80,9 @@ def check_labels(
     characters: frozenset[str] | None = None,
     progress: Progress = silent,
 ) -> LabelReport:
-    """Check the labels of annotation files and data sets; their images are not decoded.
+    """Check the labels of annotation files, LMDBs and folders, without decoding images.
 
-    Args:
-        sources: Annotation files, see :func:`read_annotations`; LMDBs; folders with labels.
-        characters: The characters of the dictionary; others are counted.
-        progress: Shows the progress.
+    Characters outside of ``characters``, those of a dictionary, are counted.
 
     Raises:
         FileNotFoundError: A source is missing.

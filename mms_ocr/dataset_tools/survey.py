@@ -35,35 +35,20 @@ def _no_numbers() -> np.ndarray:
 
 @dataclass
 class Survey:
-    """Contents of a source.
-
-    Attributes:
-        path: The source.
-        kind: A folder of images, an LMDB or JSON lines.
-        count: Number of images in it.
-        examined: Number of images that were read.
-        broken: How many of them cannot be used.
-        errors: What is wrong with the first of those.
-        heights: Heights of the good ones in pixels.
-        widths: Widths of the good ones in pixels.
-        label_lengths: Lengths in characters; empty if there are no labels.
-        characters: How often each character occurs in the labels.
-        duplicates: Number of good images that equal an earlier one pixel by pixel.
-        examples: Indices of some good images.
-    """
+    """Contents of a source; sizes, duplicates and examples are those of the good images."""
 
     path: str
     kind: str
-    count: int
-    examined: int = 0
+    count: int  # images in the source
+    examined: int = 0  # images that were read
     broken: int = 0
-    errors: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)  # of the first broken images
     heights: np.ndarray = field(default_factory=_no_numbers)
     widths: np.ndarray = field(default_factory=_no_numbers)
-    label_lengths: np.ndarray = field(default_factory=_no_numbers)
+    label_lengths: np.ndarray = field(default_factory=_no_numbers)  # empty without labels
     characters: Counter[str] = field(default_factory=Counter)
-    duplicates: int = 0
-    examples: list[int] = field(default_factory=list)
+    duplicates: int = 0  # images that equal an earlier one pixel by pixel
+    examples: list[int] = field(default_factory=list)  # indices
 
     @property
     def aspect_ratios(self) -> np.ndarray:
@@ -77,14 +62,7 @@ def survey_source(
     workers: int = 0,
     progress: Progress = silent,
 ) -> Survey:
-    """Read the images of a source and count what it contains.
-
-    Args:
-        source: The source.
-        sample: Read only this many images, spread evenly over the source.
-        workers: Number of processes that read beside this one.
-        progress: Shows the progress.
-    """
+    """Read the images of a source, or a sample spread evenly over it, and count its contents."""
     result = Survey(source.path, source.kind, len(source))
     indices = None
     if sample is not None and sample < len(source):
@@ -92,9 +70,14 @@ def survey_source(
     # Arrays, as ten million images would take gigabytes in lists.
     heights, widths, lengths, good = array("i"), array("i"), array("i"), array("q")
     pixels = array("Q")
+    try:
+        source.check_labels()
+        has_labels = True
+    except ValueError:
+        has_labels = False
     title = f"reading {source.path}"
     for fingerprint in fingerprints(
-        source, indices, _has_labels(source), workers=workers, title=title, progress=progress
+        source, indices, has_labels, workers=workers, title=title, progress=progress
     ):
         result.examined += 1
         if fingerprint.error is not None:
@@ -222,14 +205,6 @@ def _examples(survey: Survey, source: ImageSource) -> np.ndarray:
     ]
     cells += [np.full((height, width, 3), 255, np.uint8)] * (-len(cells) % _COLUMNS)
     return picture_grid([cells[i : i + _COLUMNS] for i in range(0, len(cells), _COLUMNS)])
-
-
-def _has_labels(source: ImageSource) -> bool:
-    try:
-        source.check_labels()
-    except ValueError:
-        return False
-    return True
 
 
 def _unicode(path: str) -> str:

@@ -81,7 +81,7 @@ class WordWriter(ABC):
         title: str = "writing",
         progress: Progress = silent,
     ) -> None:
-        """Write words, chunk by chunk; after a kill, the words of a chunk count or none of them.
+        """Write words, chunk by chunk; after a kill, all words of a chunk count or none.
 
         Args:
             records: The source words from number ``read`` on; None for a broken one.
@@ -105,11 +105,7 @@ class WordWriter(ABC):
                 chunk, size = [], 0
 
     def finish(self, extra_files: Mapping[str, str] | None = None) -> None:
-        """Complete the set and give it its name.
-
-        Args:
-            extra_files: Contents of further text files in the set.
-        """
+        """Complete the set, with further text files in it, and give it its name."""
         with self._disk_errors():
             self._complete()
             for name, text in (extra_files or {}).items():

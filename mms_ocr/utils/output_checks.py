@@ -72,12 +72,7 @@ def _check_file(path: Path, suffixes: Sequence[str]) -> None:
 def check_picture_folder(
     folder: PathLike, endings: tuple[str, ...], inputs: Iterable[PathLike]
 ) -> None:
-    """Check a folder where pictures are written.
-
-    Args:
-        folder: The folder; it may not exist yet.
-        endings: How the names of the pictures end, in lower case.
-        inputs: What is read.
+    """Check a folder, existing or not, where pictures are written with some endings of names.
 
     Raises:
         ValueError: The folder is in a folder of inputs, or an input in it has the name of a
@@ -113,11 +108,7 @@ def check_set_name(path: PathLike) -> None:
 
 
 def check_new_set(path: PathLike, inputs: Iterable[PathLike]) -> None:
-    """Check a data set to be written, which is built as ``NAME.part``.
-
-    Args:
-        path: ``NAME.lmdb``, or a folder of images.
-        inputs: What is read.
+    """Check a data set to be written, ``NAME.lmdb`` or a folder, which is built as ``NAME.part``.
 
     Raises:
         ValueError: Its name is that of a file; a folder of images is in a folder of inputs; or an
@@ -140,12 +131,7 @@ def check_new_set(path: PathLike, inputs: Iterable[PathLike]) -> None:
 
 
 def folder_around(path: PathLike, folders: Iterable[PathLike]) -> str | None:
-    """Find the folder that a path is, or is in, by any link; None if there is none.
-
-    Args:
-        path: The path; it may not exist.
-        folders: Paths; those that are no folders are skipped.
-    """
+    """Find the folder that a path, existing or not, is or is in by any link; None if none is."""
     known = {_identity(folder): os.fspath(folder) for folder in folders if os.path.isdir(folder)}
     real = Path(os.path.realpath(path))
     around = (known.get(_identity(place)) for place in (real, *real.parents))
