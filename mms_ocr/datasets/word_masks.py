@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mms_ocr.datasets.label_maps import decode_masked
 from mms_ocr.datasets.sources import ImageSource, RawImage, open_masked
+from mms_ocr.datasets.sources.label_maps import decode_masked
 from mms_ocr.datasets.word_images import Paths, WordImageDataset
 from mms_ocr.registry import DATASETS
 from mms_ocr.utils.errors import BrokenImageError
@@ -27,7 +27,7 @@ def mask_labels(
 
     Args:
         levels: The decoded mask, uint8 or uint16 ``(H, W)``; see
-            :func:`~mms_ocr.datasets.label_maps.decode_label_map`.
+            :func:`~mms_ocr.datasets.sources.label_maps.decode_label_map`.
         mask_values: The gray levels of ``'background'``, ``'text'`` and ``'ignored'``. None takes
             masks of two levels: 0 is background, and the other one is text.
 

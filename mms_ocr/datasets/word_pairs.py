@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mms_ocr.datasets.label_maps import decode_pair
 from mms_ocr.datasets.sources import PairedSource, RawImage, open_pairs
+from mms_ocr.datasets.sources.label_maps import decode_pair
 from mms_ocr.datasets.word_images import Paths, WordImageDataset
 from mms_ocr.registry import DATASETS
 from mms_ocr.utils.errors import BrokenImageError

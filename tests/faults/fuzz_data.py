@@ -39,7 +39,7 @@ from PIL import Image
 
 import mms_ocr  # noqa: F401
 from mms_ocr.datasets import decode_image, open_source
-from mms_ocr.datasets.label_maps import decode_label_map
+from mms_ocr.datasets.sources.label_maps import decode_label_map
 from mms_ocr.utils.decoding import MAX_PIXELS
 from mms_ocr.utils.errors import BrokenImageError
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mms_ocr.datasets.label_maps import decode_masked, decode_pair
 from mms_ocr.datasets.sources.base import ImageSource, PairedSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.label_maps import decode_masked, decode_pair
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.opening import has_mask_folders, open_masked, open_pairs, open_source
 from mms_ocr.datasets.sources.textseg import TextSegSource

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from mms_ocr.datasets.label_maps import decode_masked
 from mms_ocr.datasets.sources.base import ImageSource, RawImage
+from mms_ocr.datasets.sources.label_maps import decode_masked
 from mms_ocr.utils.decoding import read_image_file
 from mms_ocr.utils.errors import BrokenImageError
 

@@ -20,8 +20,8 @@ from PIL import Image
 
 from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset
-from mms_ocr.datasets.label_maps import decode_label_map
 from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.datasets.sources.label_maps import decode_label_map
 from mms_ocr.datasets.sources.records import TextSegRecords, WordRecords
 from mms_ocr.utils.decoding import decode_oriented
 
