@@ -48,16 +48,13 @@ class RestoredWordAccuracy(BaseMetric):
     """Word accuracy of a recognizer on the enlarged input, the restored and the true image.
 
     Results are ``LR/<protocol>``, ``SR/<protocol>`` and ``HR/<protocol>``, with the protocols of
-    MMOCR's ``WordMetric``: ``word_acc`` (exact), ``word_acc_ignore_case`` and
-    ``word_acc_ignore_case_symbol`` (letters and digits only, ignoring case, as on IIIT5K and
-    TextZoom). ``gained/<protocol>`` is the share of words that are right in SR and wrong in LR,
-    and ``lost/<protocol>`` the reverse. The same is computed for every subset, under
-    ``<subset>/``. LR is the input enlarged by bicubic interpolation. All images are rounded to 8
-    bits.
+    :data:`~mms_ocr.evaluation.benchmark_scores.PROTOCOLS`. ``gained/<protocol>`` is the share of
+    words that are right in SR and wrong in LR, and ``lost/<protocol>`` the reverse. The same is
+    computed for every subset, under ``<subset>/``. LR is the input enlarged by bicubic
+    interpolation. All images are rounded to 8 bits.
 
     Args:
-        recognizer: ``dict(config=..., weights=...)``: paths of the recognizer's config and
-            checkpoint.
+        recognizer: ``dict(config=..., weights=...)``: paths of its config and checkpoint.
         device: Device of the recognizer; None for a GPU if there is one.
         collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
         prefix: First part of the names of the results.

@@ -64,15 +64,8 @@ class WordBenchmark(BaseMetric):
     the sets ``benchmark/mean/<protocol>`` and the accuracy over all their images
     ``benchmark/all_images/<protocol>``, with the protocols of
     :data:`~mms_ocr.evaluation.benchmark_scores.PROTOCOLS`. Each image counts once, also in a
-    distributed run.
-
-    Args:
-        collect_device: Not used: processes exchange Python objects.
-        prefix: First part of the names of the results.
-
-    Attributes:
-        scores: Results of the last evaluation, by set.
-        words: Its predictions, by index.
+    distributed run. ``scores`` and ``words`` are the results and predictions of the last
+    evaluation. ``collect_device`` is not used.
     """
 
     default_prefix = "benchmark"

@@ -2,9 +2,12 @@
 
 from mms_ocr.models.pixel.decoder import PixelDecoder
 from mms_ocr.models.pixel.mask_losses import MaskCrossEntropy, MaskDice, MaskSquaredError
-from mms_ocr.models.pixel.pair_preprocessor import WordPairDataPreprocessor
 from mms_ocr.models.pixel.segmentor import TextSegmentor
-from mms_ocr.models.pixel.super_resolver import GradientProfileLoss, TextSuperResolver
+from mms_ocr.models.pixel.super_resolver import (
+    GradientProfileLoss,
+    TextSuperResolver,
+    WordPairDataPreprocessor,
+)
 
 __all__ = [
     "GradientProfileLoss",

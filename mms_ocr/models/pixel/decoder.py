@@ -34,14 +34,11 @@ class PixelDecoder(StrictInitModule):
         grid: Usual rows and columns of the maps; others work as well.
         decoder_embed_dim: Width of the decoder; a multiple of its heads, and of 4 with positions.
         decoder_depth: Blocks.
-        decoder_num_heads: Heads.
+        decoder_num_heads: Heads; they divide the width.
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         drop_path_rate: Stochastic depth of every block.
         with_positions: Whether fixed sine-cosine positions are added to the tokens.
         init_cfg: Initialization, as everywhere in MMEngine.
-
-    Raises:
-        ValueError: The heads do not divide the width.
     """
 
     def __init__(
@@ -128,12 +125,8 @@ class PixelDecoder(StrictInitModule):
 class PixelModel(StrictInitModule, BaseModel):
     """Base class of models of an encoder and a pixel decoder.
 
-    Args:
-        backbone: The encoder, :class:`~mms_ocr.models.TextViT` or its config.
-        decoder: :class:`PixelDecoder` or its config, which defaults to the sizes of the encoder.
-        out_channels: Values of a pixel.
-        data_preprocessor: Data preprocessor or its config.
-        init_cfg: Initialization, as everywhere in MMEngine.
+    The config of the decoder defaults to the sizes of the encoder and ``out_channels``. The other
+    arguments are those of MMEngine's ``BaseModel``.
     """
 
     def __init__(

@@ -60,9 +60,6 @@ class CrossAttentionDecoder(StrictInitModule):
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         predict_share: Share of the removed patches that training predicts, in (0, 1].
         init_cfg: Initialization, as everywhere in MMEngine.
-
-    Raises:
-        ValueError: The share lies outside (0, 1], or the heads do not divide the width.
     """
 
     def __init__(

@@ -90,8 +90,7 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
         init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
-        ValueError: The pooling is unknown or lacks ``num_rows``, or the dictionary is missing or
-            has no padding token.
+        ValueError: ``num_rows``, the dictionary or its padding token is missing.
     """
 
     def __init__(
