@@ -54,8 +54,8 @@ BUILD_OPERATORS = (
 
 _CONFIG_MODULE = "mmengine.config.config"
 
-# Kept when this module is reloaded. torch.library objects undo their definitions when collected.
-_kept_alive: list[Any] = globals().get("_kept_alive", [])
+# A torch.library object undoes its definitions when it is collected.
+_kept_alive: list[Any] = []
 
 
 class MissingOperatorError(NotImplementedError):
@@ -70,7 +70,7 @@ class ActiveShim:
     reason: str
 
 
-_active: dict[str, ActiveShim] = globals().get("_active", {})
+_active: dict[str, ActiveShim] = {}
 
 
 def active() -> list[ActiveShim]:
@@ -83,18 +83,12 @@ def install() -> None:
     at_fork = getattr(os, "register_at_fork", None)
     if getattr(at_fork, "__module__", None) == __package__:
         _active["no-fork"] = ActiveShim("no-fork", "this system has no fork to register for")
-    # By name: before a reload, this module had other classes.
-    ours = {_RetryFinder.__qualname__, _MissingExtensionFinder.__qualname__}
-    others = [finder for finder in sys.meta_path if _finder_name(finder) not in ours]
+    ours = (_RetryFinder, _MissingExtensionFinder)
+    others = [finder for finder in sys.meta_path if not isinstance(finder, ours)]
     # The second is last: asked only if no other finder has the compiled module.
     sys.meta_path[:] = [_RetryFinder(), *others, _MissingExtensionFinder()]
     if _CONFIG_MODULE in sys.modules:
         _admit_config_package(sys.modules[_CONFIG_MODULE])
-
-
-def _finder_name(finder: object) -> str:
-    kind = finder if isinstance(finder, type) else type(finder)
-    return kind.__qualname__ if kind.__module__ == __name__ else ""
 
 
 def _report(name: str, reason: str) -> None:

@@ -81,7 +81,7 @@ def test_the_first_reconstructions_are_drawn(tmp_path, runner, part, scale):
     hook = HOOKS.build(dict(type="mms_ocr.ReconstructionHook", num_images=3, scale=scale))
     samples = [reconstructed() for _ in range(5)]
     for batch in (samples[:2], samples[2:]):
-        getattr(hook, f"after_{part}_iter")(runner, 0, None, batch)
+        getattr(hook, f"after_{part}_iter")(runner, 0, dict(inputs=batch), batch)
     getattr(hook, f"after_{part}_epoch")(runner, {})
     sheet = read(tmp_path, "reconstructions")
     assert sheet.shape[0] == HEADER + GAP + 3 * (32 * scale + GAP)
@@ -99,7 +99,7 @@ def test_every_validation_starts_anew(tmp_path, runner):
     hook = ReconstructionHook(num_images=1)
     for runner.iter in (1, 2):
         element = reconstructed()
-        hook.after_val_iter(runner, 0, None, [element])
+        hook.after_val_iter(runner, 0, dict(inputs=[element.image]), [element])
         hook.after_val_epoch(runner)
         sheet = cv2.imread(str(tmp_path / f"pictures/reconstructions_{runner.iter:07d}.png"))
         np.testing.assert_array_equal(sheet[..., ::-1], draw_reconstructions([element], 2))

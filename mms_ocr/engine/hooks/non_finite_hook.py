@@ -10,7 +10,6 @@ from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor
-from torch.nn.parallel import DistributedDataParallel
 
 from mms_ocr.engine.failures import NonFiniteError
 from mms_ocr.registry import HOOKS
@@ -44,7 +43,6 @@ class SkipNonFiniteHook(Hook):
         self.skipped = 0
         self.in_row = 0
         self.overflowed = 0
-        self._is_synchronized = True
         self._finite_losses: Tensor | None = None  # those of this cycle of accumulation
         self._reached_step = False
         self._skipped_now = False
@@ -56,12 +54,7 @@ class SkipNonFiniteHook(Hook):
         self.skipped = int(info.get("skipped_steps", 0))
         self.in_row = int(info.get("skipped_steps_in_row", 0))
         self.overflowed = int(info.get("overflowed_steps", 0))
-        # DDP averages gradients over the ranks, so that they are the same on all of them.
-        self._is_synchronized = dist.get_world_size() == 1 or isinstance(
-            runner.model, DistributedDataParallel
-        )
-        wrappers = runner.optim_wrapper
-        for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
+        for wrapper in _wrappers(runner):
             self._watch(wrapper)
             wrapper.optimizer.register_step_pre_hook(self._before_step)
 
@@ -83,7 +76,7 @@ class SkipNonFiniteHook(Hook):
                 self.in_row = 0
                 runner.message_hub.update_info("skipped_steps_in_row", 0)
             return
-        scale = _falling_scale(runner.optim_wrapper)
+        scale = _falling_scale(runner)
         if scale is not None and _on_all_ranks(finite_losses):
             self.overflowed += 1
             runner.message_hub.update_info("overflowed_steps", self.overflowed)
@@ -138,20 +131,21 @@ class SkipNonFiniteHook(Hook):
             for parameter in group["params"]
             if parameter.grad is not None
         ]
-        finite = all_finite(gradients)
-        if not self._is_synchronized:
-            # A rank may have no gradient.
-            device = optimizer.param_groups[0]["params"][0].device
-            finite = _on_all_ranks(torch.tensor(finite, device=device))
-        if not finite:
+        # DDP averages gradients over the ranks, so that they are the same on all of them.
+        if not all_finite(gradients):
             self._skipped_now = True
             # An optimizer skips parameters without a gradient.
             optimizer.zero_grad(set_to_none=True)
 
 
-def _falling_scale(wrappers: Any) -> float | None:
+def _wrappers(runner: Runner) -> list[OptimWrapper]:
+    wrapper = runner.optim_wrapper
+    return list(wrapper.values()) if isinstance(wrapper, OptimWrapperDict) else [wrapper]
+
+
+def _falling_scale(runner: Runner) -> float | None:
     """Return the loss scale of fp16, if it is dynamic and can fall further."""
-    for wrapper in wrappers.values() if isinstance(wrappers, OptimWrapperDict) else [wrappers]:
+    for wrapper in _wrappers(runner):
         scaler = getattr(wrapper, "loss_scaler", None)
         if scaler is not None and getattr(wrapper, "_scale_update_param", None) is None:
             scale = float(scaler.get_scale())

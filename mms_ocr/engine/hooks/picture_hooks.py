@@ -34,36 +34,34 @@ class _PictureHook(Hook):
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, got {num_images}")
         self.num_images = num_images
-        self._rows: list[list[np.ndarray]] = []
+        self._inputs: list[Any] = []
+        self._samples: list[BaseDataElement] = []
 
-    def rows(self, inputs: Any, samples: Sequence[BaseDataElement]) -> list[list[np.ndarray]]:
-        """Return a row of pictures for every sample."""
-        raise NotImplementedError
-
-    def draw(self, rows: list[list[np.ndarray]]) -> np.ndarray:
-        """Draw a sheet of rows, uint8 RGB."""
+    def draw(self, inputs: list[Any], samples: list[BaseDataElement]) -> np.ndarray:
+        """Draw a sheet, uint8 RGB."""
         raise NotImplementedError
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        """Keep pictures of the first images."""
-        missing = self.num_images - len(self._rows)
+        """Keep the first images."""
+        missing = self.num_images - len(self._samples)
         if missing > 0 and outputs:
-            inputs = data_batch["inputs"][:missing] if data_batch else None
-            self._rows += self.rows(inputs, outputs[:missing])
+            self._inputs.extend(data_batch["inputs"][:missing])
+            self._samples.extend(outputs[:missing])
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Draw the kept pictures."""
-        rows, self._rows = self._rows, []
-        if not rows or not is_main_process():
+        """Draw them."""
+        inputs, samples = self._inputs, self._samples
+        self._inputs, self._samples = [], []
+        if not samples or not is_main_process():
             return
-        sheet = self.draw(rows)
+        sheet = self.draw(inputs, samples)
         path = Path(runner.log_dir, "pictures", f"{self.name}_{runner.iter:07d}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(path, sheet[:, :, ::-1])
         runner.visualizer.add_image(self.name, sheet, step=runner.iter)
-        runner.logger.info(f"pictures of {len(rows)} images: {path}")
+        runner.logger.info(f"pictures of {len(samples)} images: {path}")
 
     after_test_iter = after_val_iter
     after_test_epoch = after_val_epoch
@@ -85,16 +83,10 @@ class ReconstructionHook(_PictureHook):
     def __init__(self, num_images: int = 8, scale: int = 2) -> None:
         super().__init__(num_images)
         self.scale = scale
-        self._masks: list[str] = []
 
-    def rows(self, inputs: Any, samples: Sequence[BaseDataElement]) -> list[list[np.ndarray]]:
-        """Return original, masked and reconstructed images."""
-        self._masks = list(samples[0].masked_image)
-        return reconstruction_rows(samples)
-
-    def draw(self, rows: list[list[np.ndarray]]) -> np.ndarray:
-        """Draw a sheet with the names of the masks."""
-        return _reconstruction_sheet(rows, self._masks, self.scale)
+    def draw(self, inputs: list[Any], samples: list[BaseDataElement]) -> np.ndarray:
+        """Draw the samples, which hold their images."""
+        return draw_reconstructions(samples, self.scale)
 
 
 def draw_reconstructions(samples: Sequence[BaseDataElement], scale: int = 2) -> np.ndarray:
@@ -104,25 +96,15 @@ def draw_reconstructions(samples: Sequence[BaseDataElement], scale: int = 2) -> 
         samples: Samples of :meth:`mms_ocr.models.MMS.predict`, at least one.
         scale: Integer factor of enlargement.
     """
-    return _reconstruction_sheet(reconstruction_rows(samples), list(samples[0].masked_image), scale)
-
-
-def reconstruction_rows(samples: Sequence[BaseDataElement]) -> list[list[np.ndarray]]:
-    """Return for every sample the original, and each masked image and its reconstruction."""
+    masks = list(samples[0].masked_image)
     rows = []
     for sample in samples:
         images = [sample.image]
-        for mask, masked in sample.masked_image.items():
-            images += [masked, sample.reconstruction[mask]]
+        for mask in masks:
+            images += [sample.masked_image[mask], sample.reconstruction[mask]]
         rows.append([to_picture(image) for image in images])
-    return rows
-
-
-def _reconstruction_sheet(
-    rows: list[list[np.ndarray]], masks: Sequence[str], scale: int
-) -> np.ndarray:
-    pairs = [label for mask in masks for label in (f"{mask} mask", "reconstruction")]
-    return picture_grid(rows, ["original", *pairs], scale)
+    labels = [label for mask in masks for label in (f"{mask} mask", "reconstruction")]
+    return picture_grid(rows, ["original", *labels], scale)
 
 
 @HOOKS.register_module()
@@ -151,12 +133,9 @@ class ComparisonHook(_PictureHook):
         self.fields = dict(fields)
         self.panel = (int(panel[0]), int(panel[1]))
 
-    def rows(self, inputs: Any, samples: Sequence[BaseDataElement]) -> list[list[np.ndarray]]:
-        """Return the input and the fields."""
-        return comparison_rows(inputs, samples, self.fields)
-
-    def draw(self, rows: list[list[np.ndarray]]) -> np.ndarray:
-        """Draw a sheet with the names of the fields."""
+    def draw(self, inputs: list[Any], samples: list[BaseDataElement]) -> np.ndarray:
+        """Draw the inputs beside the fields of the samples."""
+        rows = comparison_rows(inputs, samples, self.fields)
         return picture_grid(rows, ["input", *self.fields], cell=self.panel)
 
 
