@@ -57,6 +57,8 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
         super().__init__(optim_wrapper_cfg, settings)
         if self.base_lr is None:
             raise ValueError("optim_wrapper.optimizer has no lr; layer-wise learning rates need it")
+        # MMPretrain's log fails without one.
+        self.base_wd = self.base_wd or 0.0
 
     def add_params(
         self,
@@ -109,6 +111,8 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
             rule = rules.get(next((key for key in order if key in group["param_name"]), ""), {})
             group["lr"] *= rule.get("lr_mult", 1.0)
             settings = {key: group[key] for key in group if key not in ("params", *_LOGGED)}
+            if self.optimizer_cfg.get("weight_decay") is None:
+                del settings["weight_decay"]  # the optimizer's default applies
             key = (repr(sorted(settings.items())), repr(rule))
             groups.setdefault(key, {"params": [], **settings})["params"] += group["params"]
         return list(groups.values())

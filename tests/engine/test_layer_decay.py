@@ -181,6 +181,15 @@ def test_without_any_setting_all_share_one_group():
     assert not any(name.startswith(("backbone.layers.0.", "backbone.patch")) for name in found)
 
 
+@pytest.mark.parametrize(("optimizer", "decay"), [("SGD", 0), ("AdamW", 0.01)])
+def test_without_a_weight_decay_the_optimizer_s_default_applies(optimizer, decay):
+    wrapper = build_optim_wrapper(
+        Model(), dict(constructor=CONSTRUCTOR, optimizer=dict(type=optimizer, lr=LR))
+    )
+    (group,) = wrapper.optimizer.param_groups
+    assert (group["lr"], group["weight_decay"]) == (LR, decay)
+
+
 @pytest.mark.parametrize("rate", [0, -1.0, 1.5, math.nan])
 def test_an_impossible_rate_gives_one_line(rate):
     with pytest.raises(ValueError, match=f"layer_decay_rate.* got {rate}"):
