@@ -97,7 +97,7 @@ def run_venv(venv: Path, *options: str) -> None:
 def pip_install(python: Path, arguments: list[str], log: Path) -> None:
     """Run ``pip install`` with its output in ``log``."""
     command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", *arguments]
-    # Only what stands in the lock files, whatever the shell has set.
+    # Only the lock files count, whatever the shell has set.
     kept = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME")}
     with log.open("a") as output:
         output.write(f"$ {' '.join(command)}\n")
@@ -161,7 +161,7 @@ def make(venv: Path) -> None:
         print(f"  {number}/{len(PIP_STEPS)} {what}", flush=True)
         pip_install(venv_python(venv), arguments, log)
     check(venv_python(venv))
-    # Written last: an environment without it is taken for half-made.
+    # Written last: an environment without it is treated as incomplete.
     stamp.write_text(fingerprint())
     print(f"made {venv} in {time.monotonic() - started:.0f} s", flush=True)
 

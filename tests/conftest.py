@@ -51,7 +51,7 @@ def shared_data() -> Path:
 def next_tick(tmp_path_factory) -> Callable[[], None]:
     """Waits until the file system gives later times than those of all that was done before.
 
-    It takes them from a clock that goes on in ticks, of up to 10 ms before Linux 6.13: within one,
+    It takes them from a clock with ticks of up to 10 ms before Linux 6.13: within one,
     a change leaves no trace, and a file may seem older than what was done before it.
     """
     probe = tmp_path_factory.mktemp("clock") / "probe"

@@ -1,7 +1,7 @@
 """The shims, in fresh processes: on the packages that are installed, and on stand-ins for them.
 
 A stand-in package fails, or does not, exactly as asked; so every case of every shim is seen on any
-machine, and the real packages tell whether the stand-ins tell the truth.
+machine, and the real packages show whether the stand-ins are right.
 """
 
 import json

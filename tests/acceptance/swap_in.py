@@ -1,4 +1,4 @@
-"""Train every swap-in config on a few words, and see that each learns and reads them.
+"""Train every swap-in config on a few words, and check that each reads them.
 
     python tests/acceptance/swap_in.py iiit5k/train.jsonl --steps 200 --words 64
     python tests/acceptance/swap_in.py iiit5k/train.jsonl --steps 12 --words 8 --shallow

@@ -1,4 +1,4 @@
-"""torchrun over two network namespaces: two machines, as far as the network can tell."""
+"""torchrun over two network namespaces: two machines for the network."""
 
 import os
 import re

@@ -71,7 +71,7 @@ def test_a_canceled_run_stays_canceled(slurm, config):
 
 @pytest.mark.slow
 def test_time_that_is_over_is_not_the_end(slurm, config):
-    """Slurm's limits are whole minutes, and it tells tasks of theirs a minute before."""
+    """Slurm's limits are whole minutes, and it warns tasks a minute before."""
     folder = config.parent / "limited"
     done = slurm.run(
         *(TOOLS / "slurm_train.sh", "low", "train", config, folder, *OPTIONS),

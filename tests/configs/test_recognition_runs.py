@@ -135,8 +135,8 @@ def test_averaged_weights_are_validated_saved_and_tested(config, words, tmp_path
     average = None
     for step in range(4):
         checkpoint = read_checkpoint(tmp_path / "a" / f"iter_{step + 1}.pth")
-        saved, learned = checkpoint["state_dict"], checkpoint["ema_state_dict"]
-        weights = {key: learned[f"module.{key}"] for key in saved}
+        saved, current = checkpoint["state_dict"], checkpoint["ema_state_dict"]
+        weights = {key: current[f"module.{key}"] for key in saved}
         share = max(2e-4, 10 / (10 + step))
         average = average or weights
         average = {key: average[key] + share * (weights[key] - average[key]) for key in weights}
@@ -147,13 +147,13 @@ def test_averaged_weights_are_validated_saved_and_tested(config, words, tmp_path
     lines = [json.loads(line) for line in scalars.read_text().splitlines()]
     validated = [line["score"] for line in lines if "score" in line]
     assert len(set(validated)) == 4
-    torch.save({"state_dict": weights}, tmp_path / "learned.pth")
+    torch.save({"state_dict": weights}, tmp_path / "current.pth")
     plain = config("mms_vit_t_ar_words.py", more=more)
     for number, (given, path, same) in enumerate(
         [
             (plain, tmp_path / "a" / "iter_4.pth", True),
             (averaging, tmp_path / "a" / "iter_4.pth", True),
-            (plain, tmp_path / "learned.pth", False),
+            (plain, tmp_path / "current.pth", False),
         ]
     ):
         folder = tmp_path / f"t{number}"
@@ -176,12 +176,12 @@ def test_a_probe_learns_its_head_alone(config, words, encoder, tmp_path, capfd):
     for key, value in encoder.state_dict().items():
         assert torch.equal(checkpoint["state_dict"][f"backbone.{key}"], value), key
     groups = checkpoint["optimizer"]["param_groups"]
-    learned = [key for key in checkpoint["state_dict"] if not key.startswith("backbone.")]
-    assert sum(len(group["params"]) for group in groups) == len(learned) == 3
+    trained = [key for key in checkpoint["state_dict"] if not key.startswith("backbone.")]
+    assert sum(len(group["params"]) for group in groups) == len(trained) == 3
     assert checkpoint["state_dict"]["decoder.row_score.weight"].any()
-    # One line tells how much learns, in place of one for every parameter that does not.
+    # One line has the number of trained parameters, instead of a line for every frozen one.
     logged = "".join(capfd.readouterr())
-    assert "parameters learn" in logged
+    assert "parameters are trainable" in logged
     assert "is skipped since" not in logged
 
 

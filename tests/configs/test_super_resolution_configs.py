@@ -54,7 +54,7 @@ def pictures(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Writes a config like one that ships, with a model that takes no time."""
+    """Write a child of a bundled config with a tiny model."""
     folder = tmp_path_factory.mktemp("configs")
 
     def write(name):

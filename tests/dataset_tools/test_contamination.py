@@ -114,7 +114,7 @@ def test_words_in_both_parts_of_iiit5k(shared_data):
     folder = shared_data / "iiit5k"
     train, test = (open_source(folder / f"{part}.jsonl") for part in ("train", "test"))
     result = find_contamination([train], [test], max_distance=0.11)
-    # Told apart by eye: the same sign or web page, seen in two photographs.
+    # Judged by eye: the same sign or web page, seen in two photographs.
     assert [(train.name(m.train[1]), test.name(m.test[1])) for m in result.matches] == [
         (str(folder / "train" / one), str(folder / "test" / other))
         for one, other in [

@@ -1,4 +1,4 @@
-"""BenchmarkDataset: several labelled sets in one, and what is told where one is missing."""
+"""BenchmarkDataset: several labelled sets in one, and the message about missing ones."""
 
 import json
 import pickle
@@ -88,12 +88,12 @@ def test_missing_sets_are_named_all_at_once(root):
     (root / "bare").mkdir()
     with pytest.raises(FileNotFoundError) as error:
         BenchmarkDataset(sets, root=str(root))
-    told = str(error.value)
-    assert "3 of 6 test sets are missing" in told
-    assert f"d at {root}/D (from the moon)" in told
-    assert f"e at {root}/elsewhere;" in told
-    assert f"f at {root}/bare (a folder without labels)" in told
-    assert "Present: a, b, c; --sets NAME" in told
+    message = str(error.value)
+    assert "3 of 6 test sets are missing" in message
+    assert f"d at {root}/D (from the moon)" in message
+    assert f"e at {root}/elsewhere;" in message
+    assert f"f at {root}/bare (a folder without labels)" in message
+    assert "Present: a, b, c; --sets NAME" in message
     assert len(BenchmarkDataset(sets, root=str(root), chosen="abc")) == 9
 
 

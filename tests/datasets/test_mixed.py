@@ -15,7 +15,7 @@ from mms_ocr.datasets.mixed import repeats_for_shares
 
 
 class Named(list):
-    """A data set whose items tell what they are."""
+    """A data set whose items are their names."""
 
     def __init__(self, name: str, length: int) -> None:
         super().__init__((name, place) for place in range(length))

@@ -29,7 +29,7 @@ def images(count: int, broken: tuple[int, ...] = ()) -> list[bytes]:
 
 
 def numbers(dataset: WordImageDataset) -> list[int]:
-    """Which of the made images stand at each index."""
+    """The made image at each index."""
     known = {word_pixels(number).tobytes(): number for number in range(200)}
     return [known[dataset[index]["img"].tobytes()] for index in range(len(dataset))]
 
@@ -194,7 +194,7 @@ def test_parts_are_disjoint_and_whole(make_source):
     val = numbers(WordImageDataset(paths, holdout=dict(share=0.2, part="val")))
     assert sorted(train + val) == list(range(60))
     assert 4 <= len(val) <= 20
-    # A source is split in the same way whatever stands beside it.
+    # A source is split in the same way whatever other sources there are.
     alone = numbers(WordImageDataset(paths[1], holdout=dict(share=0.2, part="val")))
     assert [number for number in val if number >= 35] == alone
 

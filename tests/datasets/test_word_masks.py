@@ -21,7 +21,7 @@ COUNT = 9
 
 
 def mask_pixels(number, height=20, width=60):
-    """Labels whose pixels tell the number of the image."""
+    """Labels whose pixels encode the number of the image."""
     return np.random.default_rng(100 + number).integers(0, 2, (height, width), dtype=np.uint8)
 
 

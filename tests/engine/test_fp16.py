@@ -17,7 +17,7 @@ class Job(SimpleNamespace):
 
     def __init__(self, max_in_row=3, optimizer="AdamW", lr=0.01, **settings):
         torch.manual_seed(0)
-        self.told = []
+        self.logged = []
         model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 1))
         steps = getattr(torch.optim, optimizer)(model.parameters(), lr=lr)
         super().__init__(
@@ -27,7 +27,7 @@ class Job(SimpleNamespace):
             optim_wrapper=OPTIM_WRAPPERS.build(
                 dict(type="mms_ocr.Fp16OptimWrapper", optimizer=steps, **settings)
             ),
-            logger=SimpleNamespace(warning=self.told.append, info=self.told.append),
+            logger=SimpleNamespace(warning=self.logged.append, info=self.logged.append),
         )
         self.inputs = torch.randn(32, 8)
         self.hook = SkipNonFiniteHook(max_in_row)
@@ -93,8 +93,8 @@ def test_overflows_lower_the_scale_and_are_no_faults():
             assert job.counts == (steps, 0, 0)
     assert job.scale == 2.0 ** (24 - steps + 1) == scale
     assert job.message_hub.get_info("overflowed_steps") == steps - 1 > 3
-    assert "step 1 was skipped" in job.told[0]
-    assert "8.38861e+06; 1 such steps in all" in job.told[0]
+    assert "step 1 was skipped" in job.logged[0]
+    assert "8.38861e+06; 1 such steps in all" in job.logged[0]
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])

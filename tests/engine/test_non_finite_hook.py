@@ -18,7 +18,7 @@ class Job(SimpleNamespace):
 
     def __init__(self, max_in_row=3, accumulative_counts=1):
         torch.manual_seed(0)
-        self.told = []
+        self.logged = []
         model = nn.Linear(3, 1)
         super().__init__(
             model=model,
@@ -28,7 +28,7 @@ class Job(SimpleNamespace):
                 torch.optim.AdamW(model.parameters(), lr=0.1),
                 accumulative_counts=accumulative_counts,
             ),
-            logger=SimpleNamespace(warning=lambda line: self.told.append(line)),
+            logger=SimpleNamespace(warning=lambda line: self.logged.append(line)),
         )
         self.hook = SkipNonFiniteHook(max_in_row)
         self.hook.before_train(self)
@@ -65,7 +65,7 @@ def test_nothing_moves(kind):
     assert not torch.equal(job.state(), before)
     assert (job.hook.skipped, job.hook.in_row) == (1, 0)
     assert job.message_hub.get_info("skipped_steps") == 1
-    assert "step 2 was skipped" in job.told[0]
+    assert "step 2 was skipped" in job.logged[0]
 
 
 def test_gradients_that_overflow_alone():

@@ -1,4 +1,4 @@
-"""Going on elsewhere: on the CPU after a GPU and the other way round, and with other processes."""
+"""Resuming elsewhere: on the CPU after a GPU and the other way round, and with other processes."""
 
 from types import SimpleNamespace
 
@@ -87,7 +87,7 @@ def test_a_checkpoint_from_the_net_is_fetched_once_per_machine(tmp_path, monkeyp
     folder = tmp_path / "cache"
     monkeypatch.setenv("LOCAL_RANK", "0" if first else "1")
     if not first:
-        # Another process has fetched it by the time that all go on.
+        # Another process has fetched it by the time that all continue.
         folder.mkdir()
         (folder / "published.pth").write_bytes(source.read_bytes())
         source.unlink()

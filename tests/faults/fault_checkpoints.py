@@ -1,10 +1,10 @@
-"""Damage checkpoints in every way, and see what is read, refused and resumed from.
+"""Damage checkpoints in every way, and check what is read, refused and resumed from.
 
 python tests/faults/fault_checkpoints.py [--places 100] [--seed 0] [--folder DIR]
 
 Truncated, changed, emptied and foreign files are looked at as ``--resume`` does, in all their
-variants; of each kind one is resumed from by ``tools/train.py``, which has to name it, to go on
-from the checkpoint before it, and to end as if nothing had happened.
+variants; of each kind one is resumed from by ``tools/train.py``, which has to report it, to
+continue from the checkpoint before it, and to end as if nothing had happened.
 """
 
 from __future__ import annotations

@@ -131,9 +131,9 @@ def preempted_run(
         preempt(slurm)
         outcome.injected += 1
     slurm.wait_until(lambda: is_over(slurm, number), _START, "the run ends")
-    told = slurm.job(number)
-    outcome.state = told.get("JobState", "forgotten")
-    outcome.attempts = 1 + int(told.get("Restarts", 0))
+    facts = slurm.job(number)
+    outcome.state = facts.get("JobState", "forgotten")
+    outcome.attempts = 1 + int(facts.get("Restarts", 0))
     done = trained(work_dir)
     outcome.repeated = len(done) - len(set(done))
     outcome.log = next(iter(work_dir.glob("slurm-*.out"))).read_text(errors="replace")
@@ -153,7 +153,7 @@ def _wait_for_steps(slurm: LocalSlurm, number: str, work_dir: Path, seen: int) -
     slurm.wait_until(
         lambda: len(trained(work_dir)) > seen or is_over(slurm, number),
         _START,
-        "the run goes on",
+        "the run continues",
     )
 
 

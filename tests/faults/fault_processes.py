@@ -133,13 +133,13 @@ def skip_step(lab: Lab, change: str) -> None:
     """A loss that is not finite, on one of two processes; both have to skip the step."""
     bad = TELL_WEIGHTS + LOSS.format(iterations="(5, 6, 9)", change=change)
     lab.start_two(lab.work(), (TELL_WEIGHTS, bad))
-    told = []
+    weights = []
     for ended in lab.wait_two():
         lab.expect(ended, 0)
-        told.append([line for line in ended.output.splitlines() if line.startswith("weights")])
+        weights.append([line for line in ended.output.splitlines() if line.startswith("weights")])
     first = (lab.folder / "output_0.txt").read_text()
-    if told[0] != told[1] or "3 in all" not in first or "2 in a row" not in first:
-        raise AssertionError(f"not skipped alike: {told}")
+    if weights[0] != weights[1] or "3 in all" not in first or "2 in a row" not in first:
+        raise AssertionError(f"not skipped alike: {weights}")
 
 
 def give_up(lab: Lab) -> None:

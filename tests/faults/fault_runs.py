@@ -105,8 +105,8 @@ class Ended:
     @property
     def line(self) -> str:
         """The last line that train.py wrote by itself."""
-        told = [line for line in self.output.splitlines() if line.startswith("train.py: ")]
-        return told[-1] if told else ""
+        lines = [line for line in self.output.splitlines() if line.startswith("train.py: ")]
+        return lines[-1] if lines else ""
 
     @property
     def traceback(self) -> bool:

@@ -4,9 +4,9 @@ Hypothesis draws the damage: bits flipped, bytes set, cut, deleted, inserted and
 at the start of a file, where its header is. Whatever comes of it must be a clear error that names
 the image, or the right thing:
 
-- PNG: the very image. Its checksums tell.
+- PNG: the very image. It has checksums.
 - other images: what Pillow's strict decoding makes of the same bytes, or an error. JPEG and the
-  like have no checksums: a changed byte within the pixels is another image, and nothing can tell.
+  like have no checksums: a changed byte within the pixels is another image, which nothing can detect.
 - JPEG with a stretch lost: refused where zeros reach the end. Where bytes of the middle are lost,
   the decoder may fall into step again, and nothing shows.
 - masks: the very levels, or an error.
@@ -66,7 +66,7 @@ _damage = st.lists(
 
 
 def mutate(data: bytes, damage: list[tuple]) -> bytes:
-    """Damage some bytes as told."""
+    """Damage some bytes."""
     for kind, place, *how in damage:
         at = place % (len(data) + 1)
         if kind == "flip" and at < len(data):
@@ -253,10 +253,10 @@ class JsonlFuzz:
             image = source.read(index, labelled=True)
         except BrokenImageError as error:
             return "refused" if "\n" not in str(error) else "unclear"
-        told = json.loads(line)
-        path = os.path.realpath(self.root / told["filename"])
+        row = json.loads(line)
+        path = os.path.realpath(self.root / row["filename"])
         inside = path.startswith(os.path.realpath(self.root) + os.sep)
-        right = inside and image.data == Path(path).read_bytes() and image.text == told["text"]
+        right = inside and image.data == Path(path).read_bytes() and image.text == row["text"]
         return "exact" if right else "wrong"
 
 

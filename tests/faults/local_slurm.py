@@ -167,9 +167,9 @@ class LocalSlurm:
         )
 
     def job(self, number: str) -> dict[str, str]:
-        """What ``scontrol show job`` tells, by name; empty for a job that slurm has forgotten."""
-        told = self.run("scontrol", "show", "job", number, "--oneliner").stdout
-        return dict(re.findall(r"(\S+?)=(\S*)", told))
+        """Facts of ``scontrol show job`` by name; empty for a job that slurm has forgotten."""
+        shown = self.run("scontrol", "show", "job", number, "--oneliner").stdout
+        return dict(re.findall(r"(\S+?)=(\S*)", shown))
 
     def wait_until(self, holds: Callable[[], object], seconds: float, what: str) -> None:
         """Wait; raises TimeoutError, with the ends of the logs, if it does not come about."""

@@ -26,7 +26,7 @@ def test_a_signal(lab, number):
     fault_processes.stop_by_signal(lab, number)
 
 
-# Of two processes: nan stands for all that both have to do alike.
+# Of two processes: nan is an example of what both have to do alike.
 SHORT = ("worker", "nan-forever", "file-limit", "no-space-rename", "nan", "hang-training")
 
 

@@ -18,7 +18,7 @@ def encode(image: np.ndarray, suffix: str = ".png") -> bytes:
 
 
 def word_pixels(number: int, height: int = 20, width: int = 60) -> np.ndarray:
-    """An image whose pixels tell its number: no two are alike."""
+    """An image whose pixels encode its number: all differ."""
     return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 

@@ -123,7 +123,7 @@ def test_boxes_of_rendered_words_hold_their_ink(fonts):
         assert columns.max() + 0.5 <= right
         assert top - 0.5 <= rows.min()
         assert rows.max() + 0.5 <= bottom
-        # All of the text stands inside the picture.
+        # All of the text is inside the picture.
         height, width = word.mask.shape
         assert min(left, top) >= -0.5
         assert right <= width + 0.5

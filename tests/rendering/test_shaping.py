@@ -55,7 +55,7 @@ def test_words_of_such_characters_are_refused(fonts, word, character):
 
 
 def test_other_scripts_are_drawn(fonts):
-    """Letters that stand alone, of any script that the fonts have; digits run left to right."""
+    """Single letters of any script that the fonts have; digits run left to right."""
     words = [
         "\u0393\u03b5\u03b9\u03ac",
         "\u0428\u0443\u043c",

@@ -58,6 +58,6 @@ def test_models_that_are_not_bundled_are_named(demo, monkeypatch, capsys):
         monkeypatch.setattr(demo, name, missing)
     monkeypatch.setattr(demo, "WordUpscaler", lambda: "an upscaler")
     assert demo.bundled_models() == {"upscaler": "an upscaler"}
-    told = capsys.readouterr().out
-    assert "no reader: this version" in told
-    assert "no segmenter: this version" in told
+    printed = capsys.readouterr().out
+    assert "no reader: this version" in printed
+    assert "no segmenter: this version" in printed

@@ -83,7 +83,7 @@ def test_there_and_back(run, source, tmp_path, suffix):
     }
     assert same(ours, encoder_weights)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iter_5.pth", "new", ours.name]
-    # The grid that was told is in the file.
+    # The given grid is in the file.
     model = encoder((16, 128))
     PretrainedTextViT(str(ours))(model)
     assert "the patches had a grid of 4×16" in run(CONVERT, ours, "--check")[1]
@@ -191,7 +191,7 @@ def test_publishing(run, source, tmp_path, suffix):
     for key, value in model.state_dict().items():
         assert value.dtype == torch.float32
         assert torch.equal(value, expected[f"backbone.{key}"].half().float())
-    # The positions are resized from the grid that the file still tells.
+    # The positions are resized from the grid in the file.
     PretrainedTextViT(str(half))(encoder((16, 128)))
 
 

@@ -36,8 +36,8 @@ def dict_file(tmp_path):
 
 
 def test_one_character_a_line(dict_file, repository):
-    shipped = read_dictionary(str(repository / "configs" / "dicts" / "printable_ascii.txt"))
-    assert set(shipped) == set(map(chr, range(33, 127)))
+    bundled = read_dictionary(str(repository / "configs" / "dicts" / "printable_ascii.txt"))
+    assert set(bundled) == set(map(chr, range(33, 127)))
     assert read_dictionary(dict_file("a\n \n\né\r\nb".encode())) == ["a", " ", "é", "b"]
 
 

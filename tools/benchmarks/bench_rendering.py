@@ -59,7 +59,7 @@ def one_core(dataset: RenderedWordDataset, count: int) -> tuple[float, float]:
 
 
 class Clocked(Dataset):
-    """Renders a word and tells which process did, and how much CPU time it has used until then."""
+    """Renders a word; items are the process and the CPU time that it has used."""
 
     def __init__(self, dataset: RenderedWordDataset) -> None:
         self.dataset = dataset

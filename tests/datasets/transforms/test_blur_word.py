@@ -51,7 +51,7 @@ def test_resolution_is_lost_as_often_at_the_end_as_at_the_start(image):
 
 
 class Noisy:
-    """A data set that noise alone tells apart."""
+    """A data set whose items differ only by noise."""
 
     def __len__(self):
         return 4
