@@ -6,7 +6,7 @@ the image, or the right thing:
 
 - PNG: the very image. It has checksums.
 - other images: what Pillow's strict decoding makes of the same bytes, or an error. JPEG and the
-  like have no checksums: a changed byte within the pixels is another image, which nothing can detect.
+  like have no checksums: a changed byte within the pixels gives another image, unnoticed.
 - JPEG with a stretch lost: refused where zeros reach the end. Where bytes of the middle are lost,
   the decoder may fall into step again, and nothing shows.
 - masks: the very levels, or an error.

@@ -178,7 +178,7 @@ def test_examples_of_context_are_inner_characters(study):
     examples = study.probes.find_examples([made_word("Ab9"), made_word("abcdefg")], (4, 32))
     assert [example.word for example in examples] == [0, 1, 1, 1, 1, 1]
     assert examples[0].label == (classes("b"), classes("a"), classes("9"))
-    # The character is on pixels 32 to 44, hence on columns 8 to 10; one more is removed on each side.
+    # The character is on pixels 32 to 44, hence on columns 8 to 10; one more on each side.
     assert examples[0].edges == (6, 12)
     assert examples[0].mask.view(4, 32).all(dim=0).nonzero().flatten().tolist() == [7, 8, 9, 10, 11]
     assert int(examples[0].mask.sum()) == 20

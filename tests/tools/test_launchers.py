@@ -10,8 +10,8 @@ import pytest
 
 pytestmark = pytest.mark.skipif(shutil.which("bash") is None, reason="the launchers need bash")
 
-# Replaces all programs of a cluster: records its arguments; srun also runs what follows its options,
-# as slurm would, and scontrol answers.
+# Replaces all programs of a cluster: records its arguments; srun also runs the command after its
+# options, as slurm would, and scontrol answers.
 RECORDER = """#!{python}
 import json, os, subprocess, sys
 name = os.path.basename(sys.argv[0])

@@ -123,7 +123,7 @@ def test_labelled_words_are_packed_for_mmocr():
         img=packed["inputs"].permute(1, 2, 0).numpy(), img_path="a.png"
     )
     unlabelled.pipeline.transforms.pop(0)
-    with pytest.raises(ValueError, match=r"a\.png: no text to learn; set labelled=True"):
+    with pytest.raises(ValueError, match=r"a\.png: no text to train on; set labelled=True"):
         unlabelled[0]
 
 
