@@ -134,7 +134,7 @@ def test_weights_without_their_option(full, run, word_images):
     for command in ("read", "segment", "upscale", "reconstruct"):
         status, written = run(command, *word_images(1), "reader.pth", "--out", "out")
         assert status == 2
-        assert "give it as --weights reader.pth" in written.err
+        assert "--weights reader.pth" in written.err
 
 
 @pytest.mark.parametrize("kind", [WordSegmenter, WordUpscaler])

@@ -261,7 +261,7 @@ def test_a_dictionary_that_is_not_the_checkpoint_s(
         assert "the dictionary of the decoder is not that of the checkpoint" in line
         expected = str(count)
     else:
-        expected = "the checkpoint has '0' at place 0, the dictionary '~'"
+        expected = "the checkpoint has '0' at index 0, the dictionary '~'"
         assert expected in line
     for options, settings in (
         (["--iterations", "2"], [f"load_from={checkpoint}"]),
