@@ -73,7 +73,7 @@ def test_each_image_keeps_broken_ones_in_their_place(folder):
     assert given[1].name == str(folder / "1.png")
 
 
-def test_what_a_data_set_says_of_itself_is_told_once(folder):
+def test_errors_of_a_data_set_are_reported_once(folder):
     (folder / "bad.jsonl").write_text("{}")
     (folder / "empty").mkdir()
     reports = []
@@ -91,7 +91,7 @@ def test_wrong_calls_are_found_before_anything_is_read(folder, tmp_path_factory)
             check_inputs([str(folder), str(path)])
 
 
-def test_what_cannot_be_used_is_reported_and_the_rest_goes_on(folder):
+def test_broken_inputs_are_reported_and_skipped(folder):
     (folder / "1.png").write_bytes(b"no image")
     (folder / "alone.jpg").write_bytes(b"")
     inputs = [folder, folder / "missing.png", np.zeros((2, 2)), pixels(9)]

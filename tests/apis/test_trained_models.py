@@ -72,7 +72,7 @@ def decoder_of(kind):
     ],
 )
 @pytest.mark.parametrize("run", [None, "mine"])
-def test_a_recognizer_is_told_by_its_weights(tmp_path, width, kind, expected, run):
+def test_the_config_of_a_recognizer_by_its_weights(tmp_path, width, kind, expected, run):
     state = {"backbone.patch_embed.projection.bias": torch.zeros(width), **decoder_of(kind)}
     meta = {} if run is None else dict(experiment_name=run)
     path = tmp_path / "w.pth"
@@ -181,7 +181,7 @@ def test_weights_of_another_size(tmp_path):
         (["decoder.classifier.weight"], SEGMENTATION, "a recognizer, which is no segmentor"),
     ],
 )
-def test_the_weights_of_another_task_are_told(tmp_path, keys, task, said):
+def test_the_weights_of_another_task_raise(tmp_path, keys, task, said):
     path = checkpoint(tmp_path, "pretrain_vit_s_words", 192)
     saved = torch.load(path)
     saved["state_dict"].update({key: torch.zeros(1) for key in keys})

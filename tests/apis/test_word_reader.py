@@ -165,7 +165,7 @@ def test_the_config_is_found_by_the_name_of_the_run(reading, tmp_path, name):
             load_config(None, path, RECOGNITION)
 
 
-def test_what_cannot_be_used_is_told_in_a_line(reading, tiny_recognizer, repository, tmp_path):
+def test_bad_weights_configs_and_devices(reading, tiny_recognizer, repository, tmp_path):
     config, weights = tiny_recognizer
     with pytest.raises(
         FileNotFoundError, match="no config 'nothing': give a file, or one"

@@ -137,7 +137,7 @@ def test_batches_add_up(to_data):
         (1, 1, []),
     ],
 )
-def test_the_log_tells_why_a_score_is_nan(prediction, truth, lines, capsys):
+def test_the_log_says_why_a_score_is_nan(prediction, truth, lines, capsys):
     masks = [(np.full((2, 3), prediction), np.full((2, 3), truth))] * 2
     metric = ForegroundMetric()
     metric.process(None, [sample.to_dict() for sample in samples(masks, np.asarray)])

@@ -53,7 +53,7 @@ def test_psnr_per_image_and_per_batch():
 
 
 @pytest.mark.parametrize("kind", [PSNR, SSIM])
-def test_numbers_do_not_hang_on_the_loader_s_batches_nor_on_the_order(kind):
+def test_results_do_not_depend_on_batches_and_order(kind):
     expected = evaluate(kind(batch_size=3), make_samples())
     for loader_batch in (1, 5):
         assert evaluate(kind(batch_size=3), make_samples(), loader_batch) == pytest.approx(expected)
@@ -94,7 +94,7 @@ def test_other_fields_under_a_prefix():
     assert metrics["bicubic/PSNR"] == pytest.approx(sum(each) / 5, abs=1e-4)
 
 
-def test_an_image_equal_to_its_truth_counts_as_100_and_is_told(capsys):
+def test_an_image_equal_to_its_truth_counts_as_100(capsys):
     samples = make_samples()
     samples[1]["pred_img"] = samples[1]["gt_img"]
     metrics = evaluate(PSNR(batch_size=5), samples)

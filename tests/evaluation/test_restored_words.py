@@ -93,7 +93,7 @@ def test_words_that_are_read_no_more(metric):
     assert metrics["gained/word_acc_ignore_case"] == metrics["lost/word_acc_ignore_case"] == 0.5
 
 
-def test_subsets_stand_beside_the_whole(metric):
+def test_subsets_beside_the_whole(metric):
     metric.process(None, [sample("gray", 64, 64, 64, subset="easy")])
     metric.process(None, [sample("gray", 0, 0, 64, subset="hard")])
     metrics = metric.evaluate(2)
@@ -103,7 +103,7 @@ def test_subsets_stand_beside_the_whole(metric):
     assert metrics["hard/HR/word_acc"] == 1
 
 
-def test_words_without_labels_are_told(metric):
+def test_words_without_labels_raise(metric):
     unlabelled = sample("gray", 0, 0, 0)
     del unlabelled["text"]
     with pytest.raises(ValueError, match="needs text in every sample: set labelled=True"):

@@ -83,7 +83,7 @@ def test_mixed_rows_look_like_their_strategies():
     assert whole[strategies == 1].mean() > whole[strategies == 0].mean() + 4
 
 
-def test_what_training_is_told_of_mixed_views():
+def test_metadata_of_mixed_views():
     views = three(weights=[8, 1, 1]).views(5, rng=seeded())
     assert views.names == ("random_patch", "blockwise", "span")
     assert views.weights == (1.0,)
@@ -176,7 +176,7 @@ def test_weights_are_normalized_and_may_be_zero():
     assert only_spans.guaranteed == ("span",)
 
 
-def test_strategies_of_one_kind_are_told_apart():
+def test_strategies_of_one_kind_have_different_names():
     strategies = [SpanMask(0.5, GRID), RandomPatchMask(0.5, GRID), SpanMask(0.5, GRID, [9], [1.0])]
     assert MultiMask(strategies).names == ("span_1", "random_patch", "span_2")
 

@@ -73,7 +73,7 @@ def test_torch_attends_where_it_is_not_slow(inputs, torchs):
     assert len(torchs) == 2
 
 
-def test_torch_attends_where_no_gradient_is_wanted(torchs):
+def test_torch_attends_without_gradients(torchs):
     with torch.no_grad():
         attend(*tensors())
     assert len(torchs) == 1

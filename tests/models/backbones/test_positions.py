@@ -76,6 +76,6 @@ def test_the_official_order_of_the_halves_is_known():
     assert find_sincos_grid(torch.cat([positions[:, 16:], positions[:, :16]], dim=1)) == (14, 14)
 
 
-def test_learned_positions_have_no_grid():
+def test_trained_positions_have_no_grid():
     assert find_sincos_grid(torch.randn(256, 48)) is None
     assert find_sincos_grid(torch.randn(256, 6)) is None

@@ -113,7 +113,7 @@ def test_masked_features_are_those_of_the_visible_patches_one_by_one():
         assert removed[image].tolist() == [p for p in range(64) if mask[image, p]]
 
 
-def test_the_number_of_removed_patches_may_be_told():
+def test_the_number_of_removed_patches_may_be_given():
     model = encoder()
     images, mask = torch.randn(2, 3, *SMALL), random_mask(2, 64, 40)
     for counted, known in zip(model(images, mask), model(images, mask, num_removed=40)):
@@ -248,7 +248,7 @@ def test_fixed_positions_without_metadata_are_recognized():
     assert torch.allclose(target.pos_embed, manual(source.pos_embed, (4, 16), (4, 32)), atol=1e-6)
 
 
-def test_learned_positions_of_an_unknown_grid():
+def test_trained_positions_of_an_unknown_grid():
     state_dict = bare(encoder().state_dict())
     state_dict["pos_embed"].normal_()
     target = TextViT(arch=ARCH, img_size=WIDE)
@@ -271,7 +271,7 @@ def test_as_many_positions_as_patches_are_taken_as_they_are():
     assert torch.equal(target.pos_embed, state_dict["pos_embed"])
 
 
-def test_what_a_checkpoint_tells_comes_before_checkpoint_grid():
+def test_a_stored_grid_comes_before_checkpoint_grid():
     """A model that took foreign weights of another grid must resume from its own checkpoints."""
     model = TextViT(arch=ARCH, img_size=SMALL, checkpoint_grid=(8, 8))
     model.pos_embed.data.normal_()

@@ -128,7 +128,7 @@ def test_a_pretrained_encoder_comes_in(tmp_path):
         assert torch.equal(model.backbone.state_dict()[name], value), name
 
 
-def test_a_few_images_are_learned_by_heart():
+def test_overfits_a_few_images():
     torch.manual_seed(0)
     model = MODELS.build(config())
     model.init_weights()

@@ -139,7 +139,7 @@ def test_evaluation_masks_depend_on_the_image_only():
     assert len({tuple(masks.flatten().tolist()) for masks in expected.values()}) == 6
 
 
-def test_evaluation_masks_stay_the_same_when_training_goes_on():
+def test_evaluation_masks_do_not_change_in_training():
     prepared = preprocessor()
     first = evaluate([1, 2], prepared)
     MessageHub.get_current_instance().update_info("iter", 99)

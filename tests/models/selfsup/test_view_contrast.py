@@ -42,7 +42,7 @@ def test_loss_is_that_of_a_double_loop(views, temperature):
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_anchors_may_stand_anywhere_among_the_candidates():
+def test_anchors_anywhere_among_the_candidates():
     vectors, images = unit_vectors(12), torch.tensor([0, 1, 0, 1, 2, 3, 4, 2, 3, 4, 5, 5])
     loss = view_contrast_loss(vectors[4:10], vectors, images, 4, 0.3)
     assert loss.item() == pytest.approx(slow_loss(vectors, images, 0.3, range(4, 10)), rel=1e-4)

@@ -137,7 +137,7 @@ def test_rows_are_weighted_by_their_scores():
     torch.testing.assert_close(found, expected)
 
 
-def test_attention_starts_as_the_mean_and_learns_rows(dictionary):
+def test_attention_starts_as_the_mean_and_trains(dictionary):
     attention = MODELS.build(config(dictionary()))
     mean = MODELS.build(config(dictionary(), pooling="mean"))
     mean.load_state_dict(
@@ -272,7 +272,7 @@ def test_columns_of_convolutions_are_what_sums_of_products_give(dictionary):
     assert torch.allclose(decoder(feature_map), expected, atol=1e-6)
 
 
-def test_rows_are_told_apart_by_convolutions_and_not_by_their_mean(dictionary):
+def test_convolutions_distinguish_rows_and_the_mean_does_not(dictionary):
     feature_map = torch.randn(1, 6, 2, 4)
     turned = feature_map.flip(2)
     mean = MODELS.build(config(dictionary(), pooling="mean")).eval()

@@ -33,7 +33,7 @@ def test_characters_that_reach_out_of_the_image_are_in_its_first_and_last_column
     assert targets.tolist()[::3] == [1, 2]
 
 
-def test_nothing_known_is_nothing_learnt():
+def test_no_characters_leave_all_columns_open():
     assert column_targets([], [], 3, BLANK).tolist() == [OPEN] * 3
 
 
@@ -106,7 +106,7 @@ def test_a_negative_weight_is_refused(loss):
         loss(location_weight=-1)
 
 
-def test_rendered_words_tell_where_their_characters_are():
+def test_rendered_words_have_the_places_of_their_characters():
     pipeline = [
         dict(type="mms_ocr.ResizeWordImage", size=(32, 128)),
         dict(type="mms_ocr.PackLabelledWord"),
@@ -143,7 +143,7 @@ def test_a_warp_drops_places_that_it_moves():
     assert "char_boxes" in still(dict(img=image, char_boxes=np.zeros((1, 4))))
 
 
-def test_it_learns_faster_than_ctc_alone(loss):
+def test_it_trains_faster_than_ctc_alone(loss):
     """Each character is a gap and three columns of its own code: a linear layer can read them."""
     rng = torch.Generator().manual_seed(0)
     codes = torch.randn(4, 6, generator=rng)

@@ -71,7 +71,7 @@ def words(count, text=("cab", "deaf", "bed", "face")):
 
 
 @pytest.mark.parametrize("scope", ["mms_ocr", "mmocr"])
-def test_a_recognizer_learns_a_handful_of_words(decoder_config, scope):
+def test_a_recognizer_overfits_a_few_words(decoder_config, scope):
     """Without an encoder between the map and the decoder, which is of another width."""
     mmengine.registry.init_default_scope(scope)
     decoder = decoder_config(d_input=48, word_confidence=True, dropout=0.0, max_seq_len=8)

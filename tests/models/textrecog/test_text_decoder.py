@@ -105,7 +105,7 @@ def test_greedy_decoding_is_nrtr_s_up_to_the_end_of_each_word(pair, end_bias, ra
         assert one.pred_text.score == pytest.approx(other.pred_text.score, abs=1e-5)
 
 
-def test_steps_are_done_only_for_words_that_go_on(pair, monkeypatch):
+def test_steps_run_only_for_words_that_have_not_ended(pair, monkeypatch):
     _, ours = pair(2.0)
     rows = []
     from mms_ocr.models.textrecog import decoding
@@ -265,7 +265,7 @@ def test_bad_labels_give_one_line(decoder_config, word, message):
     assert "\n" not in str(caught.value)
 
 
-def test_labels_that_just_fit_are_learnt_whole(decoder_config):
+def test_labels_that_just_fit(decoder_config):
     decoder = MODELS.build(decoder_config())
     given = samples(["abcdefg"])
     decoder.loss(None, torch.randn(1, 10, 16), given)
@@ -273,7 +273,7 @@ def test_labels_that_just_fit_are_learnt_whole(decoder_config):
     assert targets == [8, 0, 1, 2, 3, 4, 5, 6, 8]
 
 
-def test_an_unknown_token_stands_for_other_characters(decoder_config):
+def test_an_unknown_token_replaces_other_characters(decoder_config):
     decoder = MODELS.build(decoder_config(tokens=dict(with_unknown=True)))
     given = samples(["a~"])
     decoder.loss(None, torch.randn(1, 10, 16), given)
@@ -349,7 +349,7 @@ def test_the_loss_is_that_of_the_labels_in_evaluation_mode_too(decoder_config):
     torch.testing.assert_close(decoder.eval().loss(None, tokens, samples()), expected)
 
 
-def test_nothing_is_told_of_the_labels_to_what_reads_in_training_mode(pair):
+def test_predict_does_not_use_labels_in_training_mode(pair):
     _, ours = pair(2.0, dropout=0.0)
     tokens = torch.randn(3, 10, 16)
     read = []

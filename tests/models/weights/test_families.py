@@ -160,7 +160,7 @@ def test_our_own_files_without_their_grid(tmp_path):
     torch.testing.assert_close(ours.pos_embed.data, expected.data)
 
 
-def test_learned_positions_of_an_untold_grid_are_not_resized_either(tmp_path):
+def test_trained_positions_of_an_unknown_grid_are_not_resized(tmp_path):
     with pytest.raises(ValueError, match=r"does not store its grid; set checkpoint_grid"):
         loaded(TimmStyle().state_dict(), tmp_path, img_size=(32, 256))
 

@@ -131,7 +131,7 @@ def test_mmengine_s_and_torch_s_averages_by_themselves(tmp_path):
             assert equal(module, expected)
 
 
-def test_a_grid_is_told_under_any_prefix(tmp_path):
+def test_a_grid_is_stored_under_any_prefix(tmp_path):
     source = encoder()
     source.pos_embed.data.normal_()
     model = tiny_mms()
@@ -145,7 +145,7 @@ def test_a_grid_is_told_under_any_prefix(tmp_path):
         assert equal(target, expected.state_dict()), prefix
 
 
-def test_models_that_cannot_be_told_apart_are_named(tmp_path):
+def test_two_equal_models_raise(tmp_path):
     first, second = tiny_mms().state_dict(), tiny_mms().state_dict()
     path = str(tmp_path / "weights.pth")
     torch.save({**named(first, "left."), **named(second, "right.")}, path)

@@ -167,7 +167,7 @@ def own(dictionary, tmp_path):
     return model, str(path)
 
 
-def test_what_is_found_tells_its_characters(maerec, dictionary):
+def test_recognizer_weights_store_their_characters(maerec, dictionary):
     theirs, path = maerec
     found = find_recognizer(read_state_dict(path), path)
     assert found.family == "maerec"
@@ -223,7 +223,7 @@ def test_a_checkpoint_is_not_loaded_under_another_dictionary(
         assert same(model.state_dict(), before)
 
 
-def test_a_checkpoint_that_does_not_tell_its_characters_is_counted(own, dictionary, tmp_path):
+def test_a_checkpoint_without_its_characters(own, dictionary, tmp_path):
     path = str(tmp_path / "untold.pth")
     torch.save(dict(own[0].state_dict()), path)
     build(dictionary("wxyz"), path)  # the same number: the difference does not show

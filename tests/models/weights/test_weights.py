@@ -271,7 +271,7 @@ class Reader(BaseModel):
 
 
 @pytest.mark.parametrize("kind", ["mms", "bare", "model", "distributed"])
-def test_the_encoder_is_found_wherever_it_stands(tmp_path, kind):
+def test_the_encoder_of_any_model(tmp_path, kind):
     source = encoder()
     model = tiny_mms()
     model.backbone.load_state_dict(source.state_dict())
