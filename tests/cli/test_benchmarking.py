@@ -33,7 +33,7 @@ def labelled(tiny_recognizer, word_images, label_words, tmp_path):
         *tiny_recognizer[::-1], "cpu"
     )
     paths = word_images(9)
-    texts = [one.text for one in reader(paths)]
+    texts = [reading.text for reading in reader(paths)]
     assert all(text and text.lower() != text.upper() for text in texts), texts
     labels = [texts[0], texts[1].swapcase(), f"{texts[2]}\u00a7", "wrong", texts[4]]
     first = label_words(paths[:5], labels, "first")
@@ -51,13 +51,13 @@ ACCEPT = "test_dataloader.dataset.max_broken=0.25"
 
 
 def check_figures(folder, name="benchmark"):
-    found = json.loads((folder / f"{name}.json").read_text())
-    assert {one["name"]: one["correct"] for one in found["sets"]} == RIGHT
-    assert [(one["images"], one["skipped"]) for one in found["sets"]] == [(5, 0), (3, 1)]
-    mean = found["mean_of_sets"]["word_acc_ignore_case_symbol"]
+    report = json.loads((folder / f"{name}.json").read_text())
+    assert {test["name"]: test["correct"] for test in report["sets"]} == RIGHT
+    assert [(test["images"], test["skipped"]) for test in report["sets"]] == [(5, 0), (3, 1)]
+    mean = report["mean_of_sets"]["word_acc_ignore_case_symbol"]
     assert mean == pytest.approx((4 / 5 + 2 / 3) / 2)
-    assert found["of_all_images"]["word_acc"] == pytest.approx(4 / 8)
-    return found
+    assert report["of_all_images"]["word_acc"] == pytest.approx(4 / 8)
+    return report
 
 
 def test_a_table_of_known_figures(tiny_recognizer, labelled, tmp_path, capfd):
@@ -66,9 +66,9 @@ def test_a_table_of_known_figures(tiny_recognizer, labelled, tmp_path, capfd):
     options = ["--work-dir", str(tmp_path / "run"), "--save-words", str(words), *FEW, ACCEPT]
     assert testing.main([config, weights, "--data", *labelled, *options]) == 0
     out = capfd.readouterr().out
-    found = check_figures(tmp_path / "run")
-    assert found["skipped"] == [str(tmp_path / "images" / "7.png")]
-    assert (found["config"], found["checkpoint"]) == (config, weights)
+    report = check_figures(tmp_path / "run")
+    assert report["skipped"] == [str(tmp_path / "images" / "7.png")]
+    assert (report["config"], report["checkpoint"]) == (config, weights)
     markdown = (tmp_path / "run" / "benchmark.md").read_text()
     for line in (
         "| letters and digits only, ignoring case | 80.00 |  66.67 |          73.33 |      75.00 |",
@@ -159,9 +159,9 @@ def test_a_benchmark_with_sets_of_its_own_and_others(tiny_recognizer, labelled, 
     message = capfd.readouterr().err.splitlines()[-1]
     assert "6 of 6 test sets are missing: iiit5k at " in message
     assert testing.main([*command, "--data", f"svt={labelled[0]}", "--sets", "svt"]) == 0
-    found = json.loads((tmp_path / "run" / "benchmark_common.json").read_text())
-    assert found["left_out"] == ["IIIT5K", "IC13", "IC15", "SVTP", "CUTE80"]
-    (only,) = found["sets"]
+    report = json.loads((tmp_path / "run" / "benchmark_common.json").read_text())
+    assert report["left_out"] == ["IIIT5K", "IC13", "IC15", "SVTP", "CUTE80"]
+    (only,) = report["sets"]
     assert (only["title"], only["images"], only["images_in_papers"]) == ("SVT", 5, 647)
     markdown = (tmp_path / "run" / "benchmark_common.md").read_text()
     assert "SVT: 5 images here, 647 in papers" in markdown
@@ -177,15 +177,15 @@ def test_held_out_words_are_those_that_training_leaves_out(
     cfg = Config.fromfile(config)
     held_out = dict(cfg.test_dataloader.dataset, path=labelled[0], pipeline=[])
     dataset = DATASETS.build(held_out)
-    (found,) = json.loads((tmp_path / "benchmark.json").read_text())["sets"]
-    assert found["images"] == len(dataset) < 5
+    (report,) = json.loads((tmp_path / "benchmark.json").read_text())["sets"]
+    assert report["images"] == len(dataset) < 5
     first = tmp_path / "first.py"
     first.write_text(
         f'_base_ = "{config}"\ntest_dataloader = dict(dataset=dict(holdout=None, indices=2))\n'
     )
     assert testing.main([str(first), weights, "--data", labelled[0], *options]) == 0
-    (found,) = json.loads((tmp_path / "benchmark.json").read_text())["sets"]
-    assert (found["images"], found["correct"]["word_acc"]) == (2, 1)
+    (report,) = json.loads((tmp_path / "benchmark.json").read_text())["sets"]
+    assert (report["images"], report["correct"]["word_acc"]) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -254,8 +254,8 @@ def test_shipped_benchmarks(repository, tmp_path, name, sets, counted):
     path = repository / "configs" / "textrecog" / "benchmarks" / f"{name}.py"
     dataset = Config.fromfile(path).test_dataloader.dataset
     assert len(dataset.sets) == sets
-    assert sum(one.get("in_average", True) for one in dataset.sets.values()) == counted
-    total = sum(one.get("images", 0) for one in dataset.sets.values())
+    assert sum(test.get("in_average", True) for test in dataset.sets.values()) == counted
+    total = sum(test.get("images", 0) for test in dataset.sets.values())
     # IIIT5K 3000 + SVT 647 + SVTP 645 + CUTE80 288, and IC13 and IC15 in two sizes; Union14M's own.
     assert total == dict(common=7672, common_small=7248, union14m=409_383)[name]
     assert Config.fromfile(path).test_evaluator.type == "mms_ocr.WordBenchmark"

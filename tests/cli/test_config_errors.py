@@ -1,4 +1,4 @@
-"""What is wrong in a config is one line."""
+"""Errors in a config are one line."""
 
 import argparse
 import os
@@ -14,16 +14,16 @@ from mms_ocr.registry import TRANSFORMS
 from mms_ocr.utils.errors import run_command
 
 
-def test_a_setting_that_a_type_does_not_know_is_told_in_one_line(capsys):
+def test_a_setting_that_a_type_does_not_know_is_one_line(capsys):
     def build():
         TRANSFORMS.build(dict(type="mms_ocr.ResizeWordImage", sise=(32, 128)))
 
     assert run_command("train.py", build, traceback=False) == 2
-    said = capsys.readouterr().err
-    assert said.startswith("train.py: the config has a setting that its type does not know: ")
-    assert "ResizeWordImage" in said
-    assert "'sise'" in said
-    assert said.count("\n") == 1
+    message = capsys.readouterr().err
+    assert message.startswith("train.py: the config has a setting that its type does not know: ")
+    assert "ResizeWordImage" in message
+    assert "'sise'" in message
+    assert message.count("\n") == 1
     with pytest.raises(TypeError, match="sise"):
         run_command("train.py", build, traceback=True)
 
@@ -55,7 +55,7 @@ def test_a_config_that_needs_a_missing_module_names_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             '_base_ = "base.py"\nmodel = dict(arch=dict(embed_dims=32))\n',
@@ -71,12 +71,12 @@ def test_a_config_that_needs_a_missing_module_names_it(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_in_a_config_is_told_with_its_name(tmp_path, text, said):
+def test_an_error_in_a_config_names_it(tmp_path, text, message):
     (tmp_path / "base.py").write_text('model = dict(arch="tiny")\n')
     (tmp_path / "other.py").write_text("model = dict(depth=1)\n")
     config = tmp_path / "mine.py"
     config.write_text(text)
-    with pytest.raises(ValueError, match=said) as raised:
+    with pytest.raises(ValueError, match=message) as raised:
         read_config(argparse.Namespace(config=str(config)))
     assert str(raised.value).startswith(f"{config} cannot be read: ")
 
@@ -91,17 +91,17 @@ def test_a_config_that_was_copied_without_its_bases(tmp_path, base):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("train_dataloader = dict()\n", "has no model: it describes no training"),
         ('model = dict(type="mms_ocr.MMS")\n', "has no train_dataloader: it describes no training"),
     ],
 )
-def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, text, said):
+def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, text, message):
     config = tmp_path / "part.py"
     config.write_text(text)
     assert training.main([str(config)]) == 2
-    assert capsys.readouterr().err == f"train.py: {config} {said}\n"
+    assert capsys.readouterr().err == f"train.py: {config} {message}\n"
 
 
 @pytest.mark.parametrize(

@@ -137,13 +137,15 @@ TRAIN, VAL = dict(share=0.2, part="train"), dict(share=0.2, part="val")
     ],
 )
 def test_validating_on_what_is_trained_on_is_said(monkeypatch, train, val, apart):
-    said = []
-    monkeypatch.setattr(data_option, "warn", said.append)
+    warnings = []
+    monkeypatch.setattr(data_option, "warn", warnings.append)
     check_holdout(config(repeated(dict(WORDS, holdout=train)), val=dict(WORDS, holdout=val)))
     check_holdout(config(dict(WORDS, path="another"), val=dict(WORDS, holdout=val)))
-    assert len(said) == (0 if apart else 1)
-    if said:
-        assert "val_dataloader.dataset validates on words that train_dataloader.dataset" in said[0]
+    assert len(warnings) == (0 if apart else 1)
+    if warnings:
+        assert (
+            "val_dataloader.dataset validates on words that train_dataloader.dataset" in warnings[0]
+        )
 
 
 @pytest.mark.parametrize("holdout", [dict(share=0.4), dict(part="val"), dict(VAL, share_=1)])

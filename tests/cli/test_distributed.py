@@ -42,9 +42,9 @@ def validation(folder):
     return {name: value for name, value in scores.items() if "/" in name and "time" not in name}
 
 
-def assert_same_weights(one, other, rtol=1e-4, atol=2e-6):
-    assert one.keys() == other.keys()
-    for name, value in one.items():
+def assert_same_weights(weights, other, rtol=1e-4, atol=2e-6):
+    assert weights.keys() == other.keys()
+    for name, value in weights.items():
         torch.testing.assert_close(other[name], value, rtol=rtol, atol=atol, msg=name)
 
 
@@ -57,10 +57,10 @@ def test_two_processes_train_as_one(tmp_path, words, alone, task):
     np.testing.assert_allclose(np.mean(losses, axis=0), whole, rtol=1e-5)
     assert_same_weights(expected["state_dict"], checkpoint["state_dict"])
     # Five images on two processes: MMEngine's sampler repeats one, which is not counted twice.
-    found = validation(tmp_path / "w")
-    assert found.keys() == scores.keys()
+    metrics = validation(tmp_path / "w")
+    assert metrics.keys() == scores.keys()
     for name, value in scores.items():
-        assert found[name] == pytest.approx(value, rel=1e-3, abs=2e-4), name
+        assert metrics[name] == pytest.approx(value, rel=1e-3, abs=2e-4), name
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -68,8 +68,8 @@ def job(monkeypatch):
     [("slurm", SLURM), ("mpi", MPI), *(("mpi", variables) for variables in OTHER_MPIS)],
 )
 def test_without_gpus(job, launcher, variables):
-    found = job(launcher=launcher, **variables)
-    assert found == {
+    state = job(launcher=launcher, **variables)
+    assert state == {
         "address": "localhost",
         "backend": "gloo",
         "timeout": datetime.timedelta(seconds=90),
@@ -81,9 +81,9 @@ def test_without_gpus(job, launcher, variables):
 
 @pytest.mark.parametrize(("gpus", "number"), [(4, 1), (2, 1), (1, 0)])
 def test_the_gpu_of_a_task(job, gpus, number):
-    found = job(gpus, **SLURM)
-    assert (found["backend"], found["gpu"], found["LOCAL_RANK"]) == ("nccl", number, str(number))
-    assert found["RANK"] == "5"
+    state = job(gpus, **SLURM)
+    assert (state["backend"], state["gpu"], state["LOCAL_RANK"]) == ("nccl", number, str(number))
+    assert state["RANK"] == "5"
 
 
 def test_the_gpu_of_a_process_of_torchrun(job):

@@ -51,9 +51,9 @@ def loaded(runner):
     return {key: value.clone() for key, value in runner.model.state_dict().items()}
 
 
-def differing(one, other):
-    assert one.keys() == other.keys()
-    return {key.split(".")[0] for key in one if not torch.equal(one[key], other[key])}
+def differing(weights, other):
+    assert weights.keys() == other.keys()
+    return {key.split(".")[0] for key in weights if not torch.equal(weights[key], other[key])}
 
 
 def test_every_weight_is_loaded(config, trained):

@@ -49,9 +49,9 @@ def plain(tmp_path_factory, words):
     return train(1, write_config(folder / "c.py", words), folder / "w")
 
 
-def assert_same_weights(one, other, rtol=1e-5, atol=1e-7):
-    assert one.keys() == other.keys()
-    for name, value in one.items():
+def assert_same_weights(weights, other, rtol=1e-5, atol=1e-7):
+    assert weights.keys() == other.keys()
+    for name, value in weights.items():
         torch.testing.assert_close(other[name], value, rtol=rtol, atol=atol, msg=name)
 
 
