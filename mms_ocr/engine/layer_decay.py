@@ -58,7 +58,7 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
         if self.base_lr is None:
             raise ValueError("optim_wrapper.optimizer has no lr; layer-wise learning rates need it")
         # MMPretrain's log fails without one.
-        self.base_wd = self.base_wd or 0.0
+        self.base_wd = self.optimizer_cfg.get("weight_decay") or 0.0
 
     def add_params(
         self,
