@@ -2,7 +2,7 @@
 
 A type written ``mms_ocr.X`` resolves from any default scope (mmengine, mmpretrain, mmocr, …): the
 registry imports this module by the name of the scope, and then the modules under ``locations``.
-Types that need MMOCR stand in modules that are imported only when one of them is asked for, so that
+Types that need MMOCR are in modules that are imported only when one of them is asked for, so that
 everything else works without it.
 """
 
@@ -80,7 +80,7 @@ class _Registry(Registry):
             except ImportError as error:
                 raise ImportError(
                     f"mms_ocr.{name} needs MMOCR, which cannot be imported here ({error}); "
-                    "docs/install.md tells how to install it"
+                    "docs/install.md describes how to install it"
                 ) from error
         return super().get(key)
 

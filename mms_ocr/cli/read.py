@@ -52,8 +52,7 @@ def _build_reader(args: argparse.Namespace) -> WordReader:
         from mms_ocr.apis.reading import WordReader
     except ImportError as error:
         raise ImportError(
-            f"reading needs MMOCR, which cannot be imported here ({error}); docs/install.md tells "
-            "how to install it"
+            f"reading needs MMOCR, which cannot be imported here ({error}); see docs/install.md"
         ) from error
 
     options = parse_cfg_options(args.cfg_options)

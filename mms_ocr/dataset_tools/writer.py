@@ -144,7 +144,7 @@ class WordWriter(ABC):
         try:
             yield
         except (OSError, lmdb.Error) as error:
-            # LMDB reports a full disk as any failed write: the free room tells them apart.
+            # LMDB reports a full disk like any failed write; the free space shows which it is.
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             free = shutil.disk_usage(self.part).free / 1e6
             raise OSError(

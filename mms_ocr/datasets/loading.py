@@ -55,7 +55,7 @@ def collate_words(data_batch: Sequence[Any]) -> Any:
 
 @FUNCTIONS.register_module()
 def start_worker(worker_id: int, grace: int = 300) -> None:
-    """Seed a worker, and let it survive the signals that tell its run to save and stop.
+    """Seed a worker, and let it survive the signals that make its run save and stop.
 
     Slurm sends these to all processes of a job. The main process needs its workers until it has
     saved, and ends them itself.

@@ -1,4 +1,4 @@
-"""What a word stands on: flat color, gradients, stains, textures, sign edges, image crops.
+"""Backgrounds of words: flat color, gradients, stains, textures, sign edges, image crops.
 
 Images are float32 BGR ``(H, W, 3)`` in [0, 255]. What OpenCV draws or resizes is uint8: it then
 computes with integers, and every machine gives the same picture.

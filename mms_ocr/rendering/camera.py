@@ -66,7 +66,7 @@ def take_photograph(
 
 
 def _occlude(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
-    """A wire, a pole or a blot; thin enough that the word can still be told."""
+    """A wire, a pole or a blot; thin enough that the word stays readable."""
     height, width = picture.shape[:2]
     color = (color_of_luma(rng, rng.random(), settings.saturation) * 255).tolist()
     kind = rng.random()

@@ -29,8 +29,8 @@ class FontCollection:
     broken ones of a folder, with a warning. Of a collection file (``.ttc``) the first face is used.
 
     Args:
-        folders: folders (searched through) or font files; ``'matplotlib'`` stands for the fonts
-            that matplotlib ships, ``'system'`` for those installed on the machine. ``None`` means
+        folders: folders (searched through) or font files; ``'matplotlib'`` for the fonts
+            bundled with matplotlib, ``'system'`` for those installed on the machine. ``None`` means
             ``'matplotlib'``.
         part: ``'train'`` or ``'val'`` keeps the families whose name hashes into that part, so that
             fonts of one part are never seen in the other; ``None`` keeps all.

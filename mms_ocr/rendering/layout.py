@@ -1,4 +1,4 @@
-"""Setting a text in one face: where each letter stands, and its ink on a canvas."""
+"""Layout of a text in one face: position of each letter, and its ink on a canvas."""
 
 from __future__ import annotations
 

@@ -225,7 +225,7 @@ def _set_text(
 
 
 def _canvas_for(layout: TextLayout) -> tuple[NDArray, tuple[int, int]]:
-    """An empty canvas round the text, and where on it the first pen stands."""
+    """Empty canvas around the text, and position of the first letter on it."""
     left, top, right, bottom = layout.bounds()
     if right - left + 2 * _PAD > _LARGEST_CANVAS:
         raise ValueError(

@@ -79,7 +79,7 @@ class RenderSettings:
     image: float = _dial(0, 0.5, 0.7, (0, 1), "probability of a crop, where images are given")
     neighbours: float = _dial(0, 0.3, 0.5, (0, 1), "probability of other text at the edges")
 
-    # Light and what stands before the text
+    # Light and obstacles before the text
     light: float = _dial(0, 0.3, 0.6, (0, 0.95), "uneven light: share lost in the darkest corner")
     tint: float = _dial(0, 0.1, 0.25, (0, 1), "color cast of the light, share of a channel")
     glare: float = _dial(0, 0.07, 0.2, (0, 1), "probability of a bright reflection")

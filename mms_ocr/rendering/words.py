@@ -81,7 +81,7 @@ def random_string(rng: np.random.Generator, max_length: int = _LONGEST_RANDOM) -
     return _pattern(rng)[:max_length]
 
 
-# 0: a digit, A: a capital; any other character stands for itself.
+# 0: a digit, A: a capital; any other character is itself.
 _PATTERNS = (
     "$0", "$00", "$0.00", "$00.00", "00%", "00:00", "00.00", "000-0000", "(000)", "00/00", "#00",
     "0000", "AA-0000", "A00", "AAA 000", "+00", "0,000", "'00", "No.0", "0000th", "A&A", "A.A.",
@@ -202,11 +202,11 @@ def _draw_case(rng: np.random.Generator) -> str:
 
 
 def change_case(word: str, case: str) -> str:
-    """The word in lower, upper or title case; any other name keeps it as it is.
+    """Change a word to lower, upper or title case; any other name keeps it.
 
-    In title case each part between spaces or hyphens begins with a capital, behind whatever
-    punctuation stands before it: ``Twenty-One``, ``'Twas``. What is all in capitals goes on in
-    small letters (``Don't``, ``3rd``), what has both keeps its own (``McDonald``).
+    In title case each part between spaces or hyphens begins with a capital after its punctuation:
+    ``Twenty-One``, ``'Twas``. Words in capitals get lower case after it (``Don't``, ``3rd``), words
+    in both cases keep theirs (``McDonald``).
     """
     if case == "title":
         lowered = word.lower() if word.isupper() else word

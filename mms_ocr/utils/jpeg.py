@@ -16,7 +16,7 @@ _PROGRESSIVE = 0xC2
 _WITHOUT_LENGTH = (0x00, 0x01, 0xFF, *range(0xD0, 0xDA))
 _APP0, _APP1, _SCAN = 0xE0, 0xE1, 0xDA
 # Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
-# stand for endless coefficients of -1, which no image has. The decoder may still end in step.
+# are endless coefficients of -1, which no image has. The decoder may still end in step.
 _USUAL_TABLE = bytes.fromhex("0002010303020403050504040000017d")
 _ZEROS = bytes(16)
 
@@ -91,7 +91,7 @@ def decode_strictly(data: bytes, frame: JpegFrame) -> np.ndarray | None:
 def _without_zeros(data: bytes, frame: JpegFrame) -> bytes:
     """Cut off zeros between the pixels and the end mark; elsewhere among pixels, they are an error.
 
-    Only where they can stand for no pixels: with the usual tables, in a scan of all components.
+    Only where they can be no pixels: with the usual tables, in a scan of all components.
     """
     scan = data.find(b"\xff\xda", frame.place)
     end = data.find(_END, scan)
@@ -102,7 +102,7 @@ def _without_zeros(data: bytes, frame: JpegFrame) -> bytes:
         return data
     if data[zeros:end].strip(b"\0"):
         raise BrokenImageError("a damaged JPEG: zeros take the place of pixels")
-    return data[: zeros + (data[zeros - 1] == 0xFF)] + _END  # FF 00 stands for a level of FF
+    return data[: zeros + (data[zeros - 1] == 0xFF)] + _END  # FF 00 encodes a level of FF
 
 
 def _is_complete(data: bytes) -> bool:

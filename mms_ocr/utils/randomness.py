@@ -45,7 +45,7 @@ def put_random_states(states: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def kept_random_states() -> Iterator[None]:
-    """Whatever is drawn or seeded inside, the generators stand afterwards as before."""
+    """Restore the state of all generators after the block."""
     states = take_random_states()
     try:
         yield

@@ -15,7 +15,7 @@ class SkipLongLabels(BaseTransform):
     """Leave out words that are too long for the recognizer, and empty ones.
 
     Such a word counts as a broken image: it is replaced by the next one, logged, and more than the
-    share ``max_broken`` of the data set is an error.
+    share ``max_broken`` of the data set raise TooManyBrokenError.
 
     Args:
         max_columns: Columns of a CTC head: it can spell as many characters, less one for each pair
