@@ -1,7 +1,7 @@
 """Backgrounds of words: flat color, gradients, stains, textures, sign edges, image crops.
 
-Images are float32 BGR ``(H, W, 3)`` in [0, 255]. What OpenCV draws or resizes is uint8: it then
-computes with integers, and every machine gives the same picture.
+Images are float32 BGR ``(H, W, 3)`` in [0, 255]. OpenCV draws and resizes uint8 only: it then
+computes with integers, and every machine gives the same image.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ _MAX_PIXELS = 1 << 27  # of a photograph
 
 
 class BackgroundImages:
-    """Images of a folder, of which crops become backgrounds; recently used ones stay in memory.
+    """Images of a folder whose crops become backgrounds; recently used ones stay in memory.
 
-    All of them are decoded once at the start. Broken ones are left out, with a warning, as if they
-    were not there.
+    All of them are decoded once at the start. Broken ones are left out, with a warning.
 
     Args:
-        folder: searched through; holds at least one image.
-        keep: how many decoded images stay in memory.
+        folder: Folder tree with at least one image.
+        keep: Number of decoded images that stay in memory.
 
     Attributes:
-        files: paths of the usable images in the folder.
+        files: Paths of the usable images in the folder.
 
     Raises:
-        FileNotFoundError: if the folder does not exist.
-        OSError: if a folder in it cannot be read.
-        ValueError: if it holds no image that can be used.
+        FileNotFoundError: The folder does not exist.
+        OSError: A folder in it cannot be read.
+        ValueError: It has no usable image.
     """
 
     def __init__(self, folder: str | os.PathLike[str], keep: int = 64) -> None:
@@ -58,7 +57,7 @@ class BackgroundImages:
         self.files = [name for name, fault in zip(names, faults) if fault is None]
         broken = [fault for fault in faults if fault is not None]
         if not self.files:
-            raise ValueError(f"{folder}: not one of {len(broken):,} images is usable; {broken[0]}")
+            raise ValueError(f"{folder}: all of {len(broken):,} images are broken; {broken[0]}")
         if broken:
             warn(
                 f"backgrounds of {folder}: left out {len(broken):,} of {len(names):,} images as "
@@ -88,14 +87,14 @@ class BackgroundImages:
         except BrokenImageError as error:
             raise BrokenImageError(f"{path}: {error}") from error
         longest = max(image.shape[:2])
-        if longest > 1024:  # keeps memory bounded; crops are small
+        if longest > 1024:  # limits the memory; crops are small
             image = cv2.resize(
                 image, None, fx=1024 / longest, fy=1024 / longest, interpolation=cv2.INTER_AREA
             )
         return image
 
     def crop(self, rng: np.random.Generator, height: int, width: int) -> Image:
-        """A random part of a random image, of the wanted aspect, flipped or not."""
+        """Crop a random part of a random image to a size, flipped or not."""
         image = self._read(self.files[int(rng.integers(len(self.files)))])
         rows, columns = image.shape[:2]
         fit = min(rows / height, columns / width)
@@ -115,20 +114,20 @@ class BackgroundImages:
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> NDArray:
-    """``(H, W)`` noise in [-1, 1] that changes over about ``cell`` pixels."""
+    """Draw ``(H, W)`` noise in [-1, 1] that changes over about ``cell`` pixels."""
     rows, columns = max(2, math.ceil(height / cell) + 1), max(2, math.ceil(width / cell) + 1)
     return _enlarge(rng, rows, columns, height, width) * np.float32(2 / 255) - 1
 
 
 def _enlarge(rng: np.random.Generator, rows: int, columns: int, height: int, width: int) -> NDArray:
-    """``(H, W)`` float32 whole numbers from 0 to 255, interpolated between random ones."""
+    """Interpolate random numbers: float32 ``(H, W)`` of integers from 0 to 255."""
     coarse = np.frombuffer(rng.bytes(rows * columns), np.uint8).reshape(rows, columns)
     fine = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
     return fine.astype(np.float32)
 
 
 def ramp(rng: np.random.Generator, height: int, width: int) -> NDArray:
-    """``(H, W)`` linear ramp from -0.5 to 0.5 in a random direction."""
+    """Draw a linear ramp ``(H, W)`` from -0.5 to 0.5 in a random direction."""
     angle = rng.random() * 2 * math.pi
     cos, sin = math.cos(angle), math.sin(angle)
     reach = abs(cos) * width + abs(sin) * height
@@ -144,7 +143,7 @@ def make_background(
     settings: RenderSettings,
     images: BackgroundImages | None = None,
 ) -> Image:
-    """A background by the settings' probabilities."""
+    """Draw a background by the settings' probabilities."""
     if images is not None and rng.random() < settings.image:
         return images.crop(rng, height, width)
     base = _color(rng, settings)
@@ -163,7 +162,7 @@ def make_background(
 
 
 def _color(rng: np.random.Generator, settings: RenderSettings) -> NDArray:
-    # Dark and light signs are commoner than middle grays.
+    # Dark and light signs are more common than middle grays.
     draw = rng.random()
     middle = 0.5 - 0.5 * math.cos(math.pi * draw)
     target = 0.03 + 0.94 * (0.3 * draw + 0.7 * middle)
@@ -239,7 +238,7 @@ _TEXTURES = (_add_grain, _add_grain, _add_stripes, _add_bricks, _add_specks)
 
 
 def _add_panel(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
-    """Edges of a sign or rules, near the border where they do not meet the letters."""
+    """Draw edges of a sign or rules, near the border where they do not touch the letters."""
     height, width = picture.shape[:2]
     color = _color(rng, settings)
     reach = 0.1 * height
@@ -250,7 +249,7 @@ def _add_panel(rng: np.random.Generator, picture: Image, settings: RenderSetting
         thickness = 1 + int(rng.integers(3))
         if rng.random() < 0.5:
             continue
-        # The edge at the top or left; at the bottom or right it is the same, seen from there.
+        # The edge at the top or left; at the bottom or right it is mirrored.
         upright = side % 2 == 1
         length = height if upright else width
         start, end = (0, inset + slant), (length, inset - slant)
@@ -259,7 +258,7 @@ def _add_panel(rng: np.random.Generator, picture: Image, settings: RenderSetting
             corners = corners[:, ::-1]
         if side >= 2:
             corners = np.array([width - 1, height - 1]) - corners
-        if filled:  # beyond the edge another surface begins
+        if filled:  # another surface begins at the edge
             cv2.fillConvexPoly(shape, corners.astype(np.int32), 255, cv2.LINE_AA)
         else:
             ends = corners[:2].tolist()

@@ -1,7 +1,7 @@
-"""What happens between a sign and its photograph: light, obstacles, optics, sensor, compression.
+"""Photographing a word: light, obstacles, optics, sensor and compression.
 
-Pictures are uint8 BGR ``(H, W, 3)``. Between two float steps a picture is rounded, and OpenCV is
-only used where it computes with integers: then every machine gives the same picture.
+Images are uint8 BGR ``(H, W, 3)``. They are rounded after every float step, and OpenCV is only used
+where it computes with integers: then every machine gives the same image.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ Image = NDArray
 def take_photograph(
     rng: np.random.Generator, clean: Image, text_height: float, settings: RenderSettings
 ) -> Image:
-    """The clean picture as a camera would have caught it, same size.
+    """Degrade a clean image as a camera does; its size stays.
 
     Args:
-        rng: the generator to draw from.
+        rng: Generator of all draws.
         clean: uint8 BGR.
-        text_height: of the word in pixels; blur follows it.
-        settings: probabilities and strengths.
+        text_height: Height of the word in pixels, which scales the blur.
+        settings: Probabilities and strengths.
     """
     picture = clean.copy()
     height, width = picture.shape[:2]
@@ -66,7 +66,7 @@ def take_photograph(
 
 
 def _occlude(rng: np.random.Generator, picture: Image, settings: RenderSettings) -> None:
-    """A wire, a pole or a blot; thin enough that the word stays readable."""
+    """Draw a wire, a pole or a blot, thin enough that the word can be read."""
     height, width = picture.shape[:2]
     color = (color_of_luma(rng, rng.random(), settings.saturation) * 255).tolist()
     kind = rng.random()
@@ -89,7 +89,7 @@ def _occlude(rng: np.random.Generator, picture: Image, settings: RenderSettings)
 def _light(
     rng: np.random.Generator, picture: Image, glare: bool, settings: RenderSettings
 ) -> Image:
-    """Uneven and colored light, and a bright reflection if asked for."""
+    """Apply uneven and colored light, and optionally a bright reflection."""
     height, width = picture.shape[:2]
     lost = settings.light * rng.random()
     middle = np.float32(1 - lost / 2)
@@ -113,7 +113,7 @@ def _light(
 
 
 def _shrink(rng: np.random.Generator, picture: Image, least: float) -> Image:
-    """The picture as a smaller original holds it, its scale drawn from ``least`` to 1."""
+    """Shrink the image by a scale drawn from ``least`` to 1."""
     height, width = picture.shape[:2]
     share = least + (1 - least) * rng.random()
     if share < 0.85:
@@ -123,7 +123,7 @@ def _shrink(rng: np.random.Generator, picture: Image, least: float) -> Image:
 
 
 def _expose(rng: np.random.Generator, picture: Image, strength: float) -> Image:
-    """Another contrast, brightness and gamma."""
+    """Change contrast, brightness and gamma."""
     gain, lift, gamma = (2 * rng.random(3) - 1) * strength
     tones = np.arange(256) / 255
     tones = (tones - 0.5) * (1 + gain) + 0.5 + lift / 2
@@ -132,6 +132,6 @@ def _expose(rng: np.random.Generator, picture: Image, strength: float) -> Image:
 
 
 def _sharpen(rng: np.random.Generator, picture: Image) -> Image:
-    """Unsharp masking, which leaves light and dark rims as cameras and editors do."""
+    """Apply unsharp masking, which leaves light and dark rims as cameras do."""
     soft = cv2.GaussianBlur(picture, (0, 0), 0.8 + rng.random()).astype(np.float32)
     return round_pixels(picture + (picture - soft) * np.float32(0.3 + 1.2 * rng.random()))

@@ -1,4 +1,4 @@
-"""One face of a font file: what it can draw, and its glyphs as arrays."""
+"""Fonts: which characters a face can draw, and its glyphs as arrays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mms_ocr.rendering.shaping import needs_shaping
 
-CAP_HEIGHT = 44  # pixels of a capital letter in the drawings from which words are warped
+CAP_HEIGHT = 44  # pixels of a capital letter on the canvas from which words are warped
 _LETTERS_AND_DIGITS = string.ascii_letters + string.digits
 # Fonts of matplotlib with symbols where ASCII letters or punctuation belong (TeX encodings).
 _SYMBOL_FONTS = ("cmex10", "cmmi10", "cmsy10")
@@ -30,9 +30,9 @@ class Glyph:
 
     Attributes:
         coverage: ``(h, w)`` uint8, the ink cropped to its bounding box; ``(0, 0)`` for a space.
-        left: pixels from the pen to the first column of ink.
-        top: pixels from the base line down to the first row of ink (negative above it).
-        advance: pixels by which the pen moves.
+        left: Pixels from the pen to the first column of ink.
+        top: Pixels from the baseline down to the first row of ink (negative above it).
+        advance: Pixels by which the pen moves.
     """
 
     coverage: NDArray[np.uint8]
@@ -42,7 +42,7 @@ class Glyph:
 
     @cached_property
     def rim(self) -> NDArray[np.int16]:
-        """``(n, 2)`` corners of the first and last inked pixel of each row and column; x, y."""
+        """Corners ``(n, 2)`` (x, y) of the first and last inked pixel of each row and column."""
         ink = self.coverage > 0
         parts = []
         for lines, swap in ((ink, False), (ink.T, True)):
@@ -59,14 +59,15 @@ class Glyph:
 class FontFace:
     """One face of a font file, with its glyphs cached.
 
-    What it can draw is found out once for each character, by drawing it: a character is lacking if
-    it leaves no ink or the same ink as a character that no font has.
+    Each character is drawn once to check it: it is missing if it leaves no ink, or the same ink as
+    a character that no font has.
 
     Attributes:
-        path: the font file.
-        family: family name as the file gives it.
-        style: style name as the file gives it.
-        unicase: whether lower-case letters look like the capitals.
+        path: The font file.
+        family: Family name in the file.
+        style: Style name in the file.
+        unicase: Whether lower-case letters look like capitals.
+        is_text_font: Whether it has letters and digits.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -77,7 +78,7 @@ class FontFace:
             raise ValueError(f"{self.path}: not a font that FreeType can read ({error})")
         self.family: str = family or self.path.stem
         self.style: str = style or ""
-        self._forget()
+        self._clear_cache()
         self._drawable: dict[str, bool] = {}
         self._letters_only = self.path.stem in _LETTERS_ONLY_FONTS
         self.unicase = False
@@ -90,15 +91,15 @@ class FontFace:
         return f"FontFace({self.path.name!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        # FreeType faces cannot travel to another process, and glyphs are cheaper drawn than sent.
+        # FreeType faces cannot be pickled, and glyphs are drawn faster than sent.
         dropped = ("_font", "_missing", "_glyphs", "_kerning")
         return {name: value for name, value in self.__dict__.items() if name not in dropped}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget()
+        self._clear_cache()
 
-    def _forget(self) -> None:
+    def _clear_cache(self) -> None:
         self._font: ImageFont.FreeTypeFont | None = None
         self._missing: bytes | None = None
         self._glyphs: dict[str, Glyph] = {}
@@ -141,9 +142,9 @@ class FontFace:
         return bool(union) and int((resized & other).sum()) / union > 0.85
 
     def can_draw(self, character: str) -> bool:
-        """Whether the face has the character, and may draw it alone (:func:`needs_shaping`).
+        """Return whether the face has the character and may draw it alone (:func:`needs_shaping`).
 
-        A space always passes, another blank never does.
+        A space is always true, another blank never is.
         """
         known = self._drawable.get(character)
         if known is None:
@@ -172,11 +173,11 @@ class FontFace:
         return repr(coverage.shape).encode() + coverage.tobytes()
 
     def lacking(self, characters: Iterable[str]) -> list[str]:
-        """The characters that the face cannot draw, each once, in order."""
+        """Return the characters that the face cannot draw, each once, in order."""
         return [char for char in dict.fromkeys(characters) if not self.can_draw(char)]
 
     def glyph(self, character: str) -> Glyph:
-        """The drawn character, from the cache where it was drawn before."""
+        """Return the drawn character, from the cache if it was drawn before."""
         glyph = self._glyphs.get(character)
         if glyph is None:
             glyph = self._glyphs[character] = self._draw(character)
@@ -186,7 +187,7 @@ class FontFace:
         left, top, right, bottom = (
             round(edge) for edge in self.font.getbbox(character, anchor="ls")
         )
-        # A pixel of room on each side: some fonts draw past the box that they announce.
+        # With a margin of one pixel: some fonts draw outside of their bounding box.
         left, top, right, bottom = left - 1, top - 1, right + 1, bottom + 1
         canvas = Image.new("L", (right - left, bottom - top))
         ImageDraw.Draw(canvas).text((-left, -top), character, 255, self.font, anchor="ls")
@@ -200,7 +201,7 @@ class FontFace:
         return Glyph(ink, left + first_column, top + first_row, advance)
 
     def kerning(self, pair: str) -> float:
-        """Pixels by which the second character of a pair moves towards (-) or off (+) the first."""
+        """Return by how many pixels the second character of a pair moves away from the first."""
         kerning = self._kerning.get(pair)
         if kerning is None:
             alone = self.glyph(pair[0]).advance + self.glyph(pair[1]).advance

@@ -1,4 +1,4 @@
-"""Collections of fonts: finding the files, parting them by family, and drawing one by weight."""
+"""Collections of fonts: finding the files, splitting them by family, drawing one by weight."""
 
 from __future__ import annotations
 
@@ -24,23 +24,21 @@ _NO_FONTS = USUAL_SUFFIXES.union(
 class FontCollection:
     """Text fonts from folders, with a weight for each family.
 
-    Every family is drawn with the same probability unless ``weights`` says otherwise, however many
-    faces it has. Fonts without letters and digits are left out, see :attr:`skipped`, and so are
-    broken ones of a folder, with a warning. Of a collection file (``.ttc``) the first face is used.
+    Every family has the same probability by default, whatever its number of faces. Fonts without
+    letters and digits are left out (:attr:`skipped`), and so are broken ones of a folder, with a
+    warning. The first face of a collection file (``.ttc``) is used.
 
     Args:
-        folders: folders (searched through) or font files; ``'matplotlib'`` for the fonts
-            bundled with matplotlib, ``'system'`` for those installed on the machine. ``None`` means
-            ``'matplotlib'``.
+        folders: Folder trees or font files; ``'matplotlib'``, the default, means matplotlib's
+            fonts, and ``'system'`` those installed on the machine.
         part: ``'train'`` or ``'val'`` keeps the families whose name hashes into that part, so that
-            fonts of one part are never seen in the other; ``None`` keeps all.
-        val_share: share of the families in ``'val'``.
-        weights: weight by family name; families not named have weight 1, a weight of 0 leaves out.
+            the parts have no fonts in common; ``None`` keeps all.
+        val_share: Share of the families in ``'val'``.
+        weights: Weight by family name, 1 by default; 0 leaves a family out.
 
     Raises:
-        FileNotFoundError: if a folder or file does not exist.
-        ValueError: if no text font is found, a font file that was named cannot be read, or a weight
-            is wrong.
+        FileNotFoundError: A folder or file does not exist.
+        ValueError: There is no text font, a given font file cannot be read, or a weight is wrong.
     """
 
     def __init__(
@@ -57,11 +55,11 @@ class FontCollection:
         self.skipped: list[Path] = []
         self.faces: list[FontFace] = []
         broken: list[str] = []
-        for path, asked_for in _font_files(names).items():
+        for path, is_given in _font_files(names).items():
             try:
                 face = FontFace(path)
             except ValueError as error:
-                if asked_for:
+                if is_given:
                     raise
                 self.skipped.append(path)  # machines carry bitmap and emoji fonts
                 broken.append(str(error))
@@ -73,10 +71,10 @@ class FontCollection:
         where = ", ".join(map(str, names))
         if not self.faces:
             symbols = len(self.skipped) - len(broken)
-            found = f"{symbols} fonts with symbols only" if symbols else "no font"
+            reason = f"{symbols} fonts with symbols only" if symbols else "no font"
             unreadable = f", {len(broken)} unreadable (such as {broken[0]})" if broken else ""
             raise ValueError(
-                f"{found}{unreadable} in {where}; give a folder with .ttf or .otf text fonts"
+                f"{reason}{unreadable} in {where}; give a folder with .ttf or .otf text fonts"
             )
         if broken and names != ["system"]:
             warn(f"fonts of {where}: left out {len(broken)} as broken, such as {broken[0]}")
@@ -111,7 +109,7 @@ class FontCollection:
         return len(self.faces)
 
     def lacking(self, characters: Iterable[str]) -> list[str]:
-        """The characters that none of the faces can draw, each once, in order."""
+        """Return the characters that none of the faces can draw, each once, in order."""
         return [
             char
             for char in dict.fromkeys(characters)
@@ -119,12 +117,12 @@ class FontCollection:
         ]
 
     def able(self, text: str) -> bool:
-        """Whether one of the faces has every character of the text."""
+        """Return whether one of the faces has every character of the text."""
         characters = set(text)
         return any(all(map(face.can_draw, characters)) for face in self.faces)
 
     def draw(self, rng: np.random.Generator, text: str) -> FontFace | None:
-        """A face that has every character of the text, by weight; ``None`` if there is none."""
+        """Draw a face that has every character of the text, by weight; None if there is none."""
         characters = set(text)
         for _ in range(20):
             face = self.faces[int(np.searchsorted(self._cumulative, rng.random(), side="right"))]
@@ -135,31 +133,31 @@ class FontCollection:
 
 
 def family_part(family: str, val_share: float = 0.2) -> str:
-    """``'train'`` or ``'val'`` by a hash of the family name: the same on every machine."""
+    """Return ``'train'`` or ``'val'`` by a hash of the family name, the same on every machine."""
     digest = hashlib.sha256(f"family:{family}".encode()).digest()
     return "val" if int.from_bytes(digest[:8], "big") < val_share * 2**64 else "train"
 
 
 def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
-    """The font files, and whether the user named the file itself."""
+    """Find the font files, and whether the user gave the file itself."""
     files: dict[Path, bool] = {}
     for name in names:
-        asked_for = False
+        is_given = False
         if name == "matplotlib":
             import matplotlib
 
             folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-            found = sorted(folder.glob("*.ttf"))
+            paths = sorted(folder.glob("*.ttf"))
         elif name == "system":
             from matplotlib.font_manager import findSystemFonts
 
-            found = sorted(map(Path, findSystemFonts()))
+            paths = sorted(map(Path, findSystemFonts()))
         else:
             path = Path(name)
-            found = [path] if path.is_file() else _files_below(path)
-            asked_for = path.is_file()
-        for file in found:
-            files[file] = asked_for or files.get(file, False)
+            paths = [path] if path.is_file() else _files_below(path)
+            is_given = path.is_file()
+        for file in paths:
+            files[file] = is_given or files.get(file, False)
     return files
 
 

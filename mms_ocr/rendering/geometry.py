@@ -1,7 +1,7 @@
-"""One map from the canvas where a word is set to the image: bend, then plane to plane.
+"""The map from the canvas of a word to the image: a bend, then a homography.
 
-The map is applied alike to ink, neighbours, character boxes and the pixel mask. Points go forwards
-with :meth:`Geometry.forward`; pixels are fetched backwards with :meth:`Geometry.warp`.
+It is the same for ink, neighbors, character boxes and mask. Points are mapped by
+:meth:`Geometry.forward`; pixels are fetched by :meth:`Geometry.warp`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Bend:
-    """How the base line is bent, in canvas pixels from the middle of the text.
+    """A bend of the baseline, in canvas pixels from the middle of the text.
 
     Attributes:
-        kind: ``'arc'`` sets the letters on a circle, ``'wave'`` moves them up and down a sine.
-        amount: radius of the circle, negative for one that opens downwards; height of the wave.
-        wavelength: of the wave.
-        phase: of the wave, radians.
+        kind: ``'arc'`` puts the letters on a circle, ``'wave'`` on a sine.
+        amount: Radius of the circle, negative for one that opens downwards; height of the wave.
+        wavelength: Of the wave.
+        phase: Of the wave, in radians.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class Bend:
     phase: float = 0.0
 
     def forward(self, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-        """Where canvas points go."""
+        """Map canvas points to bent points."""
         if self.kind == "wave":
             return x, y + self.amount * np.sin(x * (2 * math.pi / self.wavelength) + self.phase)
         angle = x / self.amount
@@ -41,7 +41,7 @@ class Bend:
         return radius * np.sin(angle), self.amount - radius * np.cos(angle)
 
     def backward(self, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
-        """Which canvas points come to these."""
+        """Map bent points to canvas points."""
         if self.kind == "wave":
             return x, y - self.amount * np.sin(x * (2 * math.pi / self.wavelength) + self.phase)
         sign = math.copysign(1.0, self.amount)
@@ -52,12 +52,12 @@ class Bend:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Canvas to image: move the middle to the origin, bend, then a homography.
+    """A map from canvas to image: move the middle to the origin, bend, apply a homography.
 
     Attributes:
-        middle: canvas point that becomes the origin.
+        middle: Canvas point that becomes the origin.
         matrix: ``(3, 3)`` homography from bent points to the image.
-        bend: of the base line; ``None`` for a straight one.
+        bend: Bend of the baseline; None for a straight one.
     """
 
     middle: tuple[float, float]
@@ -65,11 +65,11 @@ class Geometry:
     bend: Bend | None = None
 
     def then(self, matrix: NDArray[np.float64]) -> Geometry:
-        """This map, followed by a homography."""
+        """Return this map followed by a homography."""
         return replace(self, matrix=matrix @ self.matrix)
 
     def forward(self, points: Floats) -> Floats:
-        """Image points ``(n, 2)`` of canvas points ``(n, 2)``, x before y."""
+        """Map canvas points ``(n, 2)`` (x, y) to image points."""
         points = points.astype(np.float64)
         x, y = points[:, 0] - self.middle[0], points[:, 1] - self.middle[1]
         if self.bend is not None:
@@ -80,14 +80,14 @@ class Geometry:
         return np.stack(moved, 1).astype(np.float32)
 
     def warp(self, canvas: NDArray, size: tuple[int, int]) -> NDArray:
-        """The canvas ``(H, W)`` as seen in an image of ``size = (width, height)``.
+        """Warp the canvas ``(H, W)`` to an image of ``size = (width, height)``; 0 outside.
 
-        Pixel centers lie at half-integers on both sides, so the identity changes nothing. What lies
-        outside the canvas is 0. The map is computed in double precision and rounded to 1/32 pixel,
-        and the pixels are fetched with integers, so that every machine gives the same image.
+        Pixel centers are at half-integers on both sides. The map is computed in double precision
+        and rounded to 1/32 pixel, and the pixels are interpolated with integers, so that every
+        machine gives the same image.
         """
         width, height = size
-        # From a pixel's number to its center, and from there to the bent base line.
+        # From a pixel's index to its center, and from there to the bent baseline.
         a, b, c = np.linalg.inv(self.matrix) @ translation(0.5, 0.5)
         x, y = np.arange(width)[None], np.arange(height)[:, None]
         bent_x, bent_y = a[0] * x + (a[1] * y + a[2]), b[0] * x + (b[1] * y + b[2])
@@ -105,16 +105,16 @@ class Geometry:
 
 
 def translation(x: float, y: float) -> NDArray[np.float64]:
-    """``(3, 3)`` matrix that moves by (x, y)."""
+    """Return the ``(3, 3)`` matrix of a translation."""
     return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
 
 
 def homography(
     scale_x: float, scale_y: float, shear: float, angle: float, tilt_x: float, tilt_y: float
 ) -> NDArray[np.float64]:
-    """Scale, shear by a tangent, rotate by degrees, then tilt, all about the origin.
+    """Return the matrix that scales, shears, rotates by degrees, then tilts about the origin.
 
-    ``tilt_x`` and ``tilt_y`` are how much nearness grows per pixel to the right and downwards.
+    ``shear`` is a tangent; ``tilt_x`` and ``tilt_y`` are the change of depth per pixel.
     """
     turn = math.radians(angle)
     cos, sin = math.cos(turn), math.sin(turn)
@@ -126,7 +126,7 @@ def homography(
 
 
 def boxes_of_points(points: Floats, owners: NDArray[np.int64], count: int) -> Floats:
-    """``(count, 4)`` ``[left, top, right, bottom]`` of each owner's points; NaN for one without."""
+    """Compute ``(count, 4)`` ``[left, top, right, bottom]`` of each owner's points; NaN if none."""
     boxes = np.full((count, 4), np.nan, np.float32)
     starts = np.flatnonzero(np.diff(owners, prepend=-1))
     boxes[owners[starts], :2] = np.minimum.reduceat(points, starts)

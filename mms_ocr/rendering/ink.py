@@ -1,4 +1,4 @@
-"""Laying ink on a background: shadow, outline, gradient, emboss."""
+"""Drawing the ink of a word on a background: shadow, outline, gradient, emboss."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ Image = NDArray
 
 
 def blend(picture: Image, alpha: NDArray[np.float32], color: NDArray[np.float32]) -> None:
-    """Cover the picture ``(H, W, 3)`` with a color ``(3,)`` or ``(H, W, 3)``, in place.
-
-    ``alpha`` is ``(H, W)`` in [0, 1].
-    """
+    """Blend a color ``(3,)`` or ``(H, W, 3)`` into an image by alpha ``(H, W)``, in place."""
     picture += alpha[..., None] * (color - picture)
 
 
@@ -31,15 +28,15 @@ def lay_ink(
     text_height: float,
     settings: RenderSettings,
 ) -> None:
-    """Write on the picture in place, in a color whose contrast lies in the set range.
+    """Draw text on an image in place, in a color whose contrast is in the range of the settings.
 
     Args:
-        rng: the generator to draw from.
-        picture: background, float32 BGR in [0, 255].
-        coverage: ``(H, W)`` ink of the word.
-        neighbours: ``(H, W)`` ink of other text, or ``None``.
-        text_height: of the word in pixels; widths of outline and shadow follow it.
-        settings: probabilities and strengths.
+        rng: Generator of all draws.
+        picture: Background, float32 BGR in [0, 255].
+        coverage: Ink of the word, ``(H, W)``.
+        neighbours: Ink of other text, ``(H, W)``, or None.
+        text_height: Height of the word in pixels, which scales outline and shadow.
+        settings: Probabilities and strengths.
     """
     ground = luma(picture)
     ink_luma = contrasting_luma(rng, ground, settings.contrast)
@@ -57,7 +54,7 @@ def lay_ink(
         _outline(rng, picture, coverage, ink_luma, text_height, settings)
     if rng.random() < settings.ink_gradient:
         end = contrasting_luma(rng, ground, settings.contrast)
-        if (end > ground) != (ink_luma > ground):  # would cross the background's own luma
+        if (end > ground) != (ink_luma > ground):  # would cross the background's luma
             end = ink_luma
         change = color_of_luma(rng, end, settings.saturation) * np.float32(255) - ink
         blend(picture, alpha, ink + (ramp(rng, *alpha.shape) + 0.5)[..., None] * change)
@@ -69,7 +66,7 @@ def lay_ink(
 
 
 def _moved(ink: NDArray, length: float, angle: float) -> NDArray:
-    """``(H, W)`` ink moved by whole pixels in a direction; 0 comes in from outside."""
+    """Move ink ``(H, W)`` by whole pixels in a direction; 0 outside."""
     x, y = round(length * math.cos(angle)), round(length * math.sin(angle))
     height, width = ink.shape
     moved = np.zeros_like(ink)

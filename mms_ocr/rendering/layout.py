@@ -1,4 +1,4 @@
-"""Layout of a text in one face: position of each letter, and its ink on a canvas."""
+"""Setting a text in one face: the position of each letter, and its ink on a canvas."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mms_ocr.rendering.faces import CAP_HEIGHT, FontFace, Glyph
 
 @dataclass(frozen=True)
 class TextLayout:
-    """Letters set on a base line; coordinates in pixels, x from the first pen, y down from it.
+    """Letters on a baseline, in pixels to the right of and below the first pen position.
 
     Attributes:
-        text: what is written.
-        glyphs: the glyph of each character.
+        text: The text.
+        glyphs: The glyph of each character.
         positions: ``(n, 2)`` int, upper left corner of the ink of each character.
     """
 
@@ -25,21 +25,21 @@ class TextLayout:
     positions: NDArray[np.int64]
 
     def boxes(self) -> NDArray[np.float32]:
-        """``(n, 4)`` ``[left, top, right, bottom]`` of each character's ink; a space has none."""
+        """Return ``(n, 4)`` ``[left, top, right, bottom]`` of each character's ink."""
         sizes = np.array([glyph.coverage.shape[::-1] for glyph in self.glyphs], np.int64)
         return np.concatenate([self.positions, self.positions + sizes], 1).astype(np.float32)
 
     def bounds(self) -> tuple[int, int, int, int]:
-        """Bounding box of all ink: left, top, right, bottom."""
+        """Return the bounding box of all ink: left, top, right, bottom."""
         boxes = self.boxes()[[glyph.coverage.size > 0 for glyph in self.glyphs]]
         left, top = boxes[:, :2].min(axis=0)
         right, bottom = boxes[:, 2:].max(axis=0)
         return int(left), int(top), int(right), int(bottom)
 
     def draw(self, canvas: NDArray[np.uint8], x: int, y: int) -> None:
-        """Put the ink on a canvas ``(H, W)``, the first pen at (x, y); what lies outside is cut.
+        """Draw the ink on a canvas ``(H, W)``, the first pen at (x, y), cut at its border.
 
-        Where letters overlap the stronger ink wins, so the canvas is the union of the letters.
+        The stronger ink wins where letters overlap, so the canvas is the union of the letters.
         """
         height, width = canvas.shape
         for glyph, (left, top) in zip(self.glyphs, self.positions.tolist()):
@@ -64,13 +64,13 @@ def lay_out(
     """Set a text with the face's own advances and kerning.
 
     Args:
-        face: a face that has every character of the text.
-        text: one line.
-        spacing: extra room after each letter, in units of the capitals' height.
-        shifts: ``(n,)`` how far each letter sits below the base line, in the same unit.
+        face: A face that has every character of the text.
+        text: One line.
+        spacing: Extra room after each letter, in capital heights.
+        shifts: ``(n,)``, how far each letter is below the baseline, in capital heights.
 
     Raises:
-        ValueError: if the face lacks a character, or the text leaves no ink.
+        ValueError: The face lacks a character, or the text leaves no ink.
     """
     lacking = face.lacking(text)
     if lacking:

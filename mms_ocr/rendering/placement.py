@@ -1,4 +1,4 @@
-"""Drawing how a text lies in its image: bend, turn and tilt, and then size and margins."""
+"""Drawing the geometry of a text: bend, rotation and tilt, then size and margins."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mms_ocr.rendering.geometry import Bend, Geometry, homography, translation
 from mms_ocr.rendering.layout import TextLayout
 from mms_ocr.rendering.settings import RenderSettings
 
-_LEAST_CAP_HEIGHT = 3  # pixels; lower letters are no letters any more
+_LEAST_CAP_HEIGHT = 3  # pixels; smaller letters cannot be read
 
 
 def draw_geometry(
     rng: np.random.Generator, layout: TextLayout, origin: tuple[int, int], settings: RenderSettings
 ) -> Geometry:
-    """Bend, stretch, shear, rotation and tilt, before the size of the image is known."""
+    """Draw bend, stretch, shear, rotation and tilt, before the size of the image is known."""
     left, top, right, bottom = layout.bounds()
     width, height = right - left, max(bottom - top, CAP_HEIGHT // 2)
     middle = origin[0] + (left + right) / 2, origin[1] + (top + bottom) / 2
     bend = _draw_bend(rng, width, height, settings) if rng.random() < settings.curve else None
     low, high = (math.log(end) for end in settings.stretch)
     stretch = math.exp(low + (high - low) * rng.random())
-    # Long words are not turned so far that their letters get small in the image.
+    # Long words are rotated less: otherwise their letters get small in the image.
     most = min(settings.rotation, math.degrees(math.atan2(0.8 * height, width * stretch)))
     angle = _signed(rng) * most
     shear = _signed(rng) * settings.shear
@@ -35,7 +35,7 @@ def draw_geometry(
 
 
 def _signed(rng: np.random.Generator) -> float:
-    """In (-1, 1), small values more often than large ones."""
+    """Draw from (-1, 1), small values more often than large ones."""
     value = 2 * rng.random() - 1
     return value * abs(value) ** 0.5
 
@@ -65,23 +65,22 @@ def fit(
     """Scale and move the text into an image.
 
     Args:
-        rng: the generator to draw height and margins from.
-        geometry: from the canvas to anywhere.
-        points: ``(n, 2)`` round the ink, on the canvas.
-        text: for the error's sake.
-        settings: height, margins and the widest image.
+        rng: Generator of height and margins.
+        geometry: A map from the canvas.
+        points: ``(n, 2)`` around the ink, on the canvas.
+        text: For the error message.
+        settings: Height, margins and maximum width.
 
     Returns:
-        The map from the canvas to the image, ``(width, height)`` of the image, and the scale by
-        which the map was changed.
+        The map from the canvas to the image, ``(width, height)`` of the image, and the scale.
 
     Raises:
-        ValueError: if the letters would get too small in the widest image.
+        ValueError: The letters would be too small in the widest image.
     """
     moved = geometry.forward(points)
     left, top = moved.min(axis=0).tolist()
     right, bottom = moved.max(axis=0).tolist()
-    # A dash or a dot is not blown up to the height of the image.
+    # A dash or a dot is not enlarged to the height of the image.
     for_height = max(0.6 * CAP_HEIGHT - (bottom - top), 0) / 2
     for_width = max(0.4 * CAP_HEIGHT - (right - left), 0) / 2
     left, right, top, bottom = (

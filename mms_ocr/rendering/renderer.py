@@ -1,4 +1,4 @@
-"""From (seed, index) to a rendered word: text, face, layout, geometry, ink, photograph."""
+"""Rendering the word of (seed, index): text, face, layout, geometry, ink, photograph."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mms_ocr.rendering.settings import RenderSettings
 from mms_ocr.rendering.shaping import needs_shaping
 from mms_ocr.rendering.words import TextSource
 
-_CONTENT, _LOOK = 0, 1  # separate streams, so that the text does not change with the difficulty
-_ATTEMPTS = 100  # at a text that one of the fonts can draw
+_CONTENT, _LOOK = 0, 1  # random streams; the text does not depend on the difficulty
+_ATTEMPTS = 100  # to draw a text that a font can draw
 _LEAST_WIDTH = 12  # pixels of the widest image for each character of the longest text
 _LARGEST_CANVAS = 32_000  # pixels; OpenCV's maps end at 2**15
 _PAD = round(0.7 * CAP_HEIGHT)  # room on the canvas for margins and neighbours
@@ -29,16 +29,16 @@ _PAD = round(0.7 * CAP_HEIGHT)  # room on the canvas for margins and neighbours
 
 @dataclass(frozen=True)
 class RenderedWord:
-    """A rendered word and what is known of it.
+    """A rendered word with its exact annotations.
 
     Attributes:
-        text: what is written.
-        image: ``(H, W, 3)`` uint8 BGR, as photographed.
-        clean: the same before light, obstacles, blur, noise and compression.
-        coverage: ``(H, W)`` uint8, how much of each pixel the text's ink covers (255: all).
-        char_boxes: ``(n, 4)`` float32 ``[x, y, w, h]`` round the ink of each character, in pixels
+        text: The text.
+        image: ``(H, W, 3)`` uint8 BGR.
+        clean: The same before light, obstacles, blur, noise and compression.
+        coverage: ``(H, W)`` uint8, how much of each pixel is covered by the text's ink (255: all).
+        char_boxes: ``(n, 4)`` float32 ``[x, y, w, h]`` around the ink of each character, in pixels
             of the image; a space has no area.
-        font: file name of the font.
+        font: File name of the font.
     """
 
     text: str
@@ -50,15 +50,15 @@ class RenderedWord:
 
     @property
     def mask(self) -> NDArray:
-        """``(H, W)`` uint8, 1 where ink covers at least half of the pixel.
+        """Mask ``(H, W)`` uint8, 1 where ink covers at least half of the pixel.
 
-        Outlines and shadows are not ink; an obstacle before the text does not change the mask.
+        Outlines and shadows are not ink; an obstacle in front of the text does not change the mask.
         """
         return (self.coverage >= 128).astype(np.uint8)
 
 
 def generator_for(seed: int, index: int, stream: int = 0) -> np.random.Generator:
-    """The generator of a sample: Philox keyed by (seed, index), independent of any other state."""
+    """Return the generator of a sample: Philox keyed by (seed, index)."""
     counter = np.array([0, 0, 0, stream], np.uint64)
     key = np.array([seed, index], np.uint64)
     return np.random.Generator(np.random.Philox(counter=counter, key=key))
@@ -68,15 +68,14 @@ class WordRenderer:
     """Renders the word of an index; the same (seed, index) always gives the same sample.
 
     Args:
-        fonts: the fonts.
-        source: draws the texts.
-        settings: how words look; those of difficulty 0.5 if ``None``.
-        seed: at least 0; other seeds give other words.
-        images: images for backgrounds.
+        fonts: The fonts.
+        source: Draws the texts.
+        settings: The look of words; by default that of difficulty 0.5.
+        seed: At least 0; other seeds give other words.
+        images: Images for backgrounds.
 
     Raises:
-        ValueError: if there are words that no font can draw, or that are too long for the widest
-            image.
+        ValueError: No font can draw a word, or it is too long for the widest image.
     """
 
     def __init__(
@@ -103,9 +102,9 @@ class WordRenderer:
             )
 
     def content(self, index: int) -> tuple[str, FontFace]:
-        """Text and face of an index, without rendering.
+        """Draw text and face of an index, without rendering.
 
-        Random strings and lines that no single font can draw are drawn again.
+        Random strings and lines that no font can draw are replaced.
         """
         rng = generator_for(self.seed, index, _CONTENT)
         for _ in range(_ATTEMPTS):
@@ -113,7 +112,7 @@ class WordRenderer:
             face = self.fonts.draw(rng, text)
             if face is None:
                 continue
-            # Fonts without lower case show capitals, and the label says what is seen.
+            # Fonts without lower case show capitals, and so does the label.
             seen = text.upper() if face.unicase else text
             if not face.lacking(seen):
                 return seen, face
@@ -123,15 +122,15 @@ class WordRenderer:
         )
 
     def render(self, index: int) -> RenderedWord:
-        """The sample of an index."""
+        """Render the sample of an index."""
         text, face = self.content(index)
         return self.compose(generator_for(self.seed, index, _LOOK), text, face)
 
     def compose(self, rng: np.random.Generator, text: str, face: FontFace) -> RenderedWord:
-        """Render a text in a face, everything else drawn from ``rng``.
+        """Render a text in a face, with all settings drawn from ``rng``.
 
         Raises:
-            ValueError: if the text leaves no ink or does not fit into the widest image.
+            ValueError: The text leaves no ink or does not fit into the widest image.
         """
         settings = self.settings
         layout = _set_text(rng, face, text, settings)
@@ -145,7 +144,7 @@ class WordRenderer:
         geometry = draw_geometry(rng, layout, origin, settings)
         points, owners = ink_points(layout, origin)
         geometry, size, scale = fit(rng, geometry, points, text, settings)
-        if scale < 0.6:  # bilinear fetching would miss pixels of the canvas
+        if scale < 0.6:  # bilinear interpolation would miss pixels of the canvas
             canvas = cv2.GaussianBlur(canvas, (0, 0), 0.3 / scale)
         coverage = geometry.warp(canvas, size)
         if neighbours is not None:
@@ -168,7 +167,7 @@ class WordRenderer:
         origin: tuple[int, int],
         face: FontFace,
     ) -> None:
-        """Other words of the same sign before, after, above or below; mostly out of sight."""
+        """Draw other words before, after, above or below, mostly outside of the image."""
         left, top, right, bottom = layout.bounds()
         for side in range(4):
             if rng.random() < 0.55:
@@ -216,7 +215,7 @@ def _set_text(
     rng: np.random.Generator, face: FontFace, text: str, settings: RenderSettings
 ) -> TextLayout:
     low, high = settings.spacing
-    # Squared about the middle: most text is set as its face wants it.
+    # Small values are more common: most text is set with the spacing of its face.
     spacing = high * rng.random() ** 3 if rng.random() < 0.7 else low * rng.random()
     shifts = None
     if settings.jitter:
@@ -225,7 +224,7 @@ def _set_text(
 
 
 def _canvas_for(layout: TextLayout) -> tuple[NDArray, tuple[int, int]]:
-    """Empty canvas around the text, and position of the first letter on it."""
+    """Create an empty canvas around the text, and return the first pen position on it."""
     left, top, right, bottom = layout.bounds()
     if right - left + 2 * _PAD > _LARGEST_CANVAS:
         raise ValueError(
@@ -239,7 +238,7 @@ def _canvas_for(layout: TextLayout) -> tuple[NDArray, tuple[int, int]]:
 def ink_points(
     layout: TextLayout, origin: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Points round the ink of all characters on the canvas, ``(n, 2)``, and whose they are."""
+    """Return points ``(n, 2)`` around the ink of all characters, and their characters' indices."""
     parts, owners = [], []
     for index, (glyph, position) in enumerate(zip(layout.glyphs, layout.positions.tolist())):
         if glyph.coverage.size:

@@ -1,4 +1,4 @@
-"""Every strength of the renderer, and the one dial that sets them all."""
+"""Settings of the renderer, and the difficulty that sets them all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = float | tuple[float, float]
 
 
 def _dial(plain: Level, usual: Level, hard: Level, limits: tuple[float, float], help: str) -> Any:
-    """A setting with its values at difficulty 0, 0.5 and 1 and the limits that it must keep."""
+    """Define a setting by its values at difficulty 0, 0.5 and 1, and its limits."""
     return dataclasses.field(
         default=usual,
         metadata={"levels": (plain, usual, hard), "limits": limits, "help": help},
@@ -19,13 +19,13 @@ def _dial(plain: Level, usual: Level, hard: Level, limits: tuple[float, float], 
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How words are drawn and spoilt; the defaults are those of difficulty 0.5.
+    """How words are drawn and degraded; the defaults are those of difficulty 0.5.
 
-    A pair is a range from which each word draws; a single number is the largest strength or, where
-    the help says so, a probability. :meth:`at` gives the settings of any difficulty.
+    A pair is a range from which each word draws; a single number is the maximum strength or, if its
+    help says so, a probability. :meth:`at` gives the settings of any difficulty.
 
     Raises:
-        ValueError: if a value lies outside its limits, or a pair falls.
+        ValueError: A value is outside its limits, or the ends of a pair are exchanged.
     """
 
     # Size
@@ -79,7 +79,7 @@ class RenderSettings:
     image: float = _dial(0, 0.5, 0.7, (0, 1), "probability of a crop, where images are given")
     neighbours: float = _dial(0, 0.3, 0.5, (0, 1), "probability of other text at the edges")
 
-    # Light and obstacles before the text
+    # Light and obstacles
     light: float = _dial(0, 0.3, 0.6, (0, 0.95), "uneven light: share lost in the darkest corner")
     tint: float = _dial(0, 0.1, 0.25, (0, 1), "color cast of the light, share of a channel")
     glare: float = _dial(0, 0.07, 0.2, (0, 1), "probability of a bright reflection")
@@ -110,13 +110,13 @@ class RenderSettings:
 
     @classmethod
     def at(cls, difficulty: float, **overrides: Any) -> RenderSettings:
-        """Settings of a difficulty in [0, 1], with single ones overridden by name.
+        """Return the settings of a difficulty in [0, 1], with single ones overridden by name.
 
-        0 draws plain black-on-white-like words, 0.5 what street photographs look like, 1 words that
-        are hard for people; between them every strength is interpolated linearly.
+        0 draws plain words, 0.5 words as in street photographs, 1 words that are hard for people;
+        in between every strength is interpolated linearly.
 
         Raises:
-            ValueError: if the difficulty or an override is out of its range, or a name is unknown.
+            ValueError: The difficulty or an override is out of range, or a name is unknown.
         """
         if not (isinstance(difficulty, (int, float)) and 0 <= difficulty <= 1):
             raise ValueError(f"difficulty is {difficulty!r}; give a number from 0 (plain) to 1")

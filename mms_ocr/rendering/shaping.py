@@ -1,4 +1,4 @@
-"""Characters that cannot be set one by one, from left to right."""
+"""Characters that cannot be drawn one by one, from left to right."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _JOINING = (
 
 @cache
 def needs_shaping(character: str) -> bool:
-    """Whether a character is of a right-to-left or joined script, a mark, or invisible.
+    """Return whether a character is of a right-to-left or joined script, a mark, or invisible.
 
-    A font's glyph for it, set after the one before, is not what people write.
+    Its glyph, drawn after the one before, is not what people write.
     """
     return (
         unicodedata.bidirectional(character) in _RIGHT_TO_LEFT

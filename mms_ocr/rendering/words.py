@@ -1,4 +1,4 @@
-"""What is written: words of a list or file, lines of several words, and random strings."""
+"""Texts to render: words of a list or file, lines of several words, and random strings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MIXED_CASES = (("lower", 0.3), ("title", 0.62), ("upper", 1.0))
 
 @lru_cache(maxsize=1)
 def embedded_words() -> tuple[str, ...]:
-    """The common English words that the package brings along, lower case."""
+    """Return the common English words of the package, in lower case."""
     text = resources.files(__package__).joinpath("words.txt").read_text(encoding="utf-8")
     return tuple(text.split())
 
@@ -35,8 +35,8 @@ def read_words(path: str | os.PathLike[str]) -> list[str]:
     """Read the non-empty lines of a UTF-8 text file, composed, without surrounding white space.
 
     Raises:
-        FileNotFoundError: if the file does not exist.
-        ValueError: if it is not UTF-8 text or holds no word.
+        FileNotFoundError: The file does not exist.
+        ValueError: It is not UTF-8 text or has no word.
     """
     path = Path(path)
     if not path.is_file():
@@ -53,16 +53,16 @@ def read_words(path: str | os.PathLike[str]) -> list[str]:
 
 
 def compose(text: str) -> str:
-    """Join letters with the marks that follow them, where Unicode has one character for both."""
+    """Compose letters and the marks that follow them, if Unicode has one character for both."""
     return unicodedata.normalize("NFC", text)
 
 
 def random_string(rng: np.random.Generator, max_length: int = _LONGEST_RANDOM) -> str:
-    """Characters without a language: digits, letters of one or both cases, all of ASCII, prices.
+    """Draw a random string: digits, letters of one or both cases, all of ASCII, prices.
 
     Args:
-        rng: the generator to draw from.
-        max_length: most characters, at least 1.
+        rng: Generator of all draws.
+        max_length: Maximum number of characters, at least 1.
     """
     length = 1 + int(rng.random() ** 1.4 * max_length)
     kind = rng.random()
@@ -81,7 +81,7 @@ def random_string(rng: np.random.Generator, max_length: int = _LONGEST_RANDOM) -
     return _pattern(rng)[:max_length]
 
 
-# 0: a digit, A: a capital; any other character is itself.
+# 0: a digit, A: a capital; other characters are literal.
 _PATTERNS = (
     "$0", "$00", "$0.00", "$00.00", "00%", "00:00", "00.00", "000-0000", "(000)", "00/00", "#00",
     "0000", "AA-0000", "A00", "AAA 000", "+00", "0,000", "'00", "No.0", "0000th", "A&A", "A.A.",
@@ -103,18 +103,18 @@ class TextSource:
     """Draws texts: words, lines of words, and random strings.
 
     Args:
-        words: ``None`` for the embedded words, the path of a text file with one word (or line) in
-            each of its lines, or the words themselves; their marks are composed (NFC).
-        random_string_share: share of the texts that are random strings, in [0, 1].
-        case: ``'keep'``, ``'lower'``, ``'upper'``, ``'title'``, or ``'mixed'`` for a drawn one.
-            ``None`` means ``'mixed'`` for the embedded words and ``'keep'`` for given ones.
-        words_per_line: least and most words drawn for one text.
-        max_length: most characters of a text.
-        punctuation: probability that a drawn word of the embedded list gets a mark before or after.
+        words: The path of a text file with one word (or text line) a line, or the words, composed
+            (NFC); by default the embedded words.
+        random_string_share: Share of the texts that are random strings, in [0, 1].
+        case: ``'keep'``, ``'lower'``, ``'upper'``, ``'title'``, or ``'mixed'`` to draw one; by
+            default ``'mixed'`` for the embedded words and ``'keep'`` for others.
+        words_per_line: Minimum and maximum number of words of one text.
+        max_length: Maximum number of characters of a text.
+        punctuation: Probability that an embedded word gets a mark before or after.
 
     Raises:
-        FileNotFoundError: if the word file does not exist.
-        ValueError: if the words are empty or too long, or a setting is out of its range.
+        FileNotFoundError: The word file does not exist.
+        ValueError: The words are empty or too long, or a setting is out of range.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class TextSource:
 
     @property
     def longest(self) -> int:
-        """No text has more characters than this."""
+        """Maximum number of characters of a text."""
         longest = max(max(len(w), len(w.upper()), len(w.lower())) for w in self.words)
         longest += self.punctuation > 0
         if self.most > 1:
@@ -164,10 +164,10 @@ class TextSource:
         return min(longest, self.max_length)
 
     def draw(self, rng: np.random.Generator) -> str:
-        """A text of at most ``max_length`` characters."""
+        """Draw a text of at most ``max_length`` characters."""
         if rng.random() < self.random_string_share:
             return random_string(rng, min(_LONGEST_RANDOM, self.max_length)).strip()
-        case = _draw_case(rng) if self.case == "mixed" else self.case  # one for the whole line
+        case = _draw_case(rng) if self.case == "mixed" else self.case  # the same for the whole line
         text = self._word(rng, case)
         for _ in range(int(rng.integers(self.fewest, self.most + 1)) - 1):
             longer = f"{text} {self._word(rng, case)}"
@@ -185,7 +185,7 @@ class TextSource:
         return word
 
     def forms(self, word: str) -> list[str]:
-        """The word in every case in which it may be drawn."""
+        """Return the word in every case in which it may be drawn."""
         cases = [name for name, _ in _MIXED_CASES] if self.case == "mixed" else [self.case]
         return [self._in_case(word, case) for case in cases]
 
@@ -198,19 +198,19 @@ class TextSource:
 
 def _draw_case(rng: np.random.Generator) -> str:
     draw = rng.random()
-    return next(name for name, upto in _MIXED_CASES if draw < upto)
+    return next(name for name, end in _MIXED_CASES if draw < end)
 
 
 def change_case(word: str, case: str) -> str:
-    """Change a word to lower, upper or title case; any other name keeps it.
+    """Return the word in lower, upper or title case; any other name leaves it unchanged.
 
-    In title case each part between spaces or hyphens begins with a capital after its punctuation:
-    ``Twenty-One``, ``'Twas``. Words in capitals get lower case after it (``Don't``, ``3rd``), words
-    in both cases keep theirs (``McDonald``).
+    In title case each part between spaces or hyphens begins with a capital, after any punctuation:
+    ``Twenty-One``, ``'Twas``. A word in capitals continues in small letters (``Don't``, ``3rd``), a
+    word in both cases keeps them (``McDonald``).
     """
     if case == "title":
         lowered = word.lower() if word.isupper() else word
-        return _FIRST_LETTER.sub(lambda found: found[0].title(), lowered)
+        return _FIRST_LETTER.sub(lambda match: match[0].title(), lowered)
     return {"lower": word.lower, "upper": word.upper}.get(case, lambda: word)()
 
 

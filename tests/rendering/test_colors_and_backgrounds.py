@@ -169,7 +169,7 @@ def test_background_images(tmp_path):
     always = RenderSettings.at(0, image=1)
     assert (make_background(np.random.default_rng(0), 9, 9, always, images) == [0, 0, 200]).all()
     (tmp_path / "below" / "red.png").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"not one of 1 images is usable; .*red\.png: "):
+    with pytest.raises(ValueError, match=r"all of 1 images are broken; .*red\.png: "):
         BackgroundImages(tmp_path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from mms_ocr.utils.errors import BrokenImageError
 from mms_ocr.utils.escaping import file_name, is_unicode
 
 _LINES_PER_MARK = 16  # the index has the position of every 16th line
+_CHUNK = 1 << 20  # bytes of lines that are indexed at a time
 _MAX_LINE = 1 << 24  # bytes; a file with longer lines is of another kind
 _CHECKED_LINES = 10_000  # parsed when the source is opened; the others when they are read
 # If the first line is wrong, the file is most likely of another kind.
@@ -170,15 +170,18 @@ def _mark_lines(path: str) -> tuple[int, np.ndarray]:
     count = offset = 0
     marks = []
     with open(path, "rb") as file:
-        for line in iter(partial(file.readline, _MAX_LINE + 1), b""):
-            if len(line) > _MAX_LINE:
-                raise ValueError(f"{path!r} is no JSON lines: a line at byte {offset:,} has 16 MiB")
-            if not line.isspace():
-                if count % _LINES_PER_MARK == 0:
-                    marks.append(offset)
-                count += 1
-            offset += len(line)
-    return count, np.array([*marks, offset], np.uint64)
+        while lines := file.readlines(_CHUNK):
+            lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+            if lengths.max() > _MAX_LINE:
+                raise ValueError(
+                    f"{path!r} is no JSON lines: a line after byte {offset:,} is too long"
+                )
+            is_blank = np.fromiter(map(bytes.isspace, lines), bool, len(lines))
+            starts = (offset + np.cumsum(lengths) - lengths)[~is_blank]
+            marks.append(starts[-count % _LINES_PER_MARK :: _LINES_PER_MARK])
+            count += len(starts)
+            offset += int(lengths.sum())
+    return count, np.concatenate([*marks, [offset]]).astype(np.uint64)
 
 
 def _shorten(raw: bytes) -> str:
