@@ -79,7 +79,7 @@ def test_errors_of_a_data_set_are_reported_once(folder):
     reports = []
     assert list(input_images([folder / "bad.jsonl", folder / "empty"], reports.append)) == []
     assert reports[0].startswith(f"{folder}/bad.jsonl, line 1: not a JSON object")
-    assert reports[1].startswith(f"folder '{folder}/empty' holds no image files")
+    assert reports[1].startswith(f"folder '{folder}/empty' has no image files")
 
 
 def test_wrong_calls_are_found_before_anything_is_read(folder, tmp_path_factory):
@@ -87,7 +87,7 @@ def test_wrong_calls_are_found_before_anything_is_read(folder, tmp_path_factory)
     empty = tmp_path_factory.mktemp("empty")
     (folder / "bad.jsonl").write_text("")
     for path in (empty, "nothing*.png", folder / "bad.jsonl"):
-        with pytest.raises(ValueError, match=r"holds no|no file matches|has no lines"):
+        with pytest.raises(ValueError, match=r"has no image|no file matches|has no lines"):
             check_inputs([str(folder), str(path)])
 
 
@@ -130,7 +130,7 @@ def test_without_a_report_it_is_an_error(given, error, message):
 
 
 def test_an_empty_folder(tmp_path):
-    with pytest.raises(ValueError, match="holds no image files"):
+    with pytest.raises(ValueError, match="has no image files"):
         list(input_images(tmp_path))
 
 

@@ -69,7 +69,7 @@ def test_bad_input_is_a_line_and_status_2(read, word_images, tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
         ([path, "--batch-size", "0"], "--batch-size is 0"),
-        ([str(tmp_path / "empty")], "holds no image files"),
+        ([str(tmp_path / "empty")], "has no image files"),
         (["nothing*.png"], "no file matches 'nothing*.png'"),
         ([path, "--device", "abacus"], "there is no device 'abacus'"),
     ):

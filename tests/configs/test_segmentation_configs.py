@@ -209,4 +209,4 @@ def test_data_that_are_missing_are_said_in_a_line(tmp_path, capsys):
     assert training.main([str(FOLDER / "mms_vit_s_seg_textseg.py"), *options]) == 2
     assert "there is no 'data/TextSeg/split.json'" in capsys.readouterr().err
     assert training.main([str(FOLDER / "mms_vit_s_seg_pairs.py"), *options]) == 2
-    assert "there are no images with masks at 'data/words_with_masks'" in capsys.readouterr().err
+    assert "there are no masks at 'data/words_with_masks'" in capsys.readouterr().err

@@ -222,8 +222,8 @@ def test_textzoom_from_its_folder_to_a_table(tiny, textzoom, tmp_path, capsys):
     ("name", "options", "message"),
     [
         ("mms_vit_t_sr_words.py", ["--data", "/no/such/words"], "/no/such/words"),
-        ("mms_vit_s_sr_pairs.py", ["--data", "/no/such/pairs"], "no pairs of images at"),
-        ("mms_vit_s_sr_textzoom.py", [], "no pairs of images at 'data/TextZoom/train1'"),
+        ("mms_vit_s_sr_pairs.py", ["--data", "/no/such/pairs"], "no pairs of resolutions at"),
+        ("mms_vit_s_sr_textzoom.py", [], "no pairs of resolutions at 'data/TextZoom/train1'"),
         ("mms_vit_s_sr_rendered.py", ["--data", "words"], "reads no files"),
         (
             "mms_vit_s_sr_rendered.py",
