@@ -46,7 +46,7 @@ class LmdbWriter(WordWriter):
     def _open(self) -> None:
         try:
             self._environment = lmdb.open(
-                os.fsencode(self.part), map_size=_FIRST_MAP_SIZE, metasync=False
+                os.fsencode(self.folder), map_size=_FIRST_MAP_SIZE, metasync=False
             )
         except lmdb.Error as error:
             raise ValueError(f"{self.part} cannot be resumed ({error}); remove it") from error
@@ -87,7 +87,7 @@ class LmdbWriter(WordWriter):
 
     def _close(self) -> None:
         self._environment.close()
-        (self.part / "lock.mdb").unlink(missing_ok=True)
+        (self.folder / "lock.mdb").unlink(missing_ok=True)
 
 
 class FolderWriter(WordWriter):
@@ -98,7 +98,7 @@ class FolderWriter(WordWriter):
     """
 
     def _open(self) -> None:
-        self._labels = self.part / "labels.jsonl"
+        self._labels = self.folder / "labels.jsonl"
         self._size = 0  # of the labels, in bytes
         self._lines: BinaryIO = io.BytesIO()
         file = self.part / PROGRESS
@@ -113,7 +113,7 @@ class FolderWriter(WordWriter):
         for number, record in enumerate(records, start=self.written + 1):
             files, line = self._layout(number, record)
             for name, data in files.items():
-                file = self.part / name
+                file = self.folder / name
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(data)
             lines += line
@@ -147,7 +147,7 @@ class FolderWriter(WordWriter):
             self._lines = open(self._labels, "rb")  # noqa: SIM115, closed in _close
         files, line = self._layout(index + 1, record)
         is_same = self._lines.readline() == line
-        return is_same and all((self.part / name).read_bytes() == files[name] for name in files)
+        return is_same and all((self.folder / name).read_bytes() == files[name] for name in files)
 
     def _complete(self) -> None:
         if hasattr(os, "sync"):
@@ -182,7 +182,7 @@ class TextSegWriter(FolderWriter):
     def _complete(self) -> None:
         splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
         splits[self._plan["split"]] = [self._tag(index + 1) for index in range(self.written)]
-        atomic_write(self.part / "split.json", json.dumps(splits))
+        atomic_write(self.folder / "split.json", json.dumps(splits))
         super()._complete()
 
 

@@ -1,7 +1,8 @@
 """Writing of sets of words, which can resume.
 
-A set is built in the folder ``NAME.part`` and renamed when it is complete, so that ``NAME`` is
-always whole. Its process may be killed at any moment; the same command then resumes.
+A set is built as ``NAME.part/set`` and renamed when it is complete, so that ``NAME`` is always
+whole. Its process may be killed at any moment; the same command then resumes. Beside ``set`` are
+its plan, its progress and its lock.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from mms_ocr.utils.files import atomic_write, replace
 from mms_ocr.utils.progress import Progress, silent
 
 _PLAN = "plan.json"
+_LOCK = "lock"
 PROGRESS = "progress.json"
 _CHUNK_WORDS = 1000
 _CHUNK_BYTES = 1 << 25
@@ -36,7 +38,8 @@ class WordWriter(ABC):
 
     Attributes:
         path: The finished set.
-        part: The folder in which it is built.
+        part: The folder for all that is unfinished.
+        folder: The unfinished set in it.
         read: Number of source words read so far, broken ones included.
         written: Number of words written so far.
     """
@@ -44,21 +47,22 @@ class WordWriter(ABC):
     def __init__(self, path: str | os.PathLike[str], plan: Mapping[str, Any]) -> None:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
+        self.folder = self.part / "set"
         self.read = self.written = 0
         self._plan = json.loads(json.dumps(plan))
-        self._lock = FileLock(f"{self.part}.lock", blocking=False)
+        self._lock = FileLock(self.part / _LOCK, blocking=False)
 
     def __enter__(self) -> WordWriter:
         self._check_new()
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {str(self.path.parent)!r} to write into")
+        self.part.mkdir(exist_ok=True)
         try:
             self._lock.acquire()
         except Timeout:
             raise BlockingIOError(f"another process is writing {self.part}; wait for it") from None
         try:
             self._check_new()  # again: another process may have finished just before
-            self.part.mkdir(exist_ok=True)
             self._check_plan()
             self._open()
         except BaseException:
@@ -109,11 +113,11 @@ class WordWriter(ABC):
         with self._disk_errors():
             self._complete()
             for name, text in (extra_files or {}).items():
-                atomic_write(self.part / name, text, flush=True)
+                atomic_write(self.folder / name, text, flush=True)
         self._close()
-        replace(self.part, self.path)
+        replace(self.folder, self.path)
         for name in (_PLAN, PROGRESS):
-            (self.path / name).unlink(missing_ok=True)
+            (self.part / name).unlink(missing_ok=True)
 
     def _check_new(self) -> None:
         if os.path.lexists(self.path):
@@ -123,21 +127,28 @@ class WordWriter(ABC):
         file = self.part / _PLAN
         for left in self.part.glob(".[0-9]*.????????.part"):  # of an atomic_write that was killed
             left.unlink()
-        if file.is_file():
-            compare_plans(read_plan(file), self._plan, self.part)
-        elif any(self.part.iterdir()):
+        names = {path.name for path in self.part.iterdir()}
+        if names - {self.folder.name, _PLAN, PROGRESS, _LOCK} or (
+            self.folder.name in names and _PLAN not in names
+        ):
             raise ValueError(
                 f"{self.part} cannot be resumed (it holds other files); remove it or rename it"
             )
-        else:
+        if self.folder.name in names:
+            compare_plans(read_plan(file), self._plan, self.part)
+        else:  # new, or what is left of a run that was killed after it had finished
             with self._disk_errors():
+                (self.part / PROGRESS).unlink(missing_ok=True)
                 atomic_write(file, json.dumps(self._plan), flush=True)
+                self.folder.mkdir()
 
     def _unlock(self) -> None:
         # While it is locked, so that no process locks the file that goes; Windows removes it later.
         with contextlib.suppress(OSError):
             os.unlink(self._lock.lock_file)
         self._lock.release()
+        with contextlib.suppress(OSError):  # it holds an unfinished set
+            self.part.rmdir()
 
     @contextlib.contextmanager
     def _disk_errors(self) -> Iterator[None]:

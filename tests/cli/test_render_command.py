@@ -148,8 +148,9 @@ def test_ctrl_c_ends_all_processes(tmp_path):
     )  # fmt: skip
     signal.signal(signal.SIGINT, before)
     part = tmp_path / "w.lmdb.part"
+    data = part / "set" / "data.mdb"
     deadline = time.monotonic() + 60
-    while not (part / "data.mdb").exists() or (part / "data.mdb").stat().st_size < 300_000:
+    while not data.exists() or data.stat().st_size < 300_000:
         assert time.monotonic() < deadline, "rendering did not begin"
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal sends Ctrl-C: to all processes

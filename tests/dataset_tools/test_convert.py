@@ -250,7 +250,7 @@ def test_a_folder_whose_labels_were_lost_starts_anew(make_source, tmp_path):
     path, out = str(make_source("lmdb", IMAGES, LABELS)), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(path, 5), str(out))
-    (tmp_path / "out.part" / "labels.jsonl").unlink()
+    (tmp_path / "out.part" / "set" / "labels.jsonl").unlink()
     assert convert_records(WordRecords(path), str(out)).written == 9
     assert contents(WordRecords(str(out / "labels.jsonl"))) == contents(WordRecords(path))
 

@@ -132,7 +132,7 @@ def test_several_processes_give_the_same_as_one(tmp_path, renderer):
 def test_labels_that_are_cut_short_are_written_again(tmp_path, renderer):
     with pytest.raises(StopError):
         _make(renderer, tmp_path / "a", progress=_stop_at(64))
-    labels = tmp_path / "a.part" / "labels.jsonl"
+    labels = tmp_path / "a.part" / "set" / "labels.jsonl"
     labels.write_bytes(labels.read_bytes()[:-9])
     assert _make(renderer, tmp_path / "a") == 150
     _make(renderer, tmp_path / "b")
@@ -187,14 +187,13 @@ def test_a_missing_folder_or_damaged_part(tmp_path, renderer):
         _make(renderer, tmp_path / "nowhere" / "a.lmdb")
     with pytest.raises(IsADirectoryError):
         open_writer(".", {})
-    (tmp_path / "a.lmdb.part").mkdir()
-    (tmp_path / "a.lmdb.part" / "data.mdb").write_bytes(b"x" * 10_000)
-    (tmp_path / "a.lmdb.part" / "plan.json").write_text(
-        json.dumps(render_plan(renderer, encoding={}))
-    )
+    part = tmp_path / "a.lmdb.part"
+    (part / "set").mkdir(parents=True)
+    (part / "set" / "data.mdb").write_bytes(b"x" * 10_000)
+    (part / "plan.json").write_text(json.dumps(render_plan(renderer, encoding={})))
     with pytest.raises(ValueError, match=r"a\.lmdb\.part cannot be resumed"):
         _make(renderer, tmp_path / "a.lmdb")
-    (tmp_path / "b.part").mkdir()
+    (tmp_path / "b.part" / "set").mkdir(parents=True)
     (tmp_path / "b.part" / "plan.json").write_text("{")
     with pytest.raises(ValueError, match=r"plan\.json is damaged"):
         _make(renderer, tmp_path / "b")

@@ -111,7 +111,7 @@ def test_an_interrupted_conversion_resumes(words, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(WordRecords(source)), str(out), textseg_split="train")
     assert not out.exists()
-    assert not (tmp_path / "out.part" / "split.json").exists()
+    assert not (tmp_path / "out.part" / "set" / "split.json").exists()
     with pytest.raises(ValueError, match="begun with other options"):
         convert_records(MasksAsTextSeg(WordRecords(source)), str(out), textseg_split="val")
     whole = MasksAsTextSeg(WordRecords(source))
