@@ -14,6 +14,7 @@ from made_images import encode, word_pixels
 
 from mms_ocr.cli.main import main
 from mms_ocr.dataset_tools import render, writer
+from mms_ocr.utils import progress
 
 COMMANDS = {
     "convert": "convert words/words.jsonl OUT",
@@ -31,6 +32,8 @@ def words(make_source, tmp_path, monkeypatch):
     (tmp_path / "test" / "7.png").write_bytes(images[7])
     monkeypatch.setattr(writer, "_CHUNK_WORDS", 3)
     monkeypatch.setattr(render, "_BATCH", 2)
+    # Bars share a lock with forked processes, which a kill would leave locked.
+    monkeypatch.setattr(progress, "progress_bar", progress.silent)
     monkeypatch.chdir(tmp_path)
     assert path.relative_to(tmp_path) == Path("words/words.jsonl")
     return tmp_path
