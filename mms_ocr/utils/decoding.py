@@ -25,11 +25,11 @@ from mms_ocr.utils.pillow_images import (
 MAX_PIXELS = 1 << 24
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-#: Chunks that change what a PNG shows; OpenCV does not take all of them into account.
+#: Chunks that change what a PNG shows; OpenCV ignores some of them.
 SPECIAL_CHUNKS = frozenset([b"tRNS", b"eXIf", b"acTL"])
 _AS_8_BITS = "store 8-bit levels with 8 bits"
 _WHITE, _BLACK, _GRAY = 255, 0, 128
-_NEAR = 64  # levels from a ground within which a pixel is hard to see on it
+_NEAR = 64  # levels from the background within which a pixel is hard to see
 
 
 def read_image_file(path: str) -> bytes:
@@ -58,29 +58,28 @@ def _open_without_waiting(path: str, flags: int) -> int:
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Decode an image of any common format.
 
-    Colors in other spaces (CMYK, palettes, grayscale) become BGR, 16-bit values are scaled to 8
-    bits, and EXIF orientation is applied. Transparent parts are laid on white, unless more than a
-    tenth of what is visible is almost white (within 64 levels); then on black, under the same
-    condition; and otherwise on middle gray. The size is read from the header, so that an image of
-    too many pixels is refused before it takes any memory. Of several frames or pages the first
-    is taken.
+    Other color spaces (CMYK, palettes, grayscale) become BGR, 16-bit values are scaled to 8 bits,
+    and EXIF orientation is applied. Transparent parts become white, unless more than a tenth of the
+    visible part is almost white (within 64 levels); then black, under the same condition; and
+    otherwise middle gray. The size is read from the header, so that an image of too many pixels is
+    refused before it takes any memory. The first of several frames or pages is read.
 
     Args:
         data: The bytes of the image file.
-        max_pixels: The most pixels, height times width, that are accepted.
+        max_pixels: Maximum of height times width.
 
     Returns:
         uint8 array ``(H, W, 3)`` in BGR order.
 
     Raises:
-        BrokenImageError: The bytes are no image, are truncated or damaged, hold too many pixels,
-            or pixels whose brightness is unknown, or nothing but transparent ones.
+        BrokenImageError: The bytes are no image, are truncated or damaged, have too many pixels,
+            pixels whose brightness is unknown, or only transparent ones.
     """
     return decode_oriented(data, max_pixels)[0]
 
 
 def decode_oriented(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, int]:
-    """Decode an image as :func:`decode_image` does, and give the orientation that was applied.
+    """Decode an image as :func:`decode_image` does, and return the applied orientation.
 
     Returns:
         The image, and its EXIF orientation: 1 for an image stored upright, to 8.
@@ -116,13 +115,13 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
 
 
 def check_png(data: bytes, max_pixels: int) -> set[bytes]:
-    """Make sure that all parts of a PNG are there and as written; decoders show half an image.
+    """Check the parts of a PNG and their checksums; decoders accept half an image.
 
     Returns:
         The kinds of its chunks.
 
     Raises:
-        BrokenImageError: It is truncated or damaged, or holds too many pixels.
+        BrokenImageError: It is truncated or damaged, or has too many pixels.
     """
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
     if height * width > max_pixels:
@@ -141,7 +140,7 @@ def check_png(data: bytes, max_pixels: int) -> set[bytes]:
 
 
 def _is_plain(data: bytes, chunks: set[bytes]) -> bool:
-    """Whether a PNG is 8-bit gray or RGB, as it is stored."""
+    """Return whether a PNG is stored as 8-bit gray or RGB."""
     bits, color = data[24], data[25]
     if data[12:16] != b"IHDR" or bits != 8 or color not in (0, 2) or chunks & SPECIAL_CHUNKS:
         return False
@@ -167,12 +166,12 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
             raise BrokenImageError(f"no level of a 16-bit image is above 255; {_AS_8_BITS}")
     alpha = alpha_of(stored, levels)
     if alpha is not None:
-        rgb = _lay_on_ground(rgb, alpha)
+        rgb = _fill_transparent(rgb, alpha)
     return np.ascontiguousarray(rgb[:, :, ::-1]), stored.orientation
 
 
 def _to_8_bits(levels: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
-    """Scale gray levels; signed ones from their full range where some are negative."""
+    """Scale gray levels to 8 bits; signed ones from their full range if some are negative."""
     highest = (1 << bits) - 1
     if is_signed:
         if levels.min() < 0:
@@ -185,14 +184,14 @@ def _to_8_bits(levels: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
     return np.rint(levels * (255 / highest)).astype(np.uint8)
 
 
-def _lay_on_ground(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Lay an image with transparency on a ground; see :func:`decode_image`."""
+def _fill_transparent(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Put an image with transparency on a background; see :func:`decode_image`."""
     if not alpha.any():
-        raise BrokenImageError("every pixel is transparent: there is nothing to see")
+        raise BrokenImageError("every pixel is transparent")
     luminance = rgb @ np.array([0.299, 0.587, 0.114])
     visible = int(alpha.sum())
-    for ground in (_WHITE, _BLACK, _GRAY):
-        if 10 * int(alpha[np.abs(luminance - ground) < _NEAR].sum()) <= visible:
+    for background in (_WHITE, _BLACK, _GRAY):
+        if 10 * int(alpha[np.abs(luminance - background) < _NEAR].sum()) <= visible:
             break
     opacity = alpha[:, :, None] / 255
-    return np.rint(rgb * opacity + ground * (1 - opacity)).astype(np.uint8)
+    return np.rint(rgb * opacity + background * (1 - opacity)).astype(np.uint8)

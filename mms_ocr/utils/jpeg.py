@@ -1,4 +1,4 @@
-"""Strict decoding of JPEGs: libjpeg's warnings raise errors, unless no pixel depends on them."""
+"""Strict decoding of JPEGs: libjpeg's warnings are errors, unless no pixel depends on them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class JpegFrame(NamedTuple):
 
 
 def read_frame(data: bytes) -> JpegFrame | None:
-    """Read the header of a JPEG; None where it does not look like one."""
+    """Read the header of a JPEG; None if it does not look like one."""
     place, end, exif = 2, len(data) - 10, None
     while place < end and data[place] == 0xFF:
         marker = data[place + 1]
@@ -101,12 +101,12 @@ def _without_zeros(data: bytes, frame: JpegFrame) -> bytes:
     if _USUAL_TABLE not in data:
         return data
     if data[zeros:end].strip(b"\0"):
-        raise BrokenImageError("a damaged JPEG: zeros take the place of pixels")
+        raise BrokenImageError("a damaged JPEG: zeros in place of pixels")
     return data[: zeros + (data[zeros - 1] == 0xFF)] + _END  # FF 00 encodes a level of FF
 
 
 def _is_complete(data: bytes) -> bool:
-    """Whether the scans of a progressive JPEG hold all bits of all coefficients."""
+    """Return whether the scans of a progressive JPEG have all bits of all coefficients."""
     bits_left: dict[int, list[int]] = {}  # of the 64 coefficients of each component
     place = data.find(b"\xff", 2)
     while 0 <= place < len(data) - 4 and data[place : place + 2] != _END:
@@ -126,12 +126,12 @@ def _is_complete(data: bytes) -> bool:
 
 
 def mend_harmless_faults(data: bytes) -> bytes:
-    """Mend what libjpeg complains of and no pixel depends on.
+    """Repair faults that libjpeg warns of and no pixel depends on.
 
-    These are bytes between the parts of the header, JFIF revisions that libjpeg does not know,
-    spectral ranges in the scan of a sequential file (some telephones leave them 0), and zeros
-    between the pixels and the end mark. Where zeros have taken the place of pixels, the pixels are
-    missing without them, and libjpeg says so.
+    These are bytes between the parts of the header, JFIF revisions unknown to libjpeg, spectral
+    ranges in the scan of a sequential file (some phones leave them 0), and zeros between the pixels
+    and the end marker. If zeros are in place of pixels, libjpeg reports missing pixels without
+    them.
     """
     mended = bytearray(JPEG_START)
     place, is_sequential = data.find(b"\xff", 2), False

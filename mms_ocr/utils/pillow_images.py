@@ -1,4 +1,4 @@
-"""Images decoded by Pillow: upright, and with their exact levels."""
+"""Decoding images with Pillow: upright, and with their exact levels."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mms_ocr.utils.errors import BrokenImageError
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 262, 339  # EXIF and TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
-# Pillow takes orientation from these as well; viewers and OpenCV do not.
+# Pillow reads the orientation from these as well; viewers and OpenCV do not.
 _OTHER_ORIENTATIONS = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
 
 class StoredImage(NamedTuple):
-    """A decoded image of Pillow and how its file stores the levels.
+    """A decoded Pillow image and how its file stores the levels.
 
     Attributes:
         image: The first frame, upright.
         orientation: The EXIF orientation that was applied, 1 to 8.
-        raw_mode: Pillow's name of how samples are stored, such as ``'I;16B'``.
+        raw_mode: Pillow's name of the sample format, such as ``'I;16B'``.
         is_inverted: Whether white is zero and Pillow has not inverted it.
         is_signed: Whether levels may be negative.
-        is_scaled: Whether Pillow has scaled levels of a file that names another highest level.
+        is_scaled: Whether Pillow has scaled the levels from another maximum.
     """
 
     image: Image.Image
@@ -51,7 +51,7 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
     """Decode the first frame of an image file and apply its EXIF orientation.
 
     Raises:
-        BrokenImageError: The bytes are no image, are truncated, or hold too many pixels; or, with
+        BrokenImageError: The bytes are no image, are truncated, or have too many pixels; or, with
             ``single_frame``, several frames or pages.
     """
     try:
@@ -62,10 +62,10 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
             if not 0 < image.height * image.width <= max_pixels:
                 raise wrong_size(image.height, image.width, max_pixels)
             if image.format == "WEBP" and len(data.rstrip(b"\0")) < len(data) * 7 // 8:
-                raise BrokenImageError("a damaged WebP: zeros take the place of its end")
+                raise BrokenImageError("a damaged WebP: zeros in place of its end")
             frames = getattr(image, "n_frames", 1) if single_frame else 1
             if frames > 1:
-                raise BrokenImageError(f"{frames} frames or pages, where there can be one")
+                raise BrokenImageError(f"{frames} frames or pages instead of one")
             return _upright(image, is_inverted)
     except BrokenImageError:
         raise
@@ -79,13 +79,13 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
 
 
 def _open(data: bytes) -> tuple[Image.Image, bool]:
-    """Open an image, and say whether it was opened as if black was zero, where white is."""
+    """Open an image, and return whether its white is zero but was opened as if black was."""
     try:
         return Image.open(io.BytesIO(data)), False
     except Image.UnidentifiedImageError:
         if data[:4] not in _TIFF_STARTS:
             raise
-        # Pillow knows 16-bit and signed levels of most TIFFs with black as zero alone.
+        # Pillow opens 16-bit and signed levels of most TIFFs only if black is zero.
         order = "<" if data[:2] == b"II" else ">"
         (start,) = struct.unpack_from(f"{order}I", data, 4)
         (count,) = struct.unpack_from(f"{order}H", data, start)
@@ -107,11 +107,11 @@ def _upright(image: Image.Image, is_inverted: bool) -> StoredImage:
     for key in _OTHER_ORIENTATIONS:
         image.info.pop(key, None)
     image.load()
-    for key in _OTHER_ORIENTATIONS:  # those that a PNG has behind its pixels
+    for key in _OTHER_ORIENTATIONS:  # those after the pixels of a PNG
         image.info.pop(key, None)
     if is_tiff:
         orientation = tags.get(_ORIENTATION, 1)
-        image = ImageOps.exif_transpose(image)  # unless Pillow did at loading
+        image = ImageOps.exif_transpose(image)  # unless Pillow did so when loading
     else:
         orientation = exif_orientation(image.info.get("exif"))
         if orientation != 1:
@@ -142,7 +142,7 @@ def exif_orientation(exif: bytes | None) -> int:
 
 
 def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn and mirror stored pixels ``(H, W, ...)`` as an EXIF orientation of 1 to 8 says."""
+    """Rotate and mirror stored pixels ``(H, W, ...)`` by an EXIF orientation of 1 to 8."""
     if orientation in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -153,7 +153,7 @@ def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def gray_levels(stored: StoredImage) -> np.ndarray | None:
-    """Read the levels of a gray image exactly: black is 0; signed levels are as they are stored.
+    """Read the exact levels of a gray image: black is 0; signed levels are as stored.
 
     Returns:
         int32 ``(H, W)``; None for an image with colors or an alpha channel.
@@ -170,7 +170,7 @@ def gray_levels(stored: StoredImage) -> np.ndarray | None:
     if mode == "1":
         levels *= 255
     if stored.is_signed and mode == "L":
-        levels = levels.astype(np.int8).astype(np.int32)  # Pillow takes them as unsigned
+        levels = levels.astype(np.int8).astype(np.int32)  # Pillow reads them as unsigned
     if stored.is_inverted:
         highest = -1 if stored.is_signed else (1 << stored.bits) - 1
         levels = highest - levels
@@ -178,11 +178,11 @@ def gray_levels(stored: StoredImage) -> np.ndarray | None:
 
 
 def alpha_of(stored: StoredImage, levels: np.ndarray | None) -> np.ndarray | None:
-    """Read the opacity of an image, uint8 ``(H, W)``; None where all of it is opaque.
+    """Read the opacity of an image, uint8 ``(H, W)``; None if all of it is opaque.
 
     Args:
         stored: The image.
-        levels: What :func:`gray_levels` gives.
+        levels: The result of :func:`gray_levels`.
     """
     image = stored.image
     if "A" in image.mode or (levels is None and "transparency" in image.info):
