@@ -110,7 +110,7 @@ def _report(
 
 def _write_clean(result: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:
     from mms_ocr.dataset_tools.convert import convert_records
-    from mms_ocr.datasets.sources.records import Selection, WordRecords
+    from mms_ocr.dataset_tools.records import Selection, WordRecords
     from mms_ocr.utils.progress import progress_bar
 
     clean = [result.clean_indices(place, len(source)) for place, source in enumerate(train)]

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from mms_ocr.dataset_tools.layouts import open_writer
+from mms_ocr.dataset_tools.records import Record, Records
 from mms_ocr.dataset_tools.writer import WordWriter
-from mms_ocr.datasets.sources import BrokenImageError, JsonlSource, LmdbSource, is_lmdb
-from mms_ocr.datasets.sources.opening import open_labels_in
-from mms_ocr.datasets.sources.records import (
-    PairRecords,
-    Record,
-    Records,
-    TextSegRecords,
-    WordRecords,
-)
-from mms_ocr.utils.layouts import is_json_lines, is_textseg
+from mms_ocr.datasets.sources import BrokenImageError
 from mms_ocr.utils.progress import Progress, silent
-
-#: Words with or without masks; pairs of a high and a low resolution; TextSeg as it is released.
-LAYOUTS = ("words", "textzoom", "textseg")
 
 
 @dataclass
@@ -30,41 +17,6 @@ class Conversion:
 
     written: int = 0  # words in the new set
     broken: list[str] = field(default_factory=list)  # what is wrong with each word left out
-
-
-def guess_layout(path: str) -> str:
-    """Return which of :data:`LAYOUTS` a data set has."""
-    if is_textseg(path):
-        return "textseg"
-    if is_lmdb(path):
-        try:
-            LmdbSource(path, image_key="image_hr-%09d")
-        except (ValueError, FileNotFoundError):
-            return "words"
-        return "textzoom"
-    is_lines = is_json_lines(path) and os.path.isfile(path)
-    lines = JsonlSource(path) if is_lines else open_labels_in(path)
-    if lines is not None:
-        return "textzoom" if lines.has_field("image_hr") else "words"
-    has_pairs = all(os.path.isdir(os.path.join(path, name)) for name in ("hr", "lr"))
-    return "textzoom" if has_pairs else "words"
-
-
-def open_records(
-    path: str,
-    layout: str | None = None,
-    data_root: str | None = None,
-    splits: Sequence[str] = ("train", "val"),
-) -> Records:
-    """Open the words of a folder, an LMDB or JSON lines.
-
-    The layout is one of :data:`LAYOUTS`, and guessed by default. ``data_root`` is for JSON lines:
-    the folder that file names are relative to. ``splits`` is for TextSeg.
-    """
-    layout = layout or guess_layout(path)
-    if layout == "textseg":
-        return TextSegRecords(path, splits)
-    return (PairRecords if layout == "textzoom" else WordRecords)(path, data_root)
 
 
 def convert_records(

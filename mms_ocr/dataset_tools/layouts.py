@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 
 import lmdb
 
+from mms_ocr.dataset_tools.records import Record
 from mms_ocr.dataset_tools.writer import PROGRESS, WordWriter
 from mms_ocr.datasets.sources.lmdb_source import BOXES_KEY
-from mms_ocr.datasets.sources.records import Record
 from mms_ocr.utils.decoding import decode_image
 from mms_ocr.utils.files import atomic_write
 from mms_ocr.utils.output_checks import check_set_name

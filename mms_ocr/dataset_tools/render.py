@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mms_ocr import __version__
 from mms_ocr.dataset_tools.layouts import open_writer
+from mms_ocr.dataset_tools.records import Record
 from mms_ocr.dataset_tools.writer import compare_plans, read_plan
-from mms_ocr.datasets.sources.records import Record
 from mms_ocr.rendering.renderer import RenderedWord, WordRenderer
 from mms_ocr.utils.progress import Progress, silent
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from mms_ocr.dataset_tools.records import Record, Records
 from mms_ocr.datasets.sources import BrokenImageError, RawImage
 from mms_ocr.datasets.sources.label_maps import decode_label_map, decode_masked
-from mms_ocr.datasets.sources.records import Record, Records
 from mms_ocr.utils.decoding import decode_oriented
 
 #: What the levels of a mask mean: 0 background and all others text; or those of TextSeg.

@@ -19,7 +19,7 @@ from typing import Any
 import lmdb
 from filelock import FileLock, Timeout
 
-from mms_ocr.datasets.sources.records import Record
+from mms_ocr.dataset_tools.records import Record
 from mms_ocr.utils.files import atomic_write, replace
 from mms_ocr.utils.progress import Progress, silent
 

@@ -14,10 +14,16 @@ import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
 from mms_ocr.dataset_tools import layouts, writer
-from mms_ocr.dataset_tools.convert import convert_records, guess_layout
+from mms_ocr.dataset_tools.convert import convert_records
+from mms_ocr.dataset_tools.records import (
+    PairRecords,
+    Selection,
+    TextSegRecords,
+    WordRecords,
+    guess_layout,
+)
 from mms_ocr.datasets import open_source
 from mms_ocr.datasets.sources import LmdbSource
-from mms_ocr.datasets.sources.records import PairRecords, Selection, TextSegRecords, WordRecords
 
 IMAGES = [encode(word_pixels(number), ".jpg" if number % 2 else ".png") for number in range(9)]
 LABELS = [f"wört {number}\n" for number in range(9)]

@@ -11,9 +11,9 @@ from made_images import encode, word_pixels
 from mms_ocr.dataset_tools.annotations import Annotation, find_data_root, read_annotations
 from mms_ocr.dataset_tools.convert import convert_records
 from mms_ocr.dataset_tools.labels import LabelReport, convert_labels, describe_report
+from mms_ocr.dataset_tools.records import WordRecords
 from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.sources import JsonlSource
-from mms_ocr.datasets.sources.records import WordRecords
 
 ASCII = frozenset(string.ascii_letters)
 

@@ -10,10 +10,10 @@ import pytest
 from made_images import encode, word_pixels
 
 from mms_ocr.cli import main as cli
-from mms_ocr.dataset_tools.convert import convert_records, guess_layout
+from mms_ocr.dataset_tools.convert import convert_records
 from mms_ocr.dataset_tools.layouts import open_writer
+from mms_ocr.dataset_tools.records import Record, WordRecords, guess_layout
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset, open_source
-from mms_ocr.datasets.sources.records import Record, WordRecords
 from mms_ocr.utils.decoding import decode_image
 
 IMAGES = [encode(word_pixels(number), ".jpg") for number in range(3)]

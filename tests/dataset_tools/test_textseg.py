@@ -12,9 +12,9 @@ from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
 from mms_ocr.cli.main import main
 from mms_ocr.dataset_tools import writer
-from mms_ocr.dataset_tools.convert import convert_records, guess_layout
+from mms_ocr.dataset_tools.convert import convert_records
+from mms_ocr.dataset_tools.records import TextSegRecords, WordRecords, guess_layout
 from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
-from mms_ocr.datasets.sources.records import TextSegRecords, WordRecords
 
 COUNT = 5
 IMAGES = [

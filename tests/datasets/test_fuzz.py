@@ -86,7 +86,7 @@ def test_half_of_a_png_is_no_image():
 
 @pytest.mark.parametrize("tag", ["../secret", "/etc/passwd", "a\0", 7, None])
 def test_textseg_names_no_image_outside(tmp_path, tag):
-    from mms_ocr.datasets.sources.records import TextSegRecords
+    from mms_ocr.dataset_tools.records import TextSegRecords
 
     (tmp_path / "annotation").mkdir()
     (tmp_path / "split.json").write_text(json.dumps(dict(train=[tag])))

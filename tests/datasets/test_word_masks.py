@@ -9,11 +9,11 @@ import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
 from mms_ocr.dataset_tools.convert import convert_records
+from mms_ocr.dataset_tools.records import TextSegRecords
 from mms_ocr.dataset_tools.render import render_words
 from mms_ocr.datasets import RenderedWordDataset, TextSegDataset, WordMaskDataset
 from mms_ocr.datasets.broken import BrokenCounter
 from mms_ocr.datasets.sources import BrokenImageError, open_masked
-from mms_ocr.datasets.sources.records import TextSegRecords
 from mms_ocr.datasets.word_masks import mask_labels
 from mms_ocr.registry import DATASETS
 

@@ -18,11 +18,11 @@ from made_images import (
 )
 from PIL import Image
 
+from mms_ocr.dataset_tools.records import TextSegRecords, WordRecords
 from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset
 from mms_ocr.datasets.sources import BrokenImageError
 from mms_ocr.datasets.sources.label_maps import decode_label_map
-from mms_ocr.datasets.sources.records import TextSegRecords, WordRecords
 from mms_ocr.utils.decoding import decode_oriented
 
 STROKES = np.zeros((12, 40), np.uint8)

@@ -11,7 +11,7 @@ from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 from torch.utils.data import DataLoader
 
 from mms_ocr.apis.input_images import input_images, is_one_image
-from mms_ocr.dataset_tools.convert import guess_layout
+from mms_ocr.dataset_tools.records import guess_layout
 from mms_ocr.datasets import WordImageDataset, open_source
 from mms_ocr.datasets.sources import LmdbSource, is_lmdb, lmdb_source, open_masked, open_pairs
 

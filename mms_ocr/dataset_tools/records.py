@@ -14,10 +14,20 @@ from mms_ocr.datasets.sources.base import ImageSource, PairedSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
 from mms_ocr.datasets.sources.label_maps import decode_masked, decode_pair
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
-from mms_ocr.datasets.sources.opening import has_mask_folders, open_masked, open_pairs, open_source
+from mms_ocr.datasets.sources.opening import (
+    has_mask_folders,
+    open_labels_in,
+    open_masked,
+    open_pairs,
+    open_source,
+)
 from mms_ocr.datasets.sources.textseg import TextSegSource
 from mms_ocr.utils.decoding import decode_image
 from mms_ocr.utils.errors import BrokenImageError
+from mms_ocr.utils.layouts import is_json_lines, is_lmdb, is_textseg
+
+#: Words with or without masks; pairs of a high and a low resolution; TextSeg as it is released.
+LAYOUTS = ("words", "textzoom", "textseg")
 
 
 @dataclass(frozen=True)
@@ -183,6 +193,41 @@ class Selection(Records):
         """See :meth:`Records.describe`."""
         digest = hashlib.sha256(self._indices.tobytes()).hexdigest()
         return dict(self._records.describe(), count=len(self), indices=digest)
+
+
+def guess_layout(path: str) -> str:
+    """Return which of :data:`LAYOUTS` a data set has."""
+    if is_textseg(path):
+        return "textseg"
+    if is_lmdb(path):
+        try:
+            LmdbSource(path, image_key="image_hr-%09d")
+        except (ValueError, FileNotFoundError):
+            return "words"
+        return "textzoom"
+    is_lines = is_json_lines(path) and os.path.isfile(path)
+    lines = JsonlSource(path) if is_lines else open_labels_in(path)
+    if lines is not None:
+        return "textzoom" if lines.has_field("image_hr") else "words"
+    has_pairs = all(os.path.isdir(os.path.join(path, name)) for name in ("hr", "lr"))
+    return "textzoom" if has_pairs else "words"
+
+
+def open_records(
+    path: str,
+    layout: str | None = None,
+    data_root: str | None = None,
+    splits: Sequence[str] = ("train", "val"),
+) -> Records:
+    """Open the words of a folder, an LMDB or JSON lines.
+
+    The layout is one of :data:`LAYOUTS`, and guessed by default. ``data_root`` is for JSON lines:
+    the folder that file names are relative to. ``splits`` is for TextSeg.
+    """
+    layout = layout or guess_layout(path)
+    if layout == "textseg":
+        return TextSegRecords(path, splits)
+    return (PairRecords if layout == "textzoom" else WordRecords)(path, data_root)
 
 
 def _has_masks(path: str, source: ImageSource) -> bool:
