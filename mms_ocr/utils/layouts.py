@@ -25,10 +25,10 @@ _LAYERS = (
 
 
 def is_lmdb(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is an LMDB, or named as one: what every command goes by.
+    """Return whether a path is an LMDB, or is named as one.
 
     That is a folder with ``data.mdb`` in it, a file that begins as an LMDB does, whatever its name,
-    or anything whose name ends in ``.lmdb`` or ``.mdb``, be it there or not.
+    or any path that ends in ``.lmdb`` or ``.mdb``, whether it exists or not.
     """
     path = os.fspath(path)
     if path.rstrip("/\\").lower().endswith(_LMDB_SUFFIXES):
@@ -43,12 +43,12 @@ def is_lmdb(path: str | os.PathLike[str]) -> bool:
 
 
 def is_json_lines(path: str) -> bool:
-    """Whether a path is named as an annotation file, and no folder."""
+    """Return whether a path is named as an annotation file, and is no folder."""
     return path.lower().endswith((".jsonl", ".json")) and not os.path.isdir(path)
 
 
 def is_textseg(path: str) -> bool:
-    """Whether a folder is TextSeg as it is released: whole pictures, of which words are cut."""
+    """Return whether a folder is TextSeg as it is released, with whole pictures."""
     has_folder = any(os.path.isdir(os.path.join(path, name)) for name in _TEXTSEG_FOLDERS)
     return has_folder and os.path.isfile(os.path.join(path, "split.json"))
 

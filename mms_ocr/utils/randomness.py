@@ -13,7 +13,7 @@ import torch
 
 
 def take_random_states() -> dict[str, Any]:
-    """The state of every global generator, as tensors and numbers, which checkpoints may hold."""
+    """Return the state of every global generator as tensors and numbers, for checkpoints."""
     version, words, gauss = random.getstate()
     kind, numpy_words, position, has_gauss, cached = np.random.get_state(legacy=True)
     states: dict[str, Any] = {
@@ -33,7 +33,7 @@ def take_random_states() -> dict[str, Any]:
 
 
 def put_random_states(states: dict[str, Any]) -> None:
-    """Put the global generators into states of :func:`take_random_states`."""
+    """Restore the global generators from :func:`take_random_states`."""
     version, words, gauss = states["python"]
     random.setstate((version, tuple(words.tolist()), gauss))
     kind, numpy_words, *others = states["numpy"]
@@ -54,7 +54,7 @@ def kept_random_states() -> Iterator[None]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every global generator of the CPU, quickly enough to do so for every sample.
+    """Seed every global generator of the CPU, fast enough for every sample.
 
     Args:
         seed: In ``[0, 2**64)``.
