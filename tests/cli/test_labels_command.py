@@ -86,7 +86,7 @@ def test_union14m(word_images, tmp_path, repository):
     assert [benchmark[index]["text"] for index in range(2)] == ["curve", "salient"]
     again = subprocess.run([*script, str(root)], capture_output=True, text=True, check=False)
     assert again.returncode == 0
-    assert again.stdout.count("is there already") == 4
+    assert again.stdout.count("exists already") == 4
     wrong = subprocess.run([*script, str(sets)], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "give the folder of Union14M-L as unpacked" in wrong.stderr

@@ -28,8 +28,16 @@ def statuses(monkeypatch):
     return SimpleNamespace(all=statuses, ended=ended)
 
 
+@pytest.fixture
 def watchdogs():
-    return [thread for thread in threading.enumerate() if thread.name == "watchdog"]
+    """Watchdogs of this test; runs of earlier ones that failed may have left theirs."""
+    before = threading.enumerate()
+
+    def find():
+        new = [thread for thread in threading.enumerate() if thread not in before]
+        return [thread for thread in new if thread.name == "watchdog"]
+
+    return find
 
 
 @pytest.mark.parametrize("has_folder", [True, False])
@@ -49,12 +57,12 @@ def test_a_run_without_progress_ends(tmp_path, capfd, statuses, has_folder):
         assert "test_a_run_without_progress_ends" in path.read_text()
 
 
-def test_progress_and_the_end_of_a_run_are_noticed(tmp_path, statuses):
-    hook = WatchdogHook(timeout=1.0)
+def test_progress_and_the_end_of_a_run_are_noticed(tmp_path, statuses, watchdogs):
+    hook = WatchdogHook(timeout=2.0)
     runner = SimpleNamespace(iter=6, log_dir=str(tmp_path))
     hook.before_run(runner)
     for _ in range(3):
-        assert not statuses.ended.wait(0.5)
+        assert not statuses.ended.wait(0.8)
         hook.before_train_iter(runner, batch_idx=6)
     hook.after_run(runner)
     for thread in watchdogs():
@@ -63,11 +71,14 @@ def test_progress_and_the_end_of_a_run_are_noticed(tmp_path, statuses):
     assert statuses.all == []
 
 
-def test_a_process_whose_run_has_failed_is_left_alone(tmp_path, statuses, monkeypatch):
+def test_a_process_whose_run_has_failed_is_left_alone(
+    tmp_path, statuses, monkeypatch, watchdogs
+):
     monkeypatch.setattr(watchdog_hook, "is_running", is_running)
     WatchdogHook(timeout=0.1).before_run(SimpleNamespace(iter=0, log_dir=str(tmp_path)))
     for thread in watchdogs():
         thread.join(10)
+    assert not watchdogs()
     assert statuses.all == []
     assert not list(tmp_path.iterdir())
 
