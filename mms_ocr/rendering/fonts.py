@@ -13,12 +13,9 @@ from numpy.typing import NDArray
 
 from mms_ocr.rendering.faces import FontFace
 from mms_ocr.utils.errors import warn
-from mms_ocr.utils.walking import IMAGE_SUFFIXES, USUAL_SUFFIXES, list_files
+from mms_ocr.utils.walking import list_files
 
 _SUFFIXES = (".ttf", ".otf", ".ttc", ".otc")
-_NO_FONTS = USUAL_SUFFIXES.union(
-    IMAGE_SUFFIXES, ["", ".jsonl", ".zip", ".woff", ".woff2", ".svg", ".sfd", ".afm"]
-)
 
 
 class FontCollection:
@@ -164,7 +161,7 @@ def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
 def _files_below(path: Path) -> list[Path]:
     if not path.is_dir():
         raise FileNotFoundError(f"{path}: no such font folder or file")
-    names = list_files(str(path), _SUFFIXES, _NO_FONTS).names
+    names = list_files(str(path), _SUFFIXES).names
     if not len(names):
         raise ValueError(f"{path}: no {', '.join(_SUFFIXES)} file in this folder or below it")
     return [path / name for name in names]

@@ -28,15 +28,12 @@ _BY_NAME = {
     "env_cfg.mp_cfg": {"mp_start_method", "opencv_num_threads"},
     "randomness": {"seed", "diff_rank_seed", "deterministic"},
 }
-_SIMILARITY = 0.85  # of a new argument to an existing one, from which on it may be a typing error
 _NAMES_SHOWN = 8
+_SIMILARITY = 0.85  # of a new argument to an existing one, above which it may be a typing error
 
 
 def parse_cfg_options(words: Sequence[str]) -> dict[str, Any] | None:
-    """Parse ``KEY=VALUE`` words as ``--cfg-options`` takes them; None if there are none.
-
-    For commands that import MMEngine only when they run.
-    """
+    """Parse ``KEY=VALUE`` words as ``--cfg-options`` takes them; None if there are none."""
     if not words:
         return None
     parser = argparse.ArgumentParser(prog="mms-ocr")
@@ -83,7 +80,11 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
         elif isinstance(node, Mapping | Config):
             in_typed |= bool(parent) and ("type" in node or f"{parent}.type" in options)
             if part not in node:
-                _check_new_key(node, part, parent, key, in_typed or f"{path}.type" in options)
+                if in_typed or f"{path}.type" in options:
+                    if similar := get_close_matches(part, map(str, node), 1, _SIMILARITY):
+                        warn(f"setting {key} is new; did you mean {parent}.{similar[0]}?")
+                elif part != "_delete_":
+                    _check_untyped(node, part, parent, key)
                 return
             node = node[part]
         elif options.get(f"{parent}._delete_"):
@@ -93,33 +94,25 @@ def _check_key(cfg: Config, key: str, options: Mapping[str, Any]) -> None:
         parent = path
 
 
-def _check_new_key(
-    node: Mapping | Config, part: str, parent: str, key: str, is_argument: bool
-) -> None:
-    known = set(map(str, node))
+def _check_untyped(node: Mapping | Config, part: str, parent: str, key: str) -> None:
+    """Check a new setting of a dict without a type, of which MMEngine reads some by name."""
+    if not parent:
+        by_name = {*inspect.signature(Runner).parameters, *_OF_CONFIGS}
+    elif parent.rstrip(".0123456789").endswith("_dataloader"):
+        by_name = {
+            *inspect.signature(DataLoader).parameters,
+            "batch_sampler",
+            "num_batch_per_epoch",
+        }
+    else:
+        by_name = _BY_NAME.get(parent, set())
+    if part in by_name:
+        return
+    names = sorted({*map(str, node), *by_name})
     path = f"{parent}." if parent else ""
-    if is_argument:
-        if similar := get_close_matches(part, known, n=1, cutoff=_SIMILARITY):
-            warn(f"setting {key} is new; did you mean {path}{similar[0]}?")
-        return
-    named = _named_settings(parent)
-    if part in named or part == "_delete_":
-        return
-    names = sorted(known | named)
-    if similar := get_close_matches(part, names, n=3, cutoff=0.6):
+    if similar := get_close_matches(part, names, n=3):
         rest = key[len(path) + len(part) :]
         advice = f"did you mean {' or '.join(f'{path}{name}{rest}' for name in similar)}?"
     else:
-        more = ", …" if len(names) > _NAMES_SHOWN else ""
-        advice = f"there are {', '.join(names[:_NAMES_SHOWN])}{more}"
+        advice = f"there are {', '.join(names[:_NAMES_SHOWN])}"
     raise ValueError(f"no setting {key}: {parent or 'the config'} has no {part!r}; {advice}")
-
-
-def _named_settings(path: str) -> set[str]:
-    """Return the settings that MMEngine reads by name from a dict without a type."""
-    if not path:
-        return {*inspect.signature(Runner).parameters, *_OF_CONFIGS}
-    if path.rstrip(".0123456789").endswith("_dataloader"):
-        loader = {*inspect.signature(DataLoader).parameters, "batch_sampler", "num_batch_per_epoch"}
-        return loader - {"self"}
-    return _BY_NAME.get(path, set())

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from mms_ocr.utils.errors import BrokenImageError
-from mms_ocr.utils.jpeg import JPEG_START, decode_strictly, mend_harmless_faults, read_frame
+from mms_ocr.utils.jpeg import JPEG_START, decode_strictly, read_frame
 from mms_ocr.utils.pillow_images import (
     alpha_of,
     apply_orientation,
@@ -56,20 +56,13 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Decode an image of any common format.
+    """Decode an image of any common format to uint8 BGR ``(H, W, 3)``.
 
     Other color spaces (CMYK, palettes, grayscale) become BGR, 16-bit values are scaled to 8 bits,
     and EXIF orientation is applied. Transparent parts become white, unless more than a tenth of the
     visible part is almost white (within 64 levels); then black, under the same condition; and
-    otherwise middle gray. The size is read from the header, so that an image of too many pixels is
-    refused before it takes any memory. The first of several frames or pages is read.
-
-    Args:
-        data: The bytes of the image file.
-        max_pixels: Maximum of height times width.
-
-    Returns:
-        uint8 array ``(H, W, 3)`` in BGR order.
+    otherwise middle gray. The first of several frames or pages is read. Images of more than
+    ``max_pixels`` are refused by their header.
 
     Raises:
         BrokenImageError: The bytes are no image, are truncated or damaged, have too many pixels,
@@ -79,11 +72,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
 
 def decode_oriented(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, int]:
-    """Decode an image as :func:`decode_image` does, and return the applied orientation.
-
-    Returns:
-        The image, and its EXIF orientation: 1 for an image stored upright, to 8.
-    """
+    """Decode an image as :func:`decode_image`; also return the EXIF orientation, 1 to 8."""
     if data[:2] == JPEG_START:
         return _decode_jpeg(data, max_pixels)
     if data[:8] == PNG_START and _is_plain(data, check_png(data, max_pixels)):
@@ -96,11 +85,7 @@ def decode_oriented(data: bytes, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarr
 def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
     frame = read_frame(data)
     if frame is None:
-        decoded = _decode_with_pillow(data, max_pixels)  # raises where it is no JPEG
-        data = mend_harmless_faults(data)
-        frame = read_frame(data)
-        if frame is None:
-            return decoded
+        return _decode_with_pillow(data, max_pixels)
     if not 0 < frame.height * frame.width <= max_pixels:
         raise wrong_size(frame.height, frame.width, max_pixels)
     if frame.bits != 8 or frame.components not in (1, 3, 4):
@@ -115,10 +100,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
 
 
 def check_png(data: bytes, max_pixels: int) -> set[bytes]:
-    """Check the parts of a PNG and their checksums; decoders accept half an image.
-
-    Returns:
-        The kinds of its chunks.
+    """Check the checksums of a PNG, since decoders accept half an image; return its chunks' kinds.
 
     Raises:
         BrokenImageError: It is truncated or damaged, or has too many pixels.
@@ -154,7 +136,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
         raise BrokenImageError("pixels are floating-point numbers of unknown range")
     levels = gray_levels(stored)
     if levels is not None:
-        rgb = np.repeat(_to_8_bits(levels, stored.bits, stored.is_signed)[:, :, None], 3, axis=2)
+        rgb = np.repeat(_to_8_bits(levels, stored.bits)[:, :, None], 3, axis=2)
     else:
         try:
             # By RGBA, as Pillow takes palettes and transparent colors apart in one step.
@@ -170,18 +152,12 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
     return np.ascontiguousarray(rgb[:, :, ::-1]), stored.orientation
 
 
-def _to_8_bits(levels: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
-    """Scale gray levels to 8 bits; signed ones from their full range if some are negative."""
-    highest = (1 << bits) - 1
-    if is_signed:
-        if levels.min() < 0:
-            levels = levels + (1 << bits - 1)
-        else:
-            highest >>= 1
+def _to_8_bits(levels: np.ndarray, bits: int) -> np.ndarray:
+    """Scale gray levels of 8 or 16 bits to 8."""
     span = int(levels.max() - levels.min())
     if bits == 16 and 0 < span < 256:
         raise BrokenImageError(f"the levels of a 16-bit image span {span} of 65,535; {_AS_8_BITS}")
-    return np.rint(levels * (255 / highest)).astype(np.uint8)
+    return np.rint(levels * (255 / ((1 << bits) - 1))).astype(np.uint8)
 
 
 def _fill_transparent(rgb: np.ndarray, alpha: np.ndarray) -> np.ndarray:

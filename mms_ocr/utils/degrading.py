@@ -20,14 +20,7 @@ def round_pixels(image: np.ndarray) -> np.ndarray:
 def add_noise(
     image: np.ndarray, rng: np.random.Generator, sigma: float, colored: bool = True
 ) -> np.ndarray:
-    """Add Gaussian noise.
-
-    Args:
-        image: uint8 ``(H, W, 3)``.
-        rng: Generator of the noise.
-        sigma: Standard deviation in gray levels.
-        colored: Whether every channel has noise of its own.
-    """
+    """Add Gaussian noise of ``sigma`` gray levels, per channel if ``colored``."""
     shape = image.shape if colored else (*image.shape[:2], 1)
     return round_pixels(image + rng.standard_normal(shape, np.float32) * np.float32(sigma))
 
@@ -35,10 +28,7 @@ def add_noise(
 def blur_motion(image: np.ndarray, length: float, angle: float) -> np.ndarray:
     """Average an image at equal steps along a line; beyond its edge, the edge is repeated.
 
-    Args:
-        image: uint8 ``(H, W, 3)``.
-        length: Of the line, in pixels; a line of up to one pixel changes nothing.
-        angle: Of the line, in radians.
+    The line has a length in pixels, of which up to one changes nothing, and an angle in radians.
     """
     steps = math.ceil(length) + 1
     if steps < 3:
@@ -56,7 +46,5 @@ def blur_motion(image: np.ndarray, length: float, angle: float) -> np.ndarray:
 
 def compress_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """Compress an image as JPEG of a quality from 1 to 100, and decode it again."""
-    written, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not written:
-        raise ValueError(f"JPEG of an image {image.shape} at quality {quality} failed")
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))

@@ -10,10 +10,7 @@ import torch
 
 
 def usable_device(name: str | None = None) -> str:
-    """Return a device that exists.
-
-    Args:
-        name: Such as ``'cpu'``, ``'cuda'`` or ``'cuda:1'``; None selects a GPU if there is one.
+    """Check a device such as ``'cuda:1'``; None selects a GPU if there is one, or the CPU.
 
     Raises:
         ValueError: There is no such device.
@@ -31,7 +28,7 @@ def usable_device(name: str | None = None) -> str:
 
 
 def describe_machine(device: str = "cpu") -> str:
-    """Processor or GPU, cores and threads, versions and date, for the head of a report."""
+    """Describe processor or GPU, cores, threads, versions and date, for the head of a report."""
     name = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:

@@ -11,9 +11,7 @@ _SPECIAL = ("start", "end", "padding", "unknown")  # MMOCR's tokens
 
 
 def read_dictionary(path: str) -> list[str]:
-    """Read the characters of a dictionary file, as MMOCR's ``Dictionary`` does.
-
-    A line is a character, such as a space, or empty.
+    """Read the characters of a dictionary file, as MMOCR's ``Dictionary``: one or none a line.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -29,10 +27,7 @@ def read_dictionary(path: str) -> list[str]:
             f"{path}: not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8"
         ) from error
     if lines[0].startswith("\ufeff"):
-        raise ValueError(
-            f"{path} begins with a byte order mark, which MMOCR reads as a character; save it as "
-            "UTF-8 without one"
-        )
+        raise ValueError(f"{path} begins with a byte order mark; save it as UTF-8 without one")
     places: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if len(line) > 1:
@@ -53,15 +48,10 @@ def read_dictionary(path: str) -> list[str]:
 
 
 def check_dictionaries(config: Any) -> None:
-    """Check the dictionary files of a config, at any depth.
-
-    Args:
-        config: Config of a model, a decoder or a dictionary.
+    """Check the dictionary files of a config, at any depth; see :func:`read_dictionary`.
 
     Raises:
-        FileNotFoundError: See :func:`read_dictionary`.
-        ValueError: See :func:`read_dictionary`; or two special tokens, or a token and a character,
-            are the same.
+        ValueError: Also where two special tokens, or a token and a character, are the same.
     """
     for dictionary in nested_settings(config):
         if not isinstance(dictionary.get("dict_file"), str):

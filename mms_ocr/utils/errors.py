@@ -65,14 +65,8 @@ def run_program(
 def run_command(name: str, command: Callable[[], int | None], *, traceback: bool) -> int:
     """Run a command and report an error that the user can correct as one line.
 
-    Args:
-        name: Start of the line.
-        command: Returns the exit status, or None for success.
-        traceback: Raise the error instead.
-
-    Returns:
-        The command's exit status; 2 after a user's error, 130 after an interrupt, 141 if the
-        reader of standard output has closed it.
+    Returns the command's exit status, 0 for None; 2 after a user's error, 130 after an interrupt,
+    141 if the reader of standard output has closed it. With ``traceback``, errors are raised.
     """
     escape_output()
     try:
@@ -111,12 +105,9 @@ def user_message(error: Exception) -> str | None:
 
 
 def report_error(name: str, message: str) -> None:
-    """Write ``name: message`` as one line to standard error.
-
-    In one call, since the processes of a job share standard error, and ``print`` may write the end
-    of the line separately.
-    """
+    """Write ``name: message`` as one line to standard error."""
     line = " ".join(part.strip() for part in message.splitlines())
+    # In one call, since the processes of a job share standard error.
     sys.stderr.write(f"{name}: {printable(line)}\n")
     sys.stderr.flush()
 

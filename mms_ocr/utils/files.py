@@ -34,12 +34,8 @@ def atomic_path(path: str | os.PathLike[str], flush: bool = True) -> Iterator[Pa
     """Yield a temporary path in the same folder, which replaces ``path`` after the block.
 
     Where the block raises, the temporary file is removed and ``path`` stays as it is. Links are
-    followed.
-
-    Args:
-        path: The file to write.
-        flush: Whether the contents are on the disk before the file gets its name, so that a power
-            cut loses nothing.
+    followed. ``flush`` waits for the disk before the file gets its name, so that a power cut loses
+    nothing.
     """
     target = Path(os.path.realpath(path))
     # Not a longer form of the name, which may have the full length already.
@@ -57,14 +53,9 @@ def atomic_path(path: str | os.PathLike[str], flush: bool = True) -> Iterator[Pa
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str, flush: bool = False) -> None:
-    """Write a file that is there whole or not at all.
+    """Write a file, whole or not at all, by :func:`atomic_path`; text becomes UTF-8.
 
     Devices, pipes and ``/dev/stdout`` are written to and not replaced.
-
-    Args:
-        path: The file.
-        data: Its contents; text is encoded as UTF-8, with bytes in file names as they were.
-        flush: See :func:`atomic_path`.
 
     Raises:
         OSError: It cannot be written.
@@ -84,11 +75,7 @@ def atomic_write(path: str | os.PathLike[str], data: bytes | str, flush: bool = 
 
 
 def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
-    """Write a list for people, one item a line: control characters within items are escaped.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Write a list for people, one item a line: control characters within items are escaped."""
     text = "".join(f"{printable(line)}\n" for line in lines)
     atomic_write(path, text.encode("utf-8", "backslashreplace"))
 
@@ -105,7 +92,7 @@ def write_image(
         path: The file.
         image: uint8 BGR ``(H, W, 3)``, BGRA ``(H, W, 4)`` or gray ``(H, W)``.
         options: Options of OpenCV's encoder.
-        source: The image that it was made from, which is never overwritten.
+        source: The image from which it was made; it is never overwritten.
 
     Raises:
         ValueError: ``path`` is ``source``, or no image format has its suffix.

@@ -68,12 +68,9 @@ def layer_folders(
         has_images: Whether image files are in it as well.
         stems_in: Gives paths without suffixes of the first images in the folder of a name.
 
-    Returns:
-        The names of the folders that are not to be read as word images.
-
     Raises:
-        ValueError: There are such folders with files of the same names, but also image files or
-            other folders of images beside them: reading the folder would mix or lose images.
+        ValueError: Beside such folders with files of the same names are image files or other
+            folders of images: reading the folder would mix or lose images.
     """
     layers = {name for name in folders if name.lower() in _LAYERS and stems_in(name)}
     if not layers:
@@ -117,7 +114,7 @@ def layer_files(names: Collection[str]) -> set[str]:
     masks = {
         name
         for name in names
-        if (found := _MASK_NAME.fullmatch(os.path.splitext(name)[0].lower()))
-        and not stems.isdisjoint((found[1], f"{found[1]}_cutout"))
+        if (match := _MASK_NAME.fullmatch(os.path.splitext(name)[0].lower()))
+        and not stems.isdisjoint((match[1], f"{match[1]}_cutout"))
     }
     return masks if 4 * len(masks) >= len(names) else set()

@@ -1,8 +1,8 @@
 """Checks of output paths before the work: they can be written, and replace no input.
 
-Files are compared by identity, not by name, so that links and other spellings of a path count.
-Inputs are files; folders, for the images and annotations in them; and JSON lines, for the files
-that they name. Paths that do not exist are skipped.
+Files are compared by identity, so that links and other spellings of a path count. Inputs are
+files; folders, for the images and annotations in them; and JSON lines, for the files that they
+name. Paths that do not exist are skipped.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from mms_ocr.utils.escaping import file_name
-from mms_ocr.utils.walking import IMAGE_SUFFIXES
+from mms_ocr.utils.walking import IMAGE_SUFFIXES, file_identity
 
 # Files in a folder of inputs that are read: images, LMDBs, fonts, annotations.
-_INPUT_NAMES = (*IMAGE_SUFFIXES, ".img", ".mdb", ".ttf", ".otf", ".ttc", ".json", "labels.jsonl")
+_INPUT_NAMES = (*IMAGE_SUFFIXES, ".mdb", ".ttf", ".otf", ".ttc", ".json", "labels.jsonl")
 _FILE_SUFFIXES = (".jsonl", ".json", ".mdb", ".png", ".jpg", ".jpeg", ".pdf")
 
 PathLike = str | os.PathLike[str]
@@ -47,26 +46,21 @@ def check_outputs(
     paths = [Path(output) for output in outputs]
     places = set(map(os.path.realpath, new))
     for path in paths:
-        _check_file(path, suffixes)
+        suffix = path.suffix.lower()
+        if suffixes and suffix not in suffixes:
+            raise ValueError(f"{path}: the name must end in {', '.join(suffixes)}")
+        if not suffixes and suffix in IMAGE_SUFFIXES:
+            raise ValueError(f"{path}: the output is no image; give a name without {suffix}")
+        if path.is_dir() or not path.name:
+            raise IsADirectoryError(f"{path} is a folder; give the name of a file")
+        if path.exists() and not path.is_file():
+            continue  # a device
+        _check_parent(path)
         place = os.path.realpath(path)
-        if place in places and (path.is_file() or not path.exists()):
+        if place in places:
             raise ValueError(f"two outputs are {path}; give each a name of its own")
         places.add(place)
     _refuse_inputs(paths, inputs, data_root)
-
-
-def _check_file(path: Path, suffixes: Sequence[str]) -> None:
-    suffix = path.suffix.lower()
-    if suffixes and suffix not in suffixes:
-        raise ValueError(f"{path}: the name must end in {', '.join(suffixes)}")
-    if not suffixes and suffix in IMAGE_SUFFIXES:
-        raise ValueError(f"{path}: the output is no image; give a name without {suffix}")
-    if path.is_dir() or not path.name:
-        raise IsADirectoryError(f"{path} is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
-    if not os.access(path.parent if not path.exists() or path.is_file() else path, os.W_OK):
-        raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
 
 
 def check_picture_folder(
@@ -83,8 +77,7 @@ def check_picture_folder(
     nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     if not nearest.is_dir():
         raise NotADirectoryError(f"{nearest} is a file; give a folder to write to")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise PermissionError(f"{nearest} is read-only; give another folder to write to")
+    _check_parent(nearest / "picture")
     _check_outside(folder, inputs)
     if folder.is_dir():
         pictures = [path for path in folder.iterdir() if path.name.lower().endswith(endings)]
@@ -92,12 +85,7 @@ def check_picture_folder(
 
 
 def check_set_name(path: PathLike) -> None:
-    """Check the name of a data set to be written.
-
-    Raises:
-        ValueError: It is the name of a file, and not ``NAME.lmdb`` or a folder.
-        IsADirectoryError: It is a folder such as ``.``.
-    """
+    """Check that the name of a data set to be written is ``NAME.lmdb`` or that of a folder."""
     if not Path(path).name:
         raise IsADirectoryError(f"{path} is a folder; give the name of a new one")
     if Path(path).suffix.lower() in _FILE_SUFFIXES:
@@ -117,10 +105,7 @@ def check_new_set(path: PathLike, inputs: Iterable[PathLike]) -> None:
     """
     check_set_name(path)
     path, inputs = Path(path), list(inputs)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
+    _check_parent(path)
     for source in inputs:
         if around := folder_around(source, [path.with_name(path.name + ".part")]):
             raise ValueError(
@@ -132,10 +117,17 @@ def check_new_set(path: PathLike, inputs: Iterable[PathLike]) -> None:
 
 def folder_around(path: PathLike, folders: Iterable[PathLike]) -> str | None:
     """Find the folder that a path, existing or not, is or is in by any link; None if none is."""
-    known = {_identity(folder): os.fspath(folder) for folder in folders if os.path.isdir(folder)}
+    known = {file_identity(each): os.fspath(each) for each in folders if os.path.isdir(each)}
     real = Path(os.path.realpath(path))
-    around = (known.get(_identity(place)) for place in (real, *real.parents))
+    around = (known.get(file_identity(place)) for place in (real, *real.parents))
     return next(filter(None, around), None)
+
+
+def _check_parent(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder to write {path.name}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: {path.parent} is read-only")
 
 
 def _check_outside(folder: Path, inputs: Sequence[PathLike]) -> None:
@@ -149,45 +141,31 @@ def _check_outside(folder: Path, inputs: Sequence[PathLike]) -> None:
 def _refuse_inputs(
     outputs: Iterable[PathLike], inputs: Iterable[PathLike], data_root: str | None = None
 ) -> None:
-    written = {_identity(path): path for path in outputs}
-    written.pop(None, None)  # of those that do not exist
+    written = {file_identity(path): path for path in outputs if os.path.exists(path)}
     for path in _input_files(inputs, data_root) if written else ():
-        if (identity := _identity(path)) in written:
+        if (identity := file_identity(path)) in written:
             raise ValueError(f"{written[identity]} is the input {path}; choose another output")
 
 
 def _input_files(inputs: Iterable[PathLike], data_root: str | None) -> Iterator[str]:
     """Yield the files that are read."""
     seen = set()
-    for given in inputs:
-        source = os.fspath(given)
+    for source in (os.fspath(path) for path in inputs):
         yield source
         for root, folders, names in os.walk(source, followlinks=True):
-            if (identity := _identity(root)) in seen:  # a loop of links
+            if (identity := file_identity(root)) in seen:  # a loop of links
                 folders.clear()
             seen.add(identity)
             yield from (os.path.join(root, n) for n in names if n.lower().endswith(_INPUT_NAMES))
-        if os.path.isfile(source):
+        if source.lower().endswith((".jsonl", ".json")) and os.path.isfile(source):
             yield from _files_named_in(source, data_root or os.path.dirname(source))
 
 
 def _files_named_in(jsonl: str, root: str) -> Iterator[str]:
     with open(jsonl, "rb") as file:
-        is_json = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
-        file.seek(0)
-        for line in file if is_json else ():
+        for line in file:
             with contextlib.suppress(ValueError, RecursionError):  # reported when it is read
                 fields = json.loads(line)
                 for value in fields.values() if isinstance(fields, dict) else ():
                     if isinstance(value, str) and (name := file_name(value)):
                         yield os.path.join(root, name)
-
-
-def _identity(path: PathLike) -> Any:
-    """Return what is the same for all names of a file; None if it does not exist."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return None
-    # Some network file systems number no files.
-    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 from typing import NamedTuple
 
@@ -14,6 +13,9 @@ from mms_ocr.utils.errors import BrokenImageError
 
 _ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 262, 339  # EXIF and TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2
+_UNUSUAL_TIFF = (
+    "a TIFF with signed, inverted 16-bit or other unusual levels; store 8 or 16 bits, black as 0"
+)
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 # Pillow reads the orientation from these as well; viewers and OpenCV do not.
 _OTHER_ORIENTATIONS = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif")
@@ -26,16 +28,12 @@ class StoredImage(NamedTuple):
         image: The first frame, upright.
         orientation: The EXIF orientation that was applied, 1 to 8.
         raw_mode: Pillow's name of the sample format, such as ``'I;16B'``.
-        is_inverted: Whether white is zero and Pillow has not inverted it.
-        is_signed: Whether levels may be negative.
         is_scaled: Whether Pillow has scaled the levels from another maximum.
     """
 
     image: Image.Image
     orientation: int
     raw_mode: str
-    is_inverted: bool
-    is_signed: bool
     is_scaled: bool
 
     @property
@@ -58,7 +56,7 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
         with warnings.catch_warnings():
             # Pillow warns of large images, where max_pixels is the limit, and of damaged EXIF.
             warnings.simplefilter("ignore")
-            image, is_inverted = _open(data)
+            image = Image.open(io.BytesIO(data))
             if not 0 < image.height * image.width <= max_pixels:
                 raise wrong_size(image.height, image.width, max_pixels)
             if image.format == "WEBP" and len(data.rstrip(b"\0")) < len(data) * 7 // 8:
@@ -66,7 +64,7 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
             frames = getattr(image, "n_frames", 1) if single_frame else 1
             if frames > 1:
                 raise BrokenImageError(f"{frames} frames or pages instead of one")
-            return _upright(image, is_inverted)
+            return _upright(image)
     except BrokenImageError:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
@@ -74,40 +72,20 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
         if isinstance(error, Image.UnidentifiedImageError):
             reason = "not an image of a known format"
             if data[:4] in _TIFF_STARTS:
-                reason = "a TIFF with samples of a kind that is not supported"
+                reason = _UNUSUAL_TIFF
         raise BrokenImageError(reason) from error
 
 
-def _open(data: bytes) -> tuple[Image.Image, bool]:
-    """Open an image, and return whether its white is zero but was opened as if black was."""
-    try:
-        return Image.open(io.BytesIO(data)), False
-    except Image.UnidentifiedImageError:
-        if data[:4] not in _TIFF_STARTS:
-            raise
-        # Pillow opens 16-bit and signed levels of most TIFFs only if black is zero.
-        order = "<" if data[:2] == b"II" else ">"
-        (start,) = struct.unpack_from(f"{order}I", data, 4)
-        (count,) = struct.unpack_from(f"{order}H", data, start)
-        for place in range(start + 2, start + 2 + 12 * count, 12):
-            tag, kind = struct.unpack_from(f"{order}HH", data, place)
-            value = f"{order}{'H' if kind == 3 else 'I'}"
-            if tag == _PHOTOMETRIC and struct.unpack_from(value, data, place + 8) == (0,):
-                changed = bytearray(data)
-                struct.pack_into(value, changed, place + 8, 1)
-                return Image.open(io.BytesIO(changed)), True
-        raise
-
-
-def _upright(image: Image.Image, is_inverted: bool) -> StoredImage:
+def _upright(image: Image.Image) -> StoredImage:
     arguments = image.tile[0][3] if image.tile else ""  # type: ignore[attr-defined]
     arguments = arguments if isinstance(arguments, tuple) else (arguments,)
     is_tiff = image.format == "TIFF"
     tags = dict(image.tag_v2) if is_tiff else {}  # type: ignore[attr-defined]
-    for key in _OTHER_ORIENTATIONS:
-        image.info.pop(key, None)
+    is_inverted = image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    if is_inverted or tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+        raise BrokenImageError(_UNUSUAL_TIFF)
     image.load()
-    for key in _OTHER_ORIENTATIONS:  # those after the pixels of a PNG
+    for key in _OTHER_ORIENTATIONS:
         image.info.pop(key, None)
     if is_tiff:
         orientation = tags.get(_ORIENTATION, 1)
@@ -120,8 +98,6 @@ def _upright(image: Image.Image, is_inverted: bool) -> StoredImage:
         image,
         orientation if orientation in range(1, 9) else 1,
         str(arguments[0]),
-        is_inverted or (image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO),
-        tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED,
         image.format == "PPM" and len(arguments) > 1 and arguments[1] not in (1, 255, 65535),
     )
 
@@ -153,10 +129,7 @@ def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def gray_levels(stored: StoredImage) -> np.ndarray | None:
-    """Read the exact levels of a gray image: black is 0; signed levels are as stored.
-
-    Returns:
-        int32 ``(H, W)``; None for an image with colors or an alpha channel.
+    """Read the exact levels of a gray image, int32 ``(H, W)``; None with colors or alpha channel.
 
     Raises:
         BrokenImageError: The levels have 32 bits.
@@ -167,22 +140,13 @@ def gray_levels(stored: StoredImage) -> np.ndarray | None:
     if stored.bits == 32:
         raise BrokenImageError("gray levels of 32 bits, of unknown range: store 8 or 16 bits")
     levels = np.asarray(stored.image).astype(np.int32)
-    if mode == "1":
-        levels *= 255
-    if stored.is_signed and mode == "L":
-        levels = levels.astype(np.int8).astype(np.int32)  # Pillow reads them as unsigned
-    if stored.is_inverted:
-        highest = -1 if stored.is_signed else (1 << stored.bits) - 1
-        levels = highest - levels
-    return levels
+    return levels * 255 if mode == "1" else levels
 
 
 def alpha_of(stored: StoredImage, levels: np.ndarray | None) -> np.ndarray | None:
     """Read the opacity of an image, uint8 ``(H, W)``; None if all of it is opaque.
 
-    Args:
-        stored: The image.
-        levels: The result of :func:`gray_levels`.
+    ``levels`` is the result of :func:`gray_levels`.
     """
     image = stored.image
     if "A" in image.mode or (levels is None and "transparency" in image.info):

@@ -17,10 +17,7 @@ def silent(indices: Iterable[int], title: str, total: int) -> Iterable[int]:
 
 
 def progress_bar(indices: Iterable[int], title: str, total: int) -> Iterable[int]:
-    """Show a progress bar on standard error, or a line every half minute if it is no terminal.
-
-    Indices that do not start at 0 show the images before them as done.
-    """
+    """Show a progress bar on standard error, or a line every half minute if it is no terminal."""
     initial = total - len(indices) if isinstance(indices, Sized) else 0
     return tqdm(
         indices,

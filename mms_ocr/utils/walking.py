@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,22 +20,17 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".tga", ".avif", ".img"),
 )
-#: Suffixes of files that are usual beside images; files of other kinds are counted and reported.
-USUAL_SUFFIXES = frozenset(
-    [
-        *(".txt", ".json", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".rst"),
-        *(".html", ".pdf", ".py", ".sh", ".ipynb", ".ini", ".cfg", ".toml", ".db", ".log"),
-        *(".lock", ".mat", ".npy", ".npz", ".pkl", ".pt", ".pth", ".md5", ".sha256"),
-        *(".ttf", ".otf"),
-    ]
-)
+# Suffixes of files that are usual beside images; files of other kinds are counted and reported.
+_USUAL_SUFFIXES = {
+    ".txt", ".json", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".rst", ".html", ".pdf",
+    ".py", ".sh", ".ipynb", ".ini", ".cfg", ".toml", ".db", ".log", ".lock", ".mat", ".npy",
+    ".npz", ".pkl", ".pt", ".pth", ".md5", ".sha256", ".ttf", ".otf",
+}  # fmt: skip
 # Folders that operating systems add, and those that only the administrator may read.
-_SYSTEM_FOLDERS = frozenset(
-    [
-        *("__MACOSX", "@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot"),
-        *("~snapshot", "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found"),
-    ]
-)
+_SYSTEM_FOLDERS = {
+    "__MACOSX", "@eaDir", "@Recycle", "@Recently-Snapshot", "#recycle", "#snapshot", "~snapshot",
+    "$RECYCLE.BIN", "RECYCLER", "System Volume Information", "lost+found",
+}  # fmt: skip
 _MAX_REPORTED_KINDS = 3
 _MAX_COMPARED = 1000  # images of two folders, to see whether they have the same names
 _NAMES_PER_BLOCK = 64
@@ -45,24 +41,15 @@ class CompactNames:
 
     Sorted names share most of their characters, so a name takes a few bytes. Reading one
     decompresses its block, about ten microseconds.
-
-    Args:
-        names: The names; read once.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         blocks: list[bytes] = []
-        pending: list[bytes] = []
-        count = 0
-        for name in names:
-            pending.append(os.fsencode(name))
-            count += 1
-            if len(pending) == _NAMES_PER_BLOCK:
-                blocks.append(zlib.compress(b"\0".join(pending), 6))
-                pending.clear()
-        if pending:
-            blocks.append(zlib.compress(b"\0".join(pending), 6))
-        self._count = count
+        self._count = 0
+        encoded = map(os.fsencode, names)
+        while block := list(islice(encoded, _NAMES_PER_BLOCK)):
+            blocks.append(zlib.compress(b"\0".join(block), 6))
+            self._count += len(block)
         self._blob = b"".join(blocks)
         self._starts = np.cumsum([0, *map(len, blocks)], dtype=np.uint64)
 
@@ -98,28 +85,23 @@ class Listing(NamedTuple):
     labels: list[str]
 
 
-def list_files(
-    root: str,
-    suffixes: tuple[str, ...] = IMAGE_SUFFIXES,
-    usual: Collection[str] = USUAL_SUFFIXES,
-) -> Listing:
+def list_files(root: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Listing:
     """List the files of some kinds in a folder tree, and warn once about what is skipped.
 
     Names that begin with a dot and system folders (``__MACOSX``, ``@eaDir``) are skipped. Links to
-    folders are followed; each folder is listed once. In a folder with ``image/`` beside ``mask/``
-    and similar layouts, only ``image/`` is listed. A link with a fitting name that leads nowhere is
-    listed; pipes and devices are not.
+    folders are followed; each folder is listed once. A link with a fitting name that leads nowhere
+    is listed; pipes and devices are not. Of images, masks and other versions beside them are
+    skipped, and files of unusual kinds reported; see :mod:`mms_ocr.utils.layouts`.
 
     Args:
         root: The folder; its own name may begin with a dot.
         suffixes: Endings of the file names, in lower case.
-        usual: Suffixes of other files that are not reported.
 
     Raises:
         OSError: A folder cannot be read.
-        ValueError: A folder is part of a layout; see :func:`mms_ocr.utils.layouts.layer_folders`.
+        ValueError: A folder holds images beside images with masks.
     """
-    walk = _Walk(root, suffixes, usual)
+    walk = _Walk(root, suffixes)
     names = CompactNames(walk.files())
     skipped = walk.describe_skipped()
     if skipped:
@@ -127,29 +109,38 @@ def list_files(
     return Listing(names, skipped, walk.labels)
 
 
+def file_identity(path: str | os.PathLike[str]) -> Any:
+    """Return what is the same for all names of a file or folder; None if it does not exist."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+    # Some network file systems number no files.
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+
+
 class _Walk:
     """A walk through a folder tree that records what it skips; see :func:`list_files`."""
 
-    def __init__(self, root: str, suffixes: tuple[str, ...], usual: Collection[str]) -> None:
+    def __init__(self, root: str, suffixes: tuple[str, ...]) -> None:
         self.root = root
         self.suffixes = suffixes
-        self.usual = usual
+        self.of_images = suffixes == IMAGE_SUFFIXES
         self.skipped: dict[str, tuple[int, str]] = {}
         self.labels: list[str] = []
 
     def files(self) -> Iterator[str]:
         """Yield paths relative to the root: the files of a folder, then those in its folders."""
         # A link to a folder that contains the root is a loop as well.
-        seen = {_identity(str(path)) for path in Path(os.path.realpath(self.root)).parents}
+        seen = set(map(file_identity, Path(os.path.realpath(self.root)).parents))
         waiting = [""]
         while waiting:
             inside = waiting.pop()
-            identity = _identity(os.path.join(self.root, inside))
-            if identity[0]:  # some file systems have no inode numbers
-                if identity in seen:
-                    self._skip("links to folders that are listed already", inside)
-                    continue
-                seen.add(identity)
+            identity = file_identity(os.path.join(self.root, inside))
+            if identity in seen:
+                self._skip("links to folders that are listed already", inside)
+                continue
+            seen.add(identity)
             files, folders = self._read(inside)
             prefix = os.path.join(inside, "")
             for name in sorted(files):
@@ -163,7 +154,7 @@ class _Walk:
         listed = ", ".join(parts[:_MAX_REPORTED_KINDS])
         return listed + (f" and {more} more kinds" if more > 0 else "")
 
-    def _read(self, inside: str) -> tuple[list[str], set[str]]:
+    def _read(self, inside: str) -> tuple[Iterable[str], set[str]]:
         path = os.path.join(self.root, inside)
         files: list[str] = []
         folders: set[str] = set()
@@ -177,22 +168,25 @@ class _Walk:
                     elif name[0] == "." or name in _SYSTEM_FOLDERS:
                         # macOS puts a file ._NAME beside each file NAME.
                         if fits and not name.startswith("._"):
-                            self._skip("hidden files", os.path.join(inside, name))
+                            self._skip("hidden files", inside, name)
                     elif _is_folder(entry):
                         folders.add(name)
                     elif self._is_listed(entry, fits, inside):
                         files.append(name)
         except OSError as error:
-            raise _unreadable(path, error) from error
-        if self.suffixes != IMAGE_SUFFIXES:
+            raise OSError(
+                f"folder {path!r} cannot be read ({error.strerror}), and its files would be "
+                "missing; make it readable or move it elsewhere"
+            ) from error
+        if not self.of_images:
             return files, folders
         masks = layer_files(files)
         layers = layer_folders(path, folders, bool(files), partial(self._stems, path))
         for name in masks:
-            self._skip("masks of images beside them", os.path.join(inside, name))
+            self._skip("masks of images beside them", inside, name)
         for name in layers:
-            self._skip("folders of masks or other versions", os.path.join(inside, name))
-        return [name for name in files if name not in masks] if masks else files, folders - layers
+            self._skip("folders of masks or other versions", inside, name)
+        return set(files) - masks if masks else files, folders - layers
 
     def _stems(self, path: str, folder: str) -> set[str]:
         """Return paths without suffixes of the first images in a folder, relative to it."""
@@ -210,24 +204,24 @@ class _Walk:
 
     def _is_listed(self, entry: os.DirEntry[str], fits: bool, inside: str) -> bool:
         """Decide on a link, pipe, device or file of another kind; record it if it is skipped."""
-        path = os.path.join(inside, entry.name)
+        name = entry.name
+        suffix = os.path.splitext(name)[1].lower()
         if not os.path.exists(entry.path):
-            # A link with a fitting name that leads nowhere is a missing image.
             if not fits:
-                self._skip("links that lead nowhere", path)
-            return fits
+                self._skip("links that lead nowhere", inside, name)
+            return fits  # as a missing image
         if not entry.is_file():
             if fits:
-                self._skip("pipes or devices", path)
+                self._skip("pipes or devices", inside, name)
             return False
-        suffix = os.path.splitext(entry.name)[1].lower()
-        if entry.name == LABELS_FILE:
-            self.labels += [path] if inside else []
-        elif not fits and suffix not in self.usual:
-            self._skip(f"{suffix} files" if suffix else "files without a suffix", path)
+        if name == LABELS_FILE:
+            self.labels += [os.path.join(inside, name)] if inside else []
+        elif not fits and self.of_images and suffix not in _USUAL_SUFFIXES:
+            self._skip(f"{suffix} files" if suffix else "files without a suffix", inside, name)
         return fits
 
-    def _skip(self, kind: str, path: str) -> None:
+    def _skip(self, kind: str, *parts: str) -> None:
+        path = os.path.join(*parts)
         count, first = self.skipped.get(kind, (0, path))
         self.skipped[kind] = count + 1, min(first, path)
 
@@ -237,18 +231,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself, or into a folder that may not be read
         return False
-
-
-def _identity(folder: str) -> tuple[int, int]:
-    try:
-        status = os.stat(folder)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    return status.st_ino, status.st_dev
-
-
-def _unreadable(path: str, error: OSError) -> OSError:
-    return OSError(
-        f"folder {path!r} cannot be read ({error.strerror}), and its files would be missing; make "
-        "it readable or move it elsewhere"
-    )

@@ -130,8 +130,6 @@ def _stored_levels(stored: StoredImage) -> np.ndarray:
             )
         else:
             levels = _shared_level(np.asarray(image.convert("RGBA")))
-    if levels.min() < 0 or levels.max() > 65535:
-        raise BrokenImageError(f"a mask with levels from {levels.min()} to {levels.max()}")
     alpha = alpha_of(stored, gray)
     if alpha is None:
         return levels
