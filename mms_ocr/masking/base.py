@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -81,7 +80,7 @@ class MaskViews:
         return batch if self.images is None else batch[self.images[view]]
 
 
-class MaskGenerator(ABC):
+class MaskGenerator:
     """Draws the masks of a batch over a grid of patches.
 
     Args:
@@ -102,11 +101,11 @@ class MaskGenerator(ABC):
         self.num_patches = self.grid[0] * self.grid[1]
         self.num_removed = count_removed(ratio, self.num_patches)
 
-    @abstractmethod
     def priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> Tensor:
         """Draw the order of removal, ``(B, L)``: the smallest come first."""
+        raise NotImplementedError(f"{type(self).__name__} has no single order of removal")
 
     def __call__(
         self,

@@ -29,17 +29,8 @@ def block_sizes(
 
     The area is uniform between its bounds, and the logarithm of height / width between those of
     ``aspect``, as in BEiT (arXiv 2106.08254). A side longer than the grid is cut, and the other one
-    extended to keep the area. Sides are rounded.
-
-    Args:
-        noise: Uniform in [0, 1), ``(2, …)``.
-        grid: Rows and columns of the patch grid.
-        min_patches: Smallest area in patches.
-        max_patches: Largest area.
-        aspect: Bounds of height / width.
-
-    Returns:
-        Heights and widths, integers of shape ``(…)``, inside the grid.
+    extended to keep the area. Sides are rounded. ``noise`` is uniform in [0, 1), ``(2, …)``; the
+    results are integers ``(…)``.
     """
     rows, columns = grid
     area = min_patches + noise[0] * (max_patches - min_patches)

@@ -10,7 +10,6 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -27,13 +26,12 @@ _MAX_PIXELS = 1 << 27  # of a photograph
 
 
 class BackgroundImages:
-    """Images of a folder whose crops become backgrounds; recently used ones stay in memory.
+    """Images of a folder whose crops become backgrounds.
 
     All of them are decoded once at the start. Broken ones are left out, with a warning.
 
     Args:
         folder: Folder tree with at least one image.
-        keep: Number of decoded images that stay in memory.
 
     Attributes:
         files: Paths of the usable images in the folder.
@@ -44,16 +42,15 @@ class BackgroundImages:
         ValueError: It has no usable image.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], keep: int = 64) -> None:
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = os.fspath(folder)
-        self.keep = keep
         if not os.path.isdir(self.folder):
             raise FileNotFoundError(f"{folder}: no such folder of background images")
         names = list(list_files(self.folder).names)
         if not names:
             raise ValueError(f"{folder}: no image here or below ({', '.join(IMAGE_SUFFIXES)})")
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as executor:
-            faults = list(executor.map(self._fault, names))
+            faults = list(executor.map(self._find_fault, names))
         self.files = [name for name, fault in zip(names, faults) if fault is None]
         broken = [fault for fault in faults if fault is not None]
         if not self.files:
@@ -63,39 +60,17 @@ class BackgroundImages:
                 f"backgrounds of {folder}: left out {len(broken):,} of {len(names):,} images as "
                 f"broken, such as {broken[0]}"
             )
-        self._read = lru_cache(maxsize=keep)(self._read_uncached)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_read"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._read = lru_cache(maxsize=self.keep)(self._read_uncached)
-
-    def _fault(self, name: str) -> str | None:
+    def _find_fault(self, name: str) -> str | None:
         try:
-            self._read_uncached(name)
+            _read.__wrapped__(os.path.join(self.folder, name))
         except BrokenImageError as error:
             return str(error)
         return None
 
-    def _read_uncached(self, name: str) -> NDArray:
-        path = os.path.join(self.folder, name)
-        data = read_image_file(path)
-        try:
-            image = decode_image(data, _MAX_PIXELS)
-        except BrokenImageError as error:
-            raise BrokenImageError(f"{path}: {error}") from error
-        longest = max(image.shape[:2])
-        if longest > 1024:  # limits the memory; crops are small
-            image = cv2.resize(
-                image, None, fx=1024 / longest, fy=1024 / longest, interpolation=cv2.INTER_AREA
-            )
-        return image
-
     def crop(self, rng: np.random.Generator, height: int, width: int) -> Image:
         """Crop a random part of a random image to a size, flipped or not."""
-        image = self._read(self.files[int(rng.integers(len(self.files)))])
+        image = _read(os.path.join(self.folder, self.files[int(rng.integers(len(self.files)))]))
         rows, columns = image.shape[:2]
         fit = min(rows / height, columns / width)
         scale = fit * (0.3 + 0.7 * rng.random())
@@ -111,6 +86,19 @@ class BackgroundImages:
         return cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(
             np.float32
         )
+
+
+@lru_cache(maxsize=64)
+def _read(path: str) -> NDArray:
+    data = read_image_file(path)
+    try:
+        image = decode_image(data, _MAX_PIXELS)
+    except BrokenImageError as error:
+        raise BrokenImageError(f"{path}: {error}") from error
+    shrink = 1024 / max(image.shape[:2])  # limits the memory; crops are small
+    if shrink < 1:
+        image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+    return image
 
 
 def smooth_noise(rng: np.random.Generator, height: int, width: int, cell: float) -> NDArray:

@@ -23,14 +23,7 @@ Image = NDArray
 def take_photograph(
     rng: np.random.Generator, clean: Image, text_height: float, settings: RenderSettings
 ) -> Image:
-    """Degrade a clean image as a camera does; its size stays.
-
-    Args:
-        rng: Generator of all draws.
-        clean: uint8 BGR.
-        text_height: Height of the word in pixels, which scales the blur.
-        settings: Probabilities and strengths.
-    """
+    """Degrade a clean image as a camera does; the height of its text in pixels scales the blur."""
     picture = clean.copy()
     height, width = picture.shape[:2]
     if rng.random() < settings.occlusion:

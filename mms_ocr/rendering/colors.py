@@ -21,12 +21,9 @@ def luma(image: NDArray) -> float:
 
 
 def color_of_luma(rng: np.random.Generator, target: float, saturation: float) -> Color:
-    """Draw a color of exactly this luma, in the hues of signs and print.
+    """Draw a color of exactly the luma ``target`` in [0, 1], in the hues of signs and print.
 
-    Args:
-        rng: Generator of all draws.
-        target: Luma in [0, 1].
-        saturation: 0 for grays, 1 for the strongest colors that the luma allows.
+    ``saturation`` is 0 for grays, 1 for the strongest colors that the luma allows.
     """
     if rng.random() > 0.7 * saturation:  # white, black and grays are the most common
         chroma, room = _chroma_of_hue(rng.random() * 6, target)

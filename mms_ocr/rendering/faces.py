@@ -75,12 +75,12 @@ class FontFace:
         try:
             family, style = self._load(16).getname()
         except OSError as error:
-            raise ValueError(f"{self.path}: not a font that FreeType can read ({error})")
+            raise ValueError(f"{self.path}: not a font that FreeType can read ({error})") from error
         self.family: str = family or self.path.stem
         self.style: str = style or ""
-        self._clear_cache()
+        self._glyphs: dict[str, Glyph] = {}
+        self._kerning: dict[str, float] = {}
         self._drawable: dict[str, bool] = {}
-        self._letters_only = self.path.stem in _LETTERS_ONLY_FONTS
         self.unicase = False
         try:
             self.is_text_font = self._looks_like_text()
@@ -92,18 +92,8 @@ class FontFace:
 
     def __getstate__(self) -> dict[str, Any]:
         # FreeType faces cannot be pickled, and glyphs are drawn faster than sent.
-        dropped = ("_font", "_missing", "_glyphs", "_kerning")
-        return {name: value for name, value in self.__dict__.items() if name not in dropped}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._clear_cache()
-
-    def _clear_cache(self) -> None:
-        self._font: ImageFont.FreeTypeFont | None = None
-        self._missing: bytes | None = None
-        self._glyphs: dict[str, Glyph] = {}
-        self._kerning: dict[str, float] = {}
+        state = {name: value for name, value in self.__dict__.items() if name != "font"}
+        return {**state, "_glyphs": {}, "_kerning": {}}
 
     def _load(self, size: float) -> ImageFont.FreeTypeFont:
         # The basic layout engine draws the same everywhere; raqm depends on the machine.
@@ -111,15 +101,13 @@ class FontFace:
             str(self.path), max(1, round(size)), layout_engine=ImageFont.Layout.BASIC
         )
 
-    @property
+    @cached_property
     def font(self) -> ImageFont.FreeTypeFont:
         """The face at the size where a capital letter is :data:`CAP_HEIGHT` high."""
-        if self._font is None:
-            trial = self._load(64)
-            heights = [box[3] - box[1] for box in map(trial.getbbox, "HEx") if box[3] > box[1]]
-            cap_height = heights[0] if heights else 44
-            self._font = self._load(min(max(64 * CAP_HEIGHT / cap_height, 16), 160))
-        return self._font
+        trial = self._load(64)
+        heights = [box[3] - box[1] for box in map(trial.getbbox, "HEx") if box[3] > box[1]]
+        cap_height = heights[0] if heights else 44
+        return self._load(min(max(64 * CAP_HEIGHT / cap_height, 16), 160))
 
     def _looks_like_text(self) -> bool:
         if self.path.stem in _SYMBOL_FONTS:
@@ -156,21 +144,15 @@ class FontFace:
             return True
         if needs_shaping(character):
             return False
-        if self._letters_only and character not in _LETTERS_AND_DIGITS:
+        if self.path.stem in _LETTERS_ONLY_FONTS and character not in _LETTERS_AND_DIGITS:
             return False
-        if self._missing is None:
-            self._missing = self._fingerprint(_NOT_IN_ANY_FONT)
         try:
             ink = self.glyph(character).coverage
         except OSError:  # a damaged outline
             if character in _LETTERS_AND_DIGITS:
                 raise
             return False
-        return bool(ink.any()) and self._fingerprint(character) != self._missing
-
-    def _fingerprint(self, character: str) -> bytes:
-        coverage = self.glyph(character).coverage
-        return repr(coverage.shape).encode() + coverage.tobytes()
+        return bool(ink.any()) and not np.array_equal(ink, self.glyph(_NOT_IN_ANY_FONT).coverage)
 
     def lacking(self, characters: Iterable[str]) -> list[str]:
         """Return the characters that the face cannot draw, each once, in order."""

@@ -7,7 +7,7 @@ It is the same for ink, neighbors, character boxes and mask. Points are mapped b
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -64,10 +64,6 @@ class Geometry:
     matrix: NDArray[np.float64]
     bend: Bend | None = None
 
-    def then(self, matrix: NDArray[np.float64]) -> Geometry:
-        """Return this map followed by a homography."""
-        return replace(self, matrix=matrix @ self.matrix)
-
     def forward(self, points: Floats) -> Floats:
         """Map canvas points ``(n, 2)`` (x, y) to image points."""
         points = points.astype(np.float64)
@@ -123,12 +119,3 @@ def homography(
     rotated = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float64)
     tilted = np.array([[1, 0, 0], [0, 1, 0], [tilt_x, tilt_y, 1]], np.float64)
     return tilted @ rotated @ sheared @ scale
-
-
-def boxes_of_points(points: Floats, owners: NDArray[np.int64], count: int) -> Floats:
-    """Compute ``(count, 4)`` ``[left, top, right, bottom]`` of each owner's points; NaN if none."""
-    boxes = np.full((count, 4), np.nan, np.float32)
-    starts = np.flatnonzero(np.diff(owners, prepend=-1))
-    boxes[owners[starts], :2] = np.minimum.reduceat(points, starts)
-    boxes[owners[starts], 2:] = np.maximum.reduceat(points, starts)
-    return boxes

@@ -33,8 +33,8 @@ def lay_ink(
     Args:
         rng: Generator of all draws.
         picture: Background, float32 BGR in [0, 255].
-        coverage: Ink of the word, ``(H, W)``.
-        neighbours: Ink of other text, ``(H, W)``, or None.
+        coverage: Ink of the word, uint8 ``(H, W)``.
+        neighbours: Ink of other text, or None.
         text_height: Height of the word in pixels, which scales outline and shadow.
         settings: Probabilities and strengths.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,14 +63,7 @@ def fit(
     text: str,
     settings: RenderSettings,
 ) -> tuple[Geometry, tuple[int, int], float]:
-    """Scale and move the text into an image.
-
-    Args:
-        rng: Generator of height and margins.
-        geometry: A map from the canvas.
-        points: ``(n, 2)`` around the ink, on the canvas.
-        text: For the error message.
-        settings: Height, margins and maximum width.
+    """Scale and move the text, whose ink has ``points`` ``(n, 2)`` around it, into an image.
 
     Returns:
         The map from the canvas to the image, ``(width, height)`` of the image, and the scale.
@@ -101,4 +95,4 @@ def fit(
         )
     size = max(1, round(scale * (right - left))), max(1, round(height))
     fitted = np.diag([scale, scale, 1.0]) @ translation(-left, -top)
-    return geometry.then(fitted), size, scale
+    return replace(geometry, matrix=fitted @ geometry.matrix), size, scale

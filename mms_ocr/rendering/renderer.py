@@ -12,7 +12,6 @@ from mms_ocr.rendering.backgrounds import BackgroundImages, make_background
 from mms_ocr.rendering.camera import take_photograph
 from mms_ocr.rendering.faces import CAP_HEIGHT, FontFace
 from mms_ocr.rendering.fonts import FontCollection
-from mms_ocr.rendering.geometry import boxes_of_points
 from mms_ocr.rendering.ink import lay_ink
 from mms_ocr.rendering.layout import TextLayout, lay_out
 from mms_ocr.rendering.placement import draw_geometry, fit
@@ -71,7 +70,7 @@ class WordRenderer:
         fonts: The fonts.
         source: Draws the texts.
         settings: The look of words; by default that of difficulty 0.5.
-        seed: At least 0; other seeds give other words.
+        seed: From 0 to 2**64 - 1.
         images: Images for backgrounds.
 
     Raises:
@@ -93,7 +92,7 @@ class WordRenderer:
         self.settings = settings or RenderSettings()
         self.seed = seed
         self.images = images
-        _check_fonts_have(fonts, source)
+        _check_words(fonts, source)
         if source.longest * _LEAST_WIDTH > self.settings.max_width:
             raise ValueError(
                 f"{source.name}: a text of {source.longest} characters does not fit into "
@@ -102,10 +101,7 @@ class WordRenderer:
             )
 
     def content(self, index: int) -> tuple[str, FontFace]:
-        """Draw text and face of an index, without rendering.
-
-        Random strings and lines that no font can draw are replaced.
-        """
+        """Draw text and face of an index; texts that no font can draw are drawn again."""
         rng = generator_for(self.seed, index, _CONTENT)
         for _ in range(_ATTEMPTS):
             text = self.source.draw(rng)
@@ -156,7 +152,7 @@ class WordRenderer:
         lay_ink(rng, picture, coverage, neighbours, text_height, settings)
         clean = (picture + np.float32(0.5)).astype(np.uint8)
         image = take_photograph(rng, clean, text_height, settings)
-        boxes = _char_boxes(geometry.forward(points), owners, len(text))
+        boxes = char_boxes(geometry.forward(points), owners, len(text))
         return RenderedWord(text, image, clean, coverage, boxes, face.path.name)
 
     def _draw_neighbours(
@@ -173,7 +169,7 @@ class WordRenderer:
             if rng.random() < 0.55:
                 continue
             text = self.source.draw(rng)
-            if any(not face.can_draw(char) for char in text):
+            if not all(map(face.can_draw, text)):
                 continue
             other = lay_out(face, text)
             other_left, other_top, other_right, other_bottom = other.bounds()
@@ -188,26 +184,20 @@ class WordRenderer:
             other.draw(canvas, origin[0] + x, origin[1] + y)
 
 
-def _check_fonts_have(fonts: FontCollection, source: TextSource) -> None:
-    unset = [word for word in source.words if any(map(needs_shaping, word))]
-    if unset:
-        codes = (f"U+{ord(char):04X}" for char in unset[0] if needs_shaping(char))
-        raise ValueError(
-            f"{source.name}: {len(unset)} of {len(source.words)} words cannot be set character by "
-            "character from left to right: they have marks, invisible characters, or letters of a "
-            f"right-to-left or joined script (first: {unset[0][:60]!r}; characters: "
-            f"{' '.join(list(dict.fromkeys(codes))[:20])}); leave these words out"
-        )
+def _check_words(fonts: FontCollection, source: TextSource) -> None:
     if fonts.able("".join(form for word in source.words for form in source.forms(word))):
         return
     affected = [word for word in source.words if not any(map(fonts.able, source.forms(word)))]
     if affected:
         forms = [form for word in affected for form in source.forms(word)]
         lacking = fonts.lacking(sorted(set("".join(forms)))) or sorted(set(forms[0]))
+        codes = " ".join(f"U+{ord(char):04X}" for char in lacking[:20] if needs_shaping(char))
         raise ValueError(
             f"{source.name}: {len(affected)} of {len(source.words)} words cannot be drawn with any "
             f"of the {len(fonts)} fonts (first: {affected[0][:60]!r}; characters: "
             f"{''.join(lacking)[:20]!r}); add a font that has them or leave these words out"
+            + f"; marks and right-to-left or joined scripts are never drawn: {codes}"
+            * bool(codes)
         )
 
 
@@ -249,11 +239,18 @@ def ink_points(
     return np.concatenate(parts), np.concatenate(owners)
 
 
-def _char_boxes(
+def char_boxes(
     points: NDArray[np.float32], owners: NDArray[np.int64], count: int
 ) -> NDArray[np.float32]:
-    boxes = boxes_of_points(points, owners, count)
-    for index in np.flatnonzero(np.isnan(boxes[:, 0])):  # spaces: where the letter before ends
+    """Compute ``(count, 4)`` ``[x, y, w, h]`` around the points of each owner, which are in order.
+
+    Without points, a box has no area, where the box before it ends.
+    """
+    boxes = np.full((count, 4), np.nan, np.float32)
+    starts = np.flatnonzero(np.diff(owners, prepend=-1))
+    boxes[owners[starts], :2] = np.minimum.reduceat(points, starts)
+    boxes[owners[starts], 2:] = np.maximum.reduceat(points, starts)
+    for index in np.flatnonzero(np.isnan(boxes[:, 0])):
         boxes[index] = boxes[index - 1, [2, 1, 2, 1]] if index else np.zeros(4)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes

@@ -45,7 +45,9 @@ def read_words(path: str | os.PathLike[str]) -> list[str]:
         # Not by splitlines, which takes more characters for line ends.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})")
+        raise ValueError(
+            f"{path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
     words = [compose(line.strip()) for line in lines if line.strip()]
     if not words:
         raise ValueError(f"{path}: holds no word; give a text file with one word a line")
@@ -58,29 +60,24 @@ def compose(text: str) -> str:
 
 
 def random_string(rng: np.random.Generator, max_length: int = _LONGEST_RANDOM) -> str:
-    """Draw a random string: digits, letters of one or both cases, all of ASCII, prices.
-
-    Args:
-        rng: Generator of all draws.
-        max_length: Maximum number of characters, at least 1.
-    """
+    """Draw a random string: digits, letters of one or both cases, all of ASCII, prices."""
     length = 1 + int(rng.random() ** 1.4 * max_length)
     kind = rng.random()
-    if kind < 0.25:
-        return _choose(rng, string.digits, length)
-    if kind < 0.4:
-        return _choose(rng, string.ascii_uppercase, length)
-    if kind < 0.5:
-        return _choose(rng, string.ascii_lowercase, length)
-    if kind < 0.62:
-        return _choose(rng, string.ascii_letters, length)
-    if kind < 0.76:
-        return _choose(rng, string.ascii_uppercase + string.digits, length)
-    if kind < 0.86:
-        return _choose(rng, string.ascii_letters + string.digits + _PUNCTUATION, length)
+    for end, pool in _RANDOM_POOLS:
+        if kind < end:
+            return _choose(rng, pool, length)
     return _pattern(rng)[:max_length]
 
 
+# Characters of random strings, and the cumulative probability of each kind.
+_RANDOM_POOLS = (
+    (0.25, string.digits),
+    (0.4, string.ascii_uppercase),
+    (0.5, string.ascii_lowercase),
+    (0.62, string.ascii_letters),
+    (0.76, string.ascii_uppercase + string.digits),
+    (0.86, string.ascii_letters + string.digits + _PUNCTUATION),
+)
 # 0: a digit, A: a capital; other characters are literal.
 _PATTERNS = (
     "$0", "$00", "$0.00", "$00.00", "00%", "00:00", "00.00", "000-0000", "(000)", "00/00", "#00",
@@ -214,16 +211,15 @@ def change_case(word: str, case: str) -> str:
     return {"lower": word.lower, "upper": word.upper}.get(case, lambda: word)()
 
 
-def _collect(
-    words: str | os.PathLike[str] | Iterable[str] | None,
-) -> tuple[Sequence[str], str]:
+def _collect(words: str | os.PathLike[str] | Iterable[str] | None) -> tuple[Sequence[str], str]:
+    """Return words, and what to call them in messages."""
     if words is None:
         return embedded_words(), "embedded words"
     if isinstance(words, (str, os.PathLike)):
         return read_words(words), str(words)
-    listed = [compose(word.strip()) for word in words]
-    if not any(listed):
+    composed = [compose(word.strip()) for word in words]
+    if not any(composed):
         raise ValueError("words is an empty list; give at least one word")
-    if not all(listed):
-        raise ValueError(f"words[{listed.index('')}] is empty; leave empty words out")
-    return listed, "words"
+    if not all(composed):
+        raise ValueError(f"words[{composed.index('')}] is empty; leave empty words out")
+    return composed, "words"

@@ -5,13 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mms_ocr.rendering.geometry import (
-    Bend,
-    Geometry,
-    boxes_of_points,
-    homography,
-    translation,
-)
+from mms_ocr.rendering.geometry import Bend, Geometry, homography, translation
+from mms_ocr.rendering.renderer import char_boxes
 
 BENDS = [
     None,
@@ -74,16 +69,7 @@ def test_pixels_go_where_points_go(bend, angle, shear, scale, tilt, x, y):
     np.testing.assert_allclose(center, expected, atol=0.15)
 
 
-def test_then_is_composition():
-    geometry = Geometry((10, 5), homography(1.2, 0.9, 0.1, 12, 1e-3, 0), BENDS[1])
-    points = np.random.default_rng(0).uniform(0, 50, (20, 2)).astype(np.float32)
-    after = geometry.then(np.diag([2.0, 3.0, 1.0])).forward(points)
-    np.testing.assert_allclose(after, geometry.forward(points) * [2, 3], rtol=1e-5)
-
-
 def test_boxes_of_points():
     points = np.array([[1, 5], [3, 2], [9, 9], [-1, 4]], np.float32)
-    boxes = boxes_of_points(points, np.array([0, 0, 2, 2]), 3)
-    assert boxes[0].tolist() == [1, 2, 3, 5]
-    assert np.isnan(boxes[1]).all()
-    assert boxes[2].tolist() == [-1, 4, 9, 9]
+    boxes = char_boxes(points, np.array([0, 0, 2, 2]), 3)
+    assert boxes.tolist() == [[1, 2, 2, 3], [3, 2, 0, 0], [-1, 4, 10, 5]]

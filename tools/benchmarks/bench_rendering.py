@@ -119,7 +119,7 @@ def stages(dataset: RenderedWordDataset, count: int) -> None:
     total = max(entry[3] for entry in entries.values())
     names = (
         "content", "_set_text", "draw", "_draw_neighbours", "draw_geometry", "ink_points", "fit",
-        "warp", "make_background", "lay_ink", "take_photograph", "_char_boxes",
+        "warp", "make_background", "lay_ink", "take_photograph", "char_boxes",
     )  # fmt: skip
     print(f"share of the time at difficulty 0.5 (profiled, {count} words)")
     for name in names:

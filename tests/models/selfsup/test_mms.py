@@ -123,8 +123,9 @@ def test_a_mixed_step_of_one_ratio_is_bit_for_bit_one_plain_pass():
     seed = torch.initial_seed()
     rng = torch.Generator().manual_seed(mixed_seed(seed, seed >> 32, 0, 0, 0))
     assigned = assign_strategies(torch.rand(13, generator=rng), generator.weights)
-    each = [strategy(12, "cpu", rng) for strategy in generator.strategies]
-    masks = torch.stack([each[index][row] for row, index in enumerate(assigned.tolist())])
+    masks = torch.empty(12, generator.num_patches, dtype=torch.bool)
+    for index, strategy in enumerate(generator.strategies):
+        masks[assigned == index] = strategy(int((assigned == index).sum()), "cpu", rng)
     assert torch.equal(data["masks"].masks[0], masks)
     torch.manual_seed(3)
     losses = model(**data, mode="loss")
