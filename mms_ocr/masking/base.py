@@ -10,11 +10,7 @@ from torch import Tensor
 
 
 def count_removed(ratio: float, num_patches: int) -> int:
-    """Count the patches that a mask ratio removes: ``round(ratio * num_patches)``.
-
-    Raises:
-        ValueError: The ratio is outside (0, 1), or removes no patch or all.
-    """
+    """Return ``round(ratio * num_patches)``; raise ValueError if that removes no patch or all."""
     if not 0 < ratio < 1:
         raise ValueError(f"mask ratio must lie between 0 and 1, got {ratio}")
     removed = round(ratio * num_patches)
@@ -25,10 +21,7 @@ def count_removed(ratio: float, num_patches: int) -> int:
 
 
 def remove_first(priority: Tensor, count: int) -> Tensor:
-    """Make a mask that removes the ``count`` patches of smallest priority in every row.
-
-    Takes priorities ``(B, L)`` of any ordered type; returns bool ``(B, L)``, True = removed.
-    """
+    """Make a mask, bool ``(B, L)``, that removes the ``count`` smallest priorities of a row."""
     removed = priority.topk(count, dim=1, largest=False, sorted=False).indices
     return torch.zeros_like(priority, dtype=torch.bool).scatter_(1, removed, True)
 

@@ -85,8 +85,7 @@ def _sweep_table(grid: tuple[int, int], by_columns_only: bool) -> Tensor:
 def sweep_orders(noise: Tensor, grid: tuple[int, int], *, by_columns_only: bool = False) -> Tensor:
     """Choose a sweep over the grid for every image: from a corner, by columns or by rows.
 
-    Returns the position of every patch on its image's sweep, ``(B, H * W)``, by uniform ``noise``
-    ``(B,)`` in [0, 1).
+    Returns the place of every patch on its image's sweep, ``(B, H * W)``, by noise in [0, 1).
     """
     table = _sweep_table((grid[0], grid[1]), by_columns_only).to(noise.device)
     return table[(noise * len(table)).long()]

@@ -26,12 +26,9 @@ _MAX_PIXELS = 1 << 27  # of a photograph
 
 
 class BackgroundImages:
-    """Images of a folder whose crops become backgrounds.
+    """Images of a folder tree whose crops become backgrounds.
 
     All of them are decoded once at the start. Broken ones are left out, with a warning.
-
-    Args:
-        folder: Folder tree with at least one image.
 
     Attributes:
         files: Paths of the usable images in the folder.

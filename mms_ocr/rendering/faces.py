@@ -63,9 +63,6 @@ class FontFace:
     a character that no font has.
 
     Attributes:
-        path: The font file.
-        family: Family name in the file.
-        style: Style name in the file.
         unicase: Whether lower-case letters look like capitals.
         is_text_font: Whether it has letters and digits.
     """

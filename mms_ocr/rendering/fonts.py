@@ -58,8 +58,8 @@ class FontCollection:
             except ValueError as error:
                 if is_given:
                     raise
-                self.skipped.append(path)  # machines carry bitmap and emoji fonts
-                broken.append(str(error))
+                broken.append(str(error))  # machines carry bitmap and emoji fonts
+                self.skipped.append(path)
                 continue
             if face.is_text_font:
                 self.faces.append(face)
@@ -79,10 +79,10 @@ class FontCollection:
             self.faces = [
                 face for face in self.faces if family_part(face.family, val_share) == part
             ]
-        # By name, not by folder, so that the order is the same on every machine.
-        self.faces.sort(key=lambda face: (face.family, face.path.name, str(face.path)))
         if not self.faces:
             raise ValueError(f"no font of {where} is in font_part={part!r}; give more families")
+        # By name, not by folder, so that the order is the same on every machine.
+        self.faces.sort(key=lambda face: (face.family, face.path.name, str(face.path)))
         self._cumulative = self._weigh(dict(weights or {}))
 
     def _weigh(self, weights: dict[str, float]) -> NDArray[np.float64]:
@@ -107,11 +107,7 @@ class FontCollection:
 
     def lacking(self, characters: Iterable[str]) -> list[str]:
         """Return the characters that none of the faces can draw, each once, in order."""
-        return [
-            char
-            for char in dict.fromkeys(characters)
-            if not any(face.can_draw(char) for face in self.faces)
-        ]
+        return [char for char in dict.fromkeys(characters) if not self.able(char)]
 
     def able(self, text: str) -> bool:
         """Return whether one of the faces has every character of the text."""
@@ -139,22 +135,19 @@ def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:
     """Find the font files, and whether the user gave the file itself."""
     files: dict[Path, bool] = {}
     for name in names:
-        is_given = False
+        path = Path(name)
         if name == "matplotlib":
             import matplotlib
 
-            folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-            paths = sorted(folder.glob("*.ttf"))
+            paths = sorted((Path(matplotlib.get_data_path()) / "fonts" / "ttf").glob("*.ttf"))
         elif name == "system":
             from matplotlib.font_manager import findSystemFonts
 
             paths = sorted(map(Path, findSystemFonts()))
         else:
-            path = Path(name)
             paths = [path] if path.is_file() else _files_below(path)
-            is_given = path.is_file()
         for file in paths:
-            files[file] = is_given or files.get(file, False)
+            files[file] = file == path or files.get(file, False)
     return files
 
 

@@ -14,10 +14,7 @@ from mms_ocr.rendering.faces import CAP_HEIGHT, FontFace, Glyph
 class TextLayout:
     """Letters on a baseline, in pixels to the right of and below the first pen position.
 
-    Attributes:
-        text: The text.
-        glyphs: The glyph of each character.
-        positions: ``(n, 2)`` int, upper left corner of the ink of each character.
+    ``positions`` ``(n, 2)`` are the upper left corners of the ink of each character.
     """
 
     text: str
@@ -61,13 +58,10 @@ def lay_out(
     spacing: float = 0.0,
     shifts: NDArray[np.float64] | None = None,
 ) -> TextLayout:
-    """Set a text with the face's own advances and kerning.
+    """Set a line of text with the face's own advances and kerning.
 
-    Args:
-        face: A face that has every character of the text.
-        text: One line.
-        spacing: Extra room after each letter, in capital heights.
-        shifts: ``(n,)``, how far each letter is below the baseline, in capital heights.
+    Extra ``spacing`` after each letter, and ``shifts`` ``(n,)`` of letters below the baseline, are
+    in capital heights.
 
     Raises:
         ValueError: The face lacks a character, or the text leaves no ink.

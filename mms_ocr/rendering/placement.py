@@ -77,9 +77,8 @@ def fit(
     # A dash or a dot is not enlarged to the height of the image.
     for_height = max(0.6 * CAP_HEIGHT - (bottom - top), 0) / 2
     for_width = max(0.4 * CAP_HEIGHT - (right - left), 0) / 2
-    left, right, top, bottom = (
-        left - for_width, right + for_width, top - for_height, bottom + for_height
-    )  # fmt: skip
+    left, right = left - for_width, right + for_width
+    top, bottom = top - for_height, bottom + for_height
     low, high = settings.margin
     room = [(low + (high - low) * rng.random()) * (bottom - top) for _ in range(4)]
     left, top, right, bottom = left - room[0], top - room[1], right + room[2], bottom + room[3]

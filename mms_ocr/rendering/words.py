@@ -201,9 +201,8 @@ def _draw_case(rng: np.random.Generator) -> str:
 def change_case(word: str, case: str) -> str:
     """Return the word in lower, upper or title case; any other name leaves it unchanged.
 
-    In title case each part between spaces or hyphens begins with a capital, after any punctuation:
-    ``Twenty-One``, ``'Twas``. A word in capitals continues in small letters (``Don't``, ``3rd``), a
-    word in both cases keeps them (``McDonald``).
+    In title case each part between spaces or hyphens begins with a capital, after any punctuation
+    (``Twenty-One``, ``'Twas``). Capitals become small (``3rd``), mixed cases stay (``McDonald``).
     """
     if case == "title":
         lowered = word.lower() if word.isupper() else word

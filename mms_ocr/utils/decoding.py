@@ -39,20 +39,15 @@ def read_image_file(path: str) -> bytes:
         BrokenImageError: The file is missing, empty or unreadable, or is no regular file.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise OSError(errno.EINVAL, "a pipe or a device")
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
+            raise OSError(errno.EINVAL, "a folder, a pipe or a device")
+        with open(path, "rb", buffering=0) as file:
             data = file.read()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise BrokenImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if not data:
         raise BrokenImageError(f"{path}: the file is empty")
     return data
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe does not wait for its writer. Windows has no such flag."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:

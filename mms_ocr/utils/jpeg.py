@@ -117,8 +117,7 @@ def _mend_harmless_faults(data: bytes) -> bytes:
 
     These are bytes between the parts of the header, JFIF revisions unknown to libjpeg, spectral
     ranges in the scan of a sequential file (some phones leave them 0), and zeros between the pixels
-    and the end mark. If zeros are in place of pixels, libjpeg reports missing pixels without
-    them.
+    and the end mark. Without zeros in place of pixels, libjpeg reports missing pixels.
     """
     mended, is_sequential = bytearray(JPEG_START), False
     for marker, start, end in _segments(data):

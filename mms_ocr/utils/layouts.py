@@ -60,13 +60,8 @@ def layer_folders(
 
     They do where one folder is named as images are (``image``, ``hr``, …) and others as what
     belongs to them (``mask``, ``clean``, ``lr``, …), in any case. A folder ``mask`` without images
-    beside it is like any other.
-
-    Args:
-        path: The folder, for messages.
-        folders: Names of the folders in it.
-        has_images: Whether image files are in it as well.
-        stems_in: Gives paths without suffixes of the first images in the folder of a name.
+    beside it is like any other. ``stems_in`` lists the first images below one of the folders,
+    without suffixes; ``has_images`` tells whether there are image files beside the folders.
 
     Raises:
         ValueError: Beside such folders with files of the same names are image files or other

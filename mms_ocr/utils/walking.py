@@ -86,16 +86,12 @@ class Listing(NamedTuple):
 
 
 def list_files(root: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Listing:
-    """List the files of some kinds in a folder tree, and warn once about what is skipped.
+    """List the files of some suffixes in a folder tree, and warn once about what is skipped.
 
     Names that begin with a dot and system folders (``__MACOSX``, ``@eaDir``) are skipped. Links to
     folders are followed; each folder is listed once. A link with a fitting name that leads nowhere
     is listed; pipes and devices are not. Of images, masks and other versions beside them are
     skipped, and files of unusual kinds reported; see :mod:`mms_ocr.utils.layouts`.
-
-    Args:
-        root: The folder; its own name may begin with a dot.
-        suffixes: Endings of the file names, in lower case.
 
     Raises:
         OSError: A folder cannot be read.

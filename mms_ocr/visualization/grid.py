@@ -39,9 +39,6 @@ def picture_grid(
         scale: Integer factor of enlargement; every pixel is repeated.
         cell: Height and width that every picture is stretched to; None keeps the sizes.
 
-    Returns:
-        uint8 ``(H, W, 3)``, with the channels in the order of the pictures.
-
     Raises:
         ValueError: There is no picture, or a row does not fit the labels.
     """
@@ -52,9 +49,14 @@ def picture_grid(
             raise ValueError(f"a row has {len(row)} pictures and there are {len(labels)} columns")
     resized = [[_resize(picture, scale, cell) for picture in row] for row in rows]
     width = max(sum(picture.shape[1] + GAP for picture in row) for row in resized) + GAP
-    strips = [_strip(row, width) for row in resized]
-    if labels:
-        strips.insert(0, _header(labels, resized[0], width))
+    strips = [_header(labels, resized[0], width)] if labels else []
+    for row in resized:
+        strip = np.full((GAP + max(map(len, row)), width, 3), 255, np.uint8)
+        left = GAP
+        for picture in row:
+            strip[GAP : GAP + len(picture), left : left + picture.shape[1]] = picture
+            left += picture.shape[1] + GAP
+        strips.append(strip)
     strips.append(np.full((GAP, width, 3), 255, np.uint8))
     return np.concatenate(strips)
 
@@ -66,15 +68,6 @@ def _resize(picture: NDArray, scale: int, cell: tuple[int, int] | None) -> NDArr
     shrinks = picture.shape[0] > cell[0] or picture.shape[1] > cell[1]
     mode = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
     return cv2.resize(np.ascontiguousarray(picture), cell[::-1], interpolation=mode)
-
-
-def _strip(pictures: Sequence[NDArray], width: int) -> NDArray[np.uint8]:
-    strip = np.full((GAP + max(len(picture) for picture in pictures), width, 3), 255, np.uint8)
-    left = GAP
-    for picture in pictures:
-        strip[GAP : GAP + len(picture), left : left + picture.shape[1]] = picture
-        left += picture.shape[1] + GAP
-    return strip
 
 
 def _header(labels: Sequence[str], pictures: Sequence[NDArray], width: int) -> NDArray[np.uint8]:
@@ -91,11 +84,8 @@ def fit_picture(
 ) -> NDArray[np.uint8]:
     """Resize a picture to a height, keeping its aspect ratio; white fills what is left.
 
-    Args:
-        picture: uint8 ``(H, W, 3)``.
-        height: Height of the result.
-        max_width: Largest width; a longer picture becomes lower.
-        width: Width of the result, at least ``max_width``; None for that of the picture.
+    A picture that would be wider than ``max_width`` becomes lower. The result has a width of
+    ``width``, or that of the picture.
     """
     scale = min(height / picture.shape[0], max_width / picture.shape[1])
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
@@ -110,10 +100,7 @@ def fit_picture(
 def draw_text(text: str, height: int = 64, width: int | None = 256) -> NDArray[np.uint8]:
     """Draw a line of text in black on white, ``(height, width, 3)`` uint8.
 
-    Args:
-        text: One line.
-        height: Pixels.
-        width: Pixels; a longer text is drawn smaller. None for that of the text.
+    A text longer than ``width`` is drawn smaller; a ``width`` of None is that of the text.
     """
     font = _font(_FONT_SIZE)
     length = font.getlength(text)
@@ -135,14 +122,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def to_picture(values: Any) -> NDArray[np.uint8]:
-    """Convert a field of a sample to a picture.
+    """Convert a tensor, an array or a PixelData to a picture, uint8 RGB ``(H, W, 3)``.
 
-    Args:
-        values: A tensor, an array, or a PixelData: an RGB image ``(3, H, W)``, uint8 or in [0, 1];
-            or labels ``(1, H, W)`` or ``(H, W)``: 0 background, 1 text, 255 ignored.
-
-    Returns:
-        uint8 RGB ``(H, W, 3)``.
+    An image ``(3, H, W)`` is uint8 or in [0, 1]; labels ``(1, H, W)`` or ``(H, W)`` are 0 for
+    background, 1 for text and 255 for ignored pixels.
 
     Raises:
         ValueError: The shape is another.

@@ -130,6 +130,8 @@ def test_wrong_words(tmp_path):
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(ValueError, match=r"latin.txt: not UTF-8 text .* at byte 3"):
         TextSource(tmp_path / "latin.txt")
+    with pytest.raises(ValueError, match="words is an empty list"):
+        TextSource([])
     with pytest.raises(ValueError, match=r"words\[1\] is empty"):
         TextSource(["a", " "])
     with pytest.raises(
