@@ -65,7 +65,7 @@ from mms_ocr import compat
 logging = sys.modules.get("mmengine.logging")
 print(json.dumps({
     "result": result,
-    "active": [[shim.name, shim.reason] for shim in compat.active()],
+    "active": [list(shim) for shim in compat.active().items()],
     "logged": getattr(logging, "logged", []),
 }))
 """
@@ -328,7 +328,7 @@ def test_the_installed_stack(repository, tmp_path):
     shimmed = run_python(
         code.format(
             first="import mms_ocr",
-            last="active = [shim.name for shim in mms_ocr.compat.active()]",
+            last="active = list(mms_ocr.compat.active())",
         ),
         repository,
     )
@@ -386,7 +386,7 @@ def test_mmpretrain_beside_transformers_5(repository, tmp_path):
         MODELS.build(dict(type="BlipCaption"))
     except ImportError as error:
         refused = str(error)
-    active = [shim.name for shim in mms_ocr.compat.active()]
+    active = list(mms_ocr.compat.active())
     kept = dependency.WITH_MULTIMODAL
     print(json.dumps([active, MODELS.get("VisionTransformer").__name__, refused, kept]))
     """
@@ -419,7 +419,7 @@ def test_a_cache_of_yapf_that_is_half_written(repository, tmp_path, monkeypatch,
         print(json.dumps(type(error).__name__))
     else:
         formatted = yapf.yapf_api.FormatCode("a = 1\\n")[0]
-        active = [shim.name for shim in mms_ocr.compat.active()] if {acting} else []
+        active = list(mms_ocr.compat.active()) if {acting} else []
         print(json.dumps([formatted, active]))
     """
     plain, ours = (

@@ -8,11 +8,7 @@ import mms_ocr
 
 
 def config_folder() -> Path:
-    """Return the folder of the bundled configs, of the checkout or the installed package.
-
-    Raises:
-        FileNotFoundError: There is none.
-    """
+    """Return the folder of the bundled configs, of the checkout or the installed package."""
     package = Path(mms_ocr.__file__).resolve().parent
     for folder in (package.parent / "configs", package / ".mim" / "configs"):
         if (folder / "_base_").is_dir():
@@ -21,15 +17,10 @@ def config_folder() -> Path:
 
 
 def find_config(name: str, below: str = "") -> Path:
-    """Find a config by its path, or a bundled one by its name.
+    """Find a config by its path, or a bundled one by its path below ``configs/`` or its name.
 
-    Args:
-        name: Path of a file; or a path below ``configs/`` or a bare name, with or without ``.py``.
-        below: Folder of ``configs/`` to search, such as ``'textrecog'``.
-
-    Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: Several have that name.
+    The suffix ``.py`` may be left out. ``below`` is the folder of ``configs/`` to search, such as
+    ``'textrecog'``. Raises FileNotFoundError if there is none, and ValueError if there are several.
     """
     if Path(name).is_file():
         return Path(name)

@@ -13,13 +13,7 @@ import torch
 from mmengine.config import Config
 from torch import Tensor
 
-from mms_ocr.apis.input_images import (
-    BrokenImage,
-    InputImage,
-    Report,
-    each_image,
-    report_broken,
-)
+from mms_ocr.apis.input_images import BrokenImage, InputImage, Report, each_image, report_broken
 from mms_ocr.apis.trained_models import Task, build_trained, choose_weights, load_config
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.utils.cfg_options import merge_cfg_options
@@ -70,13 +64,8 @@ class WordInferencer(ABC):
     def iterate(self, images: Any, report: Report | None = None) -> Iterator[Any]:
         """Process images batch by batch, and yield their results in order.
 
-        Args:
-            images: See :func:`~mms_ocr.apis.input_images.each_image`.
-            report: Called with a message for each image that cannot be used; None raises it.
-
-        Raises:
-            FileNotFoundError: A path is missing, and there is no ``report``.
-            ValueError: An image cannot be used, and there is no ``report``.
+        See :func:`~mms_ocr.apis.input_images.each_image` and
+        :func:`~mms_ocr.apis.input_images.report_broken` for the arguments and errors.
         """
         return report_broken((result for _, result in self.process(images)), report)
 

@@ -24,12 +24,10 @@ _RESERVED = re.compile(r'[<>:"/\\|?*\x00- ]|[. ]+$|^(?:con|prn|aux|nul|com\d|lpt
 
 
 class InputImage(NamedTuple):
-    """Image and its name.
+    """Image, uint8 BGR ``(H, W, 3)``, and its name.
 
-    Attributes:
-        name: Its path, with the key if it is in an LMDB; or its number among the inputs, such as
-            ``image 3``.
-        image: uint8 BGR ``(H, W, 3)``.
+    The name is its path, with the key if it is in an LMDB; or its number among the inputs, such as
+    ``image 3``.
     """
 
     name: str
@@ -37,13 +35,7 @@ class InputImage(NamedTuple):
 
 
 class BrokenImage(NamedTuple):
-    """Input that cannot be used.
-
-    Attributes:
-        name: As of an :class:`InputImage`.
-        reason: Why it cannot be used.
-        error: Type of the error that reports it.
-    """
+    """Input that cannot be used, why, and the type of the error that reports it."""
 
     name: str
     reason: str
@@ -61,15 +53,10 @@ def input_images(inputs: Any, report: Report | None = None) -> Iterator[InputIma
 
 
 def report_broken(items: Iterable[Any], report: Report | None = None) -> Iterator[Any]:
-    """Yield the items that are not broken.
+    """Yield the images or results that are not broken.
 
-    Args:
-        items: Images or results, among them :class:`BrokenImage`.
-        report: Called with a line for each broken one; None raises its error.
-
-    Raises:
-        FileNotFoundError: A path is missing, and there is no ``report``.
-        ValueError: An image cannot be used, and there is no ``report``.
+    ``report`` is called with a line for each broken one. Without it, the first raises
+    FileNotFoundError if a path is missing, and ValueError otherwise.
     """
     for item in items:
         if not isinstance(item, BrokenImage):
@@ -92,10 +79,11 @@ def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
         OSError: An LMDB or annotation file changed while it was read.
         TypeError: An input is none of these.
     """
-    is_single = isinstance(inputs, (str, bytes, os.PathLike, np.ndarray))
-    for number, item in enumerate(
-        [inputs] if is_single or not isinstance(inputs, Iterable) else inputs, start=1
+    if isinstance(inputs, (str, bytes, os.PathLike, np.ndarray)) or not isinstance(
+        inputs, Iterable
     ):
+        inputs = [inputs]
+    for number, item in enumerate(inputs, start=1):
         if isinstance(item, np.ndarray):
             yield _check_array(item, f"image {number}")
         elif isinstance(item, bytes):
@@ -103,22 +91,15 @@ def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
         elif isinstance(item, (str, os.PathLike)):
             yield from _read_path(os.fspath(item))
         else:
-            raise TypeError(
-                "an image is given by its path, as the bytes of its file or as an array, got a "
-                f"{type(item).__name__}"
-            )
+            kinds = "by its path, as the bytes of its file or as an array"
+            raise TypeError(f"an image is given {kinds}, got a {type(item).__name__}")
 
 
 def image_fields(item: InputImage) -> dict[str, Any]:
     """Make the fields that the transforms of a data set start from."""
     shape = item.image.shape[:2]
-    return {
-        "img": item.image,
-        "img_path": item.name,
-        "img_shape": shape,
-        "ori_shape": shape,
-        "sample_idx": 0,
-    }
+    names = dict(img_path=item.name, sample_idx=0)
+    return dict(img=item.image, img_shape=shape, ori_shape=shape, **names)
 
 
 def is_one_image(inputs: Any) -> bool:
@@ -129,17 +110,18 @@ def is_one_image(inputs: Any) -> bool:
     return isinstance(inputs, (bytes, np.ndarray))
 
 
-def check_inputs(paths: Iterable[str]) -> None:
-    """Check folders, data sets and patterns; not single images.
+def check_inputs(paths: Iterable[str]) -> list[str]:
+    """Check folders, data sets and patterns, and replace patterns by the files that they match.
 
     Raises:
         ValueError: A folder or data set is empty or malformed, or a pattern matches nothing.
     """
+    files = []
     for path in paths:
-        if _is_pattern(path):
-            _matching(path)
-        elif os.path.exists(path) and _is_data_set(path):
+        files += _matching(path) if _is_pattern(path) else [path]
+        if os.path.exists(path) and _is_data_set(path):
             open_source(path)
+    return files
 
 
 def _is_data_set(path: str) -> bool:
@@ -151,14 +133,13 @@ def _is_pattern(path: str) -> bool:
 
 
 def _matching(pattern: str) -> list[str]:
-    names = sorted(name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name))
+    names = [name for name in glob.glob(pattern, recursive=True) if os.path.isfile(name)]
     if not names:
         raise ValueError(f"no file matches {pattern!r}")
-    if "**" not in pattern:
-        return names
-    # Loops of links end only when a path is too long.
-    unique = {os.path.realpath(name): name for name in sorted(names, key=len, reverse=True)}
-    return sorted(unique.values())
+    if "**" in pattern:  # loops of links end only when a path is too long
+        unique = {os.path.realpath(name): name for name in sorted(names, key=len, reverse=True)}
+        names = list(unique.values())
+    return sorted(names)
 
 
 def _read_path(path: str) -> Iterator[InputImage | BrokenImage]:
@@ -217,11 +198,9 @@ def _check_array(array: np.ndarray, name: str) -> InputImage | BrokenImage:
     is_gray = array.ndim == 2
     is_color = array.ndim == 3 and array.shape[2] == 3
     if array.dtype != np.uint8 or not array.size or not (is_gray or is_color):
-        return BrokenImage(
-            name,
-            f"an array of {array.dtype} {array.shape} is no word image: give uint8 (H, W, 3) in "
-            "BGR or (H, W) in gray",
-        )
+        kinds = "uint8 (H, W, 3) in BGR or (H, W) in gray"
+        reason = f"an array of {array.dtype} {array.shape} is no word image: give {kinds}"
+        return BrokenImage(name, reason)
     return InputImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_gray else array)
 
 
@@ -244,12 +223,3 @@ def output_stem(name: str, taken: set[str], longest: int = 243) -> str:
             break
     taken.add(key)
     return stem + end
-
-
-def input_files(paths: Iterable[str]) -> list[str]:
-    """Replace patterns by the files that they match.
-
-    Raises:
-        ValueError: A pattern matches nothing.
-    """
-    return [name for path in paths for name in (_matching(path) if _is_pattern(path) else [path])]

@@ -21,12 +21,7 @@ def check_picture(
     inputs: Sequence[str],
     suffixes: Sequence[str] = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif"),
 ) -> None:
-    """Make the folder of a picture, and check that the picture can be written.
-
-    Raises:
-        ValueError: It is one of the inputs, or has another suffix.
-        OSError: It cannot be written.
-    """
+    """Make the folder of a picture, and check that it can be written and is none of the inputs."""
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     check_outputs([path], inputs, suffixes=suffixes)
 
@@ -34,17 +29,8 @@ def check_picture(
 def load_word_images(cfg: Config, paths: Sequence[str], count: int) -> Tensor:
     """Load up to ``count`` images of paths, or of the validation set of a pretraining config.
 
-    Args:
-        cfg: The config; its validation pipeline resizes the images.
-        paths: See :func:`~mms_ocr.apis.input_images.each_image`; empty for the validation set.
-        count: Most images, at least 1.
-
-    Returns:
-        uint8 RGB images, ``(N, 3, H, W)``.
-
-    Raises:
-        FileNotFoundError: A path is missing.
-        ValueError: A file is no image, or the count is less than 1.
+    The config's validation pipeline resizes the images, uint8 RGB ``(N, 3, H, W)``. Raises
+    FileNotFoundError if a path is missing, and ValueError if a file is no image.
     """
     if count < 1:
         raise ValueError(f"at least 1 image is needed, got {count}")

@@ -8,19 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import DefaultScope
 
 from mms_ocr.apis.inference import WordInferencer
-from mms_ocr.apis.input_images import (
-    BrokenImage,
-    InputImage,
-    Report,
-    image_fields,
-    is_one_image,
-)
+from mms_ocr.apis.input_images import BrokenImage, InputImage, Report, image_fields, is_one_image
 from mms_ocr.apis.trained_models import RECOGNITION, choose_weights, load_config
 from mms_ocr.evaluation.word_benchmark import text_confidence
 from mms_ocr.models.weights import load_model
@@ -37,19 +30,12 @@ _PACKING = ("PackLabelledWord", "PackTextRecogInputs")
 
 @dataclass(frozen=True)
 class Reading:
-    """Text of a word image.
+    """Text of a word image."""
 
-    Attributes:
-        name: Name of the image, see :class:`~mms_ocr.apis.input_images.InputImage`.
-        text: The word; None if the image cannot be used.
-        confidence: Confidence of the model, in [0, 1]; None if it has none.
-        error: Why the image cannot be used.
-    """
-
-    name: str
-    text: str | None = None
-    confidence: float | None = None
-    error: str | None = None
+    name: str  # of the image
+    text: str | None = None  # None if the image cannot be used
+    confidence: float | None = None  # of the model, in [0, 1]; None if it has none
+    error: str | None = None  # why the image cannot be used
 
 
 class WordReader(WordInferencer):
@@ -73,16 +59,9 @@ class WordReader(WordInferencer):
 
     def stream(self, images: Any) -> Iterator[Reading]:
         """Read images in order; a Reading of a broken one has an ``error``."""
-        for reading, _ in self.stream_with_images(images):
-            yield reading
-
-    def stream_with_images(self, images: Any) -> Iterator[tuple[Reading, np.ndarray | None]]:
-        """Like :meth:`stream`, with each image, uint8 BGR ``(H, W, 3)``; None for a broken one."""
-        for item, result in self.process(images):
-            if isinstance(result, BrokenImage):
-                yield Reading(result.name, error=result.reason), None
-            else:
-                yield result, item.image  # type: ignore[union-attr]
+        for _, result in self.process(images):
+            is_broken = isinstance(result, BrokenImage)
+            yield Reading(result.name, error=result.reason) if is_broken else result
 
     def predict(self, images: Sequence[InputImage]) -> list[Reading | BrokenImage]:
         """Read a batch."""
@@ -100,11 +79,7 @@ class WordReader(WordInferencer):
 
 
 def inference_pipeline(cfg: Config) -> list[dict | Callable]:
-    """Select the transforms of a config's test set for loaded images without labels.
-
-    Raises:
-        ValueError: The config has no such pipeline, or one that does not end in packing.
-    """
+    """Select the transforms of a config's test set for loaded images without labels."""
     pipeline = ((cfg.get("test_dataloader") or {}).get("dataset") or {}).get("pipeline")
     if not pipeline:
         pipeline = cfg.get("test_pipeline")
@@ -112,20 +87,16 @@ def inference_pipeline(cfg: Config) -> list[dict | Callable]:
         raise ValueError(f"{cfg.filename} has no test_dataloader.dataset.pipeline to read with")
     kept = [step for step in pipeline if type_name(step) not in _LOADING]
     if not kept or type_name(kept[-1]) not in _PACKING:
-        raise ValueError(
-            f"{cfg.filename}: the test pipeline does not end in {' or '.join(_PACKING)}"
-        )
+        packing = " or ".join(_PACKING)
+        raise ValueError(f"{cfg.filename}: the test pipeline does not end in {packing}")
     keys = ("img_path", "ori_shape", "img_shape", "valid_ratio")
     return [*kept[:-1], dict(type="mmocr.PackTextRecogInputs", meta_keys=keys)]
 
 
 def inferencer_config(config: str | os.PathLike[str] | Config) -> Config:
-    """Convert a config for MMOCR's ``TextRecInferencer(model=…)``; see :class:`WordReader`.
-
-    The inferencer replaces a transform called ``LoadImageFromNDArray`` by its own loader, and draws
-    with MMOCR's visualizer.
-    """
+    """Convert a config for MMOCR's ``TextRecInferencer(model=…)``; see :class:`WordReader`."""
     cfg = load_config(config, "", RECOGNITION)
+    # The inferencer replaces the transform of this name by its own loader.
     pipeline = [dict(type="LoadImageFromNDArray"), *inference_pipeline(cfg)]
     cfg.test_dataloader = dict(dataset=dict(pipeline=pipeline))
     cfg.visualizer = dict(type="mmocr.TextRecogLocalVisualizer", name="read")

@@ -23,19 +23,12 @@ _OVERLAY_STRENGTH = 0.65
 
 @dataclass(frozen=True)
 class SegmentedWord:
-    """Word image and its text pixels.
-
-    Attributes:
-        name: Name of the image.
-        image: uint8 BGR ``(H, W, 3)``.
-        probability: Probability of text, float32 ``(H, W)``.
-        threshold: Probability from which a pixel is text.
-    """
+    """Word image and its text pixels."""
 
     name: str
-    image: np.ndarray
-    probability: np.ndarray
-    threshold: float = 0.5
+    image: np.ndarray  # uint8 BGR (H, W, 3)
+    probability: np.ndarray  # of text, float32 (H, W)
+    threshold: float = 0.5  # probability from which a pixel is text
 
     @property
     def mask(self) -> np.ndarray:
@@ -87,9 +80,7 @@ class WordSegmenter(WordInferencer):
 def write_parts(word: SegmentedWord, folder: str, stem: str) -> list[str]:
     """Write mask, cut-out and overlay of a word as PNG in an existing folder; return the paths.
 
-    Raises:
-        ValueError: One of them is the word's own image.
-        OSError: One of them cannot be written.
+    Raises ValueError if one of them is the word's own image.
     """
     pictures = (word.mask.astype(np.uint8) * 255, word.cutout(), word.overlay())
     paths = [f"{folder}/{stem}_{part}.png" for part in PARTS]

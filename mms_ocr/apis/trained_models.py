@@ -29,21 +29,13 @@ _SIZES = {128: "n", 192: "t", 384: "s", 768: "b"}
 
 
 class Task(NamedTuple):
-    """Task of a model.
+    """Task of a model."""
 
-    Attributes:
-        folder: Folder of its configs below ``configs/``.
-        noun: Name of its models in messages.
-        model: Type of its models, without the scope; None for any of MMOCR's.
-        config: Pattern of the bundled configs for checkpoints that name none.
-        sizes: Sizes of the encoder that these exist for.
-    """
-
-    folder: str
-    noun: str
-    model: str | None
-    config: str = ""
-    sizes: str = "nts"
+    folder: str  # of its configs below configs/
+    noun: str  # for its models, in messages
+    model: str | None  # type without the scope; None for any of MMOCR's
+    config: str = ""  # pattern of the bundled configs for checkpoints that name none
+    sizes: str = "nts"  # of the encoder that these exist for
 
 
 PRETRAINING = Task("mms", "pretraining run", "MMS", sizes="")
@@ -55,11 +47,7 @@ SUPER_RESOLUTION = Task(
 
 
 def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
-    """Resolve weights to a file or ``mms_ocr://NAME``; None is the first bundled ones of a task.
-
-    Raises:
-        FileNotFoundError: No such weights are bundled.
-    """
+    """Resolve weights to a file or ``mms_ocr://NAME``; None is the first bundled ones of a task."""
     return default_weights(task.folder, task.noun) if weights is None else name_checkpoint(weights)
 
 
@@ -68,15 +56,9 @@ def load_config(
 ) -> Config:
     """Load the config of a trained model, as a copy.
 
-    Args:
-        config: A file, the name of a bundled config, or a Config. None takes the bundled config
-            that the checkpoint was trained with, else one that fits its weights.
-        weights: The checkpoint, see :func:`choose_weights`; only read if ``config`` is None.
-        task: Task of the model.
-
-    Raises:
-        FileNotFoundError: There is no such config or checkpoint.
-        ValueError: No bundled config fits the checkpoint, or the config is of another task.
+    ``config`` is a file, the name of a bundled config, or a Config. None takes the bundled config
+    that the checkpoint was trained with, else one that fits its weights. Raises ValueError if no
+    bundled config fits, or the config is of another task.
     """
     if config is None:
         config = _config_for_checkpoint(os.fspath(weights), task)
@@ -87,13 +69,9 @@ def load_config(
     else:
         cfg = Config.fromfile(find_config(os.fspath(config), task.folder))
     model = cfg.get("model") or {}
-    kind = type_name(model)
-    if task.model is None:
-        others = (SEGMENTATION.model, SUPER_RESOLUTION.model)
-        fits = bool(model.get("decoder")) and kind not in others
-    else:
-        fits = kind == task.model
-    if not fits:
+    is_other = type_name(model) in (SEGMENTATION.model, SUPER_RESOLUTION.model)
+    is_recognizer = bool(model.get("decoder")) and not is_other
+    if type_name(model) != task.model and not (task is RECOGNITION and is_recognizer):
         where = cfg.filename or "the config"
         raise ValueError(f"{where} describes no {task.noun}: its model is {model.get('type')}")
     return cfg
@@ -113,25 +91,22 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
         except FileNotFoundError:
             pass  # a user config
     state_dict = strip_prefix(checkpoint["state_dict"], {_WIDTH_KEY: None}, weights)
-    held = task_of(state_dict)
-    if held and task.noun not in held:
-        raise ValueError(f"{weights} holds the weights of {held}, which is no {task.noun}")
-    of_what = "does not say"
+    kind = task_of(state_dict)
+    if kind and task.noun not in kind:
+        raise ValueError(f"{weights} holds the weights of {kind}, which is no {task.noun}")
+    origin = "does not say"
     if name:
-        of_what = f"was trained with {name!r}, none of the bundled {task.noun} configs"
+        origin = f"was trained with {name!r}, none of the bundled {task.noun} configs"
     beside = Path(weights).parent / f"{Path(name).name}.py"  # where a run stores its config
-    alike = _config_for_weights(state_dict, task)
+    config = _config_for_weights(state_dict, task)
     # The config of a recognizer may prepare images differently, which weights do not show.
-    if alike and not (task is RECOGNITION and beside.is_file()):
-        print_log(
-            f"using the config {alike} for {weights}: the checkpoint {of_what}, and its weights "
-            "are of this kind",
-            logger="current",
-        )
-        return find_config(alike, task.folder)
+    if config and not (task is RECOGNITION and beside.is_file()):
+        line = f"using the config {config} for {weights}: the checkpoint {origin}, and its weights"
+        print_log(f"{line} are of this kind", logger="current")
+        return find_config(config, task.folder)
     example = f", such as {beside}" if beside.is_file() else ""
     raise ValueError(
-        f"the config of {weights} is needed (the checkpoint {of_what}): give the file that the "
+        f"the config of {weights} is needed (the checkpoint {origin}): give the file that the "
         f"{task.noun} was trained with{example}, or the name of a bundled config"
     )
 
@@ -160,11 +135,7 @@ def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:
 def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> Any:
     """Build the model of a config with trained weights on a device, in evaluation mode.
 
-    No code in the checkpoint is run, and all of its weights have to fit.
-
-    Raises:
-        FileNotFoundError: There is no such checkpoint, or no such dictionary file.
-        ValueError: It does not fit the model, or a dictionary file is wrong.
+    No code in the checkpoint is run, and all of its weights have to fit (else ValueError).
     """
     check_dictionaries(cfg.model)
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):

@@ -18,19 +18,12 @@ SCALE = 2
 
 @dataclass(frozen=True)
 class UpscaledWord:
-    """Word image and its super-resolved version.
-
-    Attributes:
-        name: Name of the image.
-        image: The input, uint8 BGR ``(H, W, 3)``.
-        network_image: Output of the network, uint8 BGR ``(32, 128, 3)`` for words of any shape.
-        shrunk: Whether the image is larger than the network's input, 16 x 64, and lost detail.
-    """
+    """Word image and its super-resolved version."""
 
     name: str
-    image: np.ndarray
-    network_image: np.ndarray
-    shrunk: bool
+    image: np.ndarray  # uint8 BGR (H, W, 3)
+    network_image: np.ndarray  # output of the network, uint8 BGR (32, 128, 3) for any shape
+    shrunk: bool  # whether the image is larger than the network's input, 16 x 64
 
     @property
     def upscaled(self) -> np.ndarray:
@@ -66,10 +59,7 @@ def write_upscaled(word: UpscaledWord, folder: str, stem: str, size: str = "doub
     """Write the upscaled word as PNG in an existing folder, and return the path.
 
     ``size`` is ``'double'`` for twice that of the input, ``'network'`` for that of the network.
-
-    Raises:
-        ValueError: The file is the word's own image.
-        OSError: It cannot be written.
+    Raises ValueError if the file is the word's own image.
     """
     path = f"{folder}/{stem}.png"
     picture = word.upscaled if size == "double" else word.network_image

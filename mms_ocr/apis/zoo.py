@@ -29,11 +29,7 @@ def metafile(folder: str) -> Path:
 
 
 def read_zoo() -> dict[str, Entry]:
-    """Read the entries of all metafiles by name, whether or not their weights are bundled.
-
-    Raises:
-        ValueError: A metafile is damaged.
-    """
+    """Read the entries of all metafiles by name, whether or not their weights are bundled."""
     entries = {}
     for folder in FOLDERS:
         path = metafile(folder)
@@ -65,12 +61,11 @@ def task_of(entry: Entry) -> str:
 def default_weights(task: str, noun: str) -> str:
     """Return ``mms_ocr://NAME`` of the first bundled weights of a task; ``noun`` names its models.
 
-    Raises:
-        FileNotFoundError: There are none.
+    Raises FileNotFoundError if there are none.
     """
-    here = bundled_names()
+    bundled = bundled_names()
     for name, entry in read_zoo().items():
-        if name in here and task_of(entry) == task:
+        if name in bundled and task_of(entry) == task:
             return SCHEME + name
     raise FileNotFoundError(
         f"this version bundles no {noun} weights: name some of your own (--weights FILE)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,17 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from mms_ocr.apis.bundled_configs import find_config
+from mms_ocr.evaluation import benchmark_table as tables
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
-from mms_ocr.evaluation.benchmark_table import (
-    benchmark_json,
-    benchmark_notes,
-    benchmark_table,
-    markdown_table,
-)
-from mms_ocr.registry import type_name
+from mms_ocr.registry import nested_settings, type_name
 from mms_ocr.utils.escaping import printable, to_json
 from mms_ocr.utils.files import atomic_write, write_lines
 from mms_ocr.utils.output_checks import check_outputs
 
 _BASE = "_base_/datasets/rec_benchmark"
 _FOLDER = "textrecog/benchmarks"
-# Ends of paths that are not the name of a test set.
-_SUFFIXES = (".lmdb", ".mdb", ".jsonl", ".json")
+# Parts of paths that are not the name of a test set.
+_SUFFIX = re.compile(r"(\.lmdb|\.mdb|\.jsonl|\.json)+$")
 _FILE_NAMES = ("test", "labels", "annotation", "data", "words")
 _SKIPPED_SHOWN = 1000
 
@@ -40,29 +36,23 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
         "Word accuracy of every set, in one table. Without them the config's own test set is used.",
     )
     group.add_argument(
-        "--benchmark",
-        metavar="NAME",
+        "--benchmark", metavar="NAME",
         help="common, common_small, union14m, or a config file with test sets; --data NAME=PATH "
-        "gives the path of a set, and --data PATH adds one",
-    )
+        "gives the path of a set, and --data PATH adds one"
+    )  # fmt: skip
     group.add_argument("--benchmark-root", metavar="DIR", help="folder of the benchmark's sets")
     group.add_argument("--sets", nargs="+", metavar="NAME", help="only these sets")
     group.add_argument(
-        "--held-out",
-        action="store_true",
-        help="with --data: only the part of it that the config itself uses for testing",
-    )
+        "--held-out", action="store_true",
+        help="with --data: only the part of it that the config itself uses for testing"
+    )  # fmt: skip
     group.add_argument(
         "--save-words", metavar="FILE", help="write every label and what was read (JSON lines)"
     )
 
 
 def uses_benchmark(cfg: Config, args: argparse.Namespace) -> bool:
-    """Whether the options ask for word accuracy on test sets.
-
-    Raises:
-        ValueError: They name no test sets.
-    """
+    """Return whether the options ask for word accuracy on test sets."""
     options = (args.benchmark, args.benchmark_root, args.sets, args.held_out, args.save_words)
     if any(options) and not (args.benchmark or args.data):
         raise ValueError("no test sets are named: give --benchmark NAME, or --data PATH …")
@@ -70,23 +60,15 @@ def uses_benchmark(cfg: Config, args: argparse.Namespace) -> bool:
 
 
 def reads_words(cfg: Config) -> bool:
-    """Whether a config's test metrics compare words, as those of a recognizer."""
-    evaluator = cfg.get("test_evaluator") or []
-    metrics = [evaluator] if isinstance(evaluator, Mapping) else list(evaluator)
-    for metric in list(metrics):
-        inner = metric.get("metrics") or []
-        metrics += [inner] if isinstance(inner, Mapping) else inner
-    return any(type_name(metric) in ("WordMetric", "WordBenchmark") for metric in metrics)
+    """Return whether a config's test metrics compare words, as those of a recognizer."""
+    settings = nested_settings(cfg.get("test_evaluator"))
+    return any(type_name(metric) in ("WordMetric", "WordBenchmark") for metric in settings)
 
 
 def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
     """Replace a config's test set by the test sets that the options name.
 
     Images go through the transforms of the model's own test set.
-
-    Raises:
-        FileNotFoundError: There is no such benchmark.
-        ValueError: The config reads no words, or the options contradict each other.
     """
     if not reads_words(cfg):
         raise ValueError(
@@ -126,10 +108,8 @@ def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
 def name_sets(paths: Sequence[str], known: Mapping[str, Any] = {}) -> dict[str, str]:
     """Return names and paths of test sets given as ``PATH`` or ``NAME=PATH``.
 
-    A path alone is named by its last parts: ``data/iiit5k/test.jsonl`` is ``iiit5k``.
-
-    Raises:
-        ValueError: Two sets have one name, or a path alone has a name ``known`` to the benchmark.
+    A path alone is named by its last parts: ``data/iiit5k/test.jsonl`` is ``iiit5k``. Raises
+    ValueError if two sets have one name, or a path alone has a name ``known`` to the benchmark.
     """
     named: dict[str, str] = {}
     for word in paths:
@@ -141,10 +121,8 @@ def name_sets(paths: Sequence[str], known: Mapping[str, Any] = {}) -> dict[str, 
         if not name or not path or "/" in name:
             raise ValueError(f"--data {word}: give PATH or NAME=PATH")
         if name in named:
-            raise ValueError(
-                f"--data: two test sets are called {name!r}; name them, as in "
-                f"first={named[name]} second={path}"
-            )
+            example = f"first={named[name]} second={path}"
+            raise ValueError(f"--data: two sets are called {name!r}; name them, as in {example}")
         named[name] = path
     return named
 
@@ -187,25 +165,19 @@ def write_report(
     left_out: Sequence[str] = (),
     skipped: Sequence[str] = (),
 ) -> str:
-    """Write the scores as JSON and Markdown into the work folder.
+    """Write the scores as JSON and Markdown into the work folder; return what to print.
 
-    Args:
-        cfg: The config that was evaluated.
-        args: Options of the command line.
-        scores: One for each set.
-        left_out: Titles of the sets that were not measured.
-        skipped: Names of the images that could not be read.
-
-    Returns:
-        The table, its notes, and the names of the files, to print.
+    ``left_out`` has the titles of sets that were not measured, ``skipped`` the names of images that
+    could not be read.
     """
     stem = _report_stem(cfg, args)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    table = markdown_table(benchmark_table(scores))
-    notes = benchmark_notes(scores, left_out)
+    table = tables.markdown_table(tables.benchmark_table(scores))
+    notes = tables.benchmark_notes(scores, left_out)
     facts = {name: getattr(args, name) for name in ("config", "checkpoint", "benchmark")}
     facts |= dict(left_out=list(left_out), skipped=list(skipped))
-    figures = json.dumps(benchmark_json(scores, **facts), indent=2, ensure_ascii=False) + "\n"
+    report = tables.benchmark_json(scores, **facts)
+    figures = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
     # Surrogates (bytes that are not UTF-8) become escapes of JSON.
     atomic_write(f"{stem}.json", figures.encode("utf-8", "backslashreplace"))
     lines = [f"Config `{args.config}`, checkpoint `{args.checkpoint}`.", "", *table.split("\n")]
@@ -218,22 +190,20 @@ def write_report(
 def write_words(path: str, words: Sequence[ReadWord], scores: Sequence[SetScore]) -> None:
     """Write what was read, one JSON object a line, set by set."""
     names = [score.name for score in scores for _ in range(score.images)]
-    lines = []
-    for name, word in zip(names, words):
-        read = dict(label=word.label, text=word.text, confidence=word.confidence)
-        lines.append(to_json(dict(set=name, path=word.path, **read)) + "\n")
-    atomic_write(path, "".join(lines).encode())
+    rows = [
+        dict(set=name, path=w.path, label=w.label, text=w.text, confidence=w.confidence)
+        for name, w in zip(names, words)
+    ]
+    atomic_write(path, "".join(to_json(row) + "\n" for row in rows).encode())
 
 
 def _name_of(path: str) -> str:
-    parts = list(Path(os.path.abspath(path)).parts[1:])
-    while len(parts) > 1:
-        for suffix in _SUFFIXES:
-            parts[-1] = parts[-1].removesuffix(suffix)
-        if parts[-1] not in _FILE_NAMES:
-            break
-        parts.pop()
-    return parts[-1]
+    *parents, name = Path(os.path.abspath(path)).parts[1:]
+    for part in reversed([*parents, name]):
+        stem = _SUFFIX.sub("", part)
+        if stem not in _FILE_NAMES:
+            return stem
+    return name
 
 
 def _report_stem(cfg: Config, args: argparse.Namespace) -> Path:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
@@ -36,8 +34,7 @@ def datasets_of(cfg: Config, part: str) -> Iterator[tuple[str, dict]]:
 def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = PARTS) -> None:
     """Set the paths of every data set of a config that reads files, also inside wrappers.
 
-    Raises:
-        ValueError: In ``parts``, which are used, no data set reads files, or one has no ``path``.
+    Raises ValueError if in ``parts``, which are used, no data set reads files or one has no path.
     """
     changed = False
     for part in PARTS:
@@ -53,19 +50,13 @@ def set_data(cfg: Config, paths: Sequence[str], parts: Sequence[str] = PARTS) ->
                 )
     if not changed:
         raise ValueError(
-            f"--data was given, and {cfg.filename} reads no files; use a config that does, "
-            f"such as {_config_of_files(Path(cfg.filename or 'config.py'))}"
+            f"--data was given, and {cfg.filename} reads no files; use a config that does: the "
+            "names of bundled ones end in _words or _pairs"
         )
 
 
 def check_data(cfg: Config, parts: Sequence[str]) -> None:
-    """Check that the word images of a config exist; warn of a work folder among them.
-
-    Data sets of pairs, or of a layout of their own, report what they lack when they are built.
-
-    Raises:
-        FileNotFoundError: The path of a data set does not exist.
-    """
+    """Raise FileNotFoundError if word images are missing; warn of a work folder among them."""
     for part in parts:
         for _, dataset in datasets_of(cfg, part):
             path, kind = dataset.get("path"), type_name(dataset)
@@ -114,17 +105,6 @@ def _is_disjoint(train: Mapping[str, Any], val: Mapping[str, Any]) -> bool:
         and train.get("seed", 0) == val.get("seed", 0)
         and train.get("share", 0) >= val.get("share", 0)
     )
-
-
-def _config_of_files(config: Path) -> Path:
-    """Return the config beside one of rendered words that reads files instead."""
-    stem = config.stem.removesuffix("_rendered")
-    stems = [stem, re.sub("vit_[ntb]", "vit_s", stem)]  # every kind of data exists for ViT-S
-    beside = [
-        config.with_name(f"{name}_{data}.py") for name in stems for data in ("words", "pairs")
-    ]
-    beside.append(Path("configs/mms/pretrain_vit_s_words.py"))
-    return next((path for path in beside if path.is_file()), beside[-1])
 
 
 def _innermost(key: str, dataset: Any) -> Iterator[tuple[str, dict]]:

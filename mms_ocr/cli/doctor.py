@@ -46,7 +46,7 @@ _IMPORTS = {"mmocr": "mmocr.models", "mmpretrain": "mmpretrain.models"}
 
 @dataclass
 class Finding:
-    """State of one module: ok, missing, unsupported (its version), or broken (not importable)."""
+    """State of a module: ok, missing, unsupported (its version), or broken (not importable)."""
 
     module: str
     requirement: str
@@ -58,7 +58,7 @@ class Finding:
 
     @property
     def needed(self) -> bool:
-        """Whether mms_ocr does not work without it."""
+        """True if mms_ocr does not work without it."""
         return self.group in _NEEDED
 
 
@@ -70,14 +70,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the report; 1 if something needed is missing, unsupported or broken."""
     compat.install()
-    with _quiet():
+    hidden = io.StringIO()  # what packages print and log while they are imported
+    with contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
         findings = [find_module(requirement, group) for group, requirement in read_requirements()]
         environment = _environment(findings)
     report: dict[str, Any] = dict(
         mms_ocr=mms_ocr.__version__,
         healthy=all(finding.state == "ok" for finding in findings if finding.needed),
         findings=[{**dataclasses.asdict(f), "needed": f.needed} for f in findings],
-        shims={shim.name: shim.reason for shim in compat.active()},
+        shims=compat.active(),
         environment=environment,
         commands=install_commands(findings),
     )
@@ -86,11 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_requirements() -> Iterator[tuple[str, Requirement]]:
-    """Yield the requirements of mms_ocr, each after the name of its group.
-
-    Raises:
-        FileNotFoundError: The package is incomplete.
-    """
+    """Yield the requirements of mms_ocr, each after the name of its group."""
     from packaging.requirements import Requirement
 
     package = Path(mms_ocr.__file__).resolve().parent
@@ -142,10 +139,8 @@ def install_commands(findings: Sequence[Finding]) -> list[str]:
             is_onedl = finding.requirement.startswith("onedl-")
             spec = finding.module if upstream and is_onedl else finding.requirement
             kind = "needed" if finding.needed else finding.group
-            specs.setdefault(kind, []).append(spec)
-    arguments = [specs[kind] for kind in ("needed", "mmocr") if kind in specs]
-    if "mmocr-nodeps" in specs:
-        arguments.append(["--no-deps", *specs["mmocr-nodeps"]])
+            specs.setdefault(kind, ["--no-deps"] if kind == "mmocr-nodeps" else []).append(spec)
+    arguments = [specs[kind] for kind in ("needed", *_OPTIONAL) if kind in specs]
     broken = next((finding for finding in findings if finding.state == "broken"), None)
     if broken is not None and broken.distributions:
         # Not from the cache, which may hold a build for another torch.
@@ -155,19 +150,12 @@ def install_commands(findings: Sequence[Finding]) -> list[str]:
 
 
 def _installed(distributions: Iterable[str]) -> dict[str, str]:
-    """Versions of those distributions that are installed."""
+    """Return the versions of those distributions that are installed."""
     versions = {}
     for name in distributions:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide what packages print and log while they are imported."""
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
 
 
 def _environment(findings: Sequence[Finding]) -> dict[str, str]:
@@ -187,10 +175,8 @@ def _as_text(report: dict[str, Any], findings: Sequence[Finding]) -> str:
     lines += [_as_line(finding) for finding in findings if finding.needed]
     lines += ["", "optional: MMOCR, for its recognizers and their training"]
     lines += [_as_line(finding) for finding in findings if not finding.needed]
-    for title, facts in (
-        ("active compatibility shims", report["shims"]),
-        ("environment", report["environment"]),
-    ):
+    shims = ("active compatibility shims", report["shims"])
+    for title, facts in (shims, ("environment", report["environment"])):
         lines += ["", title, *(f"  {name:<20} {text}" for name, text in facts.items())]
     lines.append("")
     if not hasattr(os, "fork") or sys.platform in ("darwin", "win32"):
@@ -199,7 +185,7 @@ def _as_text(report: dict[str, Any], findings: Sequence[Finding]) -> str:
         if len(finding.distributions) > 1:
             lines.append(
                 f"Warning: {finding.module} comes from {', '.join(finding.distributions)}, which "
-                "overwrite each other's files: uninstall all of them and install one."
+                "overwrite each other's files: uninstall all of them and install one of them."
             )
     if any(finding.state == "broken" for finding in findings):
         lines.append("Broken: install the library or module that the error names, or reinstall.")

@@ -49,8 +49,7 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
         timeout: Seconds after which a process that waits for another fails.
 
     Raises:
-        ValueError: The launcher's environment variables are missing, the address of the first
-            machine is unknown, or there are fewer GPUs than processes.
+        ValueError: Variables or the first machine's address are missing, or there are too few GPUs.
     """
     if launcher in _OTHER_NAMES:
         known = _OTHER_NAMES[launcher]
@@ -95,10 +94,8 @@ def _find_first_machine(launcher: str) -> None:
     if "MASTER_ADDR" not in os.environ and launcher == "mpi":
         local_size = next((os.environ[n] for n in MPI_LOCAL_SIZES if n in os.environ), None)
         if local_size != os.environ["WORLD_SIZE"]:
-            raise ValueError(
-                "--launcher mpi over several machines needs the address of the first one; add "
-                "-x MASTER_ADDR=ADDRESS to mpirun"
-            )
+            what = "--launcher mpi over several machines needs the address of the first one"
+            raise ValueError(f"{what}; add -x MASTER_ADDR=ADDRESS to mpirun")
         os.environ["MASTER_ADDR"] = "127.0.0.1"
     elif "MASTER_ADDR" not in os.environ:
         command = ["scontrol", "show", "hostnames", os.environ.get("SLURM_NODELIST", "")]
@@ -119,10 +116,7 @@ def _find_first_machine(launcher: str) -> None:
 
 
 def leave_together(stopped: bool = False) -> None:
-    """Wait until all processes of the job are done.
-
-    A process that exits while another still communicates may make that one fail after its work is
-    done. Call this last, and not after an error.
+    """Wait until all processes of the job are done: one that exits early may make another fail.
 
     Args:
         stopped: Whether the processes exit with a status other than 0, so that a launcher

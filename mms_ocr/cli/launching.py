@@ -7,11 +7,13 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine import dist
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import ConfigParsingError
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
 import mms_ocr.registry  # noqa: F401  (makes the scope known before any config is read)
@@ -19,9 +21,7 @@ from mms_ocr.cli.data_option import PARTS, check_ends, loaders_of, set_data
 from mms_ocr.cli.joining import MPI_LOCAL_SIZES, join_processes
 from mms_ocr.compat.running import use_recompute, write_results_once
 from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
-from mms_ocr.engine.load_from import prepare_loading
-from mms_ocr.engine.resuming import find_resume_point, use_checked_reading
-from mms_ocr.engine.runners import ConfigKeepingRunner
+from mms_ocr.engine.resuming import find_resume_point, prepare_loading, use_checked_reading
 from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.dictionaries import check_dictionaries
 from mms_ocr.utils.escaping import is_unicode
@@ -44,12 +44,9 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
         "--data", nargs="+", metavar="PATH", help="word images: folders, LMDBs or JSON-lines files"
     )
     parser.add_argument(
-        "--cfg-options",
-        nargs="*",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="change any setting of the config, such as train_dataloader.batch_size=64",
-    )
+        "--cfg-options", nargs="*", action=DictAction, metavar="KEY=VALUE",
+        help="change any setting of the config, such as train_dataloader.batch_size=64"
+    )  # fmt: skip
     launchers = ("none", "pytorch", "slurm", "mpi")
     parser.add_argument("--launcher", choices=launchers, default="none", help="job launcher")
     parser.add_argument(
@@ -60,14 +57,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
 def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Config:
     """Read the config of the command line and apply the command line's changes.
 
-    Args:
-        args: The options of :func:`add_shared_options`.
-        parts: Parts that are used, of ``'train'``, ``'val'``, ``'test'``.
-
-    Raises:
-        FileNotFoundError: There is no such config.
-        ImportError: A module that the config imports is missing.
-        ValueError: The config or an option is wrong.
+    ``parts`` are the parts that are used, of ``'train'``, ``'val'`` and ``'test'``.
     """
     cfg = _load_config(args.config)
     cfg.launcher = args.launcher
@@ -117,11 +107,7 @@ def cores_of_process(launcher: str) -> int:
 
 
 def join_job(cfg: Config) -> None:
-    """Join the processes of the job that ``cfg.launcher`` started, if it started one.
-
-    Raises:
-        ValueError: The launcher's variables are missing, or there are too few GPUs.
-    """
+    """Join the processes of the job that ``cfg.launcher`` started, if it started one."""
     if cfg.launcher != "none" and not dist.is_distributed():
         settings = (cfg.get("env_cfg") or {}).get("dist_cfg") or {}
         join_processes(cfg.launcher, settings.get("backend", "nccl"), settings.get("timeout"))
@@ -133,16 +119,10 @@ def build_runner(cfg: Config) -> Runner:
     ``compile`` of the config compiles the layers of the model, see
     :class:`~mms_ocr.engine.CompileHook`. If ``resume`` names no checkpoint, the newest intact one
     is used. Checkpoints are read without running code in them.
-
-    Raises:
-        FileNotFoundError: A dictionary file is missing.
-        ValueError: A setting cannot be used on this machine, or a dictionary file is wrong.
     """
     if cfg.get("strategy"):
-        raise ValueError(
-            f"strategy={cfg.strategy.get('type')} is not supported: processes of a job hold whole "
-            "models (DDP); remove strategy from the config"
-        )
+        kind = cfg.strategy.get("type")
+        raise ValueError(f"strategy={kind} is not supported; remove it: jobs train by DDP")
     check_dictionaries(cfg.get("model"))
     use_checked_reading()
     use_recompute()
@@ -154,18 +134,36 @@ def build_runner(cfg: Config) -> Runner:
     join_job(cfg)
     if cfg.launcher != "none" and not torch.cuda.is_available():
         # MMEngine would give the wrapper the index of a GPU.
-        cfg.model_wrapper_cfg = {
-            "type": "MMDistributedDataParallel",
-            "broadcast_buffers": False,
-            **(cfg.get("model_wrapper_cfg") or {}),
-            "device_ids": None,
-        }
+        wrapper = dict(type="MMDistributedDataParallel", broadcast_buffers=False)
+        settings = cfg.get("model_wrapper_cfg") or {}
+        cfg.model_wrapper_cfg = {**wrapper, **settings, "device_ids": None}
     runner = ConfigKeepingRunner.from_cfg(cfg)
     runner.logger.addFilter(_is_relevant)
     write_results_once(runner)
     find_resume_point(runner)
     prepare_loading(runner)
     return runner
+
+
+class ConfigKeepingRunner(Runner):
+    """MMEngine's runner, which does not overwrite the config that it was started with."""
+
+    def dump_config(self) -> None:
+        """Write the config to the work folder, unless it or its base was read from there."""
+        path = Path(self.work_dir, os.path.basename(self.cfg.filename or ""))
+        # MMEngine keeps the text of a config and of its bases, each after a line with its path.
+        lines = [self.cfg.filename, *self.cfg.text.splitlines()]
+        sources = [line for line in lines if line and line.endswith(path.name)]
+        if not path.is_file() or not any(map(path.samefile, filter(os.path.isfile, sources))):
+            super().dump_config()
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger as MMEngine does; escape what a text file cannot hold."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler) and handler.stream is not None:
+                handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+        return logger
 
 
 def _load_config(path: str) -> Config:
@@ -190,8 +188,7 @@ def _load_config(path: str) -> Config:
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:
-    """Keep MMEngine's lines per parameter, and its hints for developers, out of the log."""
+    """Return False for MMEngine's lines per parameter and for its hints for developers."""
     message = record.getMessage()
-    return not message.startswith(
-        ("paramwise_options", '"FileClient" will', '"HardDiskBackend" is')
-    ) and not message.endswith("is skipped since its requires_grad=False")
+    starts = ("paramwise_options", '"FileClient" will', '"HardDiskBackend" is')
+    return not (message.startswith(starts) or message.endswith("its requires_grad=False"))

@@ -10,37 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 import mms_ocr
-from mms_ocr.cli import (
-    convert,
-    decontaminate,
-    doctor,
-    inspect,
-    labels,
-    read,
-    reconstruct,
-    render,
-    segment,
-    upscale,
-    zoo,
-)
 from mms_ocr.utils.errors import run_command
 from mms_ocr.utils.escaping import escape_output
 
-COMMANDS = {
-    "convert": convert,
-    "decontaminate": decontaminate,
-    "doctor": doctor,
-    "inspect": inspect,
-    "labels": labels,
-    "read": read,
-    "reconstruct": reconstruct,
-    "render": render,
-    "segment": segment,
-    "upscale": upscale,
-    "zoo": zoo,
-}
+_COMMANDS = (
+    "convert", "decontaminate", "doctor", "inspect", "labels", "read", "reconstruct", "render",
+    "segment", "upscale", "zoo",
+)  # fmt: skip
+COMMANDS = {name: import_module(f"mms_ocr.cli.{name}") for name in _COMMANDS}
 _TRACEBACK_HELP = "show where in the code an error arose"
 
 

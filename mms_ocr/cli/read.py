@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,8 @@ from mms_ocr.cli.word_options import BrokenCount, add_word_options, check_word_o
 from mms_ocr.utils.escaping import printable, to_json
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from mms_ocr.apis.reading import Reading, WordReader
 
 HELP = "read the text in word images: text and confidence, a line each"
@@ -31,17 +32,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Read the images; 1 if some could not be read."""
+    from mms_ocr.apis.input_images import BrokenImage, output_stem
+
     # Packages must not print between the lines of the result.
     with contextlib.redirect_stdout(sys.stderr):
         check_word_options(args)
         reader = _build_reader(args)
-    count, read = BrokenCount("mms-ocr read"), 0
-    for reading in _read(reader, args):
-        if reading.error is not None:
-            count.report(f"{reading.name}: {reading.error}")
-        else:
-            read += 1
-            print(_as_json(reading) if args.json else _as_line(reading), flush=True)
+    if args.out:
+        Path(args.out).mkdir(parents=True, exist_ok=True)
+    count, stems, read = BrokenCount("mms-ocr read"), set[str](), 0
+    for item, reading in reader.process(args.images):
+        if isinstance(item, BrokenImage) or isinstance(reading, BrokenImage):
+            count.report(reading.line)
+            continue
+        read += 1
+        if args.out:
+            _draw(reading, item.image, f"{args.out}/{output_stem(reading.name, stems)}.png")
+        print(_as_json(reading) if args.json else _as_line(reading), flush=True)
     return count.exit_status(read)
 
 
@@ -59,26 +66,16 @@ def _build_reader(args: argparse.Namespace) -> WordReader:
     return WordReader(args.weights, args.config, args.device, args.batch_size, options)
 
 
-def _read(reader: WordReader, args: argparse.Namespace) -> Iterator[Reading]:
-    if not args.out:
-        yield from reader.stream(args.images)
-        return
-    from mms_ocr.apis.input_images import output_stem
+def _draw(reading: Reading, image: np.ndarray, path: str) -> None:
+    """Write the image with its text below."""
     from mms_ocr.utils.files import write_image
     from mms_ocr.visualization import draw_text, fit_picture, picture_grid
 
-    Path(args.out).mkdir(parents=True, exist_ok=True)
-    names: set[str] = set()
-    for reading, image in reader.stream_with_images(args.images):
-        if image is not None:
-            caption = reading.text or ""
-            if reading.confidence is not None:
-                caption += f"   {reading.confidence:.2f}"
-            word = fit_picture(image, 64, 1024)
-            sheet = picture_grid([[word], [draw_text(caption, 32, None)]])
-            path = Path(args.out) / f"{output_stem(reading.name, names)}.png"
-            write_image(path, sheet, source=reading.name)
-        yield reading
+    caption = reading.text or ""
+    if reading.confidence is not None:
+        caption += f"   {reading.confidence:.2f}"
+    sheet = picture_grid([[fit_picture(image, 64, 1024)], [draw_text(caption, 32, None)]])
+    write_image(path, sheet, source=reading.name)
 
 
 def _as_line(reading: Reading) -> str:

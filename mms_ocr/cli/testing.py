@@ -11,13 +11,7 @@ from mmengine.dist import is_main_process
 
 from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.trained_models import RECOGNITION, SUPER_RESOLUTION
-from mms_ocr.cli.benchmarking import (
-    add_benchmark_options,
-    check_reports,
-    report_benchmark,
-    set_benchmark,
-    uses_benchmark,
-)
+from mms_ocr.cli import benchmarking
 from mms_ocr.cli.data_option import check_data, datasets_of, set_data
 from mms_ocr.cli.joining import leave_together
 from mms_ocr.cli.launching import add_shared_options, build_runner, fit_to_machine, read_config
@@ -34,33 +28,26 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Evaluate a checkpoint.")
     add_shared_options(parser)
     parser.add_argument("checkpoint", help="checkpoint or bundled weights to evaluate")
-    add_benchmark_options(parser)
+    benchmarking.add_benchmark_options(parser)
     group = parser.add_argument_group("word accuracy, for super-resolution")
     group.add_argument(
-        "--recognizer",
-        nargs=2,
-        metavar=("CONFIG", "WEIGHTS"),
-        help="accuracy of this recognizer on the enlarged, restored and true images; needs labels",
-    )
+        "--recognizer", nargs=2, metavar=("CONFIG", "WEIGHTS"),
+        help="accuracy of this recognizer on the enlarged, restored and true images; needs labels"
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 
 def test(args: argparse.Namespace) -> None:
-    """Evaluate as the options say.
-
-    Raises:
-        FileNotFoundError: The config, the data or the checkpoint is missing.
-        ValueError: A setting cannot be used, or the checkpoint does not fit the model.
-    """
+    """Evaluate, and print a table of what was measured."""
     cfg = read_config(argparse.Namespace(**{**vars(args), "data": None}))
     if not cfg.get("model"):
         raise ValueError(
             f"{args.config} describes no model: give a model's config, and test sets by --benchmark"
         )
-    benchmark = uses_benchmark(cfg, args)
+    benchmark = benchmarking.uses_benchmark(cfg, args)
     if benchmark:
-        set_benchmark(cfg, args)
-        check_reports(cfg, args)
+        benchmarking.set_benchmark(cfg, args)
+        benchmarking.check_reports(cfg, args)
     elif args.data:
         set_data(cfg, args.data, ("test",))
     if args.recognizer:
@@ -81,22 +68,16 @@ def test(args: argparse.Namespace) -> None:
     try:
         metrics = runner.test()
     finally:
-        # They ignore the signal by which Python ends them at exit (start_worker).
-        end_workers(getattr(runner._test_loop, "dataloader", None))
+        end_workers(runner._test_loop)
     if benchmark and is_main_process():
-        print(report_benchmark(runner, args))
+        print(benchmarking.report_benchmark(runner, args))
     elif is_main_process() and (table := restored_table(metrics)):
         print("\n".join([table, *restored_notes(metrics)]))
     leave_together()
 
 
 def add_recognizer(cfg: Config, config: str, weights: str) -> None:
-    """Add the accuracy of a recognizer, of ``config`` and ``weights``, to a test's metrics.
-
-    Raises:
-        FileNotFoundError: There is no such config.
-        ValueError: The config is not of super-resolution.
-    """
+    """Add the accuracy of a recognizer, of ``config`` and ``weights``, to a test's metrics."""
     model = cfg.get("model") or {}
     if type_name(model) != SUPER_RESOLUTION.model:
         raise ValueError(
@@ -106,9 +87,8 @@ def add_recognizer(cfg: Config, config: str, weights: str) -> None:
     for _, dataset in datasets_of(cfg, "test"):
         if type_name(dataset) != "RenderedWordDataset":  # which always has labels
             dataset["labelled"] = True
-    recognizer = dict(
-        config=str(find_config(config, RECOGNITION.folder)), weights=name_checkpoint(weights)
-    )
+    path = str(find_config(config, RECOGNITION.folder))
+    recognizer = dict(config=path, weights=name_checkpoint(weights))
     evaluator = cfg.get("test_evaluator") or []
     metrics = list(evaluator) if isinstance(evaluator, Sequence) else [evaluator]
     reading = dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer)

@@ -6,7 +6,6 @@ import argparse
 import math
 import os
 from collections.abc import Sequence
-from fnmatch import fnmatch
 
 import torch
 from mmengine import dist
@@ -35,27 +34,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--epochs", type=float, help="the same, in passes of all processes over the training set"
     )
     parser.add_argument(
-        "--resume",
-        nargs="?",
-        const="auto",
-        metavar="CHECKPOINT",
+        "--resume", nargs="?", const="auto", metavar="CHECKPOINT",
         help="resume from a checkpoint; without a value or with auto, from the newest intact one "
-        "in the work folder; if there is none, start from load_from or from scratch",
-    )
+        "in the work folder; if there is none, start from load_from or from scratch"
+    )  # fmt: skip
     return parser.parse_args(argv)
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train as the options say.
-
-    Returns:
-        Exit status: 75 if a signal stopped the run, which ``--resume`` continues.
-
-    Raises:
-        FileNotFoundError: The config, the data or the checkpoint is missing.
-        ValueError: A setting cannot be used.
-        TrainingError: Training cannot continue.
-    """
+    """Train; return 75 if a signal stopped the run, which ``--resume`` continues, else 0."""
     cfg = read_config(args, ("train", "val"))
     for part in ("model", "train_dataloader"):
         if not cfg.get(part):
@@ -80,11 +67,7 @@ def train(args: argparse.Namespace) -> int:
         try:
             runner.train()
         finally:
-            # They ignore the signal by which Python ends them at exit (start_worker).
-            for loop in (runner._train_loop, runner._val_loop):
-                end_workers(getattr(loop, "dataloader", None))
-                # Workers that are not persistent belong to the endless iterator over the loader.
-                end_workers(getattr(loop, "dataloader_iterator", None))
+            end_workers(runner._train_loop, runner._val_loop)
     stopped = any(hook.stopped for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
     leave_together(stopped)
     return EXIT_AGAIN if stopped else 0
@@ -93,10 +76,8 @@ def train(args: argparse.Namespace) -> int:
 def set_length(cfg: Config, iterations: int | None, epochs: float | None) -> None:
     """Change the length of a run, in iterations or in passes over the training set.
 
-    Passes are of all processes of the job together, which must have joined before.
-
-    Raises:
-        ValueError: The length is not positive, or is not what the config counts.
+    Passes are of all processes of the job together, which must have joined before. Raises
+    ValueError if the length is not positive, or is not what the config counts.
     """
     if epochs is not None and not 0 < epochs < math.inf:
         raise ValueError(f"--epochs must be positive, got {epochs}")
@@ -128,7 +109,7 @@ def check_precision(cfg: Config) -> None:
     if wrapper == "AmpOptimWrapper" and not torch.cuda.is_available():
         raise ValueError(
             "AmpOptimWrapper needs a GPU, and torch finds none; set optim_wrapper.type to "
-            "mms_ocr.Bf16OptimWrapper (the default) or mms_ocr.Fp16OptimWrapper"
+            "mms_ocr.Bf16OptimWrapper or mms_ocr.Fp16OptimWrapper"
         )
 
 
@@ -138,12 +119,11 @@ def check_initial_weights(cfg: Config) -> None:
         return
     initial = [settings.get("checkpoint") for settings in nested_settings(cfg.model)]
     for path in [cfg.get("load_from"), *initial]:
-        if not isinstance(path, (str, os.PathLike)):
+        if not isinstance(path, str):
             continue
         folder, name = os.path.split(os.path.abspath(path))
-        has_name = any(fnmatch(name, kind) for kind in ("iter_*", "epoch_*", "best_*"))
-        exists = os.path.isfile(path) and os.path.isdir(cfg.work_dir)
-        if has_name and exists and os.path.samefile(folder, cfg.work_dir):
+        exists = os.path.isfile(path) and os.path.realpath(folder) == os.path.realpath(cfg.work_dir)
+        if exists and name.startswith(("iter_", "epoch_", "best_")):
             raise ValueError(
                 f"training starts from {path}, and its own checkpoints would replace it in "
                 f"{cfg.work_dir}: give another --work-dir, or --resume to continue that run"

@@ -41,25 +41,16 @@ def add_word_options(
 
 
 def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png",)) -> None:
-    """Check the options before a model is built.
-
-    Args:
-        args: Options of the command line.
-        endings: Ends of the names of the files in ``--out``.
-
-    Raises:
-        ValueError: There are no images, or ``--out`` would mix outputs and inputs.
-        OSError: ``--out`` cannot be a folder.
-    """
-    from mms_ocr.apis.input_images import check_inputs, input_files
+    """Check the options before a model is built; names of files in ``--out`` end in ``endings``."""
+    from mms_ocr.apis.input_images import check_inputs
     from mms_ocr.utils.output_checks import check_picture_folder
 
     if args.batch_size < 1:
         raise ValueError(f"--batch-size is {args.batch_size}; give at least 1")
     check_no_checkpoints(args.images)
-    check_inputs(args.images)
+    files = check_inputs(args.images)
     if args.out:
-        inputs = [*input_files(args.images), *filter(None, (args.weights, args.config))]
+        inputs = [*files, *filter(None, (args.weights, args.config))]
         check_picture_folder(args.out, tuple(endings), inputs)
 
 

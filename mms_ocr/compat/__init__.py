@@ -33,7 +33,6 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -56,33 +55,22 @@ _CONFIG_MODULE = "mmengine.config.config"
 
 # A torch.library object undoes its definitions when it is collected.
 _kept_alive: list[Any] = []
+_active: dict[str, str] = {}
 
 
 class MissingOperatorError(NotImplementedError):
     """A compiled operator of mmcv was called, and this mmcv was built without any."""
 
 
-@dataclass(frozen=True)
-class ActiveShim:
-    """Name of a shim that acted in this process, and why it did."""
-
-    name: str
-    reason: str
-
-
-_active: dict[str, ActiveShim] = {}
-
-
-def active() -> list[ActiveShim]:
-    """Return the shims that have acted in this process, in that order."""
-    return list(_active.values())
+def active() -> dict[str, str]:
+    """Return the names of the shims that have acted in this process, and why each did."""
+    return dict(_active)
 
 
 def install() -> None:
     """Install the shims; a second call changes nothing."""
-    at_fork = getattr(os, "register_at_fork", None)
-    if getattr(at_fork, "__module__", None) == "mms_ocr":
-        _active["no-fork"] = ActiveShim("no-fork", "this system has no fork to register for")
+    if getattr(os.register_at_fork, "__module__", None) == "mms_ocr":
+        _active["no-fork"] = "this system has no fork to register for"
     ours = (_RetryFinder, _MissingExtensionFinder)
     others = [finder for finder in sys.meta_path if not isinstance(finder, ours)]
     # The second is last: asked only if no other finder has the compiled module.
@@ -94,7 +82,7 @@ def install() -> None:
 def _report(name: str, reason: str) -> None:
     if name in _active:
         return
-    _active[name] = ActiveShim(name, reason)
+    _active[name] = reason
     import logging
 
     from mmengine.logging import print_log
@@ -145,14 +133,9 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
             return None
         self._in_progress.add(fullname)
         try:
-            for finder in sys.meta_path:
-                find_spec = getattr(finder, "find_spec", None)
-                if finder is self or find_spec is None:
-                    continue
-                spec: importlib.machinery.ModuleSpec | None = find_spec(fullname, path, target)
-                if spec is not None:
-                    return spec
-            return None
+            others = (f for f in sys.meta_path if f is not self and hasattr(f, "find_spec"))
+            specs = (finder.find_spec(fullname, path, target) for finder in others)
+            return next((spec for spec in specs if spec is not None), None)
         finally:
             self._in_progress.discard(fullname)
 
@@ -206,15 +189,18 @@ def _ceiling_repair(error: Exception) -> contextlib.AbstractContextManager[None]
 
     @contextlib.contextmanager
     def show_accepted_versions() -> Iterator[None]:
+        from mmengine.utils import digit_version
+
         true_versions: dict[str, str] = {}
         try:
             for name, accepted in _ACCEPTED_VERSIONS.items():
                 # mmdet only if it is imported already: it may be the one that refuses.
-                module = importlib.import_module(name) if name == "mmcv" else sys.modules.get(name)
+                if name == "mmcv":
+                    importlib.import_module(name)
+                module: Any = sys.modules.get(name)
                 version = getattr(module, "__version__", None)
-                if module is not None and version is not None and _newer(version, accepted):
-                    true_versions[name] = version
-                    module.__version__ = accepted  # type: ignore[attr-defined]
+                if version is not None and digit_version(version) > digit_version(accepted):
+                    true_versions[name], module.__version__ = version, accepted
             yield
         finally:
             for name, version in true_versions.items():
@@ -222,12 +208,6 @@ def _ceiling_repair(error: Exception) -> contextlib.AbstractContextManager[None]
         _report("version-ceilings", str(error).split(". ")[0])
 
     return show_accepted_versions()
-
-
-def _newer(version: str, accepted: str) -> bool:
-    from mmengine.utils import digit_version
-
-    return bool(digit_version(version) > digit_version(accepted))
 
 
 def _multimodal_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:

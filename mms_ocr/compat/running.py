@@ -43,10 +43,16 @@ def read_checkpoints_by(read: Reader) -> None:
     def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
         return _without_config(read(str(_download_once(url, kwargs.get("model_dir")))))
 
+    def refuse(path: str, map_location: Any = None) -> dict[str, Any]:
+        raise ValueError(
+            f"{path} cannot be read: checkpoints are read from disks and http(s) addresses only; "
+            "copy it to a disk"
+        )
+
     CheckpointLoader.register_scheme("", load_from_file, force=True)
     CheckpointLoader.register_scheme(("http://", "https://"), load_from_url, force=True)
     for scheme in ("pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://"):
-        CheckpointLoader.register_scheme(scheme, _refuse, force=True)
+        CheckpointLoader.register_scheme(scheme, refuse, force=True)
     mmengine_checkpoint.load_url = load_from_url  # for the schemes of model zoos
 
 
@@ -61,13 +67,6 @@ def _download_once(url: str, folder: str | None) -> Path:
     return path
 
 
-def _refuse(path: str, map_location: Any = None) -> dict[str, Any]:
-    raise ValueError(
-        f"{path} cannot be read: checkpoints are read from disks and http(s) addresses only; "
-        "copy it to a disk"
-    )
-
-
 def _without_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
     meta = checkpoint.get("meta")
     if not isinstance(meta, Mapping) or "config" not in meta:
@@ -76,11 +75,7 @@ def _without_config(checkpoint: dict[str, Any]) -> dict[str, Any]:
 
 
 def recompute(model: nn.Module, names: Sequence[str] | str) -> None:
-    """Turn on activation checkpointing (arXiv 1604.06174) for parts of a model.
-
-    Args:
-        model: The model.
-        names: Names of the parts, such as ``'backbone.layers.0'``.
+    """Turn on activation checkpointing (arXiv 1604.06174) for parts such as ``backbone.layers.0``.
 
     Raises:
         ValueError: The model has no part of such a name.
@@ -107,8 +102,4 @@ def write_results_once(runner: Runner) -> None:
     if not dist.is_main_process():
         for hook in runner.hooks:
             if isinstance(hook, LoggerHook):
-                hook.after_test_epoch = _write_nothing  # type: ignore[method-assign]
-
-
-def _write_nothing(runner: Runner, metrics: dict[str, float] | None = None) -> None:
-    """Replace ``LoggerHook.after_test_epoch``."""
+                hook.after_test_epoch = lambda *_, **__: None  # type: ignore[method-assign]

@@ -44,11 +44,7 @@ class ValidationStopped(Exception):  # noqa: N818  (no error: a signal asked to 
 
 @contextlib.contextmanager
 def explain_failures(iteration: int | None = None) -> Iterator[None]:
-    """Raise errors of the block as :func:`explain_failure` returns them.
-
-    Args:
-        iteration: The iteration whose batch the block reads, if it reads one.
-    """
+    """Raise errors of the block as :func:`explain_failure` returns them."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -59,14 +55,10 @@ def explain_failures(iteration: int | None = None) -> Iterator[None]:
 
 
 def explain_failure(error: Exception, iteration: int | None = None) -> Exception:
-    """Return an error of the machine, the job or the data with a message for the user.
+    """Return a :class:`TrainingError` with a message for a fault of machine, job or data.
 
-    Args:
-        error: What was raised.
-        iteration: The iteration whose batch was being read, if one was.
-
-    Returns:
-        A :class:`TrainingError`, or the same error where it is a fault of the program.
+    A fault of the program is returned as it is. ``iteration`` is the one whose batch was being
+    read, if one was.
     """
     if isinstance(error, TrainingError):
         return error
@@ -80,9 +72,8 @@ def explain_failure(error: Exception, iteration: int | None = None) -> Exception
         return error
     short = text[:_MAX_LENGTH]
     if isinstance(error, torch.cuda.OutOfMemoryError):
-        return TrainingError(
-            f"the GPU has too little memory; lower train_dataloader.batch_size ({short})"
-        )
+        what = "the GPU has too little memory; lower train_dataloader.batch_size"
+        return TrainingError(f"{what} ({short})")
     is_joined = torch.distributed.is_initialized()
     rank = torch.distributed.get_rank() if is_joined else os.environ.get("RANK", "?")
     if isinstance(error, torch.distributed.DistError) and not is_joined:

@@ -25,11 +25,10 @@ Depth = Callable[[str], tuple[int, int]]
 class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor):
     """MMPretrain's layer-wise learning rates, for any model whose ``backbone`` knows layer depths.
 
-    MMPretrain's constructor needs ``get_layer_depth`` of the whole model, which recognizers lack.
-    This one takes the method of ``model.backbone``: the embedding is layer 0, the blocks follow,
-    and the last norm and everything outside of the encoder are the last layer. It also applies
-    ``lr_mult`` of ``custom_keys``, and puts parameters of equal settings into one group, which
-    optimizers update faster.
+    MMPretrain's needs ``get_layer_depth`` of the whole model, which recognizers lack. This takes
+    that of ``model.backbone``: the embedding is layer 0, the blocks follow, and the last norm and
+    everything outside of the encoder are the last layer. It also applies ``lr_mult`` of
+    ``custom_keys``, and puts parameters of equal settings into one group, which is faster.
 
     ``paramwise_cfg`` takes ``norm_decay_mult``, ``bias_decay_mult``, ``flat_decay_mult``,
     ``custom_keys``, and:
@@ -73,7 +72,9 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
             get_layer_depth = self._layer_depths(module)
         super().add_params(params, module, prefix=prefix, get_layer_depth=get_layer_depth)
         if not prefix:
-            _log_trainable(module)
+            total = sum(value.numel() for value in module.parameters())
+            trainable = sum(v.numel() for v in module.parameters() if v.requires_grad)
+            print_log(f"{trainable:,} of {total:,} parameters are trainable", logger="current")
             params[:] = self._merged(params)
 
     def _layer_depths(self, model: nn.Module) -> Depth:
@@ -116,13 +117,6 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
             key = (repr(sorted(settings.items())), repr(rule))
             groups.setdefault(key, {"params": [], **settings})["params"] += group["params"]
         return list(groups.values())
-
-
-def _log_trainable(model: nn.Module) -> None:
-    sizes = [(value.numel(), value.requires_grad) for value in model.parameters()]
-    trainable = sum(size for size, requires_grad in sizes if requires_grad)
-    total = sum(size for size, _ in sizes)
-    print_log(f"{trainable:,} of {total:,} parameters are trainable", logger="current")
 
 
 def _has_checkpoint(module: nn.Module) -> bool:

@@ -25,11 +25,8 @@ _LOOPS = {
 class Resumable:
     """Base of the training loops that resume exactly.
 
-    Args:
-        runner: The runner.
-        dataloader: Loader or its config. A config with an EndlessSampler is seeded by sample.
-        **kwargs: Arguments of MMEngine's loop: ``max_iters`` or ``max_epochs``, ``val_begin``,
-            ``val_interval``, ….
+    A ``dataloader`` config with an EndlessSampler is seeded by sample. Other arguments are those of
+    MMEngine's loop: ``max_iters`` or ``max_epochs``, ``val_begin``, ``val_interval``, ….
 
     Attributes:
         resumed_sampler: State of the sampler in the checkpoint that the run resumes from.
@@ -87,10 +84,9 @@ class Resumable:
         return True
 
     def _skip(self, iterations: int) -> None:
-        """Draw and discard batches, as MMEngine does."""
-        skip = getattr(self.dataloader_iterator, "skip_iter", None)
-        if skip is not None:
-            skip(iterations)
+        """Discard batches, as MMEngine does."""
+        if hasattr(self.dataloader_iterator, "skip_iter"):  # of onedl-mmengine
+            self.dataloader_iterator.skip_iter(iterations)
         else:
             for _ in range(iterations):
                 next(self.dataloader_iterator)
@@ -101,11 +97,8 @@ class Resumable:
 
     def _report_if_done(self, done: int, length: int, unit: str) -> None:
         if done >= length > 0:
-            print_log(
-                f"nothing left to train: the checkpoint is of {unit} {done:,}, and the run has "
-                f"{length:,}",
-                logger="current",
-            )
+            line = f"the checkpoint is of {unit} {done:,}, and the run has {length:,}"
+            print_log(f"nothing left to train: {line}", logger="current")
 
     def _validate_if_due(self, done: int, length: int) -> None:
         """Validate if a validation is due after ``done`` epochs or iterations of ``length``."""
@@ -156,10 +149,9 @@ class ResumableTrainLoop(Resumable, IterBasedTrainLoop):
 class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
     """MMEngine's loop of epochs, which can stop and resume within an epoch.
 
-    An epoch has as many batches as the loader, also with an endless sampler. A stopped run ends
-    after the iteration; the resumed run trains on the rest of that epoch. With an EndlessSampler it
-    continues as if it had not stopped; with another sampler, it reads the batches before again and
-    discards them, and random transforms draw other numbers.
+    An epoch has as many batches as the loader, also with an endless sampler. A resumed run trains
+    on the rest of its epoch: with an EndlessSampler as if it had not stopped; with another sampler
+    it reads the batches before again and discards them, and transforms draw other random numbers.
 
     Raises:
         ValueError: An epoch has no batch, or a hook begins after the run.
@@ -168,9 +160,10 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
     def __init__(self, runner: Any, dataloader: DataLoader | dict, **kwargs: Any) -> None:
         super().__init__(runner, dataloader, **kwargs)
         if len(self.dataloader) == 0:
+            images = len(self.dataloader.dataset)  # type: ignore[arg-type]
             raise ValueError(
-                f"an epoch of train_dataloader has no batch: its {len(self.dataloader.dataset)} "  # type: ignore[arg-type]
-                "images are fewer than batch_size; lower batch_size, or set drop_last=False"
+                f"an epoch of train_dataloader has no batch: its {images} images are fewer than "
+                "batch_size; lower batch_size, or set drop_last=False"
             )
         self._epoch_start = 0  # its first iteration
         sampler = find_sampler(self.dataloader)
@@ -227,20 +220,16 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
 
 
 def use_resumable_loop(train_cfg: dict) -> None:
-    """Replace MMEngine's loops in a config by the resumable ones; others stay.
-
-    Args:
-        train_cfg: Config of a loop; changed in place.
+    """Replace one of MMEngine's loops in a config by the resumable one, in place.
 
     Raises:
-        ValueError: It has settings of both loops, or lacks the length of the run.
+        ValueError: The config has settings of both loops, or lacks the length of the run.
     """
     lengths = [key for key in ("max_iters", "max_epochs") if key in train_cfg]
     if len(lengths) > 1 or ("type" in train_cfg and "by_epoch" in train_cfg):
-        keys = ", ".join(f"{key}={value!r}" for key, value in train_cfg.items())
         raise ValueError(
-            f"train_cfg has settings of two loops ({keys}); add _delete_=True to it to drop the "
-            "inherited ones"
+            f"train_cfg has settings of two loops ({', '.join(train_cfg)}); add _delete_=True to "
+            "it to drop the inherited ones"
         )
     name = type_name(train_cfg)
     if not name and "by_epoch" in train_cfg:
@@ -252,38 +241,38 @@ def use_resumable_loop(train_cfg: dict) -> None:
 
 
 def seeded_loader(dataloader: dict, seed: int) -> dict:
-    """Return the config of a loader, with random transforms seeded by sample if possible.
+    """Return the config of a loader, with random transforms seeded by ``seed`` and sample.
 
-    Args:
-        dataloader: Config of a loader; not changed. Only an EndlessSampler numbers its samples.
-        seed: Seed of the run.
+    Only an EndlessSampler numbers its samples; other loaders are returned as they are.
     """
     dataset, sampler = dataloader.get("dataset"), dataloader.get("sampler")
     if not isinstance(dataset, dict) or not isinstance(sampler, dict):
         return dataloader
     if type_name(sampler) != "EndlessSampler":
         return dataloader
-    dataloader = copy.deepcopy(dataloader)
-    dataloader["sampler"]["numbered"] = True
-    dataloader["dataset"] = dict(
-        type="mms_ocr.SeededDataset", dataset=dataloader["dataset"], seed=seed
-    )
-    return dataloader
+    seeded = copy.deepcopy(dataloader)
+    seeded["sampler"]["numbered"] = True
+    seeded["dataset"] = dict(type="mms_ocr.SeededDataset", dataset=seeded["dataset"], seed=seed)
+    return seeded
 
 
-def end_workers(dataloader: Any) -> None:
-    """End the worker processes of a loader, or of an endless iterator over one."""
-    iterator = getattr(dataloader, "_iterator", dataloader)
-    if iterator is not None and hasattr(iterator, "_shutdown_workers"):
-        iterator._shutdown_workers()
+def end_workers(*loops: Any) -> None:
+    """End the worker processes of loops: they ignore the signal by which Python ends them at exit.
+
+    Persistent workers belong to the loader, and others to an iterator over it.
+    """
+    for loop in loops:
+        for name in ("dataloader", "dataloader_iterator"):
+            owner = getattr(loop, name, None)
+            iterator: Any = getattr(owner, "_iterator", owner)
+            if hasattr(iterator, "_shutdown_workers"):
+                iterator._shutdown_workers()
 
 
 def find_sampler(dataloader: DataLoader) -> Any:
     """Return the sampler of a loader, also from inside of a plain batch sampler."""
     batches = dataloader.batch_sampler
-    if type(batches) is BatchSampler:
-        return batches.sampler
-    return dataloader.sampler
+    return batches.sampler if type(batches) is BatchSampler else dataloader.sampler
 
 
 def batch_size_of(dataloader: DataLoader) -> int | None:

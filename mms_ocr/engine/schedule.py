@@ -12,26 +12,20 @@ from mmengine.logging import print_log
 
 from mms_ocr.registry import type_name
 
-_LENGTHS = ("end", "T_max", "step_size", "total_steps")
+_LENGTHS = ("begin", "end", "T_max", "step_size", "total_steps", "milestones", "periods")
 
 
 def set_iterations(cfg: Config, iterations: int) -> None:
     """Change the length of a run, and scale everything that is counted in iterations.
 
     Warm-up and decay keep their share of the run; validations and checkpoints keep their number.
-
-    Args:
-        cfg: A config with ``train_cfg.max_iters``; changed in place.
-        iterations: New length, at least 1.
+    The config, with ``train_cfg.max_iters``, is changed in place.
 
     Raises:
         ValueError: The config does not count iterations, or the length is less than 1.
     """
     if "max_iters" not in (cfg.get("train_cfg") or {}):
-        raise ValueError(
-            "train_cfg has no max_iters, which a length in iterations replaces; use --epochs if it "
-            "has max_epochs"
-        )
+        raise ValueError("train_cfg has no max_iters to change; use --epochs if it has max_epochs")
     if iterations < 1:
         raise ValueError(f"a run needs at least 1 iteration, got {iterations}")
     _set_length(cfg, "max_iters", iterations)
@@ -41,20 +35,14 @@ def set_iterations(cfg: Config, iterations: int) -> None:
 
 
 def set_epochs(cfg: Config, epochs: float) -> None:
-    """Change the length of a run that counts epochs, and scale its schedule.
-
-    Args:
-        cfg: A config with ``train_cfg.max_epochs``; changed in place.
-        epochs: New length, an integer of at least 1.
+    """Change the length of a run that counts epochs, and scale its schedule, in place.
 
     Raises:
         ValueError: The length is not an integer of at least 1.
     """
     if epochs < 1 or epochs != int(epochs):
-        raise ValueError(
-            f"--epochs must be an integer of at least 1, since train_cfg counts epochs; got "
-            f"{epochs:g}"
-        )
+        reason = "since train_cfg counts epochs"
+        raise ValueError(f"--epochs must be an integer of at least 1, {reason}; got {epochs:g}")
     _set_length(cfg, "max_epochs", int(epochs))
 
 
@@ -64,7 +52,7 @@ def _set_length(cfg: Config, unit: str, length: int) -> None:
     ratio = length / train_cfg[unit]
 
     def scaled(value: int) -> int:
-        return max(1, round(value * ratio))
+        return max(1, round(value * ratio)) if value else value
 
     def within(settings: Any, *keys: str) -> None:
         for key in keys:
@@ -73,10 +61,9 @@ def _set_length(cfg: Config, unit: str, length: int) -> None:
 
     train_cfg[unit] = length
     within(train_cfg, "val_interval", "val_begin")
-    if train_cfg.get("dynamic_intervals"):
+    if intervals := train_cfg.get("dynamic_intervals"):
         train_cfg["dynamic_intervals"] = [
-            (scaled(begin) if begin else begin, min(scaled(interval), length))
-            for begin, interval in train_cfg["dynamic_intervals"]
+            (scaled(begin), min(scaled(interval), length)) for begin, interval in intervals
         ]
     for scheduler in _schedulers(cfg.get("param_scheduler")):
         _scale_scheduler(scheduler, scaled)
@@ -98,25 +85,21 @@ def _set_length(cfg: Config, unit: str, length: int) -> None:
 def _scale_scheduler(scheduler: Any, scaled: Callable[[int], int]) -> None:
     span = (scheduler.get("end") or 0) - (scheduler.get("begin") or 0)
     whole = scheduler.get("T_max") == span  # half a cosine over the whole span
-    for key in ("begin", *_LENGTHS):
-        if scheduler.get(key):
-            scheduler[key] = scaled(scheduler[key])
-    for key in ("milestones", "periods"):
-        if scheduler.get(key):
-            scheduler[key] = [scaled(value) for value in scheduler[key]]
+    for key in _LENGTHS:
+        value = scheduler.get(key)
+        if value:
+            is_list = isinstance(value, (list, tuple))
+            scheduler[key] = list(map(scaled, value)) if is_list else scaled(value)
     if whole:
         scheduler["T_max"] = max(1, scheduler["end"] - (scheduler.get("begin") or 0))
 
 
 def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
-    """Let a warm-up of one step start at its final rate.
+    """Let a warm-up of one step start at its final rate, in place.
 
     MMEngine's ``LinearLR`` and ``ConstantLR`` reach their final rate in the last but one step of
-    their span. Over a span of one step they keep the start rate for the whole run.
-
-    Args:
-        schedulers: Configs of schedulers, as in ``param_scheduler``; changed in place.
-        epoch_length: Iterations of an epoch, for schedulers that are converted from epochs.
+    their span; over one step they keep the start rate for the whole run. ``epoch_length`` is in
+    iterations, for schedulers that are converted from epochs.
     """
     for scheduler in _schedulers(schedulers):
         kind = type_name(scheduler)
@@ -141,45 +124,42 @@ def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: boo
         by_epoch: Whether the loop has epochs.
 
     Raises:
-        ValueError: One counts epochs and the loop iterations, or a hook begins after the run.
+        ValueError: One counts epochs, but not the loop; or a hook begins after the run.
     """
     for scheduler in _schedulers(runner.param_schedulers):
         counts_epochs = scheduler.get("by_epoch", True)
         converted = scheduler.get("convert_to_iter_based", False)
-        kind = type_name(scheduler)
+        kind = f"param_scheduler {type_name(scheduler)}"
         # ReduceOnPlateau counts validations, which both loops have.
         if counts_epochs and not (converted or by_epoch or "Plateau" in kind):
             raise ValueError(
-                f"param_scheduler {kind} counts epochs (by_epoch=True is its default), and "
-                "train_cfg counts iterations: it would never step; add by_epoch=False to it"
+                f"{kind} counts epochs (by_epoch=True is its default), and train_cfg counts "
+                "iterations: it would never step; add by_epoch=False to it"
             )
         last = (scheduler.get("end") or 0) * (epoch_length if counts_epochs else 1)
         if "start_factor" in scheduler and last > max_iters:
-            print_log(
-                f"the warm-up of param_scheduler {kind} ends at iteration {last:,}, after the run "
-                f"of {max_iters:,}: the full rate is never reached; shorten it, or set the length "
-                "of run and schedule together by --iterations",
-                logger="current",
-                level=logging.WARNING,
+            line = (
+                f"the warm-up of {kind} ends at iteration {last:,}, after the run of "
+                f"{max_iters:,}: the full rate is never reached; shorten it, or set the length of "
+                "run and schedule together by --iterations"
             )
+            print_log(line, logger="current", level=logging.WARNING)
     for hook in runner.hooks:
+        kind = type(hook).__name__
         if getattr(hook, "begin_iter", 0) > max_iters:
             raise ValueError(
-                f"{type(hook).__name__} begins at iteration {hook.begin_iter:,}, after the run of "
-                f"{max_iters:,}; lower its begin_iter"
+                f"{kind} begins at iteration {hook.begin_iter:,}, after the run of {max_iters:,}; "
+                "lower its begin_iter"
             )
-        if by_epoch:
-            continue
-        if getattr(hook, "begin_epoch", 0) > 1:
+        if not by_epoch and getattr(hook, "begin_epoch", 0) > 1:
             raise ValueError(
-                f"{type(hook).__name__} begins at epoch {hook.begin_epoch}, and train_cfg counts "
-                "iterations; set begin_iter instead of begin_epoch"
+                f"{kind} begins at epoch {hook.begin_epoch}, and train_cfg counts iterations; set "
+                "begin_iter instead of begin_epoch"
             )
-        if getattr(hook, "by_epoch", False) and getattr(hook, "interval", 0) > 0:
+        if not by_epoch and getattr(hook, "by_epoch", False) and getattr(hook, "interval", 0) > 0:
             raise ValueError(
-                f"{type(hook).__name__} counts epochs (by_epoch=True is its default), and "
-                "train_cfg counts iterations: it would wait for the end of the run; add "
-                "by_epoch=False to it in default_hooks or custom_hooks"
+                f"{kind} counts epochs (by_epoch=True is its default), and train_cfg counts "
+                "iterations: it would wait for the end of the run; add by_epoch=False to it"
             )
 
 

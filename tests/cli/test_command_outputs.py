@@ -52,13 +52,9 @@ class Model:
     def __init__(self, *args, **kwargs) -> None:
         pass
 
-    def stream_with_images(self, images):
-        for word in self.iterate(images, None):
-            yield reading.Reading(word.name, "text", 1.0), word.image
-
-    def stream(self, images):
-        for found, _ in self.stream_with_images(images):
-            yield found
+    def process(self, images):
+        for word in input_images(images):
+            yield word, reading.Reading(word.name, "text", 1.0)
 
     def iterate(self, images, report):
         for given in input_images(images, report):

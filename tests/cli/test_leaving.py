@@ -10,7 +10,7 @@ from mmengine.dist import get_rank
 
 from mms_ocr.cli import testing, training
 from mms_ocr.cli.joining import exit_process
-from mms_ocr.engine.runners import ConfigKeepingRunner
+from mms_ocr.cli.launching import ConfigKeepingRunner
 
 
 def finish_late(program, options, folder, fails):

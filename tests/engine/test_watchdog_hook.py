@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from mms_ocr.engine import WatchdogHook
 from mms_ocr.engine.hooks import watchdog_hook
-from mms_ocr.engine.runners import is_running
+from mms_ocr.engine.hooks.watchdog_hook import is_running
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from mms_ocr.engine.failures import CheckpointNotSavedError
 from mms_ocr.registry import HOOKS
 from mms_ocr.utils.files import atomic_write, replace
 
-_UNFINISHED = ".{}.saving"
+_UNFINISHED = ".{}.saving"  # name while it is written
 _WITHIN_EPOCH = "ckpt_within_epoch"
 
 
@@ -24,11 +24,8 @@ class AtomicCheckpointHook(CheckpointHook):
 
     A checkpoint is written under a temporary name, flushed to the disk and renamed; only then the
     file ``last_checkpoint`` changes, and only then older checkpoints are deleted. With gradient
-    accumulation, saving waits for the end of a cycle, since no checkpoint holds gradients.
-
-    Args:
-        **kwargs: Arguments of MMEngine's ``CheckpointHook``: ``interval``, ``max_keep_ckpts``,
-            ``save_best``, ….
+    accumulation, saving waits for the end of a cycle, since no checkpoint holds gradients. The
+    arguments are those of MMEngine's ``CheckpointHook``: ``interval``, ``max_keep_ckpts``, ….
     """
 
     out_dir: str
@@ -41,11 +38,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.saved_iteration: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Delete unfinished files of a killed run, and restore the list of kept checkpoints.
-
-        Raises:
-            ValueError: ``out_dir`` is not on a disk.
-        """
+        """Delete unfinished files of a killed run, and restore the list of kept checkpoints."""
         if "://" in str(self.out_dir or ""):
             raise ValueError(
                 f"AtomicCheckpointHook cannot write to {self.out_dir}, which is no disk; use "
@@ -117,14 +110,8 @@ class AtomicCheckpointHook(CheckpointHook):
             previous = runner.message_hub.runtime_info.get(f"best_ckpt{info}")
             runner.message_hub.update_info(f"best_score{info}", metrics[name])
             runner.message_hub.update_info(f"best_ckpt{info}", path)
-            self._write(
-                runner,
-                file,
-                save_optimizer=False,
-                save_param_scheduler=False,
-                meta=dict(meta),
-                by_epoch=False,
-            )
+            options = dict(save_optimizer=False, save_param_scheduler=False, by_epoch=False)
+            self._write(runner, file, meta=dict(meta), **options)
             if previous and previous != path:
                 # By its name: a copied run leaves the files of the original alone.
                 _delete(Path(self.out_dir, Path(previous).name))
@@ -139,40 +126,27 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def _is_best(self, runner: Runner, metrics: dict, name: str) -> bool:
         if name not in metrics:
-            raise ValueError(
-                f"save_best={name!r} is not among the scores of the validation: "
-                f"{', '.join(metrics)}"
-            )
+            scores = ", ".join(metrics)
+            raise ValueError(f"save_best={name!r} is not among the validation's scores: {scores}")
         score = metrics[name]
         best = runner.message_hub.runtime_info.get(f"best_score{self._best_suffix(name)}")
-        rule = self.rules[list(self.key_indicators).index(name)]
-        return score is not None and self.is_better_than[name](
-            score, self.init_value_map[rule] if best is None else best
-        )
+        if best is None:
+            best = self.init_value_map[self.rules[list(self.key_indicators).index(name)]]
+        return score is not None and self.is_better_than[name](score, best)
 
     def _best_suffix(self, name: str) -> str:
         return "" if len(self.key_indicators) == 1 else f"_{name}"
 
     def _write_last(self, runner: Runner, name: str, meta: dict, by_epoch: bool) -> None:
         """Write a checkpoint to resume from, and name it in the file ``last_checkpoint``."""
-        self._write(
-            runner,
-            name,
-            is_last=True,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=by_epoch,
-            **self.args,
+        parts = dict(
+            save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler
         )
+        self._write(runner, name, True, meta=meta, by_epoch=by_epoch, **parts, **self.args)
         self.saved_iteration = meta["iter"]
 
     def _write(self, runner: Runner, name: str, is_last: bool = False, **options: Any) -> None:
-        """Write a checkpoint; called on all ranks.
-
-        Raises:
-            CheckpointNotSavedError: It could not be written, on all ranks.
-        """
+        """Write a checkpoint on all ranks, or raise CheckpointNotSavedError on all of them."""
         # Hooks that need something from every rank collect it now.
         runner.call_hook("before_gathering_checkpoint")
         unfinished = Path(self.out_dir, _UNFINISHED.format(name))
@@ -188,11 +162,12 @@ class AtomicCheckpointHook(CheckpointHook):
                     atomic_write(pointer, str(self.last_ckpt), flush=True)
         except OSError as error:
             fault = error
-        faults = _gather_faults(fault)
-        if faults:
+        reason = fault and (os.strerror(fault.errno) if fault.errno else str(fault))
+        reasons = [reason for reason in dist.all_gather_object(reason) if reason]
+        if reasons:
             _delete(unfinished)
             raise CheckpointNotSavedError(
-                f"the checkpoint {Path(self.out_dir, name)} could not be written ({faults[0]}); "
+                f"the checkpoint {Path(self.out_dir, name)} could not be written ({reasons[0]}); "
                 "earlier ones are untouched: free some space and continue with --resume"
             ) from fault
 
@@ -207,12 +182,3 @@ def _delete(path: Path) -> None:
     """Delete a file, if it exists; on the main process."""
     if dist.is_main_process():
         path.unlink(missing_ok=True)
-
-
-def _gather_faults(fault: OSError | None) -> list[str]:
-    """Return what went wrong, on whichever ranks."""
-    text = None
-    if fault is not None:
-        text = os.strerror(fault.errno) if fault.errno else str(fault)
-    texts = [text] if dist.get_world_size() == 1 else dist.all_gather_object(text)
-    return [text for text in texts if text]

@@ -19,10 +19,7 @@ class CompileHook(Hook):
 
     ``compile = True`` in a config, or a dict of options, adds it. MMEngine compiles a whole
     training step, which fails: a step draws masks and logs. Layers of one kind and size share
-    compiled code, and weight names stay the same.
-
-    Args:
-        **options: Options of ``torch.compile``: ``backend``, ``mode``, ``dynamic``, ….
+    compiled code, and weight names stay the same. The arguments are those of ``torch.compile``.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -39,9 +36,8 @@ class CompileHook(Hook):
 
 def repeated_layers(model: nn.Module) -> Iterator[nn.Module]:
     """Yield the members of the model's module lists, but not of lists inside of members."""
-    inside: tuple[str, ...] = ()
-    for name, module in model.named_modules():
-        if isinstance(module, nn.ModuleList) and not name.startswith(inside or ("\0",)):
-            for number, layer in enumerate(module):
-                inside += (f"{name}.{number}.",)
-                yield layer
+    for child in model.children():
+        if isinstance(child, nn.ModuleList):
+            yield from child
+        else:
+            yield from repeated_layers(child)

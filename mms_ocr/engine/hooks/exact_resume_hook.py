@@ -12,9 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
 
-from mms_ocr.engine.load_from import own_weights
 from mms_ocr.engine.loops import Resumable, find_sampler
-from mms_ocr.engine.resuming import check_parts, find_resume_point
+from mms_ocr.engine.resuming import check_parts, find_resume_point, own_weights
 from mms_ocr.models.weights import fit_weights
 from mms_ocr.registry import HOOKS
 from mms_ocr.utils.randomness import put_random_states, take_random_states
@@ -27,11 +26,9 @@ class ExactResumeHook(Hook):
     """Stores the random generators of every rank and the sampler's position in checkpoints.
 
     Validation leaves the generators as they were, so that a run which is killed in it resumes with
-    the same numbers. A checkpoint that lacks a part or does not fit the model is refused.
-
-    A run that resumes with another number of processes keeps its position in the data, and seeds
-    its generators anew; so is a GPU's generator seeded if the run was on the CPU before. The log
-    reports both.
+    the same numbers. A checkpoint that lacks a part or does not fit the model is refused. With
+    another number of processes, or on a GPU after the CPU, the position is kept and the generators
+    start anew, which the log reports.
     """
 
     priority = "VERY_HIGH"
@@ -70,19 +67,13 @@ class ExactResumeHook(Hook):
         checkpoint[_KEY] = state
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take the stored state from the checkpoint of a run that is resumed.
-
-        Raises:
-            ValueError: A part is missing, or the checkpoint is of another model.
-        """
+        """Take the stored state from the checkpoint of a run that is resumed, and check it."""
         if not runner._resume:
             return
         path = runner._load_from
         check_parts(checkpoint, path)
         if runner.param_schedulers and not checkpoint.get("param_schedulers"):
-            raise ValueError(
-                f"{path} cannot be resumed from: it holds no schedule, and this run has one"
-            )
+            raise ValueError(f"{path} cannot be resumed from: it has no schedule, this run has one")
         own = own_weights(runner)
         if own is not None:
             checkpoint["state_dict"] = fit_weights(
@@ -91,7 +82,7 @@ class ExactResumeHook(Hook):
         _compare_schedules(runner.param_schedulers, checkpoint.get("param_schedulers"), path)
         self._resumed = checkpoint.get(_KEY)
         if self._resumed is None:
-            _log(f"{path} holds no random generators: random numbers differ from here on")
+            print_log(f"{path} holds no random generators: random numbers differ", "current")
 
     def before_train(self, runner: Runner) -> None:
         """Give the stored state to the loop."""
@@ -109,18 +100,20 @@ class ExactResumeHook(Hook):
             return
         states, self._resumed = self._resumed["random"], None
         if len(states) != dist.get_world_size():
-            _log(
+            print_log(
                 f"the checkpoint is of {len(states)} processes, and these are "
-                f"{dist.get_world_size()}: their random generators start anew"
+                f"{dist.get_world_size()}: their random generators start anew",
+                "current",
             )
             return
         state = states[dist.get_rank()]
         put_random_states(state)
         if ("cuda" in state) != torch.cuda.is_available():
             before, now = ("a GPU", "the CPU") if "cuda" in state else ("the CPU", "a GPU")
-            _log(
+            print_log(
                 f"the checkpoint is of a run on {before}, and this one is on {now}: random numbers "
-                "drawn there differ from here on"
+                "drawn there differ",
+                "current",
             )
 
     def before_val(self, runner: Runner) -> None:
@@ -134,10 +127,6 @@ class ExactResumeHook(Hook):
             self._before_validation = None
 
 
-def _log(message: str, level: int = logging.INFO) -> None:
-    print_log(message, "current", level)
-
-
 def _compare_schedules(own: Any, stored: Any, path: str | None) -> None:
     """Warn if a run of another length resumes: it follows the stored schedule."""
     if not isinstance(own, list) or not isinstance(stored, list):
@@ -145,9 +134,10 @@ def _compare_schedules(own: Any, stored: Any, path: str | None) -> None:
     ends = [getattr(scheduler, "end", 0) for scheduler in own]
     stored_ends = [state.get("end", 0) for state in stored if isinstance(state, Mapping)]
     if ends and stored_ends and max(ends) != max(stored_ends):
-        _log(
+        print_log(
             f"the schedule of {path} ends at {max(stored_ends):,}, and that of this config at "
             f"{max(ends):,}: learning rates follow the checkpoint; for a schedule of this length, "
             "start a new run with load_from=CHECKPOINT",
+            "current",
             logging.WARNING,
         )

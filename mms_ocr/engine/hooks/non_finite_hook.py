@@ -22,16 +22,12 @@ class SkipNonFiniteHook(Hook):
     """Skips the step of a batch whose loss or gradients are not finite, on all ranks alike.
 
     Weights and the optimizer's state do not change. The log reports each skipped step; their
-    number is ``skipped_steps`` in the message hub, and so in the checkpoints.
-
-    Steps whose gradients overflow because of fp16's loss scale are counted apart
-    (``overflowed_steps``), as long as the scale falls and is not below 1.
+    number is ``skipped_steps`` in the message hub, and so in the checkpoints. Steps whose gradients
+    overflow because of fp16's loss scale are counted apart (``overflowed_steps``), as long as the
+    scale falls and is not below 1.
 
     Args:
         max_in_row: Number of skipped steps in a row that ends the run; at least 1.
-
-    Raises:
-        ValueError: ``max_in_row`` is less than 1.
     """
 
     priority = "NORMAL"
@@ -89,12 +85,8 @@ class SkipNonFiniteHook(Hook):
         self.in_row += 1
         runner.message_hub.update_info("skipped_steps", self.skipped)
         runner.message_hub.update_info("skipped_steps_in_row", self.in_row)
-        losses = {
-            key: float(value)
-            for key, value in (outputs or {}).items()
-            if isinstance(value, (int, float, Tensor)) and "loss" in key
-        }
-        values = ", ".join(f"{key} {value:g}" for key, value in losses.items())
+        losses = {key: value for key, value in (outputs or {}).items() if "loss" in key}
+        values = ", ".join(f"{key} {float(value):g}" for key, value in losses.items())
         runner.logger.warning(
             f"step {runner.iter + 1} was skipped: its loss or gradients are not finite ({values}); "
             f"{self.in_row} in a row, {self.skipped} in all"
@@ -125,12 +117,8 @@ class SkipNonFiniteHook(Hook):
 
     def _before_step(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._reached_step = True
-        gradients = [
-            parameter.grad
-            for group in optimizer.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
+        parameters = (value for group in optimizer.param_groups for value in group["params"])
+        gradients = [value.grad for value in parameters if value.grad is not None]
         # DDP averages gradients over the ranks, so that they are the same on all of them.
         if not all_finite(gradients):
             self._skipped_now = True
@@ -168,15 +156,10 @@ def all_finite(tensors: list[Tensor]) -> bool:
     if not tensors:
         return True
     # A sum of squares is not finite where a value is not.
-    return bool(
-        torch.stack([norm.float() for norm in torch._foreach_norm(tensors)]).isfinite().all()
-    )
+    norms = [norm.float() for norm in torch._foreach_norm(tensors)]
+    return bool(torch.stack(norms).isfinite().all())
 
 
 def with_nan_gradient(loss: Tensor) -> Tensor:
-    """Return the same loss, whose gradients are NaN if the loss is not finite.
-
-    Gradients of an infinite loss may be finite, and the ranks of a job see each other's gradients
-    but not each other's losses.
-    """
+    """Return the same loss, with gradients of NaN, which all ranks see, if it is not finite."""
     return loss * (1 + 0 * loss.detach())

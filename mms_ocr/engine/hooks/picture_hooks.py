@@ -21,10 +21,7 @@ class _PictureHook(Hook):
     """Draws the first images of every validation and test.
 
     The sheets go to ``<work_dir>/<time stamp>/pictures/`` and to the visualization backends of the
-    config.
-
-    Raises:
-        ValueError: ``num_images`` is less than 1.
+    config. Raises ValueError if ``num_images`` is less than 1.
     """
 
     priority = "LOW"
@@ -72,10 +69,7 @@ class ReconstructionHook(_PictureHook):
     """Draws original | masked | reconstruction after every validation and test.
 
     Every validation has the same images and masks, so that the pictures of a run can be compared.
-
-    Args:
-        num_images: Number of images to draw, at least 1.
-        scale: Integer factor of enlargement.
+    They are enlarged by the integer factor ``scale``.
     """
 
     name = "reconstructions"
@@ -90,12 +84,7 @@ class ReconstructionHook(_PictureHook):
 
 
 def draw_reconstructions(samples: Sequence[BaseDataElement], scale: int = 2) -> np.ndarray:
-    """Draw original | masked | reconstruction, a row a sample; uint8 RGB.
-
-    Args:
-        samples: Samples of :meth:`mms_ocr.models.MMS.predict`, at least one.
-        scale: Integer factor of enlargement.
-    """
+    """Draw original | masked | reconstruction, a row for each sample of MMS; uint8 RGB."""
     masks = list(samples[0].masked_image)
     rows = []
     for sample in samples:
@@ -117,9 +106,6 @@ class ComparisonHook(_PictureHook):
             tensor: an RGB image ``(3, H, W)``, or labels ``(1, H, W)``.
         num_images: Number of images to draw, at least 1.
         panel: Height and width of each picture.
-
-    Raises:
-        ValueError: There is no field.
     """
 
     name = "comparisons"
@@ -142,23 +128,15 @@ class ComparisonHook(_PictureHook):
 def comparison_rows(
     inputs: Sequence[Any], samples: Sequence[BaseDataElement], fields: Mapping[str, str]
 ) -> list[list[np.ndarray]]:
-    """Return for every sample uint8 RGB pictures of the input and of its ``fields``.
+    """Return for every sample uint8 RGB pictures of its input and of its ``fields``.
 
-    Args:
-        inputs: uint8 BGR images ``(3, H, W)``, as pipelines give them.
-        samples: Predictions for them.
-        fields: Column name → field of a sample.
-
-    Raises:
-        ValueError: A sample lacks one of the fields.
+    Inputs are uint8 BGR ``(3, H, W)``. Raises ValueError if a sample lacks one of the fields.
     """
     rows = []
     for image, sample in zip(inputs, samples):
-        for field in fields.values():
-            if field not in sample:
-                raise ValueError(
-                    f"a sample has no field {field!r}; it has {', '.join(sorted(sample.keys()))}"
-                )
+        if missing := [field for field in fields.values() if field not in sample]:
+            names = ", ".join(sorted(sample.keys()))
+            raise ValueError(f"a sample has no field {missing[0]!r}; it has {names}")
         pictures = [to_picture(sample.get(field)) for field in fields.values()]
         rows.append([to_picture(image.flip(0)), *pictures])
     return rows

@@ -16,8 +16,8 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mms_ocr.engine.failures import ValidationStopped
 from mms_ocr.engine.hooks.checkpoint_hook import AtomicCheckpointHook, between_updates
+from mms_ocr.engine.hooks.watchdog_hook import is_running
 from mms_ocr.engine.loops import Resumable
-from mms_ocr.engine.runners import is_running
 from mms_ocr.registry import HOOKS
 
 # EX_TEMPFAIL of sysexits.h: nothing is wrong, and the same command resumes.
@@ -33,17 +33,11 @@ class StopOnSignalHook(Hook):
     Slurm sends such signals before it preempts a job and before its time is over. The ranks agree
     on the last iteration by a message that travels while they compute the next one, so that none
     waits. ``tools/train.py`` then exits with status 75, and ``--resume`` continues. With gradient
-    accumulation, the run ends after the cycle, since no checkpoint holds gradients.
-
-    A run of one process that gets the signal in a validation stops at once if it has saved this
-    iteration; other runs end the validation first. The resumed run repeats a validation that did
-    not end.
+    accumulation, the run ends after the cycle. A run of one process stops in a validation if it has
+    saved this iteration; other runs end it first. The resumed run repeats a cut validation.
 
     Args:
         signals: Names of the signals; by default SIGTERM and, where it exists, SIGUSR1.
-
-    Raises:
-        ValueError: This system has no such signal.
     """
 
     # Before the checkpoint hook, which then saves.
@@ -63,11 +57,7 @@ class StopOnSignalHook(Hook):
         self._flag = torch.zeros(1, dtype=torch.int32)
 
     def before_train(self, runner: Runner) -> None:
-        """Install the signal handlers.
-
-        Raises:
-            ValueError: The loop cannot stop before the end of an epoch.
-        """
+        """Install the signal handlers; refuse a loop that cannot stop within an epoch."""
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop) and not isinstance(loop, Resumable):
             raise ValueError(
@@ -93,11 +83,7 @@ class StopOnSignalHook(Hook):
             self._stop(runner, save=True)
 
     def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Stop if everything is saved.
-
-        Raises:
-            ValidationStopped: Everything is; the training loop ends.
-        """
+        """Stop if everything is saved; the training loop catches ValidationStopped."""
         # Ranks may validate on different numbers of batches: they cannot agree here.
         if self._received is None or dist.get_world_size() > 1:
             return

@@ -30,11 +30,9 @@ class VisualizationHook(Hook):
         enable: Whether to draw.
         interval: Number of validation batches from one that is drawn to the next.
         score_thr: Threshold for the visualizer.
-        show: Whether to show pictures in a window instead of storing them.
-        draw_pred: Whether to draw predictions.
-        draw_gt: Whether to draw the ground truth.
-        wait_time: Seconds for which a window shows a picture.
         backend_args: Not used.
+        **options: ``draw_gt``, ``draw_pred``, ``show`` and ``wait_time`` of the visualizer's
+            ``add_datasample``.
     """
 
     def __init__(
@@ -42,28 +40,18 @@ class VisualizationHook(Hook):
         enable: bool = False,
         interval: int = 50,
         score_thr: float = 0.3,
-        show: bool = False,
-        draw_pred: bool = False,
-        draw_gt: bool = False,
-        wait_time: float = 0.0,
         backend_args: dict | None = None,
+        **options: Any,
     ) -> None:
         self.enable = enable
         self.interval = interval
-        self.options = dict(
-            draw_gt=draw_gt,
-            draw_pred=draw_pred,
-            show=show,
-            wait_time=wait_time,
-            pred_score_thr=score_thr,
-        )
+        defaults = dict(draw_gt=False, draw_pred=False, show=False, wait_time=0.0)
+        if unknown := options.keys() - defaults:
+            raise TypeError(f"VisualizationHook has no argument {', '.join(sorted(unknown))}")
+        self.options = {**defaults, **options, "pred_score_thr": score_thr}
 
     def before_run(self, runner: Runner) -> None:
-        """Check the visualizer.
-
-        Raises:
-            ValueError: It cannot draw samples.
-        """
+        """Raise ValueError if the visualizer cannot draw samples."""
         kind = type(runner.visualizer)
         if self.enable and kind.add_datasample is Visualizer.add_datasample:
             raise ValueError(
@@ -90,21 +78,13 @@ class VisualizationHook(Hook):
         if not self.enable or not outputs:
             return
         for number, (image, sample) in enumerate(zip(data_batch["inputs"], outputs)):
-            name = _file_name(sample.get("img_path") or "image")
-            # Images of several folders may have the same name.
+            path = PurePath(sample.get("img_path") or "image").name
+            # Valid on any file system; images of several folders may have the same name.
+            name = re.sub(r"[^\w-]+", "_", re.sub(r"\.\w+$", "", path))[-60:]
+            picture = _picture(image, sample)
             runner.visualizer.add_datasample(
-                f"{name}_{number}",
-                _picture(image, sample),
-                data_sample=sample,
-                step=step,
-                **self.options,
+                f"{name}_{number}", picture, data_sample=sample, step=step, **self.options
             )
-
-
-def _file_name(path: str) -> str:
-    """Return a file name that is valid everywhere, from the path and key of an image."""
-    name = re.sub(r"\.\w+$", "", PurePath(path).name)
-    return re.sub(r"[^\w-]+", "_", name)[-60:]
 
 
 def _picture(image: Tensor, sample: BaseDataElement) -> np.ndarray:

@@ -8,28 +8,29 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from mmengine import dist
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mms_ocr.engine.runners import is_running
 from mms_ocr.registry import HOOKS
 from mms_ocr.utils.errors import report_error
 
 _STATUS = 1
 _GRACE = 10.0  # seconds between two ranks that notice the same hang, at most
+_RUNS = {method.__code__ for method in (Runner.train, Runner.val, Runner.test)}
 
 
 @HOOKS.register_module()
 class WatchdogHook(Hook):
     """Ends a process that makes no progress, and writes the stacks of its threads to a file.
 
-    A thread of each process watches over it. If the process neither trains, validates nor saves for
-    ``timeout`` seconds, the thread writes ``<log_dir>/hang_rank<R>.txt``, prints one line with the
-    name of that file, and ends the process with status 1. In a job, every rank does so: the rank at
-    fault is the one whose stack does not wait for others.
+    If the process neither trains, validates nor saves for ``timeout`` seconds, a thread writes
+    ``<log_dir>/hang_rank<R>.txt``, prints one line with the name of that file, and ends the process
+    with status 1. In a job, every rank does so: the rank at fault is the one whose stack does not
+    wait for others.
 
     Args:
         timeout: Seconds without progress. The time-out of the process group
@@ -64,21 +65,15 @@ class WatchdogHook(Hook):
         """Note that an iteration is done."""
         self._progress(f"reading the batch of iteration {runner.iter + 1}")
 
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+    def before_save_checkpoint(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
         """Note that a checkpoint is about to be written."""
-        self._progress("saving a checkpoint")
-
-    def before_val(self, runner: Runner) -> None:
-        """Note that validation starts."""
-        self._progress(f"validating at iteration {runner.iter}")
+        self._progress(f"saving a checkpoint at iteration {runner.iter}")
 
     def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Note that a batch was validated."""
+        """Note that a validation starts, goes on, or ends."""
         self._progress(f"validating at iteration {runner.iter}")
 
-    def after_val(self, runner: Runner) -> None:
-        """Note that validation is over."""
-        self._progress(f"reading the batch of iteration {runner.iter}")
+    before_val = after_val = after_val_iter
 
     def after_test_iter(self, runner: Runner, batch_idx: int, *args: Any, **kwargs: Any) -> None:
         """Note that a batch was tested."""
@@ -100,11 +95,8 @@ class WatchdogHook(Hook):
             return
 
     def _end(self, log_dir: Path) -> None:
-        rank = dist.get_rank()
-        line = (
-            f"rank {rank} has made no progress for {time.monotonic() - self._since:.0f} s, "
-            f"{self._activity}"
-        )
+        rank, seconds = dist.get_rank(), time.monotonic() - self._since
+        line = f"rank {rank} has made no progress for {seconds:.0f} s, {self._activity}"
         path = log_dir / f"hang_rank{rank}.txt"
         try:
             with path.open("w") as file:
@@ -117,3 +109,15 @@ class WatchdogHook(Hook):
         if dist.get_world_size() > 1:
             time.sleep(min(_GRACE, self.timeout))
         os._exit(_STATUS)
+
+
+def is_running(frame: FrameType | None) -> bool:
+    """Return whether the thread whose innermost frame this is, is in a run of MMEngine's runner.
+
+    A run that ends by an error calls no hook, and the process may continue without it.
+    """
+    while frame is not None:
+        if frame.f_code in _RUNS:
+            return True
+        frame = frame.f_back
+    return False

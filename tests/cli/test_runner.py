@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 from mmengine.model import BaseModel
 
-from mms_ocr.engine.runners import ConfigKeepingRunner
+from mms_ocr.cli.launching import ConfigKeepingRunner
 
 
 class Nothing(BaseModel):
