@@ -79,9 +79,8 @@ def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
         OSError: An LMDB or annotation file changed while it was read.
         TypeError: An input is none of these.
     """
-    if isinstance(inputs, (str, bytes, os.PathLike, np.ndarray)) or not isinstance(
-        inputs, Iterable
-    ):
+    single = (str, bytes, os.PathLike, np.ndarray)
+    if isinstance(inputs, single) or not isinstance(inputs, Iterable):
         inputs = [inputs]
     for number, item in enumerate(inputs, start=1):
         if isinstance(item, np.ndarray):

@@ -9,18 +9,14 @@ optimizer's state at the end are compared, bit by bit, with those of a run that 
 
 from __future__ import annotations
 
-import argparse
 import random
 import signal
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fault_runs import Zygote, row, same_weights, write_run
-
-from mms_ocr.utils.devices import describe_machine
+from fault_runs import Zygote, parse_args, row, same_weights, write_run
 
 LAST = "iter_24.pth"
 # A checkpoint this small is written in no time: every flush to the disk takes 10 ms longer.
@@ -33,32 +29,17 @@ os.fsync = lambda file: (time.sleep(0.01), flush(file))
 
 @dataclass
 class Tally:
-    """What was done and what came of it.
+    """What was done and what came of it."""
 
-    Attributes:
-        kills: Processes killed.
-        saving: Of these, while a checkpoint was being written.
-        runs: Runs that came to their end.
-        equal: Of these, with the weights of the run that was not killed.
-        failures: What went wrong with others.
-    """
-
-    kills: int = 0
-    saving: int = 0
-    runs: int = 0
-    equal: int = 0
+    kills: int = 0  # processes killed
+    saving: int = 0  # of these, while a checkpoint was being written
+    runs: int = 0  # that came to their end
+    equal: int = 0  # of these, with the weights of the run that was not killed
     failures: tuple[str, ...] = ()
 
 
 def kill_soon(zygote: Zygote, folder: Path, span: float, rng: random.Random) -> None:
-    """Kill the run that was just started, at a random moment.
-
-    Args:
-        zygote: What started it.
-        folder: Its work folder.
-        span: Seconds that a run takes.
-        rng: Of the moment.
-    """
+    """Kill the run that was just started, at a random moment of the ``span`` seconds it takes."""
     if rng.random() < 0.5:
         time.sleep(rng.uniform(0, span))
     else:
@@ -73,14 +54,7 @@ def kill_soon(zygote: Zygote, folder: Path, span: float, rng: random.Random) -> 
 
 
 def kill_and_resume(folder: Path, kills: int, seed: int, zygote: Zygote) -> Tally:
-    """Kill runs until so many kills are done; every run is resumed until it ends.
-
-    Args:
-        folder: For everything that the runs write.
-        kills: How many.
-        seed: Of the moments.
-        zygote: What starts the runs.
-    """
+    """Kill runs until ``kills`` are done; every run is resumed until it ends."""
     rng, tally = random.Random(seed), Tally()
     config = write_run(folder)
     output = folder / "output.txt"
@@ -114,30 +88,18 @@ def kill_and_resume(folder: Path, kills: int, seed: int, zygote: Zygote) -> Tall
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path)
-    args = parser.parse_args()
-    folder = args.folder or Path(tempfile.mkdtemp(prefix="fault_kills_"))
+    args = parse_args(__doc__, kills=50, seed=0)
     zygote = Zygote()
-    tally = kill_and_resume(folder, args.kills, args.seed, zygote)
+    tally = kill_and_resume(args.folder, args.kills, args.seed, zygote)
     zygote.close()
-    print(describe_machine())
     for failure in tally.failures:
         print(failure)
     good = tally.equal == tally.runs and not tally.failures
-    print(
-        row(
-            f"SIGKILL at a random moment, {tally.saving} of them while a checkpoint was written; "
-            f"{tally.runs} runs",
-            tally.kills,
-            tally.kills if good else 0,
-            f"nothing: {tally.equal} of {tally.runs} runs end bit for bit as the one not killed",
-            f"python tests/faults/fault_kills.py --kills {args.kills}",
-        )
-    )
-    return 0 if good else 1
+    fault = f"SIGKILL at a random moment, {tally.saving} of them while a checkpoint was written"
+    lost = f"nothing: {tally.equal} of {tally.runs} runs end bit for bit as the one not killed"
+    command = f"python tests/faults/fault_kills.py --kills {args.kills}"
+    print(row(fault, tally.kills, tally.kills if good else 0, lost, command))
+    return int(not good)
 
 
 if __name__ == "__main__":

@@ -42,11 +42,7 @@ def children(pid: int) -> list[int]:
 
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for a condition.
-
-    Raises:
-        TimeoutError: It did not come.
-    """
+    """Wait for a condition, or raise TimeoutError."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -55,12 +51,7 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 class Lab:
-    """Runs to injure, and one that nothing happened to.
-
-    Args:
-        folder: For everything that they write.
-        seed: Of the moments.
-    """
+    """Runs to injure, and one that nothing happened to; all write into ``folder``."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         self.folder = folder
@@ -118,11 +109,7 @@ class Lab:
         return [zygote.wait() for zygote in self.zygotes]
 
     def expect(self, ended: Ended, status: int, *words: str) -> Ended:
-        """Make sure of how a run ended.
-
-        Raises:
-            AssertionError: Otherwise, or without one line that holds the words.
-        """
+        """Check the status of a run, and that its line has the words; else raise AssertionError."""
         if ended.status != status:
             raise AssertionError(f"status {ended.status}: {ended.output[-2000:]}")
         missing = [word for word in words if word not in ended.line]
@@ -131,21 +118,13 @@ class Lab:
         return ended
 
     def expect_same_end(self, work: Path) -> None:
-        """Make sure that a run ends as the one that nothing happened to.
-
-        Raises:
-            AssertionError: It does not.
-        """
+        """Check that a run ends as the one that nothing happened to; else raise AssertionError."""
         self.expect(self.run(work), 0)
         if not same_weights(work / LAST, self.undisturbed / LAST):
             raise AssertionError(f"{work} ended with other weights")
 
     def expect_same_end_of_two(self, work: Path) -> None:
-        """The same for a run of two processes.
-
-        Raises:
-            AssertionError: It does not.
-        """
+        """The same for a run of two processes."""
         both = self.folder / "undisturbed_two"
         for folder in [work] if (both / LAST).is_file() else [both, work]:
             self.start_two(folder, ("", ""))

@@ -8,28 +8,16 @@ and its end compared bit by bit with that of a run that nothing happened to.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from fault_disks import fill_disk, fill_tmpfs
 from fault_lab import AGAIN, MOMENTS, SLOW, Lab, children, until
-from fault_runs import row
-from fault_setups import (
-    HANG_READING,
-    HANG_TRAINING,
-    LOSS,
-    NO_SPACE,
-    SMALL_FILES,
-    TELL_WEIGHTS,
-)
-
-from mms_ocr.utils.devices import describe_machine
+from fault_runs import parse_args, row
+from fault_setups import HANG_READING, HANG_TRAINING, LOSS, NO_SPACE, PRINT_WEIGHTS, SMALL_FILES
 
 
 def stop_by_signal(lab: Lab, number: int) -> None:
@@ -131,8 +119,8 @@ def freeze(lab: Lab) -> None:
 
 def skip_step(lab: Lab, change: str) -> None:
     """A loss that is not finite, on one of two processes; both have to skip the step."""
-    bad = TELL_WEIGHTS + LOSS.format(iterations="(5, 6, 9)", change=change)
-    lab.start_two(lab.work(), (TELL_WEIGHTS, bad))
+    bad = PRINT_WEIGHTS + LOSS.format(iterations="(5, 6, 9)", change=change)
+    lab.start_two(lab.work(), (PRINT_WEIGHTS, bad))
     weights = []
     for ended in lab.wait_two():
         lab.expect(ended, 0)
@@ -150,17 +138,18 @@ def give_up(lab: Lab) -> None:
 
 
 RESUMED = "nothing: one line, and the resumed run ends bit for bit as undisturbed"
+STOPPED = "nothing: saved, status 75, the resumed run ends bit for bit as undisturbed"
 NAMED = "nothing but the time since the last checkpoint: one line"
 FAULTS: dict[str, tuple[str, Callable[[Lab], None], str]] = {
     "sigterm": (
         "SIGTERM to a run and its workers",
         lambda lab: stop_by_signal(lab, signal.SIGTERM),
-        "nothing: saved, status 75, the resumed run ends bit for bit as undisturbed",
+        STOPPED,
     ),
     "sigusr1": (
         "SIGUSR1 to a run and its workers",
         lambda lab: stop_by_signal(lab, signal.SIGUSR1),
-        "nothing: saved, status 75, the resumed run ends bit for bit as undisturbed",
+        STOPPED,
     ),
     "worker": ("SIGKILL of a loader worker", lose_worker, RESUMED),
     "data": ("the training data vanish", lose_data, RESUMED),
@@ -204,16 +193,12 @@ FAULTS: dict[str, tuple[str, Callable[[Lab], None], str]] = {
     ),
     "no-space-flush": (
         "no space when a checkpoint is flushed",
-        lambda lab: fill_disk(
-            lab, NO_SPACE.format(module="files.os", name="fsync"), "No space left"
-        ),
+        lambda lab: fill_disk(lab, NO_SPACE.format(name="fsync"), "No space left"),
         RESUMED,
     ),
     "no-space-rename": (
         "no space when a checkpoint is renamed",
-        lambda lab: fill_disk(
-            lab, NO_SPACE.format(module="files.os", name="replace"), "No space left"
-        ),
+        lambda lab: fill_disk(lab, NO_SPACE.format(name="replace"), "No space left"),
         RESUMED,
     ),
     "full-disk": ("a file system (tmpfs) runs full", fill_tmpfs, RESUMED),
@@ -221,15 +206,8 @@ FAULTS: dict[str, tuple[str, Callable[[Lab], None], str]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--times", type=int, default=5)
-    parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path)
-    args = parser.parse_args()
-    folder = args.folder or Path(tempfile.mkdtemp(prefix="fault_processes_"))
-    lab = Lab(folder, args.seed)
-    print(describe_machine(), flush=True)
+    args = parse_args(__doc__, only=FAULTS, times=5, seed=0)
+    lab = Lab(args.folder, args.seed)
     failed = False
     for name in args.only:
         fault, inject, lost = FAULTS[name]

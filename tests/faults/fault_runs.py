@@ -8,13 +8,16 @@ the time, so that a process which has imported everything is forked for each run
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,16 +93,10 @@ def write_run(folder: Path, iterations: int = 24, interval: int = 4, workers: in
 
 @dataclass
 class Ended:
-    """How a run ended.
+    """How a run ended."""
 
-    Attributes:
-        status: Exit status, or minus the signal's number.
-        output: What it wrote on standard output and error.
-        seconds: How long it took.
-    """
-
-    status: int
-    output: str
+    status: int  # exit status, or minus the signal's number
+    output: str  # what it wrote on standard output and error
     seconds: float
 
     @property
@@ -115,13 +112,9 @@ class Ended:
 
 
 class Zygote:
-    """A process with everything imported, which is forked for each run.
+    """A process with everything imported, which is forked for each run."""
 
-    Args:
-        **environment: Variables to set.
-    """
-
-    def __init__(self, **environment: str) -> None:
+    def __init__(self) -> None:
         own = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
         paths = [str(ROOT), str(Path(__file__).parent)]
         self._process = subprocess.Popen(
@@ -129,19 +122,15 @@ class Zygote:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **own, **environment, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, **own, "PYTHONPATH": os.pathsep.join(paths)},
         )
         self._read("ready")
         self.pid = 0  # of the run that has not been waited for
 
     def start(self, *arguments: object, output: Path, setup: str = "", **environment: str) -> int:
-        """Start tools/train.py with these arguments; returns the process's number.
+        """Start tools/train.py with these arguments, after the Python code ``setup``.
 
-        Args:
-            *arguments: Of the command line.
-            output: File for what it writes.
-            setup: Python code to run before.
-            **environment: Variables to set.
+        ``output`` gets what it writes. Returns the number of the process.
         """
         if self.pid:
             self.signal(signal.SIGKILL)
@@ -268,6 +257,22 @@ def same_weights(one: Path, other: Path) -> bool:
         and first[key].numpy().tobytes() == second[key].numpy().tobytes()
         for key in first
     )
+
+
+def parse_args(doc: str, only: Collection[str] = (), **numbers: int) -> argparse.Namespace:
+    """Parse ``--NAME NUMBER``, ``--folder`` (a temporary one by default), and ``--only``."""
+    from mms_ocr.utils.devices import describe_machine
+
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    if only:
+        parser.add_argument("--only", nargs="+", choices=only, default=list(only))
+    parser.add_argument("--folder", type=Path)
+    args = parser.parse_args()
+    args.folder = args.folder or Path(tempfile.mkdtemp(prefix="faults_"))
+    print(describe_machine(), flush=True)
+    return args
 
 
 def row(fault: str, injected: int, survived: int, lost: str, command: str) -> str:

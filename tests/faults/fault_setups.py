@@ -11,7 +11,7 @@ def loss(self, *args, **kwargs):
     return losses
 MMS.loss = loss
 """
-TELL_WEIGHTS = """
+PRINT_WEIGHTS = """
 import hashlib
 from mms_ocr.engine.loops import ResumableTrainLoop
 _run = ResumableTrainLoop.run
@@ -52,8 +52,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 NO_SPACE = """
 import errno, os
 from mms_ocr.utils import files
-from mms_ocr.engine.hooks import checkpoint_hook
 def failing(*args, **kwargs):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-{module}.{name} = failing
+files.os.{name} = failing
 """
