@@ -146,7 +146,7 @@ def _read_path(path: str) -> Iterator[InputImage | BrokenImage]:
         names = _matching(path) if _is_pattern(path) else [path]
         source = open_source(path) if os.path.exists(path) and _is_data_set(path) else None
     except (OSError, ValueError) as error:
-        yield _broken_image(str(error), path)
+        yield BrokenImage(path, str(error))
         return
     if source is None:
         for name in names:
@@ -156,7 +156,7 @@ def _read_path(path: str) -> Iterator[InputImage | BrokenImage]:
         try:
             raw = source.read(index)
         except BrokenImageError as error:
-            yield _broken_image(str(error), _name_of(source, index))
+            yield BrokenImage(_name_of(source, index), str(error))
         else:
             yield _decode(raw.data, raw.name)
 
@@ -176,12 +176,6 @@ def _name_of(source: ImageSource, index: int) -> str:
         return source.name(index)
     except BrokenImageError:
         return source.path  # a line without a file name
-
-
-def _broken_image(message: str, name: str) -> BrokenImage:
-    """Split the message of a source, ``name, place: reason``."""
-    end = message.find(": ", len(name)) if message.startswith(name) else -1
-    return BrokenImage(name, message) if end < 0 else BrokenImage(message[:end], message[end + 2 :])
 
 
 def _decode(data: bytes, name: str) -> InputImage | BrokenImage:

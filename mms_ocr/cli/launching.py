@@ -152,9 +152,8 @@ class ConfigKeepingRunner(Runner):
         """Write the config to the work folder, unless it or its base was read from there."""
         path = Path(self.work_dir, os.path.basename(self.cfg.filename or ""))
         # MMEngine keeps the text of a config and of its bases, each after a line with its path.
-        lines = [self.cfg.filename, *self.cfg.text.splitlines()]
-        sources = [line for line in lines if line and line.endswith(path.name)]
-        if not path.is_file() or not any(map(path.samefile, filter(os.path.isfile, sources))):
+        sources = filter(os.path.isfile, [self.cfg.filename or "", *self.cfg.text.splitlines()])
+        if not path.is_file() or not any(map(path.samefile, sources)):
             super().dump_config()
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:

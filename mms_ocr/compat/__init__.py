@@ -111,14 +111,14 @@ class _RetryFinder(importlib.abc.MetaPathFinder):
                 plain_exec(module)
                 _admit_config_package(module)
                 return
+            kinds, text, repair = _REPAIRS[fullname]
             try:
                 plain_exec(module)
-            except _KNOWN_ERRORS as error:
-                repair = _REPAIRS[fullname](error)
-                if repair is None:
+            except kinds as error:
+                if text not in str(error):
                     raise
                 _forget_submodules(fullname)
-                with repair:
+                with repair(error):
                     plain_exec(module)
 
         spec.loader.exec_module = exec_module  # type: ignore[method-assign]
@@ -163,103 +163,81 @@ def _forget_submodules(package: str) -> None:
         del sys.modules[name]
 
 
-def _torchvision_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
-    if "operator torchvision::" not in str(error):
-        return None
+@contextlib.contextmanager
+def _declare_operators(error: Exception) -> Iterator[None]:
+    import torch
 
-    @contextlib.contextmanager
-    def declare() -> Iterator[None]:
-        import torch
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for schema in _TORCHVISION_SCHEMAS:
+        if not hasattr(torch.ops.torchvision, schema.partition("(")[0]):
+            library.define(schema)
+    _kept_alive.append(library)
+    yield
+    _report("torchvision-schemas", f"torchvision has no binary operators here ({error})")
 
-        library = torch.library.Library("torchvision", "FRAGMENT")
-        for schema in _TORCHVISION_SCHEMAS:
-            operator = schema.partition("(")[0]
-            if not hasattr(torch.ops.torchvision, operator):
-                library.define(schema)
-        _kept_alive.append(library)
+
+@contextlib.contextmanager
+def _show_accepted_versions(error: Exception) -> Iterator[None]:
+    from mmengine.utils import digit_version
+
+    true_versions: dict[str, str] = {}
+    try:
+        for name, accepted in _ACCEPTED_VERSIONS.items():
+            # mmdet only if it is imported already: it may be the one that refuses.
+            if name == "mmcv":
+                importlib.import_module(name)
+            module: Any = sys.modules.get(name)
+            version = getattr(module, "__version__", None)
+            if version is not None and digit_version(version) > digit_version(accepted):
+                true_versions[name], module.__version__ = version, accepted
         yield
-        _report("torchvision-schemas", f"torchvision has no binary operators here ({error})")
-
-    return declare()
-
-
-def _ceiling_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
-    if not isinstance(error, AssertionError) or "incompatible" not in str(error):
-        return None
-
-    @contextlib.contextmanager
-    def show_accepted_versions() -> Iterator[None]:
-        from mmengine.utils import digit_version
-
-        true_versions: dict[str, str] = {}
-        try:
-            for name, accepted in _ACCEPTED_VERSIONS.items():
-                # mmdet only if it is imported already: it may be the one that refuses.
-                if name == "mmcv":
-                    importlib.import_module(name)
-                module: Any = sys.modules.get(name)
-                version = getattr(module, "__version__", None)
-                if version is not None and digit_version(version) > digit_version(accepted):
-                    true_versions[name], module.__version__ = version, accepted
-            yield
-        finally:
-            for name, version in true_versions.items():
-                sys.modules[name].__version__ = version  # type: ignore[attr-defined]
-        _report("version-ceilings", str(error).split(". ")[0])
-
-    return show_accepted_versions()
+    finally:
+        for name, version in true_versions.items():
+            sys.modules[name].__version__ = version  # type: ignore[attr-defined]
+    _report("version-ceilings", str(error).split(". ")[0])
 
 
-def _multimodal_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
-    if not isinstance(error, TypeError) or "NoneType takes no arguments" not in str(error):
-        return None
+@contextlib.contextmanager
+def _leave_out_multimodal(error: Exception) -> Iterator[None]:
+    dependency: Any = importlib.import_module("mmpretrain.utils.dependency")
+    models = importlib.import_module("mmpretrain.registry").MODELS
+    # What was registered before the import failed makes room for placeholders.
+    for name, kind in list(models.module_dict.items()):
+        if kind.__module__.startswith("mmpretrain.models.multimodal."):
+            del models.module_dict[name]
+    dependency.WITH_MULTIMODAL = False
+    try:
+        yield
+    finally:
+        dependency.WITH_MULTIMODAL = True
+    _report("no-multimodal", "MMPretrain's multimodal models do not import beside transformers")
 
-    @contextlib.contextmanager
-    def leave_out() -> Iterator[None]:
-        dependency: Any = importlib.import_module("mmpretrain.utils.dependency")
-        models = importlib.import_module("mmpretrain.registry").MODELS
-        # What was registered before the import failed makes room for placeholders.
-        for name, kind in list(models.module_dict.items()):
-            if kind.__module__.startswith("mmpretrain.models.multimodal."):
-                del models.module_dict[name]
-        dependency.WITH_MULTIMODAL = False
+
+@contextlib.contextmanager
+def _use_own_cache(error: Exception) -> Iterator[None]:
+    driver: Any = importlib.import_module("yapf_third_party._ylib2to3.pgen2.driver")
+    plain = driver.user_cache_dir
+    with tempfile.TemporaryDirectory() as folder:
+        driver.user_cache_dir = lambda *args, **kwargs: folder
         try:
             yield
         finally:
-            dependency.WITH_MULTIMODAL = True
-        _report("no-multimodal", "MMPretrain's multimodal models do not import beside transformers")
-
-    return leave_out()
+            driver.user_cache_dir = plain
+    _report("yapf-cache", f"yapf's cache of its grammar is incomplete ({error})")
 
 
-def _yapf_repair(error: Exception) -> contextlib.AbstractContextManager[None] | None:
+Repair = Callable[[Exception], contextlib.AbstractContextManager[None]]
+#: Packages, the error that their import raises, a part of its message, and what mends it.
+_REPAIRS: dict[str, tuple[type[Exception] | tuple[type[Exception], ...], str, Repair]] = {
+    "torchvision": (RuntimeError, "operator torchvision::", _declare_operators),
+    "mmdet": (AssertionError, "incompatible", _show_accepted_versions),
+    "mmocr": (AssertionError, "incompatible", _show_accepted_versions),
+    "mmpretrain.models.multimodal": (
+        TypeError, "NoneType takes no arguments", _leave_out_multimodal
+    ),
     # What unpickling half a file raises.
-    if not isinstance(error, (EOFError, pickle.UnpicklingError)):
-        return None
-
-    @contextlib.contextmanager
-    def cache_of_its_own() -> Iterator[None]:
-        driver: Any = importlib.import_module("yapf_third_party._ylib2to3.pgen2.driver")
-        plain = driver.user_cache_dir
-        with tempfile.TemporaryDirectory() as folder:
-            driver.user_cache_dir = lambda *args, **kwargs: folder
-            try:
-                yield
-            finally:
-                driver.user_cache_dir = plain
-        _report("yapf-cache", f"yapf's cache of its grammar is incomplete ({error})")
-
-    return cache_of_its_own()
-
-
-_KNOWN_ERRORS = (RuntimeError, AssertionError, TypeError, EOFError, pickle.UnpicklingError)
-_REPAIRS: dict[str, Callable[[Exception], contextlib.AbstractContextManager[None] | None]] = {
-    "torchvision": _torchvision_repair,
-    "mmdet": _ceiling_repair,
-    "mmocr": _ceiling_repair,
-    "mmpretrain.models.multimodal": _multimodal_repair,
-    "yapf": _yapf_repair,
-}
+    "yapf": ((EOFError, pickle.UnpicklingError), "", _use_own_cache),
+}  # fmt: skip
 
 
 class _MissingExtensionFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -50,17 +50,14 @@ class Bf16OptimWrapper(OptimWrapper):
 class Fp16OptimWrapper(AmpOptimWrapper):
     """Runs forward passes under fp16 autocast with loss scaling, on CPU and GPU.
 
-    Does what MMEngine's ``AmpOptimWrapper`` does with ``dtype="float16"``, which refuses to run
-    without a GPU; runs resume from checkpoints of either. A step whose gradients overflow is
-    skipped, and halves the scale.
+    Does what MMEngine's ``AmpOptimWrapper`` does with ``dtype="float16"``, also without a GPU; runs
+    resume from checkpoints of either. A step whose gradients overflow is skipped, and halves the
+    scale.
 
     Args:
         loss_scale: ``'dynamic'``; arguments of torch's ``GradScaler`` (``init_scale``,
             ``growth_interval``, …); or a fixed scale.
         **kwargs: Arguments of MMEngine's ``OptimWrapper``.
-
-    Raises:
-        ValueError: ``loss_scale`` is of another kind.
     """
 
     def __init__(
@@ -70,15 +67,11 @@ class Fp16OptimWrapper(AmpOptimWrapper):
         fixed = isinstance(loss_scale, (int, float)) and not isinstance(loss_scale, bool)
         if fixed:
             settings: dict[str, Any] = {"init_scale": float(loss_scale)}  # type: ignore[arg-type]
-        elif loss_scale == "dynamic":
-            settings = {}
-        elif isinstance(loss_scale, Mapping):
-            settings = dict(loss_scale)
+        elif loss_scale == "dynamic" or isinstance(loss_scale, Mapping):
+            settings = {} if loss_scale == "dynamic" else dict(loss_scale)  # type: ignore[arg-type]
         else:
-            raise ValueError(
-                f"loss_scale must be 'dynamic', a number or arguments of GradScaler, "
-                f"got {loss_scale!r}"
-            )
+            kinds = "'dynamic', a number or arguments of GradScaler"
+            raise ValueError(f"loss_scale must be {kinds}, got {loss_scale!r}")
         self._scale_update_param = settings["init_scale"] if fixed else None
         self.cast_dtype = torch.float16
         self.loss_scaler = torch.amp.GradScaler(_device_type(self.optimizer), **settings)

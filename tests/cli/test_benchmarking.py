@@ -5,11 +5,9 @@ import contextlib
 import importlib
 import json
 import os
-import socket
-import subprocess
-import sys
 
 import pytest
+from distributed import in_processes
 from mmengine.config import Config
 
 from mms_ocr.cli import testing
@@ -118,37 +116,14 @@ def test_reports_are_written_over_no_input_and_checked_before(tmp_path):
             check_reports(cfg, args)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.mark.slow
-def test_two_processes_count_each_image_once(tiny_recognizer, labelled, tmp_path, repository):
+def test_two_processes_count_each_image_once(tiny_recognizer, labelled, tmp_path, capfd):
     """Nine images on two processes, so that one is drawn twice, and a broken one among them."""
-    config, weights = tiny_recognizer
-    command = [
-        sys.executable, str(repository / "tools" / "test.py"), config, weights,
-        "--data", *labelled, "--work-dir", str(tmp_path / "run"), "--launcher", "pytorch",
-        *FEW, ACCEPT,
-    ]  # fmt: skip
-    shared = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE="2")
-    processes = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            cwd=tmp_path,
-        )
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=400)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    options = ["--work-dir", str(tmp_path / "run"), "--launcher", "pytorch", *FEW, ACCEPT]
+    arguments = [*tiny_recognizer, "--data", *labelled, *options]
+    assert in_processes(2, testing.main, arguments) == [0, 0]
     check_figures(tmp_path / "run")
-    assert [output.count("| all characters, case-sensitive") for output in outputs] == [1, 0]
+    assert capfd.readouterr().out.count("| all characters, case-sensitive") == 1
 
 
 def test_a_benchmark_with_sets_of_its_own_and_others(tiny_recognizer, labelled, tmp_path, capfd):
@@ -193,7 +168,7 @@ def test_held_out_words_are_those_that_training_leaves_out(
     [
         (["--benchmark", "comon"], "no config 'comon': give a file, or one of common, "),
         (["--sets", "svt"], "no test sets are named"),
-        (["--data", "FIRST", "FIRST"], "two test sets are called 'first'"),
+        (["--data", "FIRST", "FIRST"], "sets are called 'first'"),
         (["--data", "FIRST", "--held-out", "--benchmark", "common"], "--held-out needs"),
         (["--benchmark", "common", "--data", "svt=FIRST", "--sets", "x"], "no test set x here"),
         (["--data", "nowhere.lmdb"], "1 of 1 test sets are missing: nowhere at "),

@@ -124,14 +124,6 @@ def test_bad_input_is_a_line_and_status_2(words, tmp_path, capsys, command, mess
     assert any(part in error for part in message.split("|"))
 
 
-def test_help(capsys):
-    for command in ("inspect", "convert", "decontaminate"):
-        with pytest.raises(SystemExit) as stop:
-            main([command, "--help"])
-        assert stop.value.code == 0
-        assert command in capsys.readouterr().out
-
-
 def test_a_training_set_without_clean_images_is_an_error(test_words, tmp_path, capsys):
     out = tmp_path / "clean.lmdb"
     command = ["decontaminate", str(test_words), "--against", str(test_words), "--out", str(out)]

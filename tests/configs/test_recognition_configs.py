@@ -168,19 +168,6 @@ def test_mixed_data_are_own_and_rendered_words(words):
     assert len(mixed) == pytest.approx(2_000_000, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    ("config", "suggested"),
-    [
-        ("textrecog/mms_vit_s_ctc_rendered.py", "textrecog/mms_vit_s_ctc_words.py"),
-        ("segmentation/mms_vit_t_seg_rendered.py", "segmentation/mms_vit_s_seg_pairs.py"),
-        ("mms/pretrain_vit_b.py", "mms/pretrain_vit_s_words.py"),
-    ],
-)
-def test_data_for_rendered_words_suggest_a_config(config, suggested):
-    with pytest.raises(ValueError, match=rf"reads no files; .* such as \S*configs/{suggested}"):
-        set_data(Config.fromfile(CONFIGS / config), ["words"])
-
-
 def test_probes_freeze_the_encoder():
     changed = difference("mms_vit_s_ctc_words_probe.py", "mms_vit_s_ctc_words.py")
     assert changed == {

@@ -73,8 +73,6 @@ def test_processes_that_do_not_come(monkeypatch):
 
 
 def test_a_block_of_code():
-    with pytest.raises(TrainingError, match="disk is full"), explain_failures():
-        raise OSError(errno.ENOSPC, "no space")
     with pytest.raises(RuntimeError, match=r"^a fault of code$"), explain_failures():
         raise RuntimeError("a fault of code")
     with pytest.raises(DataError, match="iteration 4 failed: bad"), explain_failures(iteration=4):
@@ -82,7 +80,5 @@ def test_a_block_of_code():
 
 
 def test_little_memory():
-    explained = explain_failure(
-        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-    )
+    explained = explain_failure(torch.cuda.OutOfMemoryError("CUDA out of memory"))
     assert "lower train_dataloader.batch_size" in str(explained)

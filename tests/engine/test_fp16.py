@@ -1,66 +1,19 @@
 """fp16 with a loss scale, on CPU: the path that GPUs take."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
-from mmengine.logging import MessageHub
-from torch import nn
+from small_runs import Job
 
-from mms_ocr.engine import SkipNonFiniteHook
 from mms_ocr.engine.failures import NonFiniteError
-from mms_ocr.registry import OPTIM_WRAPPERS
 
 
-class Job(SimpleNamespace):
-    """A runner that trains two layers in fp16 to give the difference of two inputs."""
-
-    def __init__(self, max_in_row=3, optimizer="AdamW", lr=0.01, **settings):
-        torch.manual_seed(0)
-        self.logged = []
-        model = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 1))
-        steps = getattr(torch.optim, optimizer)(model.parameters(), lr=lr)
-        super().__init__(
-            model=model,
-            iter=0,
-            message_hub=MessageHub.get_instance(f"fp16 {id(self)}"),
-            optim_wrapper=OPTIM_WRAPPERS.build(
-                dict(type="mms_ocr.Fp16OptimWrapper", optimizer=steps, **settings)
-            ),
-            logger=SimpleNamespace(warning=self.logged.append, info=self.logged.append),
-        )
-        self.inputs = torch.randn(32, 8)
-        self.hook = SkipNonFiniteHook(max_in_row)
-        self.hook.before_train(self)
-
-    def step(self, change=lambda loss: loss):
-        with self.optim_wrapper.optim_context(self.model):
-            outputs = self.model(self.inputs)
-        assert outputs.dtype == torch.float16
-        targets = self.inputs[:, :1] - self.inputs[:, 1:2]
-        loss = change((outputs.float() - targets).square().mean())
-        self.optim_wrapper.update_params(loss)
-        self.hook.after_train_iter(self, self.iter, outputs={"loss": loss.detach()})
-        self.iter += 1
-        return loss.item()
-
-    def state(self):
-        optimizer = self.optim_wrapper.optimizer.state_dict()["state"]
-        moments = [value for state in optimizer.values() for value in state.values()]
-        return torch.cat([p.detach().flatten() for p in [*self.model.parameters(), *moments]])
-
-    @property
-    def scale(self):
-        return self.optim_wrapper.loss_scaler.get_scale()
-
-    @property
-    def counts(self):
-        return self.hook.overflowed, self.hook.skipped, self.hook.in_row
+def fp16_job(**settings):
+    return Job(wrapper="mms_ocr.Fp16OptimWrapper", dtype=torch.float16, **settings)
 
 
 def test_trains_nearly_as_float32_does():
-    job = Job()
-    reference = Job()
+    job = fp16_job()
+    reference = fp16_job()
     losses, expected = [], []
     for _ in range(40):
         losses.append(job.step())
@@ -81,7 +34,7 @@ def test_trains_nearly_as_float32_does():
 
 def test_overflows_lower_the_scale_and_are_no_faults():
     # 2 * outputs / 32 * 2**24 does not fit into fp16, whose largest number is 65504.
-    job = Job(max_in_row=1, loss_scale=dict(init_scale=2.0**24))
+    job = fp16_job(max_in_row=1, loss_scale=dict(init_scale=2.0**24))
     before, steps = job.state(), 0
     while torch.equal(job.state(), before):
         scale = job.scale
@@ -99,7 +52,7 @@ def test_overflows_lower_the_scale_and_are_no_faults():
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_losses_that_are_not_finite_are_faults(value):
-    job = Job(max_in_row=2)
+    job = fp16_job(max_in_row=2)
     job.step()
     before = job.state()
     job.step(lambda loss: loss + float(value))
@@ -113,7 +66,7 @@ def test_losses_that_are_not_finite_are_faults(value):
 
 
 def test_gradients_that_overflow_for_good_end_the_run():
-    job = Job(max_in_row=3, loss_scale=dict(init_scale=8.0))
+    job = fp16_job(max_in_row=3, loss_scale=dict(init_scale=8.0))
 
     def spoilt(loss):
         return loss + (job.model[0].weight.sum() * 0).sqrt()  # finite, with a gradient that is not
@@ -127,7 +80,7 @@ def test_gradients_that_overflow_for_good_end_the_run():
 
 
 def test_a_scale_that_stays_is_no_excuse():
-    job = Job(max_in_row=2, loss_scale=2.0**24)
+    job = fp16_job(max_in_row=2, loss_scale=2.0**24)
     job.step()
     assert job.scale == 2.0**24
     with pytest.raises(NonFiniteError, match="2 steps in a row"):
@@ -136,14 +89,14 @@ def test_a_scale_that_stays_is_no_excuse():
 
 @pytest.mark.parametrize("scale", [1.0, 1024.0])
 def test_what_is_clipped_is_the_gradient_without_its_scale(scale):
-    job = Job(optimizer="SGD", lr=1.0, loss_scale=scale, clip_grad=dict(max_norm=0.01))
+    job = fp16_job(optimizer="SGD", lr=1.0, loss_scale=scale, clip_grad=dict(max_norm=0.01))
     before = job.state()
     job.step()
     assert torch.linalg.vector_norm(job.state() - before).item() == pytest.approx(0.01, rel=1e-3)
 
 
 def test_a_cycle_of_accumulation_with_one_infinite_loss_is_a_fault():
-    job = Job(accumulative_counts=2)
+    job = fp16_job(accumulative_counts=2)
     before = job.state()
     job.step(lambda loss: loss + float("inf"))
     job.step()
@@ -157,16 +110,16 @@ def test_a_cycle_of_accumulation_with_one_infinite_loss_is_a_fault():
 
 def test_scale_and_its_growth_go_on_where_they_were():
     settings = dict(loss_scale=dict(init_scale=64.0, growth_interval=3))
-    whole = Job(**settings)
+    whole = fp16_job(**settings)
     for _ in range(10):
         whole.step()
     assert whole.scale == 64 * 2**3
-    part = Job(**settings)
+    part = fp16_job(**settings)
     for _ in range(5):
         part.step()
     saved = part.optim_wrapper.state_dict()
     assert (saved["loss_scaler"]["scale"], saved["loss_scaler"]["_growth_tracker"]) == (128, 2)
-    again = Job(**settings)
+    again = fp16_job(**settings)
     again.model.load_state_dict(part.model.state_dict())
     again.optim_wrapper.load_state_dict(saved)
     for _ in range(5):
@@ -178,4 +131,4 @@ def test_scale_and_its_growth_go_on_where_they_were():
 @pytest.mark.parametrize("scale", ["static", True, None])
 def test_a_scale_that_is_none(scale):
     with pytest.raises(ValueError, match=r"loss_scale must be 'dynamic', a number or arguments"):
-        Job(loss_scale=scale)
+        fp16_job(loss_scale=scale)

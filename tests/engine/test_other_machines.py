@@ -50,24 +50,19 @@ def test_the_generator_of_a_gpu_goes_on(logged, gpu):
     assert logged == []
 
 
-def test_a_run_of_a_gpu_on_the_cpu(logged):
+def test_a_run_on_a_gpu_resumes_on_the_cpu_and_the_other_way_round(logged, request):
     state = take_random_states()
     state.pop("cuda", None)
     expected = torch.rand(3)
     seed_everything(9)
     resume({**state, "cuda": GPU})
     assert torch.equal(torch.rand(3), expected)
-    assert len(logged) == 1
-    assert "a run on a GPU, and this one is on the CPU" in logged[0]
-
-
-def test_a_run_of_the_cpu_on_a_gpu(logged, gpu):
-    state = take_random_states()
-    del state["cuda"]
+    gpu = request.getfixturevalue("gpu")
     resume(state)
     assert gpu == []
-    assert len(logged) == 1
-    assert "a run on the CPU, and this one is on a GPU" in logged[0]
+    first, second = logged
+    assert "a run on a GPU, and this one is on the CPU" in first
+    assert "a run on the CPU, and this one is on a GPU" in second
 
 
 def test_other_processes(logged):

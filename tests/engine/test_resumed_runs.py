@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_runs import Numbers, Score, names, read_by
+from small_runs import Numbers, Score, names, read_by, stop_after
 from torch import nn
 
 from mms_ocr.engine import StopOnSignalHook, loops
@@ -119,15 +119,7 @@ def test_the_model_has_to_fit(build, tmp_path):
 def test_a_signal_saves_and_stops(build, tmp_path):
     runner = build(iterations=50, checkpoint=dict(interval=100))
     before = signal.getsignal(signal.SIGUSR1)
-    step = runner.model.train_step
-
-    def signaled(*args, **kwargs):
-        if runner.iter == 4:
-            os.kill(os.getpid(), signal.SIGUSR1)
-        return step(*args, **kwargs)
-
-    runner.model.train_step = signaled
-    runner.train()
+    stop_after(runner, 5, signal.SIGUSR1).train()
     (hook,) = (hook for hook in runner.hooks if isinstance(hook, StopOnSignalHook))
     assert hook.stopped == "SIGUSR1"
     assert names(tmp_path / "run") == ["iter_5.pth"]
