@@ -69,7 +69,8 @@ def active() -> dict[str, str]:
 
 def install() -> None:
     """Install the shims; a second call changes nothing."""
-    if getattr(os.register_at_fork, "__module__", None) == "mms_ocr":
+    at_fork = getattr(os, "register_at_fork", None)
+    if getattr(at_fork, "__module__", None) == "mms_ocr":
         _active["no-fork"] = "this system has no fork to register for"
     ours = (_RetryFinder, _MissingExtensionFinder)
     others = [finder for finder in sys.meta_path if not isinstance(finder, ours)]

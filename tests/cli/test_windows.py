@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 RUN = """
-import sys
+import os, sys
+del os.register_at_fork  # which the package replaces
 import mms_ocr
 import mmocr.models, mmpretrain.models, yapf  # these know Linux by other means than what Python has
 import windows_like
@@ -32,13 +33,6 @@ start_worker(0)
 from mms_ocr.engine import StopOnSignalHook
 print([signal.name for signal in StopOnSignalHook().signals])
 """
-FIRST = """
-import os
-for name in ("register_at_fork", "fork"):
-    delattr(os, name)
-from mms_ocr.cli.main import main
-raise SystemExit(main(["doctor"]))
-"""
 
 
 def python(code, repository, folder, *arguments):
@@ -63,12 +57,6 @@ def test_reading_converting_and_the_doctor(word_images, tiny_recognizer, tmp_pat
     assert str([0] * 9) in out, done.stdout + done.stderr
     assert out[-1] == "['SIGTERM']"
     assert "Not on Linux" in done.stdout
+    assert "no-fork " in done.stdout
     assert (tmp_path / "whole.txt").read_text() == "text"
     assert sorted(os.listdir(tmp_path / "folder")) == ["image", "labels.jsonl"]
-
-
-def test_the_doctor_reports_where_python_lacks_fork_from_the_start(tmp_path, repository):
-    done = python(FIRST, repository, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "no-fork " in done.stdout
-    assert "Not on Linux" in done.stdout

@@ -74,15 +74,10 @@ def cut(path: Path) -> None:
     os.truncate(path / "data.mdb", 8192)
 
 
-@pytest.mark.parametrize(
-    ("source", "change", "max_broken"),
-    [("words", cut, 0.01), ("folder", shutil.rmtree, 0.01)],
-)
-def test_data_that_vanish_under_workers_end_the_command(
-    source, change, max_broken, request, capsys
-):
+@pytest.mark.parametrize(("source", "change"), [("words", cut), ("folder", shutil.rmtree)])
+def test_data_that_vanish_under_workers_end_the_command(source, change, request, capsys):
     path = request.getfixturevalue(source)
-    dataset = WordImageDataset(path, PIPELINE, max_broken=max_broken)
+    dataset = WordImageDataset(path, PIPELINE, max_broken=0.01)
     assert run_until_error(dataset, lambda: change(path), capsys)
 
 
@@ -127,14 +122,6 @@ def test_a_worker_that_ends_while_its_batch_is_fetched(error, capsys):
     assert "a loader worker ended" in capsys.readouterr().err
 
 
-def test_an_end_of_file_elsewhere_keeps_its_traceback():
-    def command():
-        raise EOFError
-
-    with pytest.raises(EOFError):
-        run_command("train.py", command, traceback=False)
-
-
 def test_the_signal_that_ended_a_worker_is_reported(capsys):
     def command() -> None:
         cause = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
@@ -144,11 +131,12 @@ def test_the_signal_that_ended_a_worker_is_reported(capsys):
     assert "killed by signal: Killed" in capsys.readouterr().err
 
 
-def test_other_errors_are_left_as_they_are():
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes"), EOFError()])
+def test_other_errors_are_left_as_they_are(error):
     def command() -> None:
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+        raise error
 
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+    with pytest.raises(type(error)):
         run_command("train.py", command, traceback=False)
 
 

@@ -11,17 +11,16 @@ those of a run that nothing happened to.
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import re
 import sys
-import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fault_runs import ROOT, row, same_weights, write_run
+from fault_runs import ROOT, parse_args, row, same_weights, write_run
 from local_slurm import LocalSlurm, missing_programs
 
 TOOLS = ROOT / "tools"
@@ -40,21 +39,13 @@ _START = 300  # seconds within which a queued run has to start
 
 @dataclass
 class Preempted:
-    """What became of a run that was preempted.
+    """What became of a run that was preempted."""
 
-    Attributes:
-        state: Of its job in the end, in slurm's words.
-        injected: Preemptions.
-        attempts: How often slurm started it.
-        repeated: Iterations that were trained more than once.
-        at_start: How often the signal came before anything handled it.
-    """
-
-    state: str = ""
-    injected: int = 0
-    attempts: int = 0
-    repeated: int = 0
-    at_start: int = 0
+    state: str = ""  # of its job in the end, in slurm's words
+    injected: int = 0  # preemptions
+    attempts: int = 0  # times that slurm started it
+    repeated: int = 0  # iterations that were trained more than once
+    at_start: int = 0  # signals that came before anything handled them
     log: str = field(default="", repr=False)
 
 
@@ -105,26 +96,16 @@ def preempted_run(
     arguments: tuple[str, ...] = (),
     every_at_start: int = 4,
 ) -> Preempted:
-    """Train, and preempt the run so many times.
-
-    Args:
-        slurm: The cluster.
-        config: Of the run.
-        work_dir: Its work folder.
-        times: Preemptions.
-        rng: Of the moments.
-        arguments: Further ones of ``tools/train.py``.
-        every_at_start: One preemption of so many comes while the run starts; 0 for none.
-    """
+    """Train, and preempt the run so many times, each ``every_at_start``-th while it starts."""
     number = submit(slurm, config, work_dir, *arguments)
     outcome = Preempted()
     for turn in range(1, times + 1):
         seen = len(trained(work_dir))
-        _wait_for_start(slurm, number)
+        wait_for_run(slurm, number, lambda: slurm.job(number).get("JobState") == "RUNNING")
         if every_at_start and turn % every_at_start == 0:
             time.sleep(rng.uniform(0, 2))
         else:
-            _wait_for_steps(slurm, number, work_dir, seen)
+            wait_for_run(slurm, number, lambda seen=seen: len(trained(work_dir)) > seen)
             time.sleep(rng.uniform(0, 1.5))
         if is_over(slurm, number):
             break
@@ -141,33 +122,17 @@ def preempted_run(
     return outcome
 
 
-def _wait_for_start(slurm: LocalSlurm, number: str) -> None:
-    slurm.wait_until(
-        lambda: slurm.job(number).get("JobState") == "RUNNING" or is_over(slurm, number),
-        _START,
-        "the run starts again",
-    )
-
-
-def _wait_for_steps(slurm: LocalSlurm, number: str, work_dir: Path, seen: int) -> None:
-    slurm.wait_until(
-        lambda: len(trained(work_dir)) > seen or is_over(slurm, number),
-        _START,
-        "the run continues",
-    )
+def wait_for_run(slurm: LocalSlurm, number: str, holds: Callable[[], bool]) -> None:
+    """Wait until the run continues, or is over."""
+    slurm.wait_until(lambda: holds() or is_over(slurm, number), _START, "the run continues")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preemptions", type=int, default=20)
-    parser.add_argument("--iterations", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--folder", type=Path, help="for everything (default: a temporary one)")
-    args = parser.parse_args()
+    args = parse_args(__doc__, preemptions=20, iterations=1000, seed=0)
     if missing_programs():
         print("no slurm here: tests/faults/local_slurm.py --install", file=sys.stderr)
         return 1
-    folder = args.folder or Path(tempfile.mkdtemp(prefix="preemptions_"))
+    folder = args.folder
     config = write_run(folder / "run", args.iterations, interval=20, workers=0)
     last = f"iter_{args.iterations}.pth"
     # Slurm starts `python`: this one.

@@ -91,11 +91,8 @@ def install() -> str | None:
 class LocalSlurm:
     """Start with ``with LocalSlurm(folder) as slurm:``; everything it started ends with the block.
 
-    Args:
-        folder: For keys, state and logs; made if missing.
-        nodes: How many.
-        cpus: Of every node, whatever the machine has.
-        grace: Seconds that a preempted job has to save and stop.
+    ``folder`` gets keys, state and logs; ``cpus`` are of every node, whatever the machine has; a
+    preempted job has ``grace`` seconds to save and stop.
     """
 
     def __init__(self, folder: Path, nodes: int = 2, cpus: int = 2, grace: int = 60) -> None:
@@ -109,27 +106,17 @@ class LocalSlurm:
             "PATH": f"{os.environ.get('PATH', '')}:{SYSTEM}",
         }
 
-    def __enter__(self) -> LocalSlurm:
-        self.start()
-        return self
-
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def start(self) -> None:
+    def start(self) -> LocalSlurm:
         """Start all daemons; raises TimeoutError, with the ends of their logs, if they do not."""
         try:
             self._configure()
-            self._start(
-                "munged",
-                "--foreground",
-                "--force",
-                f"--key-file={self.folder / 'munge.key'}",
-                f"--socket={self.folder / 'munge.socket'}",
-                f"--pid-file={self.folder / 'munge.pid'}",
-                f"--log-file={self.folder / 'munged.log'}",
-                f"--seed-file={self.folder / 'munge.seed'}",
-            )
+            files = ("key", "pid", "seed", "log")
+            options = [f"--{name}-file={self.folder}/munge.{name}" for name in files]
+            socket_option = f"--socket={self.folder}/munge.socket"
+            self._start("munged", "--foreground", "--force", socket_option, *options)
             self.wait_until(lambda: (self.folder / "munge.socket").exists(), 20, "munged")
             self._start("slurmctld", "-D", "-c")
             for name in self.names:
@@ -138,6 +125,9 @@ class LocalSlurm:
         except BaseException:
             self.stop()
             raise
+        return self
+
+    __enter__ = start
 
     def stop(self) -> None:
         """Cancel all jobs, and end what was started."""
