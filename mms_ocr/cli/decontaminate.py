@@ -11,7 +11,6 @@ from mms_ocr.utils.escaping import printable, to_json
 
 if TYPE_CHECKING:
     from mms_ocr.dataset_tools.contamination import Contamination
-    from mms_ocr.datasets.sources import ImageSource
 
 HELP = "find training images that are also in a test set, and write the set without them"
 
@@ -65,22 +64,12 @@ def run(args: argparse.Namespace) -> int:
     return 1 if result.matches else 0
 
 
-def _report(
-    result: Contamination,
-    train: list[ImageSource],
-    test: list[ImageSource],
-    args: argparse.Namespace,
-) -> None:
-    matches = sorted(result.matches, key=lambda match: match.distance)
-    rows = [
-        dict(
-            kind=match.kind,
-            distance=round(match.distance, 4),
-            train=train[match.train[0]].name(match.train[1]),
-            test=test[match.test[0]].name(match.test[1]),
-        )
-        for match in matches
-    ]
+def _report(result: Contamination, train: list, test: list, args: argparse.Namespace) -> None:
+    rows = []
+    for match in sorted(result.matches, key=lambda match: match.distance):
+        (source, index), (test_source, test_index) = match.train, match.test
+        names = dict(train=train[source].name(index), test=test[test_source].name(test_index))
+        rows.append(dict(kind=match.kind, distance=round(match.distance, 4), **names))
     for row in rows[:_SHOWN]:
         line = f"{row['kind']:6} {row['distance']:.3f}  {row['train']}  {row['test']}"
         print(printable(line))
@@ -108,7 +97,7 @@ def _report(
         atomic_write(args.list, "".join(lines).encode())
 
 
-def _write_clean(result: Contamination, train: list[ImageSource], args: argparse.Namespace) -> None:
+def _write_clean(result: Contamination, train: list, args: argparse.Namespace) -> None:
     from mms_ocr.dataset_tools.convert import convert_records
     from mms_ocr.dataset_tools.records import Selection, WordRecords
     from mms_ocr.utils.progress import progress_bar

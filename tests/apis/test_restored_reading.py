@@ -3,18 +3,13 @@
 import pytest
 import torch
 from mmengine.config import Config
+from tiny_models import write_pixel_config
 
 from mms_ocr.apis.reading import WordReader
 from mms_ocr.cli import testing
 from mms_ocr.registry import MODELS
 
-CONFIG = """_base_ = ["{base}"]
-model = dict(
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=24, num_layers=1, num_heads=3, feedforward_channels=48)
-    ),
-    decoder=dict(decoder_embed_dim=24, decoder_depth=1),
-)
+LOADERS = """
 loader = dict(batch_size=4, num_workers=0, persistent_workers=False)
 train_dataloader = loader
 val_dataloader = loader
@@ -26,12 +21,11 @@ test_dataloader = dict(loader, dataset=dict(holdout=None))
 def resolver(tmp_path, repository):
     """Config and checkpoint of a model that gives the bicubic image."""
     base = repository / "configs" / "super_resolution" / "mms_vit_t_sr_words.py"
-    config = tmp_path / "tiny.py"
-    config.write_text(CONFIG.format(base=base))
+    config = write_pixel_config(tmp_path / "tiny.py", base, LOADERS)
     model = MODELS.build(Config.fromfile(config).model)
     model.init_weights()
     torch.save({"state_dict": model.state_dict()}, tmp_path / "tiny.pth")
-    return str(config), str(tmp_path / "tiny.pth")
+    return config, str(tmp_path / "tiny.pth")
 
 
 def run(capsys, tmp_path, *arguments):

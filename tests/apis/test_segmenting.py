@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.structures import BaseDataElement
+from tiny_models import write_pixel_config
 
 from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.segmenting import SegmentedWord, WordSegmenter
@@ -13,17 +14,13 @@ from mms_ocr.cli import main as cli
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.registry import MODELS
 
-ARCH = dict(_delete_=True, embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)
-SMALL = dict(model=dict(backbone=dict(arch=ARCH), decoder=dict(decoder_embed_dim=24)))
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Config and weights of a small segmentor."""
     folder = tmp_path_factory.mktemp("run")
-    base = str(find_config("mms_vit_t_seg_rendered", "segmentation"))
-    config = folder / "small.py"
-    config.write_text(f"_base_ = [{base!r}]\nmodel = dict(**{SMALL['model']!r})\n")
+    base = find_config("mms_vit_t_seg_rendered", "segmentation")
+    config = write_pixel_config(folder / "small.py", base)
     model = MODELS.build(Config.fromfile(config).model)
     model.init_weights()
     torch.nn.init.normal_(model.decoder.pred.weight)

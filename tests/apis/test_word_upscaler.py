@@ -5,29 +5,20 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from tiny_models import write_pixel_config
 
 from mms_ocr.apis.upscaling import WordUpscaler
 from mms_ocr.cli.main import main
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.registry import MODELS
 
-CONFIG = """_base_ = ["{base}"]
-model = dict(
-    backbone=dict(
-        arch=dict(_delete_=True, embed_dims=24, num_layers=1, num_heads=3, feedforward_channels=48)
-    ),
-    decoder=dict(decoder_embed_dim=24, decoder_depth=1),
-)
-"""
-
 
 @pytest.fixture(scope="module")
 def tiny_resolver(tmp_path_factory, repository):
     """Config and checkpoint of a model that gives the bicubic image, but for a darker red."""
     folder = tmp_path_factory.mktemp("resolver")
-    config, weights = str(folder / "tiny.py"), str(folder / "tiny.pth")
     base = repository / "configs" / "super_resolution" / "mms_vit_s_sr_rendered.py"
-    (folder / "tiny.py").write_text(CONFIG.format(base=base))
+    config, weights = write_pixel_config(folder / "tiny.py", base), str(folder / "tiny.pth")
     model = MODELS.build(Config.fromfile(config).model)
     model.init_weights()
     model.decoder.pred.bias.data.view(16, 3)[:, 0] = -20 / 127.5

@@ -69,3 +69,12 @@ def one_view(mask):
 
 def random_mask(batch, length, removed):
     return torch.rand(batch, length).argsort(dim=1) < removed
+
+
+def write_pixel_config(path, base, more=""):
+    """Write the config of a tiny model of segmentation or super-resolution; gives its path."""
+    arch = dict(ARCH, num_layers=1, _delete_=True)
+    decoder = dict(decoder_embed_dim=24, decoder_depth=1)
+    model = dict(backbone=dict(arch=arch), decoder=decoder)
+    path.write_text(f"_base_ = [{str(base)!r}]\nmodel = {model!r}\n{more}")
+    return str(path)

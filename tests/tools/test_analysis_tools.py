@@ -1,28 +1,11 @@
 import argparse
-import importlib.util
 import json
 import os
 import re
-import sys
 
 import cv2
 import numpy as np
 import pytest
-
-
-@pytest.fixture
-def tool(repository, monkeypatch):
-    """Loads a script of tools/ by its path under it."""
-
-    def load(path):
-        monkeypatch.syspath_prepend(str((repository / "tools" / path).parent))
-        spec = importlib.util.spec_from_file_location("a_tool", repository / "tools" / path)
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, "a_tool", module)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import sys
 
 import cv2
 import numpy as np
@@ -14,13 +13,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def bench(repository, monkeypatch):
-    monkeypatch.syspath_prepend(str(repository / "tools" / "benchmarks"))
-    import bench_readers
-
-    yield bench_readers
-    for name in ("bench_readers",):
-        sys.modules.pop(name, None)
+def bench(tool):
+    return tool("benchmarks/bench_readers.py")
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 20), (1, 3), (697, 1000), (20, 20)])

@@ -1,6 +1,5 @@
 """The last picture of the demo, and the demo without bundled weights."""
 
-import sys
 from types import SimpleNamespace
 
 import cv2
@@ -11,12 +10,8 @@ from mms_ocr.visualization import draw_text
 
 
 @pytest.fixture
-def demo(repository, monkeypatch):
-    monkeypatch.syspath_prepend(str(repository / "tools"))
-    import demo
-
-    yield demo
-    sys.modules.pop("demo", None)
+def demo(tool):
+    return tool("demo.py")
 
 
 def test_the_sheet_shows_what_each_model_makes_of_the_words(demo):

@@ -1,8 +1,6 @@
 """The commands that convert and publish weights."""
 
-import importlib.util
 import os
-import sys
 
 import pytest
 import torch
@@ -18,15 +16,11 @@ CONVERT, PUBLISH = "convert_weights.py", "publish.py"
 
 
 @pytest.fixture
-def run(repository, monkeypatch, capsys):
+def run(tool, capsys):
     """Runs a script of tools/model_converters; gives its exit status and what it wrote."""
 
     def command(script, *arguments):
-        path = repository / "tools" / "model_converters" / script
-        spec = importlib.util.spec_from_file_location("a_converter", path)
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, "a_converter", module)
-        spec.loader.exec_module(module)
+        module = tool(f"model_converters/{script}")
         status = module.main([str(argument) for argument in arguments])
         written = capsys.readouterr()
         return status, written.out + written.err.rstrip("\n").rpartition("\n")[2]

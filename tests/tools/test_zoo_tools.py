@@ -2,8 +2,6 @@
 
 import gzip
 import hashlib
-import importlib.util
-import sys
 
 import pytest
 import torch
@@ -24,27 +22,16 @@ FACTS = [
 ]
 
 
-def load(repository, monkeypatch, path):
-    spec = importlib.util.spec_from_file_location(path[:-3].replace("/", "_"), repository / path)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, spec.name, module)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def tools(repository, monkeypatch, tmp_path):
+def tools(tool, repository, monkeypatch, tmp_path):
     """Both tools with an empty zoo."""
     monkeypatch.setattr(bundled, "FOLDER", tmp_path / "zoo")
     monkeypatch.setattr(zoo, "metafile", lambda part: tmp_path / "zoo" / f"{part}.yml")
-    found = [
-        load(repository, monkeypatch, path)
-        for path in ("tools/model_converters/bundle.py", "tools/zoo_check.py")
-    ]
-    for module in found:
+    modules = [tool("model_converters/bundle.py"), tool("zoo_check.py")]
+    for module in modules:
         monkeypatch.setattr(module, "ROOT", tmp_path)
     (tmp_path / "configs").symlink_to(repository / "configs")
-    return found
+    return modules
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +106,8 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
     assert again["Results"][0]["Metrics"] == {"iou_dataset": None}
 
 
-def test_the_bundled_weights_are_as_described(repository, monkeypatch):
-    check = load(repository, monkeypatch, "tools/zoo_check.py")
+def test_the_bundled_weights_are_as_described(tool):
+    check = tool("zoo_check.py")
     entries = zoo.read_zoo()
     for name in {*entries, *bundled.bundled_names()}:
         assert check.check_file(name, entries.get(name)) == []
