@@ -72,25 +72,20 @@ def test_bundled_weights(config, trained, tmp_path, monkeypatch):
         loaded(config(load_from="mms_ocr://tinny"))
 
 
-def unfit(weights, path):
+def unfit(weights):
     """Checkpoints that do not fit, and what the error names."""
-    encoder = {
-        key.removeprefix("backbone."): value
-        for key, value in weights.items()
-        if key.startswith("backbone.")
-    }
+    encoder = {key[9:]: value for key, value in weights.items() if key.startswith("backbone.")}
     yield timm_names(encoder), "54 missing|missing .*backbone.cls_token.*unknown .*blocks.0"
     yield encoder, "missing .*decoder"
     yield {**weights, "backbone.ln1.bias": torch.ones(5)}, r"another shape \(backbone.ln1.bias"
     yield {**weights, "neck.weight": torch.ones(5)}, r"1 unknown \(neck.weight"
-    yield {k: v for k, v in weights.items() if "ln1" not in k}, r"missing .*ln1"
     yield {**weights, "backbone.ln1.bias": torch.full((24,), torch.nan)}, "not finite"
 
 
 def test_what_does_not_fit_is_an_error(config, trained):
     weights, path = trained
     runner = config(load_from=path)
-    for content, message in unfit(weights, path):
+    for content, message in unfit(weights):
         torch.save(content, path)
         with pytest.raises(ValueError, match=message) as caught:
             loaded(runner)

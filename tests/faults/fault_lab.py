@@ -138,3 +138,10 @@ class Lab:
         pid = self.start(work, SLOW)
         until(lambda: list(work.glob("iter_*.pth")))
         return pid
+
+    def begin_two(self, *options: str) -> Path:
+        """Start a run of two processes and wait until it has saved once; returns its folder."""
+        work = self.work()
+        self.start_two(work, (SLOW, SLOW), options)
+        until(lambda: list(work.glob("iter_*.pth")))
+        return work

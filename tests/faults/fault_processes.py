@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 
 from fault_disks import fill_disk, fill_tmpfs
-from fault_lab import AGAIN, MOMENTS, SLOW, Lab, children, until
+from fault_lab import AGAIN, MOMENTS, Lab, children
 from fault_runs import parse_args, row
 from fault_setups import HANG_READING, HANG_TRAINING, LOSS, NO_SPACE, PRINT_WEIGHTS, SMALL_FILES
 
@@ -55,9 +55,7 @@ def lose_data(lab: Lab) -> None:
 
 def lose_rank(lab: Lab) -> None:
     """One of two processes dies."""
-    work = lab.work()
-    lab.start_two(work, (SLOW, SLOW))
-    until(lambda: list(work.glob("iter_*.pth")))
+    lab.begin_two()
     lab.zygotes[1].signal(signal.SIGKILL)
     first, second = lab.wait_two()
     if second.status != -signal.SIGKILL:
@@ -67,9 +65,7 @@ def lose_rank(lab: Lab) -> None:
 
 def stop_two(lab: Lab) -> None:
     """SIGTERM to one of two processes; both have to save and stop at the same iteration."""
-    work = lab.work()
-    lab.start_two(work, (SLOW, SLOW))
-    until(lambda: list(work.glob("iter_*.pth")))
+    work = lab.begin_two()
     time.sleep(lab.rng.uniform(0, MOMENTS))
     lab.zygotes[1].signal(signal.SIGTERM)
     for ended in lab.wait_two():
@@ -79,9 +75,7 @@ def stop_two(lab: Lab) -> None:
 
 def kill_two(lab: Lab) -> None:
     """SIGKILL of both of two processes."""
-    work = lab.work()
-    lab.start_two(work, (SLOW, SLOW))
-    until(lambda: list(work.glob("iter_*.pth")))
+    work = lab.begin_two()
     time.sleep(lab.rng.uniform(0, MOMENTS))
     for zygote in lab.zygotes:
         zygote.signal(signal.SIGKILL)
@@ -107,9 +101,7 @@ def hang(lab: Lab, setup: str, function: str, *words: str) -> None:
 
 def freeze(lab: Lab) -> None:
     """One of two processes is frozen, as on a machine that is lost."""
-    work = lab.work()
-    lab.start_two(work, (SLOW, SLOW), ("default_hooks.watchdog.timeout=12",))
-    until(lambda: list(work.glob("iter_*.pth")))
+    lab.begin_two("default_hooks.watchdog.timeout=12")
     lab.zygotes[1].signal(signal.SIGSTOP)
     first = lab.zygotes[0].wait()
     lab.zygotes[1].signal(signal.SIGKILL)

@@ -57,17 +57,8 @@ def launch(tmp_path, repository):
             for name in ("bash", "dirname"):
                 (folder / name).symlink_to(shutil.which(name))
             path = str(folder)
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM", "MASTER"))}
-        for name in (
-            "PORT",
-            "GPUS",
-            "GPUS_PER_NODE",
-            "NTASKS",
-            "NNODES",
-            "NODE_RANK",
-            "PYTHONPATH",
-        ):
-            inherited.pop(name, None)
+        ours = ("SLURM", "MASTER", "PORT", "GPUS", "NTASKS", "NNODES", "NODE_RANK", "PYTHONPATH")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         inherited["SLURM_NODELIST"] = "local[1-2]"
         done = subprocess.run(
             ["bash", str(repository / "tools" / script), *arguments],
@@ -101,25 +92,13 @@ def test_dist_starts_torchrun_with_a_free_port(launch, script, arguments, called
 
     assert done.returncode == 0, done.stderr
     assert name == "torchrun"
-    options = dict(
-        option.split("=") for option in line if option.startswith("--") and "=" in option
-    )
-    assert 1024 < int(options.pop("--master_port")) < 65536
-    assert options == {
-        "--nnodes": "1",
-        "--node_rank": "0",
-        "--master_addr": "127.0.0.1",
-        "--nproc_per_node": "2",
-    }
+    options = dict(option[2:].split("=") for option in line if "=" in option)
+    assert 1024 < int(options.pop("master_port")) < 65536
+    assert options == dict(nnodes="1", node_rank="0", master_addr="127.0.0.1", nproc_per_node="2")
     rest = line[len(options) + 1 :]
     assert in_tools(rest[0], called[0])
     assert rest[1:] == [*called[1:], "--launcher", "pytorch"]
     assert (Path(environment["PYTHONPATH"]) / "mms_ocr").is_dir()
-
-
-def test_dist_takes_two_different_ports(launch):
-    ports = {launch("dist_train.sh", "c.py", "1")[1][0][1][3] for _ in range(4)}
-    assert len(ports) > 1
 
 
 def test_dist_on_several_machines(launch):
@@ -127,13 +106,8 @@ def test_dist_on_several_machines(launch):
         "dist_train.sh", "c.py", "4", NNODES="3", NODE_RANK="1", MASTER_ADDR="n0", PORT="1234"
     )
     assert done.returncode == 0
-    assert line[:5] == [
-        "--nnodes=3",
-        "--node_rank=1",
-        "--master_addr=n0",
-        "--master_port=1234",
-        "--nproc_per_node=4",
-    ]
+    options = "--nnodes=3 --node_rank=1 --master_addr=n0 --master_port=1234 --nproc_per_node=4"
+    assert line[:5] == options.split()
 
 
 def test_slurm_with_gpus(launch):
@@ -148,14 +122,8 @@ def test_slurm_with_gpus(launch):
     assert done.returncode == 0, done.stderr
     (_, srun, _), (_, python, environment) = calls
     assert srun[:9] == [
-        "--partition=gpu",
-        "--job-name=a job",
-        "--gres=gpu:8",
-        "--ntasks=16",
-        "--ntasks-per-node=8",
-        "--cpus-per-task=5",
-        "--time=2-0",
-        "--exclusive",
+        *("--partition=gpu", "--job-name=a job", "--gres=gpu:8", "--ntasks=16"),
+        *("--ntasks-per-node=8", "--cpus-per-task=5", "--time=2-0", "--exclusive"),
         "--kill-on-bad-exit=1",
     ]
     assert python[0] == "-u"
@@ -225,15 +193,13 @@ def test_each_attempt_at_a_job_has_a_port_of_its_own(launch):
     assert len({port["MASTER_PORT"] for port in ports}) == 3
 
 
-def test_slurm_test_script(launch):
-    _, calls = launch("slurm_test.sh", "gpu", "j", "c.py", "w.pth", "--amp", SLURM_JOB_ID="1")
+def test_slurm_test_script_with_fewer_gpus_than_a_node_has(launch):
+    arguments = ("gpu", "j", "c.py", "w.pth", "--amp")
+    _, calls = launch("slurm_test.sh", *arguments, GPUS="2", SLURM_JOB_ID="1", PORT="5555")
+    assert calls[0][1][2:5] == ["--gres=gpu:2", "--ntasks=2", "--ntasks-per-node=2"]
     assert in_tools(calls[1][1][1], "test.py")
     assert calls[1][1][2:] == ["c.py", "w.pth", "--amp", "--launcher", "slurm"]
-
-
-def test_slurm_asks_for_no_more_gpus_a_node_than_in_all(launch):
-    _, calls = launch("slurm_train.sh", "gpu", "j", "c.py", "w", GPUS="2", SLURM_JOB_ID="1")
-    assert calls[0][1][2:5] == ["--gres=gpu:2", "--ntasks=2", "--ntasks-per-node=2"]
+    assert calls[1][2]["MASTER_PORT"] == "5555"
 
 
 def test_slurm_without_gpus(launch):
@@ -250,29 +216,23 @@ def test_slurm_without_gpus(launch):
     assert 12000 <= int(calls[1][2]["MASTER_PORT"]) < 32000
 
 
-def test_a_given_port_goes_before_the_one_of_the_job(launch):
-    _, calls = launch("slurm_train.sh", "p", "j", "c.py", "w", PORT="5555", SLURM_JOB_ID="1")
-    assert calls[1][2]["MASTER_PORT"] == "5555"
-
-
 @pytest.mark.parametrize(
-    ("script", "arguments", "environment", "said"),
+    ("script", "arguments", "environment", "message"),
     [
         ("dist_train.sh", ["c.py"], {}, "usage: "),
         ("dist_test.sh", ["c.py", "2"], {}, "usage: "),
         ("slurm_train.sh", ["p", "j", "c.py"], {}, "usage: "),
         ("slurm_test.sh", [], {}, "usage: "),
-        ("dist_train.sh", ["c.py", "zwei"], {}, "number of GPUS is 'zwei'"),
-        ("dist_train.sh", ["c.py", "0"], {}, "number of GPUS is '0'"),
+        ("dist_train.sh", ["c.py", "two"], {}, "number of GPUS is 'two'"),
         ("dist_train.sh", ["c.py", "2"], {"NNODES": "2"}, "NNODES=2 needs MASTER_ADDR"),
         ("slurm_train.sh", ["p", "j", "c", "w"], {"GPUS": "12"}, "no multiple of GPUS_PER_NODE=8"),
         ("slurm_train.sh", [*"pjcw", "--resume=x"], {"REQUEUE": "1"}, "leave --resume=x out"),
     ],
 )
-def test_wrong_use_says_so_in_one_line(launch, script, arguments, environment, said):
+def test_wrong_use_is_one_line(launch, script, arguments, environment, message):
     done, calls = launch(script, *arguments, **environment)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert calls == []
 

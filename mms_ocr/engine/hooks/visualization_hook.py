@@ -47,7 +47,7 @@ class VisualizationHook(Hook):
         self.interval = interval
         defaults = dict(draw_gt=False, draw_pred=False, show=False, wait_time=0.0)
         if unknown := options.keys() - defaults:
-            raise TypeError(f"VisualizationHook has no argument {', '.join(sorted(unknown))}")
+            raise ValueError(f"VisualizationHook has no argument {', '.join(sorted(unknown))}")
         self.options = {**defaults, **options, "pred_score_thr": score_thr}
 
     def before_run(self, runner: Runner) -> None:

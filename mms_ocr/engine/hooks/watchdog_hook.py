@@ -70,7 +70,7 @@ class WatchdogHook(Hook):
         self._progress(f"saving a checkpoint at iteration {runner.iter}")
 
     def after_val_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Note that a validation starts, goes on, or ends."""
+        """Note that a validation starts, continues or ends."""
         self._progress(f"validating at iteration {runner.iter}")
 
     before_val = after_val = after_val_iter
