@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _report(result: Contamination, train: list, test: list, args: argparse.Namespace) -> None:
     rows = []
-    for match in sorted(result.matches, key=lambda match: match.distance):
+    matches = sorted(result.matches, key=lambda match: match.distance)
+    for match in matches:
         (source, index), (test_source, test_index) = match.train, match.test
         names = dict(train=train[source].name(index), test=test[test_source].name(test_index))
         rows.append(dict(kind=match.kind, distance=round(match.distance, 4), **names))
