@@ -128,8 +128,8 @@ def test_nothing_acts_where_everything_imports_by_itself(world):
     import torchvision, mmcv._ext, mmdet, mmocr, torch
     result = [mmcv._ext.nms(), mmocr.seen, torch.defined]
     """
-    found = world(files, code)
-    assert found == {
+    report = world(files, code)
+    assert report == {
         "result": ["compiled", ["2.1.0", "3.1.0"], []],
         "active": [],
         "logged": [],
@@ -141,11 +141,11 @@ def test_torchvision_without_its_operators(world):
         "torchvision/__init__.py": TORCHVISION_WITHOUT_OPERATORS,
         "torchvision/part.py": "",
     }
-    found = world(files, "import torchvision, torch; result = torch.defined")
-    assert [schema.split("(")[0] for schema in found["result"]] == ["nms", "qnms"]
+    report = world(files, "import torchvision, torch; result = torch.defined")
+    assert [schema.split("(")[0] for schema in report["result"]] == ["nms", "qnms"]
     reason = "torchvision has no binary operators here (operator torchvision::nms does not exist)"
-    assert found["active"] == [["torchvision-schemas", reason]]
-    assert found["logged"] == [
+    assert report["active"] == [["torchvision-schemas", reason]]
+    assert report["logged"] == [
         [f"compatibility shim torchvision-schemas: {reason}", "current", 20]  # logging.INFO
     ]
 
@@ -155,9 +155,9 @@ def test_torchvision_without_its_operators(world):
 def test_other_errors_are_passed_on_and_not_tried_again(world, tmp_path, package, error):
     tries = tmp_path / "tries"
     text = f"open({str(tries)!r}, 'a').write('x'); raise {error}"
-    found = world({f"{package}/__init__.py": text}, caught(package))
+    report = world({f"{package}/__init__.py": text}, caught(package))
     kind, message = error.rstrip("')").split("('")
-    assert found == {"result": [kind, message], "active": [], "logged": []}
+    assert report == {"result": [kind, message], "active": [], "logged": []}
     assert tries.read_text() == "x"
 
 
@@ -175,22 +175,22 @@ def test_the_operator_stand_in_names_the_operator_and_the_remedy(world):
             hasattr(_ext, "__wrapped__"),
         ]
     """
-    found = world({}, code)
-    message, *versions, has_dunder = found["result"]
+    report = world({}, code)
+    message, *versions, has_dunder = report["result"]
     assert "'ms_deform_attn_forward'" in message
     assert "pip install --no-build-isolation --no-cache-dir" in message
     assert "\n" not in message
     assert versions == ["not compiled", "not compiled"]
     assert not has_dunder
     reason = "this mmcv was built without compiled operators (no mmcv._ext)"
-    assert found["active"] == [["mmcv-ops", reason]]
+    assert report["active"] == [["mmcv-ops", reason]]
 
 
 def test_a_compiled_extension_that_fails_is_not_papered_over(world):
     files = {"mmcv/_ext.py": "raise ImportError('undefined symbol: _ZN3c10')"}
-    found = world(files, caught("mmcv._ext"))
-    assert found["result"] == ["ImportError", "undefined symbol: _ZN3c10"]
-    assert found["active"] == []
+    report = world(files, caught("mmcv._ext"))
+    assert report["result"] == ["ImportError", "undefined symbol: _ZN3c10"]
+    assert report["active"] == []
 
 
 def test_version_ceilings_are_lifted_while_importing_only(world):
@@ -199,10 +199,10 @@ def test_version_ceilings_are_lifted_while_importing_only(world):
     import mmocr, mmcv, mmdet
     result = [mmocr.seen, mmcv.__version__, mmdet.__version__]
     """
-    found = world(files, code)
-    assert found["result"] == [["2.0.1", "3.1.0"], "2.3.6", "3.5.1"]
-    assert found["active"] == [["version-ceilings", "MMCV 2.3.6 is incompatible with MMOCR 1.0.1"]]
-    assert len(found["logged"]) == 1
+    report = world(files, code)
+    assert report["result"] == [["2.0.1", "3.1.0"], "2.3.6", "3.5.1"]
+    assert report["active"] == [["version-ceilings", "MMCV 2.3.6 is incompatible with MMOCR 1.0.1"]]
+    assert len(report["logged"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def test_mmdetections_own_ceiling(world, mmdet_version, ceiling, mmcv_version):
         "mmdet/__init__.py": mmdet,
     }
     code = "import mmdet, mmcv; result = [mmcv.__version__, mmdet.__version__]"
-    found = world(files, code)
-    assert found["result"] == [mmcv_version, mmdet_version]
-    assert [name for name, _ in found["active"]] == ["version-ceilings"]
+    report = world(files, code)
+    assert report["result"] == [mmcv_version, mmdet_version]
+    assert [name for name, _ in report["active"]] == ["version-ceilings"]
 
 
 def test_a_version_that_is_too_old_stays_refused_with_the_package_s_words(world):
@@ -231,9 +231,9 @@ def test_a_version_that_is_too_old_stays_refused_with_the_package_s_words(world)
     assert mmcv.__version__ >= "2.0.0", f"MMCV {mmcv.__version__} is incompatible with MMOCR."
     """
     files = {"mmcv/__init__.py": "__version__ = '1.7.0'", "mmocr/__init__.py": mmocr}
-    found = world(files, caught("mmocr"))
-    assert found["result"] == ["AssertionError", "MMCV 1.7.0 is incompatible with MMOCR."]
-    assert found["active"] == []
+    report = world(files, caught("mmocr"))
+    assert report["result"] == ["AssertionError", "MMCV 1.7.0 is incompatible with MMOCR."]
+    assert report["active"] == []
 
 
 def test_versions_are_restored_when_the_import_fails_all_the_same(world):
@@ -245,9 +245,9 @@ def test_versions_are_restored_when_the_import_fails_all_the_same(world):
     result += [mmcv.__version__, mmdet.__version__]
     """
     )
-    found = world(files, code)
-    assert found["result"] == ["OSError", "disk", "2.3.6", "3.5.1"]
-    assert found["active"] == []
+    report = world(files, code)
+    assert report["result"] == ["OSError", "disk", "2.3.6", "3.5.1"]
+    assert report["active"] == []
 
 
 def test_a_second_installation_changes_nothing(world):
@@ -267,11 +267,11 @@ def test_a_second_installation_changes_nothing(world):
         importlib.reload(module)
     result += [mmocr.seen, mmcv.__version__]
     """
-    found = world(files, code)
-    assert found["result"] == [0, ["2.0.1", "3.1.0"], "2.3.6"]
-    names = [name for name, _ in found["active"]]
+    report = world(files, code)
+    assert report["result"] == [0, ["2.0.1", "3.1.0"], "2.3.6"]
+    names = [name for name, _ in report["active"]]
     assert sorted(names) == ["mmcv-ops", "torchvision-schemas", "version-ceilings"]
-    assert len(found["logged"]) == 3
+    assert len(report["logged"]) == 3
 
 
 def test_packages_found_by_another_finder_are_repaired_as_well(world, tmp_path):
@@ -293,8 +293,8 @@ sys.meta_path.insert(1, EditableFinder)
 """
     elsewhere.mkdir()
     (elsewhere / "mmocr.py").write_text(textwrap.dedent(MMOCR_WITH_CEILINGS))
-    found = world(NEWER, "import mmocr; result = mmocr.seen", first)
-    assert found["result"] == ["2.0.1", "3.1.0"]
+    report = world(NEWER, "import mmocr; result = mmocr.seen", first)
+    assert report["result"] == ["2.0.1", "3.1.0"]
 
 
 def test_the_installed_stack(repository, tmp_path):
@@ -390,8 +390,8 @@ def test_mmpretrain_beside_transformers_5(repository, tmp_path):
         repository,
     )
     assert "NoneType takes no arguments" in json.loads(plain.splitlines()[-1])
-    found = run_python(code.format(first="import mms_ocr"), tmp_path, repository)
-    active, backbone, refused, kept = json.loads(found.splitlines()[-1])
+    report = run_python(code.format(first="import mms_ocr"), tmp_path, repository)
+    active, backbone, refused, kept = json.loads(report.splitlines()[-1])
     assert "no-multimodal" in active
     assert backbone == "VisionTransformer"
     assert "requires extra multi-modal dependencies" in refused
@@ -425,6 +425,6 @@ def test_a_cache_of_yapf_that_is_half_written(repository, tmp_path, monkeypatch,
     for cache, whole in zip(caches, written):
         cache.write_bytes(whole[: int(share * len(whole))])
     assert json.loads(run_python(plain, repository)) in ("EOFError", "UnpicklingError")
-    found = run_python(ours, repository)
-    assert json.loads(found.splitlines()[-1]) == ["a = 1\n", ["yapf-cache"]]
+    report = run_python(ours, repository)
+    assert json.loads(report.splitlines()[-1]) == ["a = 1\n", ["yapf-cache"]]
     assert [cache.stat().st_size for cache in caches] == [int(share * len(one)) for one in written]

@@ -28,12 +28,12 @@ def folder(tmp_path):
 
 def test_one_of_each(folder):
     gray = pixels(7)[:, :, 0]
-    found = list(input_images([str(folder / "1.png"), folder, pixels(5), gray]))
+    images = list(input_images([str(folder / "1.png"), folder, pixels(5), gray]))
     names = [folder / "1.png", *(folder / f"{n}.png" for n in range(3)), "image 3", "image 4"]
-    assert [given.name for given in found] == [str(name) for name in names]
-    for given, expected in zip(found, [1, 0, 1, 2, 5]):
+    assert [given.name for given in images] == [str(name) for name in names]
+    for given, expected in zip(images, [1, 0, 1, 2, 5]):
         np.testing.assert_array_equal(given.image, pixels(expected))
-    np.testing.assert_array_equal(found[-1].image, np.repeat(gray[:, :, None], 3, axis=2))
+    np.testing.assert_array_equal(images[-1].image, np.repeat(gray[:, :, None], 3, axis=2))
 
 
 @pytest.mark.parametrize(

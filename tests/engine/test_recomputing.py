@@ -41,12 +41,12 @@ def test_everything_that_is_not_frozen_learns_as_without_it(frozen_stages, bf16)
     runs = []
     model.backbone.layers[2].attn.register_forward_hook(lambda *args: runs.append(1))
     recompute(model, LAYERS)
-    found = gradients(model, images, bf16)
+    recomputed = gradients(model, images, bf16)
     assert len(runs) == 2, "computed, and computed again"
-    assert found.keys() == plain.keys()
-    assert "backbone.layers.2.attn.qkv.weight" in found
+    assert recomputed.keys() == plain.keys()
+    assert "backbone.layers.2.attn.qkv.weight" in recomputed
     for name, gradient in plain.items():
-        assert torch.equal(found[name], gradient), name
+        assert torch.equal(recomputed[name], gradient), name
 
 
 def test_a_copy_computes_by_itself():
@@ -66,10 +66,10 @@ def test_compiled_layers():
     recompute(model, LAYERS)
     for layer in model.backbone.layers:
         layer.compile(backend="eager")
-    found = gradients(model, images)
-    assert found.keys() == plain.keys()
+    recomputed = gradients(model, images)
+    assert recomputed.keys() == plain.keys()
     for name, gradient in plain.items():
-        torch.testing.assert_close(found[name], gradient, msg=name)
+        torch.testing.assert_close(recomputed[name], gradient, msg=name)
 
 
 def test_a_part_that_is_not_there_is_named():

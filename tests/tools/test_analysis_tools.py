@@ -92,8 +92,8 @@ def test_curves_of_a_resumed_run_are_joined(tool, tmp_path):
 
     work_dir = run_of(tmp_path, logged(10, 20, 30, loss=2.0), logged(20, 30, 40, loss=1.0), [])
     read = tool("analysis_tools/plot_curves.py").read_scalars(work_dir)
-    found = [(row["iteration"], row["loss"]) for row in read]
-    assert found == [(10, 2.0), (20, 1.0), (30, 1.0), (40, 1.0)]
+    curve = [(row["iteration"], row["loss"]) for row in read]
+    assert curve == [(10, 2.0), (20, 1.0), (30, 1.0), (40, 1.0)]
 
 
 @pytest.mark.parametrize(

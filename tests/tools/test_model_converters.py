@@ -61,15 +61,15 @@ SUFFIXES = pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_there_and_back(run, source, tmp_path, suffix):
     weights = read_state_dict(source)
     theirs, ours = tmp_path / "new" / f"timm.{suffix}", tmp_path / f"ours.{suffix}"
-    status, said = run(CONVERT, source, theirs, "--to", "timm")
+    status, output = run(CONVERT, source, theirs, "--to", "timm")
     assert status == 0
-    assert "family mms: 32 keys" in said
-    assert "not of the encoder: neck (2)" in said
+    assert "family mms: 32 keys" in output
+    assert "not of the encoder: neck (2)" in output
     assert "blocks.1.mlp.fc2.bias" in read_state_dict(theirs)
-    status, said = run(CONVERT, theirs, ours, "--grid", "4", "16")
+    status, output = run(CONVERT, theirs, ours, "--grid", "4", "16")
     assert status == 0
-    assert "family timm: 30 keys, those of the encoder at the top" in said
-    assert "fixed positions of 4×16; the file does not store the grid of the patches" in said
+    assert "family timm: 30 keys, those of the encoder at the top" in output
+    assert "fixed positions of 4×16; the file does not store the grid of the patches" in output
     encoder_weights = {
         key.removeprefix("backbone."): value
         for key, value in weights.items()
@@ -84,10 +84,12 @@ def test_there_and_back(run, source, tmp_path, suffix):
 
 
 def test_checking_writes_nothing(run, source, tmp_path):
-    status, said = run(CONVERT, source, "--check")
+    status, output = run(CONVERT, source, "--check")
     assert status == 0
-    assert "encoder: 24 wide, 2 layers, 4×4 patches, 30 weights" in said
-    assert "positions: 64 patches; fixed positions of 4×16; the patches had a grid of 4×16" in said
+    assert "encoder: 24 wide, 2 layers, 4×4 patches, 30 weights" in output
+    assert (
+        "positions: 64 patches; fixed positions of 4×16; the patches had a grid of 4×16" in output
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["iter_5.pth"]
 
 
@@ -108,10 +110,10 @@ def test_checking_writes_nothing(run, source, tmp_path):
 def test_bad_calls_give_one_line_and_no_file(run, source, tmp_path, arguments, message):
     target = tmp_path / "target.pth"
     given = [argument.format(source=source, target=target) for argument in arguments]
-    status, said = run(CONVERT, *given)
+    status, output = run(CONVERT, *given)
     assert status == 2
-    assert said.splitlines()[-1].startswith("convert_weights.py: ")
-    assert message in said.splitlines()[-1]
+    assert output.splitlines()[-1].startswith("convert_weights.py: ")
+    assert message in output.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["iter_5.pth"]
 
 
@@ -133,9 +135,9 @@ def test_an_encoder_that_is_not_whole_is_not_converted(run, source, tmp_path, ch
     content = torch.load(source, weights_only=True)
     change(content["state_dict"])
     torch.save(content, source)
-    status, said = run(CONVERT, source, tmp_path / "target.pth")
+    status, output = run(CONVERT, source, tmp_path / "target.pth")
     assert status == 2
-    assert message in said
+    assert message in output
     assert not (tmp_path / "target.pth").exists()
 
 
@@ -156,9 +158,9 @@ def test_a_recognizer_of_maerec(run, tmp_path, repository):
     theirs.update({f"backbone.{key}": value for key, value in read_state_dict(timm).items()})
     source, target = tmp_path / "maerec.pth", tmp_path / "ours.pth"
     torch.save({"state_dict": theirs, "message_hub": {}}, source)
-    status, said = run(CONVERT, source, target, "--part", "recognizer")
+    status, output = run(CONVERT, source, target, "--part", "recognizer")
     assert status == 0
-    assert "family maerec" in said
+    assert "family maerec" in output
     read, expected = read_state_dict(target), model.state_dict()
     assert read.keys() == expected.keys()
     assert all(torch.equal(read[key], expected[key]) for key in expected)
@@ -168,17 +170,17 @@ def test_a_recognizer_of_maerec(run, tmp_path, repository):
 @SUFFIXES
 def test_publishing(run, source, tmp_path, suffix):
     whole, half = tmp_path / f"whole.{suffix}", tmp_path / f"half.{suffix}"
-    status, said = run(PUBLISH, source, whole)
+    status, output = run(PUBLISH, source, whole)
     assert status == 0
-    assert "wrote 32 weights" in said
-    assert "left out meta, optimizer" in said
-    assert "sha256" in said
+    assert "wrote 32 weights" in output
+    assert "left out meta, optimizer" in output
+    assert "sha256" in output
     assert same(whole, read_state_dict(source))
     assert read_checkpoint(whole)["meta"] == {"part": "all", "experiment_name": "tiny"}
     assert read_checkpoint(whole).keys() == {"state_dict", "meta"}
-    status, said = run(PUBLISH, source, half, "--half", "--part", "encoder")
+    status, output = run(PUBLISH, source, half, "--half", "--part", "encoder")
     assert status == 0
-    assert "left out meta, optimizer, 2 weights that are not of the encoder" in said
+    assert "left out meta, optimizer, 2 weights that are not of the encoder" in output
     assert half.stat().st_size < 0.7 * whole.stat().st_size
     model, expected = encoder(), read_state_dict(source)
     PretrainedTextViT(str(half))(model)
@@ -194,9 +196,9 @@ def test_a_head_that_only_helps_to_train_is_not_published(run, source, tmp_path)
     expected = set(content["state_dict"])
     content["state_dict"]["decoder.auxiliary.classifier.bias"] = torch.zeros(3)
     torch.save(content, source)
-    status, said = run(PUBLISH, source, tmp_path / "whole.pth")
+    status, output = run(PUBLISH, source, tmp_path / "whole.pth")
     assert status == 0
-    assert "1 weights of a head that only helps to train" in said
+    assert "1 weights of a head that only helps to train" in output
     assert set(read_state_dict(tmp_path / "whole.pth")) == expected
 
 
@@ -204,9 +206,9 @@ def test_weights_that_fp16_cannot_hold(run, source, tmp_path):
     content = torch.load(source, weights_only=True)
     content["state_dict"]["neck.bias"] = torch.full((3,), 1e6)
     torch.save(content, source)
-    status, said = run(PUBLISH, source, tmp_path / "half.pth", "--half")
+    status, output = run(PUBLISH, source, tmp_path / "half.pth", "--half")
     assert status == 2
-    assert "neck.bias has values too large for fp16" in said
+    assert "neck.bias has values too large for fp16" in output
     assert [path.name for path in tmp_path.iterdir()] == ["iter_5.pth"]
 
 
@@ -218,8 +220,8 @@ def test_an_interrupted_write_leaves_the_old_file(run, source, tmp_path, monkeyp
         raise OSError("no space left on device")
 
     monkeypatch.setattr(torch, "save", fail)
-    status, said = run(PUBLISH, source, target)
-    assert (status, said.splitlines()[-1]) == (2, "publish.py: no space left on device")
+    status, output = run(PUBLISH, source, target)
+    assert (status, output.splitlines()[-1]) == (2, "publish.py: no space left on device")
     assert target.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["iter_5.pth", "target.pth"]
 
@@ -229,7 +231,7 @@ def test_an_interrupted_write_leaves_the_old_file(run, source, tmp_path, monkeyp
 def test_no_name_of_the_checkpoint_is_written_to(run, source, tmp_path, program, kind):
     before = source.read_bytes()
     kind(source, tmp_path / "other.pth")
-    status, said = run(program, source, tmp_path / "other.pth")
+    status, output = run(program, source, tmp_path / "other.pth")
     assert status == 2
-    assert "is the input" in said.splitlines()[-1]
+    assert "is the input" in output.splitlines()[-1]
     assert source.read_bytes() == (tmp_path / "other.pth").read_bytes() == before
