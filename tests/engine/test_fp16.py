@@ -12,21 +12,9 @@ def fp16_job(**settings):
 
 
 def test_trains_nearly_as_float32_does():
-    job = fp16_job()
-    reference = fp16_job()
-    losses, expected = [], []
-    for _ in range(40):
-        losses.append(job.step())
-        loss = (
-            (reference.model(reference.inputs) - (job.inputs[:, :1] - job.inputs[:, 1:2]))
-            .square()
-            .mean()
-        )
-        reference.optim_wrapper.optimizer.zero_grad()
-        loss.backward()
-        reference.optim_wrapper.optimizer.step()
-        expected.append(loss.item())
-    assert losses == pytest.approx(expected, abs=0.01)
+    job, reference = fp16_job(), Job()
+    losses = [job.step() for _ in range(40)]
+    assert losses == pytest.approx([reference.step() for _ in range(40)], abs=0.01)
     assert losses[-1] < 0.5 * losses[0]
     assert all(p.dtype == torch.float32 for p in job.model.parameters())
     assert job.counts == (0, 0, 0)
