@@ -72,15 +72,10 @@ class BlockwiseMask(MaskGenerator):
         super().__init__(ratio, grid)
         # On a small grid a quarter may be less than min_patches.
         largest = max(min_patches, self.num_patches // 4) if max_patches is None else max_patches
-        if not 1 <= min_patches <= largest:
+        if not 1 <= min_patches <= min(largest, self.num_patches):
             raise ValueError(
-                f"block sizes must satisfy 1 <= min_patches <= max_patches, got {min_patches} and "
-                f"{largest}"
-            )
-        if min_patches > self.num_patches:
-            raise ValueError(
-                f"min_patches={min_patches} is more than the {self.num_patches} patches of the "
-                f"grid {self.grid}"
+                f"min_patches={min_patches} must be from 1 to max_patches={largest} and to the "
+                f"{self.num_patches} patches of the grid {self.grid}"
             )
         if not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f"aspect must be two positive numbers in order, got {aspect}")

@@ -153,15 +153,9 @@ def _build(
         return strategy
     shared = {"ratio": ratio, "grid": grid}
     settings = {key: value for key, value in shared.items() if value is not None} | dict(strategy)
-    kind = settings.get("type")
-    if kind is None or (isinstance(kind, str) and TASK_UTILS.get(kind) is None):
-        raise ValueError(
-            f"unknown masking strategy {kind!r}; known are mms_ocr.RandomPatchMask, "
-            "mms_ocr.BlockwiseMask and mms_ocr.SpanMask"
-        )
-    missing = [key for key in shared if key not in settings]
+    missing = [key for key in ("type", *shared) if key not in settings]
     if missing:
-        raise ValueError(f"strategy {kind!r} has no {' and no '.join(missing)}, nor has MultiMask")
+        raise ValueError(f"strategy {dict(strategy)} needs {' and '.join(missing)}")
     return TASK_UTILS.build(settings)
 
 

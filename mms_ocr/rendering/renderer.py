@@ -12,9 +12,9 @@ from mms_ocr.rendering.backgrounds import BackgroundImages, make_background
 from mms_ocr.rendering.camera import take_photograph
 from mms_ocr.rendering.faces import CAP_HEIGHT, FontFace
 from mms_ocr.rendering.fonts import FontCollection
+from mms_ocr.rendering.geometry import draw_geometry, fit
 from mms_ocr.rendering.ink import lay_ink
 from mms_ocr.rendering.layout import TextLayout, lay_out
-from mms_ocr.rendering.placement import draw_geometry, fit
 from mms_ocr.rendering.settings import RenderSettings
 from mms_ocr.rendering.shaping import needs_shaping
 from mms_ocr.rendering.words import TextSource

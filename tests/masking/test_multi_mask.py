@@ -180,10 +180,9 @@ def test_built_from_a_config():
     [
         (dict(mode="both"), "mode must be 'mixed' or 'joint', got 'both'"),
         (dict(strategies=[]), "at least one strategy"),
-        (dict(strategies=[dict(type="mms_ocr.StripeMask")]), "unknown masking strategy"),
-        (dict(strategies=[dict(lengths=[1])]), "unknown masking strategy None"),
-        (dict(ratio=None), "has no ratio, nor has MultiMask"),
-        (dict(ratio=None, grid=None), "has no ratio and no grid, nor has MultiMask"),
+        (dict(strategies=[dict(lengths=[1])]), "needs type"),
+        (dict(ratio=None), "needs ratio"),
+        (dict(ratio=None, grid=None), "needs ratio and grid"),
         (dict(ratio=1.0), "mask ratio must lie between 0 and 1"),
         (dict(ratio=0.999), "leaves no visible patch"),
         (dict(weights=[1, 1]), "3 strategies need 3 weights"),
