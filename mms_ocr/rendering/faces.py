@@ -70,11 +70,10 @@ class FontFace:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
-            family, style = self._load(16).getname()
+            family, _ = self._load(16).getname()
         except OSError as error:
             raise ValueError(f"{self.path}: not a font that FreeType can read ({error})") from error
         self.family: str = family or self.path.stem
-        self.style: str = style or ""
         self._glyphs: dict[str, Glyph] = {}
         self._kerning: dict[str, float] = {}
         self._drawable: dict[str, bool] = {}

@@ -28,9 +28,8 @@ class FontCollection:
     Args:
         folders: Folder trees or font files; ``'matplotlib'``, the default, means matplotlib's
             fonts, and ``'system'`` those installed on the machine.
-        part: ``'train'`` or ``'val'`` keeps the families whose name hashes into that part, so that
-            the parts have no fonts in common; ``None`` keeps all.
-        val_share: Share of the families in ``'val'``.
+        part: ``'train'`` or ``'val'`` keeps the families whose name hashes into that part, a fifth
+            into ``'val'``, so that the parts have no fonts in common; ``None`` keeps all.
         weights: Weight by family name, 1 by default; 0 leaves a family out.
 
     Raises:
@@ -42,7 +41,6 @@ class FontCollection:
         self,
         folders: str | Sequence[str] | None = None,
         part: str | None = None,
-        val_share: float = 0.2,
         weights: Mapping[str, float] | None = None,
     ) -> None:
         if part not in (None, "train", "val"):
@@ -76,9 +74,7 @@ class FontCollection:
         if broken and names != ["system"]:
             warn(f"fonts of {where}: left out {len(broken)} as broken, such as {broken[0]}")
         if part is not None:
-            self.faces = [
-                face for face in self.faces if family_part(face.family, val_share) == part
-            ]
+            self.faces = [face for face in self.faces if family_part(face.family) == part]
         if not self.faces:
             raise ValueError(f"no font of {where} is in font_part={part!r}; give more families")
         # By name, not by folder, so that the order is the same on every machine.
@@ -125,10 +121,10 @@ class FontCollection:
         return able[int(rng.integers(len(able)))] if able else None
 
 
-def family_part(family: str, val_share: float = 0.2) -> str:
+def family_part(family: str) -> str:
     """Return ``'train'`` or ``'val'`` by a hash of the family name, the same on every machine."""
     digest = hashlib.sha256(f"family:{family}".encode()).digest()
-    return "val" if int.from_bytes(digest[:8], "big") < val_share * 2**64 else "train"
+    return "val" if int.from_bytes(digest[:8], "big") < 0.2 * 2**64 else "train"
 
 
 def _font_files(names: Iterable[str | os.PathLike[str]]) -> dict[Path, bool]:

@@ -127,8 +127,6 @@ def _is_plain(data: bytes, chunks: set[bytes]) -> bool:
 def _decode_with_pillow(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
     stored = open_upright(data, max_pixels)
     image = stored.image
-    if image.mode == "F":
-        raise BrokenImageError("pixels are floating-point numbers of unknown range")
     levels = gray_levels(stored)
     if levels is not None:
         rgb = np.repeat(_to_8_bits(levels, stored.bits)[:, :, None], 3, axis=2)

@@ -132,13 +132,13 @@ def gray_levels(stored: StoredImage) -> np.ndarray | None:
     """Read the exact levels of a gray image, int32 ``(H, W)``; None with colors or alpha channel.
 
     Raises:
-        BrokenImageError: The levels have 32 bits.
+        BrokenImageError: The levels have 32 bits, or are floating-point numbers.
     """
     mode = stored.image.mode
-    if mode not in ("1", "L") and not mode.startswith("I"):
+    if mode not in ("1", "L", "F") and not mode.startswith("I"):
         return None
-    if stored.bits == 32:
-        raise BrokenImageError("gray levels of 32 bits, of unknown range: store 8 or 16 bits")
+    if mode == "F" or stored.bits == 32:
+        raise BrokenImageError("gray levels of unknown range; store 8 or 16 bits")
     levels = np.asarray(stored.image).astype(np.int32)
     return levels * 255 if mode == "1" else levels
 

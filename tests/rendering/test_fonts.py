@@ -114,8 +114,8 @@ def test_family_part_is_the_published_hash():
     assert [family_part(f"family {n}") for n in range(8)] == [
         "train", "train", "train", "val", "train", "train", "train", "train"
     ]  # fmt: skip
-    parts = Counter(family_part(f"{n}", 0.3) for n in range(2000))
-    assert abs(parts["val"] - 600) < 80
+    parts = Counter(family_part(f"{n}") for n in range(2000))
+    assert abs(parts["val"] - 400) < 70
 
 
 def test_wrong_folders(tmp_path, make_font):
