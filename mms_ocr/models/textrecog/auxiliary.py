@@ -10,7 +10,7 @@ from mmocr.structures import TextRecogDataSample
 from torch import Tensor
 
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
-from mms_ocr.models.textrecog.labels import columns_needed
+from mms_ocr.models.textrecog.word_decoder import columns_needed
 
 
 def auxiliary_losses(

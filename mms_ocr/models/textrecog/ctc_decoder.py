@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
-from mmocr.models.textrecog.decoders import BaseDecoder
 from mmocr.registry import MODELS as MMOCR_MODELS
-from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.stored_settings import store_settings
-from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.models.textrecog.ctc import ctc_word_confidences, pool_rows, valid_columns
-from mms_ocr.models.textrecog.labels import check_labels, columns_needed
+from mms_ocr.models.textrecog.word_decoder import (
+    OptSamples,
+    OptTensor,
+    WordDecoder,
+    columns_needed,
+)
 from mms_ocr.registry import MODELS
-from mms_ocr.utils.dictionaries import check_dictionaries
 
 POOLINGS = ("attention", "conv", "mean")
 
@@ -63,7 +63,7 @@ class ColumnConv(nn.Module):
 
 
 @MODELS.register_module()
-class CTCDecoder(StrictInitModule, BaseDecoder):
+class CTCDecoder(WordDecoder):
     """CTC head: a linear layer on every column of a map.
 
     The loss and the postprocessor are MMOCR's. The blank is the dictionary's padding token. The
@@ -110,13 +110,10 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
     ) -> None:
         if pooling not in POOLINGS:
             raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
-        if dictionary is None:
-            raise ValueError("CTCDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')")
-        check_dictionaries(dictionary)
         super().__init__(
-            # MMOCR's decoders change the configs that they get.
-            dictionary=copy.deepcopy(dictionary),
-            postprocessor=copy.deepcopy(postprocessor),
+            dictionary=dictionary,
+            postprocessor=postprocessor,
+            word_confidence=word_confidence,
             max_seq_len=max_seq_len,
             init_cfg=init_cfg,
         )
@@ -128,7 +125,6 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
             self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
         self.in_channels = in_channels
         self.pooling = pooling
-        self.word_confidence = word_confidence
         width = in_channels
         if pooling == "attention":
             self.row_score = nn.Conv2d(in_channels, 1, kernel_size=1, bias=False)
@@ -148,73 +144,43 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
         return dict(module_loss, dictionary=dictionary, max_seq_len=self.max_seq_len)
 
     def loss(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
+        self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None
     ) -> dict[str, Tensor]:
-        """Losses of a batch, as MMOCR's loss gives them.
+        """Compute the losses of a batch.
 
         Raises:
-            ValueError: A label is empty, outside the dictionary, or needs more columns than there
-                are; or there is none.
+            ValueError: A label is missing, empty, outside the dictionary, or needs more columns
+                than there are.
         """
-        if data_samples is None or self.module_loss is None:
-            raise ValueError("the loss of a CTCDecoder needs data_samples, and a module_loss")
-        feature_map = self._map(feat, out_enc)
-        width = feature_map.shape[-1]
-        letter_case = self.module_loss.letter_case
-        for text, source in check_labels(data_samples, self.dictionary, letter_case):
+        labels = self.checked_labels(data_samples)
+        logits = self.forward_train(feat, out_enc)
+        for text, source in labels:
             needed = columns_needed(self.dictionary.str2idx(text))
-            if needed > width:
+            if needed > logits.shape[1]:
                 raise ValueError(
                     f"{source}: the label {text!r} needs {needed} columns, one a character and one "
-                    f"more between two equal ones, and the CTC head has {width}; leave the image "
-                    "out, or use an autoregressive decoder"
+                    f"more between two equal ones, and the CTC head has {logits.shape[1]}; leave "
+                    "the image out, or use an autoregressive decoder"
                 )
-        logits = self._logits(feature_map)
-        return self.module_loss(logits, self.module_loss.get_targets(data_samples))
+        losses: dict[str, Tensor] = self.module_loss(
+            logits, self.module_loss.get_targets(data_samples)
+        )
+        return losses
 
-    def predict(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
-    ) -> Sequence[TextRecogDataSample]:
-        """Read a batch: the data samples with ``pred_text``, its ``item`` and ``score``."""
-        probabilities = self.forward_test(feat, out_enc, data_samples)
-        samples = self.postprocessor(probabilities, data_samples)
-        if self.word_confidence:
-            ratios = [sample.get("valid_ratio", 1.0) for sample in samples]
-            lengths = valid_columns(ratios, probabilities.shape[1])
-            blank = self.dictionary.padding_idx
-            confidences = ctc_word_confidences(probabilities, blank, lengths).tolist()
-            for sample, confidence in zip(samples, confidences):
-                sample.pred_text.confidence = confidence
-        return samples
+    def word_confidences(self, probabilities: Tensor, data_samples: OptSamples) -> Tensor:
+        """Compute the probabilities ``(N,)`` of words, over all ways to spell them."""
+        ratios = [sample.get("valid_ratio", 1.0) for sample in data_samples or ()]
+        lengths = valid_columns(ratios, probabilities.shape[1])
+        return ctc_word_confidences(probabilities, self.dictionary.padding_idx, lengths)
 
     def forward_train(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
+        self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None
     ) -> Tensor:
         """Compute logits ``(N, W, num_classes)`` of the columns of a map ``(N, C, H, W)``.
 
         The map is ``out_enc`` or, without one, ``feat``.
         """
-        return self._logits(self._map(feat, out_enc))
-
-    def forward_test(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
-    ) -> Tensor:
-        """Probabilities ``(N, W, num_classes)``; see :meth:`forward_train`."""
-        return self.forward_train(feat, out_enc).softmax(dim=-1)
-
-    def _logits(self, feature_map: Tensor) -> Tensor:
+        feature_map = self._map(feat, out_enc)
         if self.pooling == "attention":
             columns = pool_rows(feature_map, self.row_score(feature_map).squeeze(1))
         elif self.pooling == "conv":
@@ -224,7 +190,13 @@ class CTCDecoder(StrictInitModule, BaseDecoder):
         # In bf16 the sum over all ways to spell a word would round.
         return self.classifier(columns).float()
 
-    def _map(self, feat: Tensor | None, out_enc: Tensor | None) -> Tensor:
+    def forward_test(
+        self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None
+    ) -> Tensor:
+        """Probabilities ``(N, W, num_classes)``; see :meth:`forward_train`."""
+        return self.forward_train(feat, out_enc).softmax(dim=-1)
+
+    def _map(self, feat: OptTensor, out_enc: OptTensor) -> Tensor:
         feature_map = feat if out_enc is None else out_enc
         if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
             kind = describe_output(feature_map)

@@ -179,62 +179,47 @@ def greedy_decode(
             "the steps of decoding depend on the image and cannot be traced; trace the "
             "backbone and decoding_step (mms_ocr.models.textrecog.decoding)"
         )
-    num_classes = weights.embedding.num_embeddings
     # Half precision holds neither probabilities close to 1 nor their products.
     dtype = torch.promote_types(memory.dtype, torch.float32)
-    result = memory.new_zeros(len(memory), max_length, num_classes, dtype=dtype)
+    num_words, num_classes = len(memory), weights.embedding.num_embeddings
+    result = memory.new_zeros(num_words, max_length, num_classes, dtype=dtype)
     if end_idx is not None:
         result[:, :, end_idx] = 1
     # Cheaper than no_grad; the result is made outside, so that callers may write into it.
     with torch.inference_mode():
-        _write(result, weights, memory, memory_mask, start_idx, end_idx, padding_idx)
+        memory = memory.contiguous()  # a map may be channel by channel
+        words = torch.arange(num_words, device=memory.device)  # the word of each row
+        active = torch.ones_like(words, dtype=torch.bool)
+        tokens = torch.full_like(words, start_idx)
+        visible = torch.zeros(num_words, max_length, dtype=torch.bool, device=memory.device)
+        cache = empty_cache(weights, memory, max_length)
+        for step in range(max_length if num_words else 0):
+            # A padding token is attended to by nothing, not even by its own position.
+            visible[:, step] = True if padding_idx is None or step == 0 else tokens != padding_idx
+            logits = decoding_step(
+                weights,
+                tokens,
+                torch.full((1,), step, device=memory.device),
+                visible[:, : step + 1],
+                tuple(layer[:, :, :, : step + 1] for layer in cache),
+                memory,
+                memory_mask,
+            )
+            result[words[active], step] = logits.to(dtype).softmax(dim=-1)[active]
+            tokens = logits.argmax(dim=-1)
+            if end_idx is None:
+                continue
+            active = active & (tokens != end_idx)
+            num_active = int(active.sum())
+            if num_active == 0:
+                break
+            if num_active <= MAX_SHARE_KEPT * len(active):
+                words, tokens, visible = words[active], tokens[active], visible[active]
+                memory = memory[active]
+                memory_mask = None if memory_mask is None else memory_mask[active]
+                cache = tuple(layer[active] for layer in cache)
+                active = active[active]
     return result
-
-
-def _write(
-    result: Tensor,
-    weights: StepWeights,
-    memory: Tensor,
-    memory_mask: Tensor | None,
-    start_idx: int,
-    end_idx: int | None,
-    padding_idx: int | None,
-) -> None:
-    """Write the probabilities of every word up to its end into ``result``."""
-    max_length = result.shape[1]
-    memory = memory.contiguous()  # a map may be channel by channel
-    words = torch.arange(len(memory), device=memory.device)  # the word of each row
-    active = torch.ones_like(words, dtype=torch.bool)
-    tokens = torch.full_like(words, start_idx)
-    visible = torch.zeros(len(memory), max_length, dtype=torch.bool, device=memory.device)
-    cache = empty_cache(weights, memory, max_length)
-    for step in range(max_length if len(memory) else 0):
-        # A padding token is attended to by nothing, not even by its own position.
-        visible[:, step] = True if padding_idx is None or step == 0 else tokens != padding_idx
-        logits = decoding_step(
-            weights,
-            tokens,
-            torch.full((1,), step, device=memory.device),
-            visible[:, : step + 1],
-            tuple(layer[:, :, :, : step + 1] for layer in cache),
-            memory,
-            memory_mask,
-        )
-        probabilities = logits.to(result.dtype).softmax(dim=-1)
-        result[words[active], step] = probabilities[active]
-        tokens = logits.argmax(dim=-1)
-        if end_idx is None:
-            continue
-        active = active & (tokens != end_idx)
-        num_active = int(active.sum())
-        if num_active == 0:
-            break
-        if num_active <= MAX_SHARE_KEPT * len(active):
-            words, tokens, visible = words[active], tokens[active], visible[active]
-            memory = memory[active]
-            memory_mask = None if memory_mask is None else memory_mask[active]
-            cache = tuple(layer[active] for layer in cache)
-            active = active[active]
 
 
 def word_confidences(probabilities: Tensor, end_idx: int | None) -> Tensor:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from mmocr.models.textrecog.decoders import NRTRDecoder
 from mmocr.registry import MODELS as MMOCR_MODELS
-from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.stored_settings import store_settings
-from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.models.textrecog.auxiliary import auxiliary_losses, scale_mean
 from mms_ocr.models.textrecog.ctc import valid_columns
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
@@ -25,15 +22,14 @@ from mms_ocr.models.textrecog.decoding import (
     layer_weights,
     word_confidences,
 )
-from mms_ocr.models.textrecog.labels import check_labels
+from mms_ocr.models.textrecog.word_decoder import OptSamples, OptTensor, WordDecoder
 from mms_ocr.registry import MODELS
-from mms_ocr.utils.dictionaries import check_dictionaries
 
 START_AND_END = 2
 
 
 @MODELS.register_module()
-class TextDecoder(StrictInitModule, NRTRDecoder):
+class TextDecoder(WordDecoder, NRTRDecoder):
     """Autoregressive pre-norm Transformer decoder.
 
     Parameters, training output and probabilities up to the end of each word are those of MMOCR's
@@ -52,8 +48,8 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             ``project``.
         mask_padding: Whether to mask the padding that ``valid_ratio`` gives. NRTRDecoder always
             does, and treats every input as one row.
-        word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, the product of the
-            probabilities of the word's characters and of its end.
+        word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, see
+            :meth:`word_confidences`.
         auxiliary: Config of a :class:`CTCDecoder` on the same map, which adds its losses in
             training and is not used in reading; None for none. It has the decoder's dictionary
             and, by default, width of the map. ``loss_weight`` (1) multiplies its losses.
@@ -63,10 +59,10 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         postprocessor: MMOCR's.
         dictionary: MMOCR's, with a start token.
         max_seq_len: Most tokens of a word; in labels, start and end included.
-        d_embedding: Width of the characters' embeddings.
+        d_embedding: Width of the embeddings.
         n_head: Heads of attention.
         d_k: Width of the keys of a head.
-        d_v: Width of the values of a head.
+        d_v: Width of its values.
         **kwargs: Further arguments of ``NRTRDecoder``: ``n_layers``, ``d_inner``, ``n_position``,
             ``dropout``, ``init_cfg``.
 
@@ -98,21 +94,15 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
                 f"d_model {d_model}, d_embedding {d_embedding}, n_head * d_k = {n_head} * {d_k} "
                 f"and n_head * d_v = {n_head} * {d_v} must be equal"
             )
-        if dictionary is None:
-            raise ValueError(
-                "TextDecoder needs a dictionary, such as dict(type='mmocr.Dictionary')"
-            )
-        check_dictionaries(dictionary)
         super().__init__(
             d_model=d_model,
             d_embedding=d_embedding,
             n_head=n_head,
             d_k=d_k,
             d_v=d_v,
-            # MMOCR's decoders change the configs that they get.
-            module_loss=None,
-            postprocessor=copy.deepcopy(postprocessor),
-            dictionary=copy.deepcopy(dictionary),
+            postprocessor=postprocessor,
+            dictionary=dictionary,
+            word_confidence=word_confidence,
             max_seq_len=max_seq_len,
             **kwargs,
         )
@@ -124,7 +114,6 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         if module_loss is not None:
             self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
         self.mask_padding = mask_padding
-        self.word_confidence = word_confidence
         self.project: nn.Module = nn.Identity()
         if d_input is not None and d_input != d_model:
             self.project = nn.Linear(d_input, d_model)
@@ -132,17 +121,13 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         if auxiliary is not None:
             settings = {"in_channels": d_input or d_model, **copy.deepcopy(auxiliary)}
             self.auxiliary_weight = settings.pop("loss_weight", 1.0)
-            self.auxiliary = self._build_auxiliary(settings)
+            self.auxiliary = MODELS.build(dict(settings, dictionary=self.dictionary))
+            if not isinstance(self.auxiliary, CTCDecoder) or self.auxiliary.module_loss is None:
+                raise ValueError(
+                    "auxiliary of TextDecoder must be a mms_ocr.CTCDecoder with a module_loss, "
+                    f"got {auxiliary}"
+                )
         store_settings(self, n_head=n_head, classes=list(self.dictionary.dict))
-
-    def _build_auxiliary(self, settings: dict) -> CTCDecoder:
-        head = MODELS.build(dict(settings, dictionary=self.dictionary))
-        if not isinstance(head, CTCDecoder) or head.module_loss is None:
-            raise ValueError(
-                "auxiliary of TextDecoder must be a mms_ocr.CTCDecoder with a module_loss, got "
-                f"type={settings.get('type')!r}, module_loss={settings.get('module_loss')!r}"
-            )
-        return head
 
     def _loss_config(self, module_loss: dict) -> dict:
         config = dict(module_loss, dictionary=self.dictionary, max_seq_len=self.max_seq_len)
@@ -152,21 +137,22 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         return config
 
     def loss(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
+        self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch.
 
         A mean over characters is taken over those of all processes of a job.
 
         Raises:
-            ValueError: A label is empty, too long or outside the dictionary, or there is none.
+            ValueError: A label is missing, empty, too long or outside the dictionary.
         """
-        if data_samples is None or self.module_loss is None:
-            raise ValueError("the loss of a TextDecoder needs data_samples, and a module_loss")
-        self._check_labels(data_samples)
+        room = self.max_seq_len - START_AND_END + (self.dictionary.end_idx is None)
+        for text, source in self.checked_labels(data_samples):
+            if len(text) > room:
+                raise ValueError(
+                    f"{source}: the label {text!r} has {len(text)} characters, and max_seq_len of "
+                    f"the decoder leaves room for {room}; raise it, or leave the image out"
+                )
         labelled = self.module_loss.get_targets(data_samples)
         targets = torch.stack([sample.gt_text.padded_indexes for sample in labelled])
         criterion = getattr(self.module_loss, "loss_ce", None)
@@ -181,30 +167,15 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
             number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
             losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
         if self.auxiliary is not None:
-            losses |= auxiliary_losses(self.auxiliary, feat, data_samples, self.auxiliary_weight)
+            losses |= auxiliary_losses(self.auxiliary, feat, labelled, self.auxiliary_weight)
         return losses
 
-    def predict(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
-    ) -> Sequence[TextRecogDataSample]:
-        """Read a batch: the data samples with ``pred_text``, its ``item`` and ``score``."""
-        # Calling the module would use the labels in training mode.
-        probabilities = self.forward_test(feat, out_enc, data_samples)
-        samples = self.postprocessor(probabilities, data_samples)
-        if self.word_confidence:
-            confidences = word_confidences(probabilities, self.dictionary.end_idx).tolist()
-            for sample, confidence in zip(samples, confidences):
-                sample.pred_text.confidence = confidence
-        return samples
+    def word_confidences(self, probabilities: Tensor, data_samples: OptSamples) -> Tensor:
+        """Compute the probabilities ``(N,)`` of words: products over their tokens and their end."""
+        return word_confidences(probabilities, self.dictionary.end_idx)
 
     def forward_train(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
+        self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None
     ) -> Tensor:
         """Compute logits ``(N, max_seq_len, num_classes)`` of the padded labels, shifted by one.
 
@@ -219,10 +190,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         return self._logits(torch.stack(labels), memory, memory_mask)
 
     def forward_test(
-        self,
-        feat: Tensor | None = None,
-        out_enc: Tensor | None = None,
-        data_samples: Sequence[TextRecogDataSample] | None = None,
+        self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None
     ) -> Tensor:
         """Compute probabilities ``(N, max_seq_len, num_classes)``; after a word's end, 1 for it.
 
@@ -253,10 +221,7 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         return self.classifier(self._attention(targets.to(memory.device), memory, memory_mask))
 
     def _memory(
-        self,
-        feat: Tensor | None,
-        out_enc: Tensor | None,
-        data_samples: Sequence[TextRecogDataSample] | None,
+        self, feat: OptTensor, out_enc: OptTensor, data_samples: OptSamples
     ) -> tuple[Tensor, Tensor | None]:
         """Return image tokens ``(N, L, d_model)`` and their mask ``(N, L)``, None for all."""
         if out_enc is not None:
@@ -289,13 +254,3 @@ class TextDecoder(StrictInitModule, NRTRDecoder):
         if self.padding_idx is None:
             return mask
         return mask & (trg_seq != self.padding_idx).unsqueeze(1)
-
-    def _check_labels(self, data_samples: Sequence[TextRecogDataSample]) -> None:
-        room = self.max_seq_len - START_AND_END + (self.dictionary.end_idx is None)
-        letter_case = self.module_loss.letter_case
-        for text, source in check_labels(data_samples, self.dictionary, letter_case):
-            if len(text) > room:
-                raise ValueError(
-                    f"{source}: the label {text!r} has {len(text)} characters, and max_seq_len of "
-                    f"the decoder leaves room for {room}; raise it, or leave the image out"
-                )

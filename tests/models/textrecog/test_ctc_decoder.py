@@ -11,7 +11,7 @@ from mmocr.structures import TextRecogDataSample
 from tiny_models import shake
 
 from mms_ocr.models.textrecog import ctc_word_confidences, pool_rows, read_columns
-from mms_ocr.models.textrecog.labels import columns_needed
+from mms_ocr.models.textrecog.word_decoder import columns_needed
 from mms_ocr.registry import MODELS
 
 
