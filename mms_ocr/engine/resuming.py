@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from mms_ocr.compat.running import read_checkpoints_by
 from mms_ocr.models.strict_init import use_strict_loading
 from mms_ocr.models.weights import check_values, fit_weights, read_checkpoint
-from mms_ocr.models.weights.reading import DamagedCheckpointError
+from mms_ocr.models.weights.files import DamagedCheckpointError
 
 PARTS = ("meta", "state_dict", "optimizer", "message_hub")
 

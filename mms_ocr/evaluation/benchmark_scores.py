@@ -30,17 +30,12 @@ class ReadWord:
 
 @dataclass
 class SetScore:
-    """Results on a test set.
+    """Results on a test set; see :class:`~mms_ocr.datasets.benchmark.BenchmarkSet`.
 
     Attributes:
-        name: Name of the set in options.
-        title: Name of the set in tables.
         size: Images of the set.
         images: Images that were read, each counted once.
         correct: Correct words, by protocol.
-        expected: Images of the set in papers; None if unknown.
-        in_average: Whether the mean of the sets includes it.
-        path: Path of the set.
     """
 
     name: str
@@ -95,10 +90,10 @@ def score_sets(
                 f"{fields['path']} could not be read, more than max_broken={max_broken:g} allows; "
                 "see the log"
             )
-        names = ("name", "title", "expected", "in_average", "path")
         correct = {name: sum(words) for name, words in judge(read).items()}
-        known = {name: fields[name] for name in names}
-        scores.append(SetScore(size=len(indices), images=len(read), correct=correct, **known))
+        names = ("name", "title", "expected", "in_average", "path")
+        common = {name: fields[name] for name in names}
+        scores.append(SetScore(size=len(indices), images=len(read), correct=correct, **common))
     if by_index:
         raise ValueError(f"{len(by_index)} images were read that no set holds: {min(by_index)}, …")
     return scores

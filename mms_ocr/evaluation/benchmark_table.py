@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mms_ocr.evaluation.benchmark_scores import (
-    PROTOCOLS,
-    SetScore,
-    mean_of_sets,
-    of_all_images,
-)
+from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, SetScore, mean_of_sets, of_all_images
 
 #: Protocols of the table; JSON has all of them.
 TABLE_PROTOCOLS = ("word_acc_ignore_case_symbol", "word_acc")
@@ -24,31 +19,26 @@ def benchmark_table(scores: Sequence[SetScore]) -> list[list[str]]:
     """
     counted = [score for score in scores if score.in_average]
     titles = [score.title + ("" if score.in_average else "*") for score in scores]
-    several = len(counted) > 1
-    head = ["word accuracy, %", *titles]
-    images = ["images", *(f"{score.images:,}" for score in scores)]
-    skipped = ["skipped (unreadable)", *(f"{score.skipped:,}" for score in scores)]
-    if several:
-        head += [f"mean of {len(counted)} sets", "all images"]
-        images += ["", f"{sum(score.images for score in counted):,}"]
-        skipped += ["", f"{sum(score.skipped for score in counted):,}"]
-    rows = [head, images]
-    if any(score.skipped for score in scores):
-        rows.append(skipped)
+    rows = [["word accuracy, %", *titles, f"mean of {len(counted)} sets", "all images"]]
+    for name, numbers in (("images", "images"), ("skipped (unreadable)", "skipped")):
+        cells = [f"{getattr(score, numbers):,}" for score in scores]
+        total = sum(getattr(score, numbers) for score in counted)
+        rows.append([name, *cells, "", f"{total:,}"])
+    if not any(score.skipped for score in scores):
+        rows.pop()
     means, shares = mean_of_sets(scores), of_all_images(scores)
     for name in TABLE_PROTOCOLS:
-        row = [PROTOCOLS[name], *(_percent(score.accuracy[name]) for score in scores)]
-        rows.append(row + ([_percent(means[name]), _percent(shares[name])] if several else []))
-    return rows
+        accuracies = [score.accuracy[name] for score in scores]
+        accuracies += [means.get(name, 0), shares.get(name, 0)]
+        rows.append([PROTOCOLS[name], *(f"{100 * accuracy:.2f}" for accuracy in accuracies)])
+    return rows if len(counted) > 1 else [row[:-2] for row in rows]
 
 
 def benchmark_notes(scores: Sequence[SetScore], missing: Sequence[str] = ()) -> list[str]:
     """Make the notes below the table; ``missing`` are titles of sets that were not tested."""
-    notes = [
-        "Mean: the plain mean of the sets. All images: the share of all of them together.",
-    ]
-    if len([score for score in scores if score.in_average]) < 2:
-        notes = []
+    notes = []
+    if len([score for score in scores if score.in_average]) > 1:
+        notes = ["Mean: the plain mean of the sets. All images: the share of all of them together."]
     apart = [score.title for score in scores if not score.in_average]
     if apart:
         notes.append(f"* {', '.join(apart)}: not in the mean, and not in all images.")
@@ -99,7 +89,3 @@ def benchmark_json(scores: Sequence[SetScore], **facts: Any) -> dict[str, Any]:
         "mean_of_sets": mean_of_sets(scores),
         "of_all_images": of_all_images(scores),
     }
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f}"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from mms_ocr.datasets.sources import JsonlSource
 from mms_ocr.utils.decoding import decode_image
-from mms_ocr.utils.escaping import file_name
 
 
 @dataclass(frozen=True)
@@ -50,32 +48,21 @@ def character_patches(
 def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
     """Read the words of a JSON-lines file with ``filename``, ``text`` and ``char_boxes``.
 
-    Image files are relative to its folder.
-
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: A line lacks boxes, or its image cannot be read.
+        ValueError: A line is wrong or lacks boxes, or its image cannot be read.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no annotation file {path}")
-    words = []
-    # splitlines would also split at some characters of labels.
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
-        if not line.strip():
-            continue
+    source, words = JsonlSource(path), []
+    for index in range(len(source)):
+        image = source.read(index, labelled=True)
+        if not image.char_boxes:
+            raise ValueError(f"{path}: {image.name} has no char_boxes")
         try:
-            entry = json.loads(line)
+            size = decode_image(image.data).shape[:2]
         except ValueError as error:
-            raise ValueError(f"{path}, line {number}: not JSON ({error})") from error
-        if not isinstance(entry, dict) or not entry.get("char_boxes"):
-            raise ValueError(f"{path}, line {number}: no char_boxes")
-        file = str(Path(path).parent / (file_name(entry["filename"]) or ""))
-        try:
-            image = decode_image(Path(file).read_bytes())
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path}, line {number}: {file} cannot be read: {error}") from error
-        patches = [character_patches(box, image.shape[:2], grid) for box in entry["char_boxes"]]
-        words.append(Word(file, entry["text"], torch.stack(patches)))
+            raise ValueError(f"{path}: {image.name} cannot be read: {error}") from error
+        patches = torch.stack([character_patches(box, size, grid) for box in image.char_boxes])
+        words.append(Word(image.name, image.text or "", patches))
     return words
 
 

@@ -83,9 +83,7 @@ class ForegroundMetric(BaseMetric):
     :class:`~mms_ocr.models.TextSegmentor` and MMSegmentation. Processes exchange pixel counts, so
     that the result does not depend on their number.
 
-    Args:
-        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
-        prefix: First part of the names of the results.
+    The arguments are those of MMEngine's ``BaseMetric``.
     """
 
     default_prefix = "foreground"
@@ -108,13 +106,11 @@ class ForegroundMetric(BaseMetric):
     def compute_metrics(self, results: list[tuple[int, int, int]]) -> dict[str, float]:
         """Compute the scores of all images, and log why some of them are nan."""
         scores = foreground_scores(results)
-        for score, reason in (
-            ("recall", "none of the true masks has text"),
-            ("precision", "none of the predicted masks has text"),
-        ):
+        for score, masks in (("recall", "true"), ("precision", "predicted")):
             if math.isnan(scores[f"{score}_dataset"]):
                 print_log(
-                    f"{score} of {len(results):,} images cannot be computed (nan): {reason}",
+                    f"{score} of {len(results):,} images cannot be computed (nan): none of the "
+                    f"{masks} masks has text",
                     logger="current",
                     level=logging.WARNING,
                 )

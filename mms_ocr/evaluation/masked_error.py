@@ -17,9 +17,7 @@ class MaskedError(BaseMetric):
     Results are ``masked_error/<strategy>`` and their plain average ``masked_error/mean``, in the
     units of the head: for normalized patches and L2, predicting a patch's mean gives about 1.
 
-    Args:
-        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
-        prefix: First part of the names of the results.
+    The arguments are those of MMEngine's ``BaseMetric``.
     """
 
     default_prefix = "masked_error"

@@ -17,15 +17,9 @@ from mms_ocr.evaluation.image_quality import psnr, squared_error, ssim, ssim_zer
 from mms_ocr.registry import METRICS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True)  # MMEngine would make plain tuples of named ones
 class SubsetResult:
-    """Result of one image.
-
-    Attributes:
-        index: Index of the image in the data set.
-        subset: Subset of the image, or None.
-        values: Values of the metric.
-    """
+    """Values of a metric for an image, its index in the data set, and its subset or None."""
 
     index: int
     subset: str | None
@@ -37,9 +31,7 @@ def compute_by_subset(
 ) -> dict[str, float]:
     """Compute metrics of all images, and of every subset under ``<subset>/``.
 
-    Args:
-        results: Results of the images, in any order.
-        compute: Computes metrics from the values of images in the order of the data set.
+    ``compute`` gets the values of images in the order of the data set.
     """
     ordered = sorted(results, key=lambda result: result.index)
     metrics = compute([result.values for result in ordered])
@@ -50,7 +42,7 @@ def compute_by_subset(
     return metrics
 
 
-class _PairMetric(BaseMetric):
+class PairMetric(BaseMetric):
     """Base class of metrics that compare two images of a sample.
 
     The values per batch are those of blocks of ``batch_size`` consecutive images of the data set
@@ -61,8 +53,7 @@ class _PairMetric(BaseMetric):
         batch_size: Images of a block; TextZoom's config has 512.
         gt_key: Field of the true image, ``(3, H, W)`` in [0, 1].
         pred_key: Field of the restored image; ``'bicubic_img'`` is the enlarged input.
-        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
-        prefix: First part of the names of the results.
+        **kwargs: Arguments of MMEngine's ``BaseMetric``.
 
     Raises:
         ValueError: ``batch_size`` is less than 1.
@@ -75,10 +66,9 @@ class _PairMetric(BaseMetric):
         batch_size: int = 512,
         gt_key: str = "gt_img",
         pred_key: str = "pred_img",
-        collect_device: str = "cpu",
-        prefix: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(**kwargs)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size = batch_size
@@ -93,12 +83,8 @@ class _PairMetric(BaseMetric):
         """
         for sample in data_samples:
             index = int(sample.get("sample_idx", len(self.results)))
-            for key in (self.pred_key, self.gt_key):
-                if key not in sample:
-                    raise ValueError(
-                        f"{type(self).__name__} compares {self.pred_key} with {self.gt_key}, and "
-                        f"a sample has no {key}"
-                    )
+            if missing := [key for key in (self.pred_key, self.gt_key) if key not in sample]:
+                raise ValueError(f"{type(self).__name__}: a sample has no {missing[0]}")
             predicted, truth = (sample[key].detach().cpu() for key in (self.pred_key, self.gt_key))
             if predicted.shape != truth.shape:
                 raise ValueError(
@@ -124,14 +110,14 @@ class _PairMetric(BaseMetric):
 
 
 @METRICS.register_module()
-class PSNR(_PairMetric):
+class PSNR(PairMetric):
     """Peak signal-to-noise ratio in dB, on RGB in [0, 1].
 
     ``PSNR`` is the mean over images. ``PSNR_batch`` is TextZoom's: the PSNR of the mean squared
     error over a batch, averaged over the batches. Images equal to their truth count as 100 dB, and
     so does any PSNR above; the log counts them.
 
-    The arguments are ``batch_size``, ``gt_key``, ``pred_key``, ``collect_device`` and ``prefix``.
+    The arguments are those of :class:`PairMetric`.
     """
 
     maximum = 100.0
@@ -158,14 +144,14 @@ class PSNR(_PairMetric):
 
 
 @METRICS.register_module()
-class SSIM(_PairMetric):
+class SSIM(PairMetric):
     """Structural similarity on RGB in [0, 1]: Gaussian window of 11 x 11, sigma 1.5.
 
     ``SSIM`` is the mean over images of scikit-image's, without a border of 5 pixels.
     ``SSIM_batch`` is TextZoom's: over all pixels, with zeros beyond the border, averaged over the
     images of a batch and then over the batches.
 
-    The arguments are ``batch_size``, ``gt_key``, ``pred_key``, ``collect_device`` and ``prefix``.
+    The arguments are those of :class:`PairMetric`.
     """
 
     def measure(self, predicted: Tensor, truth: Tensor) -> tuple[float, ...]:

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from mms_ocr.evaluation.benchmark_scores import PROTOCOLS
 from mms_ocr.evaluation.benchmark_table import markdown_table
 
-_QUALITY = {"PSNR": "{:.2f}", "PSNR_batch": "{:.2f}", "SSIM": "{:.4f}", "SSIM_batch": "{:.4f}"}
-_ALL = "all"
+_DIGITS = {"PSNR": 2, "PSNR_batch": 2, "SSIM": 4, "SSIM_batch": 4}
 #: Protocol of the table; that of TextZoom and IIIT5K.
 PROTOCOL = "word_acc_ignore_case_symbol"
 
@@ -21,9 +20,8 @@ def restored_table(metrics: Mapping[str, float]) -> str:
             and of ``RestoredWordAccuracy``, if there are any; those of subsets under their names.
 
     Returns:
-        The table: for every subset, and for all images, a row for the enlarged and one for the
-        restored image; with word accuracy, also a column for it and a row for the true image.
-        Empty if there is no PSNR.
+        For every subset, and for all images, a row for the enlarged and one for the restored image;
+        with word accuracy, a column for it and a row for the true image. ``''`` without PSNR.
     """
     if "PSNR" not in metrics:
         return ""
@@ -32,17 +30,19 @@ def restored_table(metrics: Mapping[str, float]) -> str:
     is_read = f"SR/{PROTOCOL}" in metrics
     rows = [["words", "image", "PSNR, dB", "PSNR_batch, dB", "SSIM", "SSIM_batch"]]
     rows[0] += ["read, %"] if is_read else []
-    for title, within in [*((name, f"{name}/") for name in subsets), (_ALL, "")]:
+    for title, within in [*((name, f"{name}/") for name in subsets), ("all", "")]:
         for image, kind, outer in (("bicubic", "LR", "bicubic/"), ("restored", "SR", "")):
+            names = [f"{outer}{within}{name}" for name in _DIGITS]
             cells = [
-                _cell(metrics, f"{outer}{within}{name}", form) for name, form in _QUALITY.items()
+                f"{metrics[name]:.{digits}f}" if name in metrics else ""
+                for name, digits in zip(names, _DIGITS.values())
             ]
             rows.append([title, f"{image} ({kind})", *cells])
             if is_read:
                 rows[-1].append(_percent(metrics[f"{within}{kind}/{PROTOCOL}"]))
         if is_read:
             share = _percent(metrics[f"{within}HR/{PROTOCOL}"])
-            rows.append([title, "true (HR)", *[""] * len(_QUALITY), share])
+            rows.append([title, "true (HR)", *[""] * len(_DIGITS), share])
     return markdown_table(rows)
 
 
@@ -55,10 +55,6 @@ def restored_notes(metrics: Mapping[str, float]) -> list[str]:
         f"Read: {PROTOCOLS[PROTOCOL]}. Of all words, {gained} % are read in the restored image "
         f"and not in the bicubic one, and {lost} % the other way round."
     ]
-
-
-def _cell(metrics: Mapping[str, float], name: str, form: str) -> str:
-    return form.format(metrics[name]) if name in metrics else ""
 
 
 def _percent(share: float) -> str:

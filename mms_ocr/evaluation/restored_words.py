@@ -56,8 +56,7 @@ class RestoredWordAccuracy(BaseMetric):
     Args:
         recognizer: ``dict(config=..., weights=...)``: paths of its config and checkpoint.
         device: Device of the recognizer; None for a GPU if there is one.
-        collect_device: ``'cpu'`` or ``'gpu'``, where processes exchange results.
-        prefix: First part of the names of the results.
+        **kwargs: Arguments of MMEngine's ``BaseMetric``.
 
     Raises:
         FileNotFoundError: The config or the checkpoint is missing.
@@ -67,13 +66,9 @@ class RestoredWordAccuracy(BaseMetric):
     default_prefix = ""
 
     def __init__(
-        self,
-        recognizer: dict[str, str],
-        device: str | None = None,
-        collect_device: str = "cpu",
-        prefix: str | None = None,
+        self, recognizer: dict[str, str], device: str | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(**kwargs)
         if set(recognizer) != {"config", "weights"}:
             raise ValueError(
                 "recognizer is dict(config=..., weights=...), both of them paths, got "

@@ -20,13 +20,6 @@ from mms_ocr.evaluation.benchmark_scores import (
 )
 from mms_ocr.registry import METRICS
 
-# MMOCR's names of the protocols, in its constructor and in its results.
-_MODES = {
-    "word_acc": ("exact", "match_num"),
-    "word_acc_ignore_case": ("ignore_case", "match_ignore_case_num"),
-    "word_acc_ignore_case_symbol": ("ignore_case_symbol", "match_ignore_case_symbol_num"),
-}
-
 
 def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
     """Compare words with MMOCR's ``WordMetric``: by protocol, which words are correct.
@@ -34,12 +27,13 @@ def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
     Its letters and digits are A–Z, a–z, 0–9, ``^`` and the CJK characters U+4E00 to U+9FA5. If
     neither label nor prediction has any of them, the word counts as correct.
     """
-    metric = WordMetric(mode=[mode for mode, _ in _MODES.values()])
+    metric = WordMetric(mode=["exact", "ignore_case", "ignore_case_symbol"])
     samples = [
         dict(pred_text=dict(item=word.text), gt_text=dict(item=word.label)) for word in words
     ]
     metric.process([], samples)
-    return {name: [bool(kept[_MODES[name][1]]) for kept in metric.results] for name in PROTOCOLS}
+    keys = {name: name.replace("word_acc", "match") + "_num" for name in PROTOCOLS}
+    return {name: [bool(kept[key]) for kept in metric.results] for name, key in keys.items()}
 
 
 def text_confidence(pred_text: Any) -> float | None:
@@ -70,8 +64,8 @@ class WordBenchmark(BaseMetric):
 
     default_prefix = "benchmark"
 
-    def __init__(self, collect_device: str = "cpu", prefix: str | None = None) -> None:
-        super().__init__(collect_device, prefix)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.scores: list[SetScore] = []
         self.words: list[ReadWord] = []
 
@@ -118,9 +112,8 @@ class WordBenchmark(BaseMetric):
         benchmark = (self.dataset_meta or {}).get("benchmark")
         if benchmark is None:
             raise ValueError("mms_ocr.WordBenchmark counts sets of a mms_ocr.BenchmarkDataset")
-        self.words = sorted(
-            {word.index: word for word in results}.values(), key=lambda word: word.index
-        )
+        by_index = {word.index: word for word in results}
+        self.words = [by_index[index] for index in sorted(by_index)]
         self.scores = score_sets(
             self.words, benchmark["sets"], benchmark["max_broken"], judge_words
         )
@@ -129,9 +122,6 @@ class WordBenchmark(BaseMetric):
             metrics[f"{score.name}/images"] = score.images
             metrics[f"{score.name}/skipped"] = score.skipped
             metrics |= {f"{score.name}/{name}": value for name, value in score.accuracy.items()}
-        for title, means in (
-            ("mean", mean_of_sets(self.scores)),
-            ("all_images", of_all_images(self.scores)),
-        ):
-            metrics |= {f"{title}/{name}": value for name, value in means.items()}
-        return metrics
+        metrics |= {f"mean/{name}": value for name, value in mean_of_sets(self.scores).items()}
+        shares = of_all_images(self.scores)
+        return metrics | {f"all_images/{name}": value for name, value in shares.items()}

@@ -17,7 +17,7 @@ from mms_ocr.engine.resuming import (
     use_checked_reading,
 )
 from mms_ocr.models.weights import read_checkpoint
-from mms_ocr.models.weights.reading import DamagedCheckpointError
+from mms_ocr.models.weights.files import DamagedCheckpointError
 
 PARTS = dict(meta={"iter": 5, "epoch": 0}, optimizer={}, message_hub={})
 

@@ -17,7 +17,7 @@ from mmengine.config import Config
 import mms_ocr.registry  # noqa: F401
 from mms_ocr.engine import StopOnSignalHook, WatchdogHook
 from mms_ocr.engine.hooks.non_finite_hook import all_finite, with_nan_gradient
-from mms_ocr.models.weights.reading import check_archive
+from mms_ocr.models.weights.files import check_archive
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.devices import describe_machine, synchronize, usable_device
 from mms_ocr.utils.files import replace

@@ -23,12 +23,16 @@ from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 STEMS = ("patch", "conv")
-OUT_TYPES = {
-    "map": "featmap",
-    "row": "featmap",
-    "tokens": "raw",
-    "cls_token": "cls_token",
-}
+OUT_TYPES = {"map": "featmap", "row": "featmap", "tokens": "raw", "cls_token": "cls_token"}
+
+
+def _arch(width: int, num_layers: int, num_heads: int) -> dict[str, int]:
+    return {
+        "embed_dims": width,
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "feedforward_channels": 4 * width,
+    }
 
 
 @MODELS.register_module()
@@ -57,7 +61,6 @@ class TextViT(StrictInitModule, VisionTransformer):
         frozen_stages: Layers to freeze, counted from the input, with the patch embedding; -1 none.
         checkpoint_grid: Grid (rows, columns) of the positions in checkpoints that do not store it.
             Files of this project store it, and fixed positions are recognized by value.
-        init_cfg: Initialization, as everywhere in MMEngine.
         **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
 
     Raises:
@@ -67,20 +70,10 @@ class TextViT(StrictInitModule, VisionTransformer):
 
     patch_embed: Any  # PatchEmbed of MMPretrain, or ConvStem
     arch_zoo = {
-        "nano": {"embed_dims": 128, "num_layers": 4, "num_heads": 4, "feedforward_channels": 512},
-        "tiny": {"embed_dims": 192, "num_layers": 12, "num_heads": 3, "feedforward_channels": 768},
-        "small": {
-            "embed_dims": 384,
-            "num_layers": 12,
-            "num_heads": 6,
-            "feedforward_channels": 1536,
-        },
-        "base": {
-            "embed_dims": 768,
-            "num_layers": 12,
-            "num_heads": 12,
-            "feedforward_channels": 3072,
-        },
+        "nano": _arch(128, 4, 4),
+        "tiny": _arch(192, 12, 3),
+        "small": _arch(384, 12, 6),
+        "base": _arch(768, 12, 12),
     }
 
     def __init__(
@@ -143,14 +136,12 @@ class TextViT(StrictInitModule, VisionTransformer):
         self.pos_embed.requires_grad = False
         self._set_positions()
         use_attend(self.layers)
-        # A hook, since MMEngine collects weights itself and calls no method of the module.
-        self._register_state_dict_hook(_store_grid)
+        store_settings(self, checked=False, grid=list(self.grid))
         store_settings(self, num_heads=widths["num_heads"])
 
     def _set_positions(self) -> None:
-        self.pos_embed.data.zero_()
         positions = sincos_positions(self.grid, self.embed_dims)
-        self.pos_embed.data[0, self.num_extra_tokens :].copy_(positions)
+        self.pos_embed.data.zero_()[0, self.num_extra_tokens :].copy_(positions)
 
     def init_own_weights(self) -> None:
         """Initialize as MAE does: fixed positions, patch embedding as a linear layer."""
@@ -190,10 +181,10 @@ class TextViT(StrictInitModule, VisionTransformer):
             ValueError: The images do not fit the patch, the mask does not fit the images, or the
                 output (tensor or tuple) does not fit the model.
         """
-        if mask is None and self.output_mismatch:
-            raise ValueError(self.output_mismatch)
         if mask is not None:
             return self._forward_visible(images, mask, num_removed)
+        if self.output_mismatch:
+            raise ValueError(self.output_mismatch)
         tokens, grid = self._embed(images)
         tokens = self._prepend_class(tokens)
         outs = []
@@ -248,7 +239,7 @@ class TextViT(StrictInitModule, VisionTransformer):
         return self.pre_norm(self.drop_after_pos(tokens))
 
     def _prepare_pos_embed(
-        self, state_dict: dict[str, Tensor], prefix: str, *args: Any, **kwargs: Any
+        self, state_dict: dict[str, Tensor], prefix: str, metadata: dict[str, Any], *_: Any
     ) -> None:
         """Resize the positions of a checkpoint from their true grid to that of this model.
 
@@ -260,8 +251,7 @@ class TextViT(StrictInitModule, VisionTransformer):
             return
         positions = state_dict[name]
         num_patches = self.grid[0] * self.grid[1]
-        local_metadata = args[0] if args else kwargs.get("local_metadata") or {}
-        grid = local_metadata.get("grid") or self.checkpoint_grid
+        grid = metadata.get("grid") or self.checkpoint_grid
         stored = grid[0] * grid[1] if grid else num_patches
         if self.cls_token is None and positions.shape[1] == stored + 1:
             positions = state_dict[name] = positions[:, 1:]
@@ -271,29 +261,21 @@ class TextViT(StrictInitModule, VisionTransformer):
             return
         if grid is None:
             grid = find_sincos_grid(positions[0, self.num_extra_tokens :])
-            if grid and grid[0] == grid[1] and local_metadata.get("square_positions"):
-                raise ValueError(
-                    f"{name} has the positions of a square of {grid[0]}×{grid[1]}, which the code "
-                    "that wrote them gives to rectangles as well, and this model has a grid of "
-                    f"{self.grid[0]}×{self.grid[1]}; set checkpoint_grid=(rows, columns) on "
-                    "TextViT to the grid of the patches that they were trained on"
+            fault = "" if grid else "positions of a grid that the checkpoint does not store"
+            if grid and grid[0] == grid[1] and metadata.get("square_positions"):
+                fault = (
+                    f"positions of a square of {grid[0]}×{grid[1]}, which the code that wrote them "
+                    "gives to rectangles as well"
                 )
-        if grid is None:
-            raise ValueError(
-                f"{name} has {positions.shape[1]} positions, this model {num_patches} patches on a "
-                f"grid of {self.grid[0]}×{self.grid[1]}, and the checkpoint does not store its "
-                "grid; set checkpoint_grid=(rows, columns) on TextViT"
-            )
+            if grid is None or fault:
+                raise ValueError(
+                    f"{name} has {positions.shape[1]} {fault}; this model has {num_patches} "
+                    f"patches on a grid of {self.grid[0]}×{self.grid[1]}: set "
+                    "checkpoint_grid=(rows, columns) on TextViT to the grid they were trained on"
+                )
         state_dict[name] = resize_positions(
             positions, (grid[0], grid[1]), self.grid, self.num_extra_tokens, self.interpolate_mode
         )
-
-
-def _store_grid(
-    module: TextViT, state_dict: dict[str, Tensor], prefix: str, local_metadata: dict[str, Any]
-) -> None:
-    """Write the grid of the positions into the metadata of a state dict."""
-    local_metadata["grid"] = list(module.grid)
 
 
 def _checked_size(size: Sequence[int], patch_size: tuple[int, int]) -> tuple[int, int]:

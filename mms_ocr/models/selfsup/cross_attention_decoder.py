@@ -59,7 +59,6 @@ class CrossAttentionDecoder(StrictInitModule):
         decoder_num_heads: Heads.
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         predict_share: Share of the removed patches that training predicts, in (0, 1].
-        init_cfg: Initialization, as everywhere in MMEngine.
     """
 
     def __init__(

@@ -78,11 +78,14 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
         """
         inputs = self.normalize(self.stack(data["inputs"]))
         samples = data.get("data_samples")
-        masks = (
-            self._training_masks(len(inputs), inputs.device)
-            if training
-            else self._evaluation_masks(_sample_indices(samples, len(inputs)), inputs.device)
-        )
+        if training:
+            masks = self._training_masks(len(inputs), inputs.device)
+        else:
+            indices = [
+                i if sample is None else int(sample.get("sample_idx", i))
+                for i, sample in enumerate(samples or [None] * len(inputs))
+            ]
+            masks = self._evaluation_masks(indices, inputs.device)
         return {"inputs": inputs, "data_samples": samples, "masks": masks}
 
     def denormalize(self, images: Tensor) -> Tensor:
@@ -111,17 +114,12 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
 
     def _evaluation_masks(self, indices: list[int], device: torch.device) -> MaskViews:
         strategies = self.mask_generator.each_strategy()
-        masks = []
-        for number, strategy in enumerate(strategies):
-            rows = [
-                self._evaluation_block(index // EVALUATION_BLOCK, number, strategy, device)[
-                    index % EVALUATION_BLOCK
-                ]
-                for index in indices
-            ]
-            masks.append(torch.stack(rows))
-        names = getattr(self.mask_generator, "names", (strategies[0].name,))
         count = len(strategies)
+        masks = [
+            torch.stack([self._evaluation_mask(index, i, device) for index in indices])
+            for i in range(count)
+        ]
+        names = getattr(self.mask_generator, "names", (strategies[0].name,))
         return MaskViews(
             masks=tuple(masks),
             strategies=tuple(torch.full((len(indices),), i, device=device) for i in range(count)),
@@ -131,21 +129,15 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
             guaranteed=names,
         )
 
-    def _evaluation_block(
-        self, block: int, number: int, strategy: MaskGenerator, device: torch.device
-    ) -> Tensor:
-        key = (block, number, str(device))
+    def _evaluation_mask(self, index: int, strategy: int, device: torch.device) -> Tensor:
+        """Return the mask ``(L,)`` of a sample under a strategy; blocks of masks are cached."""
+        block, row = divmod(index, EVALUATION_BLOCK)
+        key = (block, strategy, str(device))
         if key not in self._evaluation_blocks:
             if len(self._evaluation_blocks) > 64:
                 self._evaluation_blocks.clear()
             # Drawn on the CPU, so that every device evaluates the same masks.
-            rng = self._generator(torch.device("cpu"), 2**32 - 1, block, number)
-            masks = strategy(EVALUATION_BLOCK, "cpu", rng)
+            rng = self._generator(torch.device("cpu"), 2**32 - 1, block, strategy)
+            masks = self.mask_generator.each_strategy()[strategy](EVALUATION_BLOCK, "cpu", rng)
             self._evaluation_blocks[key] = masks.to(device)
-        return self._evaluation_blocks[key]
-
-
-def _sample_indices(samples: Sequence[Any] | None, batch_size: int) -> list[int]:
-    if samples is None:
-        return list(range(batch_size))
-    return [int(sample.get("sample_idx", i)) for i, sample in enumerate(samples)]
+        return self._evaluation_blocks[key][row]

@@ -48,7 +48,6 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         data_preprocessor: Preprocessor or config.
         contrast: Config of a term between views, such as
             :class:`~mms_ocr.models.selfsup.ViewContrast`; None for none.
-        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: The masks are made for another grid than the encoder's, or the encoder has no

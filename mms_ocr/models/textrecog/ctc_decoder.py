@@ -87,7 +87,6 @@ class CTCDecoder(WordDecoder):
         module_loss: MMOCR's ``CTCModuleLoss``.
         postprocessor: MMOCR's ``CTCPostProcessor``.
         max_seq_len: Passed to MMOCR's parts, which do not use it.
-        init_cfg: Initialization, as everywhere in MMEngine.
 
     Raises:
         ValueError: ``num_rows``, the dictionary or its padding token is missing.

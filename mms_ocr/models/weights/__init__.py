@@ -1,6 +1,12 @@
 """Checkpoints: reading without running code, and strict loading."""
 
 from mms_ocr.models.weights.families import FAMILIES, EncoderWeights, find_encoder, timm_names
+from mms_ocr.models.weights.files import (
+    check_values,
+    read_checkpoint,
+    read_state_dict,
+    write_checkpoint,
+)
 from mms_ocr.models.weights.initializers import (
     PretrainedModel,
     PretrainedRecognizer,
@@ -12,9 +18,7 @@ from mms_ocr.models.weights.loading import (
     load_model,
     load_strictly,
 )
-from mms_ocr.models.weights.reading import check_values, read_checkpoint, read_state_dict
 from mms_ocr.models.weights.recognizers import MAEREC_CLASSES, find_recognizer, load_recognizer
-from mms_ocr.models.weights.writing import write_checkpoint
 
 __all__ = [
     "FAMILIES",

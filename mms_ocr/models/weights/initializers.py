@@ -10,9 +10,9 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mms_ocr.models.weights.families import check_family, find_encoder
+from mms_ocr.models.weights.files import read_state_dict
 from mms_ocr.models.weights.loading import load_strictly
 from mms_ocr.models.weights.naming import find_weights, strip_wrappers, take_part
-from mms_ocr.models.weights.reading import read_state_dict
 from mms_ocr.models.weights.recognizers import find_recognizer, load_recognizer
 from mms_ocr.registry import WEIGHT_INITIALIZERS
 from mms_ocr.utils.bundled import SCHEME

@@ -13,8 +13,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mms_ocr.models.weights.families import TIMM_PATCHES
+from mms_ocr.models.weights.files import read_state_dict
 from mms_ocr.models.weights.naming import list_names, match_names
-from mms_ocr.models.weights.reading import read_state_dict
 
 _PATCHES = "backbone.patch_embed.projection.weight"
 # Names of the layers whose rows are characters, in MMOCR's decoders and ours.
@@ -44,45 +44,40 @@ def fit_weights(
         ValueError: A key is missing, unknown, of another shape or type, or not finite; the message
             counts them and names some of each kind. Or ``exclude`` matches nothing, or everything.
     """
-    state_dict = match_names(state_dict, own, path)
+    fitted: Any = copy.copy(match_names(state_dict, own, path))
     # Counters of batch normalization, which many converters leave out.
     counters = [key for key in own if key.endswith(".num_batches_tracked")]
-    if uncounted := {key: torch.tensor(0) for key in counters if key not in state_dict}:
-        state_dict = copy.copy(state_dict)
-        state_dict.update(uncounted)  # type: ignore[attr-defined]
-    state_dict = _fit_auxiliary(own, state_dict, path)
+    fitted.update((key, torch.tensor(0)) for key in counters if key not in fitted)
+    _fit_auxiliary(own, fitted, path)
     if exclude:
-        own, state_dict = _without(own, state_dict, exclude)
-    missing = [key for key in own if key not in state_dict]
-    unknown = [key for key in state_dict if key not in own]
-    common = [key for key in own if key in state_dict]
-    misshapen = [
-        f"{key} {tuple(state_dict[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in common
-        if own[key].shape != state_dict[key].shape and not f".{key}".endswith(".pos_embed")
-    ]
-    mistyped = {
-        key: f"{key} {_type(state_dict[key])} instead of {_type(own[key])}"
-        for key in common
-        if own[key].is_floating_point() != state_dict[key].is_floating_point()
-        or own[key].layout != state_dict[key].layout
+        own, fitted = _without(own, fitted, exclude)
+    faults: dict[str, list[str]] = {
+        "missing": [key for key in own if key not in fitted],
+        "unknown": [key for key in fitted if key not in own],
+        "of another shape": [],
+        "of another type": [],
+        "not finite (NaN or infinite)": [],
     }
-    broken = [key for key in common if key not in mistyped and not _is_finite(state_dict[key])]
-    kinds = {
-        "missing": missing,
-        "unknown": unknown,
-        "of another shape": misshapen,
-        "of another type": list(mistyped.values()),
-        "not finite (NaN or infinite)": broken,
-    }
-    faults = [f"{len(keys)} {fault} ({list_names(keys)})" for fault, keys in kinds.items() if keys]
-    if faults:
+    for key, value in own.items():
+        if key not in fitted:
+            continue
+        stored = fitted[key]
+        # The encoder resizes its positions.
+        if value.shape != stored.shape and not f".{key}".endswith(".pos_embed"):
+            fault = f"{key} {tuple(stored.shape)} instead of {tuple(value.shape)}"
+            faults["of another shape"].append(fault)
+        if _kind(value) != _kind(stored):
+            faults["of another type"].append(f"{key} {_type(stored)} instead of {_type(value)}")
+        elif not stored.float().isfinite().all():  # float8 has no isfinite
+            faults["not finite (NaN or infinite)"].append(key)
+    listed = [f"{len(keys)} {fault} ({list_names(keys)})" for fault, keys in faults.items() if keys]
+    if listed:
+        hint = _hint(own, fitted, [*faults["missing"], *faults["unknown"]])
         raise ValueError(
-            f"{path} does not fit {kind}: of {len(own)} weights, "
-            + ", ".join(faults)
-            + _hint(own, state_dict, missing, unknown)
+            f"{path} does not fit {kind}: of {len(own)} weights, {', '.join(listed)}{hint}"
         )
-    return state_dict
+    weights: Mapping[str, Tensor] = fitted
+    return weights
 
 
 def auxiliary_names(weights: Mapping[str, Tensor]) -> list[str]:
@@ -90,32 +85,24 @@ def auxiliary_names(weights: Mapping[str, Tensor]) -> list[str]:
     return [key for key in weights if ".auxiliary." in f".{key}"]
 
 
-def _fit_auxiliary(
-    own: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], path: str
-) -> Mapping[str, Tensor]:
+def _fit_auxiliary(own: Mapping[str, Tensor], fitted: dict[str, Tensor], path: str) -> None:
     """Add or remove the auxiliary head of a state dict as the model has one or not."""
-    ours, theirs = auxiliary_names(own), auxiliary_names(state_dict)
-    if bool(ours) == bool(theirs):
-        return state_dict
-    fitted: Any = copy.copy(state_dict)
-    if ours:
+    ours, theirs = auxiliary_names(own), auxiliary_names(fitted)
+    if ours and not theirs:
         print_log(f"{path} holds no auxiliary head; the model keeps its own", "current")
         fitted.update((key, own[key]) for key in ours)
-    else:
+    elif theirs and not ours:
         print_log(f"{path}: its auxiliary head is for training alone and is skipped", "current")
         for key in theirs:
             del fitted[key]
-    return fitted
+
+
+def _kind(value: Tensor) -> tuple[bool, torch.layout]:
+    return value.is_floating_point(), value.layout
 
 
 def _type(value: Tensor) -> str:
-    layout = "" if value.layout == torch.strided else f"{value.layout} "
-    return f"{layout}{value.dtype}".replace("torch.", "")
-
-
-def _is_finite(value: Tensor) -> bool:
-    value = value.float() if value.element_size() == 1 else value  # float8 has no isfinite
-    return bool(value.isfinite().all())
+    return f"{value.layout} {value.dtype}".replace("torch.", "").removeprefix("strided ")
 
 
 def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str) -> None:
@@ -137,46 +124,38 @@ def load_strictly(module: nn.Module, state_dict: Mapping[str, Tensor], path: str
 
 
 def _without(
-    own: Mapping[str, Tensor], state_dict: Mapping[str, Tensor], exclude: Sequence[str]
+    own: Mapping[str, Tensor], state_dict: dict[str, Tensor], exclude: Sequence[str]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Remove the excluded parts from the weights of a model and from a state dict."""
 
-    def is_excluded(name: str) -> bool:
-        return any(f"{name}.".startswith(f"{part}.") for part in exclude)
+    def is_in(name: str, parts: Sequence[str]) -> bool:
+        return any(f"{name}.".startswith(f"{part}.") for part in parts)
 
     for part in exclude:
-        if not any(f"{key}.".startswith(f"{part}.") for key in [*own, *state_dict]):
+        if not any(is_in(key, [part]) for key in [*own, *state_dict]):
             raise ValueError(
                 f"{part!r} is excluded from loading, and neither the model nor the checkpoint has "
                 f"such a part; they have {list_names(sorted({key.split('.')[0] for key in own}))}"
             )
-    kept = {key: value for key, value in own.items() if not is_excluded(key)}
+    kept = {key: value for key, value in own.items() if not is_in(key, exclude)}
     if not kept:
         raise ValueError(f"everything is excluded from loading: {', '.join(exclude)}")
-    weights: Any = OrderedDict(
-        (key, value) for key, value in state_dict.items() if not is_excluded(key)
-    )
-    # A decoder with an excluded part may have other characters.
-    weights._metadata = {
-        module: {
-            key: value
-            for key, value in stored.items()
-            if key != "classes" or not any(part.startswith(f"{module}.") for part in exclude)
-        }
+    metadata = {
+        module: dict(stored)
         for module, stored in getattr(state_dict, "_metadata", {}).items()
-        if not is_excluded(module)
+        if not is_in(module, exclude)
     }
+    for module, stored in metadata.items():
+        if any(part.startswith(f"{module}.") for part in exclude):
+            stored.pop("classes", None)  # an excluded layer may have other characters
+    weights: Any = OrderedDict(pair for pair in state_dict.items() if not is_in(pair[0], exclude))
+    weights._metadata = metadata
     return kept, weights
 
 
-def _hint(
-    own: Mapping[str, Tensor],
-    loaded: Mapping[str, Tensor],
-    missing: Sequence[str],
-    unknown: Sequence[str],
-) -> str:
-    """Guess the cause from the keys."""
-    if any(f".{key}".endswith(f".{TIMM_PATCHES}") for key in unknown):
+def _hint(own: Mapping[str, Tensor], loaded: Mapping[str, Tensor], unmatched: list[str]) -> str:
+    """Guess the cause from the keys that are in one of the two alone, and from shapes."""
+    if any(f".{key}".endswith(f".{TIMM_PATCHES}") for key in unmatched):
         return (
             "; the encoder has the names of another library: convert it with "
             "tools/model_converters/convert_weights.py"
@@ -188,7 +167,7 @@ def _hint(
         widths = [len(weights[patches]) for weights in (loaded, own) if patches in weights]
         if len(set(widths)) == 2:
             return f"; its encoder is {widths[0]} wide, and that of the config {widths[1]}"
-    if any(key.startswith("decoder.") for key in [*missing, *unknown]):
+    if any(key.startswith("decoder.") for key in unmatched):
         return "; its decoder is another than that of the config"
     if any(
         own[key].shape[:1] != loaded[key].shape[:1]
@@ -218,11 +197,10 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
 
 
 def load_model(model: nn.Module, path: str) -> None:
-    """Load a whole model from a checkpoint, strictly.
+    """Load a whole model, wrapped (``module``) or not, from a checkpoint, strictly.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is no checkpoint, or does not fit the model.
     """
-    wrapped = getattr(model, "module", model)
-    load_strictly(wrapped, read_state_dict(path), path)
+    load_strictly(getattr(model, "module", model), read_state_dict(path), path)

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.logging import print_log
 from torch import Tensor
 
-# Parts of names that wrappers add: DDP and EMA, torch.compile, FSDP, activation checkpointing.
+# Parts of names that DDP and EMA, torch.compile, FSDP and activation checkpointing add.
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 # Counters of updates of an average (EMA).
 COUNTERS = {"steps", "n_averaged", "num_updates"}
@@ -84,15 +84,14 @@ def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
     if len(prefixes) == 1:
         return prefixes[0]
     named = ", ".join(prefix or "no prefix" for prefix in prefixes)
-    averaged = [
-        prefix for prefix in prefixes if AVERAGED_WORDS.intersection(re.split("[._]", prefix))
-    ]
+    averaged = [name for name in prefixes if AVERAGED_WORDS.intersection(re.split("[._]", name))]
     usual = [prefix for prefix in ("", "backbone.") if prefix in prefixes]
-    if len(averaged) != 1 and not usual:
+    candidates = averaged if len(averaged) == 1 else usual
+    if not candidates:
         raise ValueError(
             f"{path} holds {what} {len(prefixes)} times, under {named}; save one by itself"
         )
-    chosen = averaged[0] if len(averaged) == 1 else usual[0]
+    chosen = candidates[0]
     print_log(f"{path} holds {what} under {named}; {chosen or 'no prefix'} is taken", "current")
     return chosen
 
@@ -128,16 +127,13 @@ def strip_prefix(
     """
     if any(key in state_dict for key in own):
         return state_dict
-    for name in own:
-        prefixes = [key.removesuffix(name) for key in state_dict if key.endswith(f".{name}")]
-        if prefixes:
-            break
-    else:
+    matches = ([k.removesuffix(name) for k in state_dict if k.endswith(f".{name}")] for name in own)
+    prefixes: list[str] = next(filter(None, matches), [])
+    if not prefixes:
         return state_dict
     counts = {prefix: sum(prefix + key in state_dict for key in own) for prefix in prefixes}
     prefixes = [prefix for prefix in prefixes if counts[prefix] == max(counts.values())]
-    prefix = choose_prefix(prefixes, path, "the model")
-    return take_part(state_dict, prefix, path)
+    return take_part(state_dict, choose_prefix(prefixes, path, "the model"), path)
 
 
 def take_part(state_dict: Mapping[str, Tensor], prefix: str, path: str) -> Mapping[str, Tensor]:

@@ -130,7 +130,7 @@ def test_damaged_metadata(tmp_path, stored):
 @pytest.mark.parametrize(
     ("weight", "meta", "half", "message"),
     [
-        (torch.ones(3).to_sparse(), {}, False, "a is sparse"),
+        (torch.ones(3).to_sparse(), {}, False, "sparse"),
         (torch.ones(3), {"run": object()}, False, "object is not JSON serializable"),
         (torch.full((2,), 1e6), {}, True, "a has values too large for fp16"),
     ],

@@ -1,4 +1,4 @@
-"""Checkpoints, read without running code."""
+"""Checkpoint files, of torch and safetensors, read without running code and written whole."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import re
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,15 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from mms_ocr.models.weights.naming import find_weights, list_names, strip_wrappers
-from mms_ocr.models.weights.writing import METADATA_KEY
-from mms_ocr.utils.bundled import SCHEME, bundled_file
+from mms_ocr.utils.bundled import SCHEME, SUFFIX, bundled_file
+from mms_ocr.utils.files import atomic_path
+
+# Key of our metadata, JSON, in the metadata of safetensors.
+_METADATA_KEY = "mms_ocr"
 
 # Beside tensors and plain values, checkpoints hold the log history of MMEngine, as NumPy arrays,
 # and the options of a run of MAE. No other type is built from a file.
@@ -40,12 +45,11 @@ REBUILDING: list[Any] = [
     np.asarray([0.0]).__reduce__()[0],  # an array
     np.float64(0).__reduce__()[0],  # a scalar
 ]
-HISTORY_STATISTICS = ("min", "max", "current", "mean")
 
 
 def _history_statistic(owner: Any, name: str) -> Any:
     """Replace ``getattr``, with which a log history refers to its own methods."""
-    if owner is not HistoryBuffer or name not in HISTORY_STATISTICS:
+    if owner is not HistoryBuffer or name not in ("min", "max", "current", "mean"):
         raise pickle.UnpicklingError(f"Unsupported GLOBAL builtins.getattr of {owner} and {name}")
     return getattr(owner, name)
 
@@ -73,10 +77,6 @@ class DamagedCheckpointError(ValueError):
     """A checkpoint file is not what was written; the message names it."""
 
 
-_END_RECORD, _END_LENGTH = b"PK\x05\x06", 22  # of a zip file, before its comment
-_UNREADABLE = "cannot be read as a checkpoint: it is damaged or another kind of file"
-
-
 def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
 
@@ -102,8 +102,7 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     with open(path, "rb") as file:
         is_safetensors = file.read(9)[8:] == b"{"  # the length of the header, then JSON
     if is_safetensors:
-        checkpoint = _read_safetensors(path)
-        return {**checkpoint, "state_dict": strip_wrappers(checkpoint["state_dict"], path)}
+        return _read_safetensors(path)
     try:
         # Opened here, since torch chooses the format by the name.
         with (
@@ -111,15 +110,20 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
             torch.serialization.safe_globals([*ALLOWED_TYPES, *ALLOWED_FUNCTIONS]),
         ):
             checkpoint = torch.load(file, map_location=map_location, weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ValueError(f"{path} {_refusal(error)}") from error
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # damaged files raise nearly any type
-        first = next(iter(str(error).splitlines()), "")
+        if named := re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", str(error)):
+            raise ValueError(
+                f"{path} was refused: it carries the object {named[1]}, and checkpoints may hold "
+                "weights only"
+            ) from error
+        first = "" if isinstance(error, pickle.UnpicklingError) else str(error).partition("\n")[0]
         # A text file raises KeyError(101), the code of a letter.
         reason = f" ({first})" if any(map(str.isalpha, first)) else ""
-        raise ValueError(f"{path} {_UNREADABLE}{reason}") from error
+        raise ValueError(
+            f"{path} cannot be read as a checkpoint: it is damaged or another kind of file{reason}"
+        ) from error
     check_archive(path)
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
@@ -136,23 +140,19 @@ def check_archive(path: str | os.PathLike[str]) -> None:
     Raises:
         DamagedCheckpointError: The file is truncated or was changed.
     """
-    path = os.fspath(path)
     with open(path, "rb") as file:
         if file.read(2) != b"PK":
             return
         try:
             with zipfile.ZipFile(file) as archive:
-                record = archive.testzip()
-                comment = archive.comment
-            file.seek(-_END_LENGTH - len(comment), os.SEEK_END)
-            is_whole = file.read(len(_END_RECORD)) == _END_RECORD
+                damaged = archive.testzip()
         except Exception as error:  # a damaged file may end in nearly any of them
             raise DamagedCheckpointError(
-                f"{path} is damaged: it is truncated or was changed ({error})"
+                f"{os.fspath(path)} is damaged: it is truncated or was changed ({error})"
             ) from error
-    if record is not None or not is_whole:
+    if damaged is not None:
         raise DamagedCheckpointError(
-            f"{path} is damaged: {record or 'its end'} is not what was written"
+            f"{os.fspath(path)} is damaged: {damaged} is not what was written"
         )
 
 
@@ -168,7 +168,7 @@ def _read_safetensors(path: str) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118  (it is no dict)
                 state_dict[key] = file.get_tensor(key)
-            stored = json.loads((file.metadata() or {}).get(METADATA_KEY, "{}"))
+            stored = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
             modules, meta = stored.get("state_dict", {}), stored.get("meta", {})
             if not all(isinstance(item, dict) for item in (meta, modules, *modules.values())):
                 raise TypeError("its metadata have another structure")
@@ -179,16 +179,7 @@ def _read_safetensors(path: str) -> dict[str, Any]:
         ) from error
     if modules:
         state_dict._metadata = modules
-    return {"state_dict": state_dict, "meta": meta}
-
-
-def _refusal(error: pickle.UnpicklingError) -> str:
-    named = re.search(r"[Uu]nsupported (?:global: )?GLOBAL (\S+)", str(error))
-    if named:
-        return (
-            f"was refused: it carries the object {named[1]}, and checkpoints may hold weights only"
-        )
-    return _UNREADABLE
+    return {"state_dict": strip_wrappers(state_dict, path), "meta": meta}
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -215,3 +206,47 @@ def check_values(state_dict: Mapping[str, Any], path: str | os.PathLike[str]) ->
         raise ValueError(f"{path} holds {what}")
     if empty := [key for key, value in state_dict.items() if value.is_meta]:
         raise ValueError(f"{path} holds names without values (meta tensors): {list_names(empty)}")
+
+
+def write_checkpoint(
+    path: str | os.PathLike[str],
+    weights: Mapping[str, Tensor],
+    meta: Mapping[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a checkpoint, ``state_dict`` and ``meta``, whole or not at all.
+
+    Args:
+        path: The file; safetensors if it ends in ``.safetensors``, else as MMEngine writes it.
+        weights: The weights; their ``_metadata`` is stored as well.
+        meta: Plain values.
+        half: Store floating-point weights in fp16.
+
+    Raises:
+        ValueError: A weight does not fit into fp16, or into the format.
+    """
+    stored: Any = OrderedDict()
+    for key, value in weights.items():
+        value = value.detach().cpu()
+        if half and value.is_floating_point():
+            finite, value = value.isfinite().all(), value.half()
+            if finite and not value.isfinite().all():
+                raise ValueError(f"{key} has values too large for fp16; write it without --half")
+        # A view would be stored with its whole base, and safetensors takes no strides.
+        stored[key] = value.clone() if value.is_sparse else value.contiguous().clone()
+    stored._metadata = dict(getattr(weights, "_metadata", {}))
+    Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        if Path(path).suffix == SUFFIX:
+            _save_safetensors(temporary, stored, meta or {})
+        else:
+            torch.save({"meta": dict(meta or {}), "state_dict": stored}, temporary)
+
+
+def _save_safetensors(path: Path, weights: dict[str, Tensor], meta: Mapping[str, Any]) -> None:
+    ours = {"state_dict": weights._metadata, "meta": dict(meta)}  # type: ignore[attr-defined]
+    try:
+        # A single key: safetensors writes several in random order.
+        save_file(weights, path, {_METADATA_KEY: json.dumps(ours)})
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"the weights cannot be stored as safetensors ({error})") from error
