@@ -14,7 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
 from mms_ocr.apis.bundled_configs import find_config
-from mms_ocr.evaluation import benchmark_table as tables
+from mms_ocr.evaluation import benchmark_scores as tables
 from mms_ocr.evaluation.benchmark_scores import ReadWord, SetScore
 from mms_ocr.registry import nested_settings, type_name
 from mms_ocr.utils.escaping import printable, to_json

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mms_ocr.evaluation.benchmark_scores import PROTOCOLS
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, markdown_table
 
 _DIGITS = {"PSNR": 2, "PSNR_batch": 2, "SSIM": 4, "SSIM_batch": 4}
 #: Protocol of the table; that of TextZoom and IIIT5K.

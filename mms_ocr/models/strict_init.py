@@ -21,12 +21,7 @@ class StrictInitModule(BaseModule):
     init_cfg: dict | Sequence[dict] | None
 
     def init_weights(self) -> None:
-        """Initialize once, and load checkpoints last.
-
-        Raises:
-            FileNotFoundError: A checkpoint is missing.
-            ValueError: A checkpoint does not fit.
-        """
+        """Initialize once, and load checkpoints last; missing ones and misfits raise errors."""
         if self.is_init:
             return
         init_cfg = self.init_cfg
@@ -42,11 +37,9 @@ class StrictInitModule(BaseModule):
 
 
 def use_strict_loading(model: nn.Module) -> None:
-    """Make modules of other libraries load the modules of this package in them strictly.
+    """Make a model of another library load strictly where it contains a :class:`StrictInitModule`.
 
-    Args:
-        model: A model, such as a recognizer of MMOCR. The ``init_cfg`` of every module that
-            contains a :class:`StrictInitModule` is changed.
+    The ``init_cfg`` of its modules is changed.
     """
     for module in model.modules():
         if not isinstance(module, BaseModule) or isinstance(module, StrictInitModule):

@@ -15,7 +15,7 @@ from pathlib import Path
 from mmengine.config import Config
 from runs import ROOT, train, validations
 
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import markdown_table
 from mms_ocr.utils.devices import describe_machine
 
 WORDS, CHARACTERS = "recog/word_acc_ignore_case_symbol", "recog/char_recall"

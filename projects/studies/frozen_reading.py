@@ -28,7 +28,7 @@ from recognition import HELD_OUT
 from runs import PROTOCOLS, ROOT, pretrained, split_name, test_words
 from torch import Tensor
 
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import markdown_table
 from mms_ocr.registry import DATASETS, MODELS
 from mms_ocr.utils.devices import describe_machine
 

@@ -20,7 +20,7 @@ import torch
 from mmengine.config import Config, DictAction
 from runs import PROTOCOLS, ROOT, pretrained, split_name, test_words, train, validations
 
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import markdown_table
 from mms_ocr.utils.devices import describe_machine
 
 HELD_OUT = "held out"

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 
 from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.evaluation import PSNR, SSIM
-from mms_ocr.evaluation.image_quality import psnr, squared_error
+from mms_ocr.evaluation.restored_images import psnr, squared_error
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, FUNCTIONS, METRICS, MODELS
 from mms_ocr.utils.devices import describe_machine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mms_ocr.evaluation.image_quality import psnr, squared_error, ssim, ssim_zero_padded
+from mms_ocr.evaluation.restored_images import psnr, squared_error, ssim, ssim_zero_padded
 
 peak_signal_noise_ratio = pytest.importorskip("skimage.metrics").peak_signal_noise_ratio
 

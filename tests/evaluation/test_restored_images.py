@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mms_ocr.evaluation import PSNR, SSIM
-from mms_ocr.evaluation.image_quality import ssim, ssim_zero_padded
+from mms_ocr.evaluation.restored_images import ssim, ssim_zero_padded
 from mms_ocr.registry import METRICS
 
 # Uniform differences, so that squared errors are known: .01, .04, .0025, .09, .0004.

@@ -10,15 +10,13 @@ import mms_ocr  # noqa: F401
 from mms_ocr.evaluation.benchmark_scores import (
     ReadWord,
     SetScore,
-    mean_of_sets,
-    of_all_images,
-    score_sets,
-)
-from mms_ocr.evaluation.benchmark_table import (
     benchmark_json,
     benchmark_notes,
     benchmark_table,
     markdown_table,
+    mean_of_sets,
+    of_all_images,
+    score_sets,
 )
 
 needs_mmocr = pytest.mark.skipif(

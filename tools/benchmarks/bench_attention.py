@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import markdown_table
 from mms_ocr.models.backbones.attention import attend
 from mms_ocr.utils.devices import describe_machine
 

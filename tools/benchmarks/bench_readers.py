@@ -29,8 +29,7 @@ import torch
 
 from mms_ocr.apis.reading import WordReader
 from mms_ocr.datasets import open_source
-from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, ReadWord
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, ReadWord, markdown_table
 from mms_ocr.evaluation.word_benchmark import judge_words
 from mms_ocr.utils.decoding import decode_image
 from mms_ocr.utils.devices import describe_machine

@@ -30,13 +30,13 @@ def _note_mismatch(model: nn.Module, name: str, encoder: Any) -> None:
     encoder.output_mismatch = None
     modules = [kind.__module__ for kind in type(model).__mro__]
     for library, takes_tuple in _TAKE_TUPLES.items():
-        if any(module.startswith(library) for module in modules):
-            if takes_tuple == encoder.single_output:
-                expected, indices = ("a tuple", "[-1]") if takes_tuple else ("one tensor", "-1")
-                encoder.output_mismatch = (
-                    f"{type(model).__name__} takes {expected} of outputs; set "
-                    f"out_indices={indices} on TextViT"
-                )
+        is_owner = any(module.startswith(library) for module in modules)
+        if is_owner and takes_tuple == encoder.single_output:
+            expected, indices = ("a tuple", "[-1]") if takes_tuple else ("one tensor", "-1")
+            encoder.output_mismatch = (
+                f"{type(model).__name__} takes {expected} and TextViT gives another kind of "
+                f"output; set out_indices={indices} on TextViT"
+            )
 
 
 register_module_module_registration_hook(_note_mismatch)

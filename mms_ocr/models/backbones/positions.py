@@ -21,9 +21,6 @@ def sincos_positions(grid: tuple[int, int], dim: int, temperature: float = 10000
 
     Returns:
         ``(H * W, dim)``, values in [-1, 1].
-
-    Raises:
-        ValueError: ``dim`` is not a multiple of 4.
     """
     if dim % 4:
         raise ValueError(f"positions need a multiple of 4 channels, got {dim}")
@@ -47,16 +44,10 @@ def resize_positions(
 
     Args:
         positions: ``(1, E + h * w, C)``, E extra tokens first, which are not changed.
-        source: Grid of ``positions``, ``(h, w)``.
+        source: Grid of ``positions``, ``(h, w)``; ValueError if it is not.
         target: Grid of the result, ``(H, W)``.
         num_extra_tokens: E.
         mode: Interpolation of :func:`torch.nn.functional.interpolate`.
-
-    Returns:
-        ``(1, E + H * W, C)``.
-
-    Raises:
-        ValueError: ``source`` is not the grid of ``positions``.
     """
     if positions.shape[1] != num_extra_tokens + source[0] * source[1]:
         raise ValueError(

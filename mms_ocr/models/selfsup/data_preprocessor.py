@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,26 +35,19 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
 
     Args:
         mask_generator: A mask generator or its config.
-        mean: See :class:`~mms_ocr.models.image_preprocessor.ImagePreprocessor`.
-        std: Likewise.
-        bgr_to_rgb: Likewise.
         seed: Seed of the masks; None takes the seed of the run, torch's initial one.
-        non_blocking: Likewise.
+        **kwargs: Arguments of :class:`~mms_ocr.models.image_preprocessor.ImagePreprocessor`.
     """
 
     def __init__(
         self,
         mask_generator: MaskGenerator | dict[str, Any],
-        mean: Sequence[float] = (127.5, 127.5, 127.5),
-        std: Sequence[float] = (127.5, 127.5, 127.5),
-        bgr_to_rgb: bool = True,
         seed: int | None = None,
-        non_blocking: bool = True,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(mean, std, bgr_to_rgb, non_blocking)
-        self.mask_generator: MaskGenerator = (
-            TASK_UTILS.build(mask_generator) if isinstance(mask_generator, dict) else mask_generator
-        )
+        super().__init__(**kwargs)
+        is_config = isinstance(mask_generator, dict)
+        self.mask_generator: Any = TASK_UTILS.build(mask_generator) if is_config else mask_generator
         self.seed = seed
         self._generators: dict[str, torch.Generator] = {}
         self._drawn_at = (-1, 0)

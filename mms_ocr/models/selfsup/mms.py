@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -17,21 +16,13 @@ from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
 
-@dataclass(frozen=True)
-class DecodedView:
-    """Output of the decoder for a view of a batch.
+class DecodedView(NamedTuple):
+    """Output of the decoder for a view of a batch."""
 
-    Attributes:
-        tokens: Visible tokens of the encoder, ``(B, 1 + N, C)``.
-        pred: Predicted pixels, ``(B, M, p * p * 3)``.
-        predicted: Indices of the predicted patches, ``(B, M)``.
-        images: Images of the view, ``(B, 3, H, W)``.
-    """
-
-    tokens: Tensor
-    pred: Tensor
-    predicted: Tensor
-    images: Tensor
+    tokens: Tensor  # visible tokens of the encoder, (B, 1 + N, C)
+    pred: Tensor  # predicted pixels, (B, M, p * q * 3)
+    predicted: Tensor  # indices of the predicted patches, (B, M)
+    images: Tensor  # (B, 3, H, W)
 
 
 @MODELS.register_module()
@@ -93,9 +84,9 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
                 f"the encoder's is {encoder.grid[0]}×{encoder.grid[1]}; set the mask generator's "
                 "grid to image size / patch size"
             )
-        self.contrast = (
-            MODELS.build({"embed_dim": encoder.embed_dims} | contrast) if contrast else None
-        )
+        self.contrast = None
+        if contrast:
+            self.contrast = MODELS.build({"embed_dim": encoder.embed_dims} | contrast)
 
     def forward(
         self,
@@ -109,20 +100,20 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         Args:
             inputs: Normalized images, ``(B, 3, H, W)``.
             data_samples: Samples of the batch, or None.
-            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            mode: ``'loss'``, ``'predict'``, or ``'tensor'`` for the encoder on whole images.
             masks: Views of the batch; needed by the first two.
-
-        Returns:
-            Losses, samples, or the encoder's output for whole images.
         """
-        if mode == "loss":
-            return self.loss(inputs, data_samples, masks)
-        if mode == "predict":
-            return self.predict(inputs, data_samples, masks)
+        if mode in ("loss", "predict"):
+            if masks is None:
+                raise ValueError(
+                    "MMS got no masks; its data_preprocessor must be "
+                    "mms_ocr.MaskedTextDataPreprocessor"
+                )
+            return getattr(self, mode)(inputs, data_samples, masks)
         return super().forward(inputs, data_samples, mode)
 
     def loss(
-        self, inputs: Tensor, data_samples: list | None, masks: MaskViews | None = None
+        self, inputs: Tensor, data_samples: list | None, masks: MaskViews
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch; see :meth:`forward`.
 
@@ -130,7 +121,6 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
             ``loss_pixel``: error of the removed patches, averaged over images and, by weight, over
             views; ``loss_contrast`` if the term is on; and for the log, ``error_<strategy>``.
         """
-        masks = _required(masks)
         views = self._decode_views(inputs, masks, self.neck.predict_share)
         errors = [self.head.errors(view.pred, view.images, view.predicted) for view in views]
         total = sum(weight * error.mean() for weight, error in zip(masks.weights, errors))
@@ -143,7 +133,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
 
     @torch.no_grad()
     def predict(
-        self, inputs: Tensor, data_samples: list | None = None, masks: MaskViews | None = None
+        self, inputs: Tensor, data_samples: list | None, masks: MaskViews
     ) -> list[BaseDataElement]:
         """Compute errors and reconstructions of every image; see :meth:`forward`.
 
@@ -151,7 +141,6 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
             The samples, with ``image`` (uint8 RGB ``(3, H, W)``) and, by strategy, ``masked_error``
             (over all removed patches), ``masked_image`` and ``reconstruction``.
         """
-        masks = _required(masks)
         samples = data_samples or [BaseDataElement() for _ in inputs]
         to_pixels = self.data_preprocessor.denormalize
         for sample, image in zip(samples, to_pixels(inputs).cpu()):
@@ -185,14 +174,6 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
             parts = zip(*(tensor.split(sizes) for tensor in (tokens, pred, predicted, images)))
             decoded |= {view: DecodedView(*part) for view, part in zip(members, parts)}
         return [decoded[view] for view in range(len(masks.masks))]
-
-
-def _required(masks: MaskViews | None) -> MaskViews:
-    if masks is None:
-        raise ValueError(
-            "MMS got no masks; its data_preprocessor must be mms_ocr.MaskedTextDataPreprocessor"
-        )
-    return masks
 
 
 def _sample(removed: Tensor, share: float) -> Tensor:

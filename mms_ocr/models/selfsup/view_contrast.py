@@ -18,7 +18,7 @@ def view_contrast_loss(
 
     Args:
         anchors: Unit vectors, ``(A, D)``.
-        candidates: Unit vectors, ``(N, D)``; the anchors are those from ``first`` on.
+        candidates: Unit vectors, ``(N, D)``, the anchors among them.
         image_of_candidate: Image of every candidate, ``(N,)``; those of one image are positives.
         first: Index of the first anchor among the candidates.
         temperature: Temperature of the similarities, above 0.
@@ -63,8 +63,7 @@ class ViewContrast(BaseModule):
         """Compute the weighted loss of the views of a batch.
 
         Args:
-            views: Per view, tokens of the visible patches, ``(B, 1 + N, C)``, class token first;
-                a view is represented by the mean of the others.
+            views: Per view, class token and tokens of the visible patches, ``(B, 1 + N, C)``.
 
         Raises:
             ValueError: There is only one view.
@@ -83,9 +82,8 @@ class ViewContrast(BaseModule):
         if world_size > 1:
             candidates = torch.cat(distributed.all_gather(anchors))
             image = torch.cat([image + batch_size * other for other in range(world_size)])
+        first = rank * len(anchors)
         # Similarities divided by a small temperature need more digits than bf16 has.
         with torch.autocast(anchors.device.type, enabled=False):
-            loss = view_contrast_loss(
-                anchors, candidates, image, rank * len(anchors), self.temperature
-            )
+            loss = view_contrast_loss(anchors, candidates, image, first, self.temperature)
         return self.weight * loss

@@ -24,10 +24,10 @@ POOLINGS = ("attention", "conv", "mean")
 
 
 class ColumnConv(nn.Module):
-    """Columns ``(N, W, channels)`` of a map: weighted means over the rows, plus convolutions.
+    """Columns of a map: weighted means over the rows, plus convolutions that distinguish the rows.
 
-    One convolution covers all rows and three columns, the other runs along the columns: they
-    distinguish the rows. The linear path past them helps CTC to leave its plateau of blanks.
+    One convolution covers all rows and three columns, the other runs along the columns. The linear
+    path past them helps CTC to leave its plateau of blanks.
     """
 
     def __init__(self, in_channels: int, num_rows: int, channels: int, dropout: float) -> None:
@@ -66,18 +66,14 @@ class ColumnConv(nn.Module):
 class CTCDecoder(WordDecoder):
     """CTC head: a linear layer on every column of a map.
 
-    The loss and the postprocessor are MMOCR's. The blank is the dictionary's padding token. The
-    pooling makes one vector of the rows of a column:
-
-    - ``'conv'``: :class:`ColumnConv`, which distinguishes the rows.
-    - ``'attention'``: a mean with weights from a linear score of each cell, for lines that are
-      curved, slanted or off the middle. The score has no bias and starts at zero, that is, at the
-      plain mean. On a frozen encoder, the head is linear but for these weights.
-    - ``'mean'``: the plain mean.
+    The loss and the postprocessor are MMOCR's. The blank is the dictionary's padding token.
 
     Args:
         in_channels: Width of the map.
-        pooling: ``'attention'``, ``'conv'`` or ``'mean'``.
+        pooling: What makes one vector of the rows of a column: ``'conv'`` for :class:`ColumnConv`;
+            ``'mean'``; or ``'attention'`` for a mean with weights from a linear score of each cell,
+            for lines that are curved, slanted or off the middle. The score has no bias and starts
+            at zero, that is, at the plain mean.
         num_rows: Rows of the map; needed by ``'conv'`` alone.
         channels: Width of the columns of ``'conv'``; None for that of the map.
         dropout: Dropout rate of ``'conv'``, after each convolution.

@@ -1,14 +1,13 @@
 """Greedy decoding with a pre-norm Transformer decoder: one token of every word at a time.
 
-The layers are MMOCR's ``TFDecoderLayer`` as NRTRDecoder stacks them, and the results are those of
-running its whole sequence again at every step. Three things make it fast:
+The layers and results are those of MMOCR's ``NRTRDecoder``, which runs its whole sequence again at
+every step. Three things make this one fast:
 
 - Keys and values of earlier tokens are cached.
 - Attention to the image uses the image tokens ``m`` themselves as keys and values. With a query
   ``q`` and one head's weights ``W_k`` and ``W_v``, the scores ``q · (W_k m)`` are
   ``(W_k' q) · m``, and the mean of ``W_v m`` is ``W_v`` of the mean of ``m``. With ``h`` heads and
-  ``C`` channels this costs less for words of up to about ``C / (h - 1)`` tokens: 55 for 384
-  channels and 8 heads.
+  ``C`` channels this costs less for words of up to about ``C / (h - 1)`` tokens.
 - Words that have ended leave the batch, and decoding stops when all have.
 """
 
@@ -29,21 +28,13 @@ Cache = tuple[Tensor, ...]
 
 
 class LayerWeights(NamedTuple):
-    """A decoder layer, and products of its weights.
-
-    Attributes:
-        layer: MMOCR's ``TFDecoderLayer``.
-        qkv_weight: Projection of the word to queries, keys and values, ``(3 * heads * d, C)``.
-        qkv_bias: Its bias, if there is one.
-        to_keys: Per head, from queries ``(heads, N, d)`` to ``(heads, N, C)``, with the scale.
-        to_values: Per head, from means ``(heads, N, C)`` to ``(heads, N, d)``.
-    """
+    """A decoder layer, MMOCR's ``TFDecoderLayer``, and products of its weights."""
 
     layer: Any
-    qkv_weight: Tensor
+    qkv_weight: Tensor  # of the word, to queries, keys and values, (3 * heads * d, C)
     qkv_bias: Tensor | None
-    to_keys: Tensor
-    to_values: Tensor
+    to_keys: Tensor  # per head, from queries (heads, N, d) to (heads, N, C), with the scale
+    to_values: Tensor  # per head, from means (heads, N, C) to (heads, N, d)
 
 
 class StepWeights(NamedTuple):
@@ -78,10 +69,9 @@ def decoding_step(
     memory: Tensor,
     memory_mask: Tensor | None = None,
 ) -> Tensor:
-    """Compute logits of the token after each word's newest one.
+    """Compute logits ``(N, num_classes)`` of the token after each word's newest one.
 
-    No shape and no branch depends on the values of tensors, so that the step can be traced and
-    exported.
+    No shape and no branch depends on values of tensors, so that it can be traced.
 
     Args:
         weights: Weights of the decoder.
@@ -92,9 +82,6 @@ def decoding_step(
             the newest tokens are written into it.
         memory: Image tokens ``(N, L, C)``.
         memory_mask: Image tokens that may be attended to, bool ``(N, L)``; None for all.
-
-    Returns:
-        Logits ``(N, num_classes)``.
     """
     hidden = weights.embedding(tokens) + weights.positions.index_select(0, position)
     # (N, heads, queries, keys) for the word; the heads are queries of one head for the image.

@@ -20,7 +20,7 @@ IGNORED_COLUMN = -100  # what torch's cross-entropy ignores
 def column_targets(
     spans: Sequence[Sequence[float]], tokens: Sequence[int], width: int, blank: int
 ) -> Tensor:
-    """Compute the targets of the columns that follow from the places of the characters.
+    """Compute the targets of columns, int64 ``(width,)``, from the places of the characters.
 
     The column of a character's middle is the character. Columns before and after the word are
     blank, and so is the one between two characters, if it is free. All others are ignored, since
@@ -31,9 +31,6 @@ def column_targets(
         tokens: Indices of the characters in the dictionary.
         width: Number of columns.
         blank: Index of the blank.
-
-    Returns:
-        int64 ``(width,)``: tokens, and :data:`IGNORED_COLUMN`.
     """
     targets = torch.full((width,), IGNORED_COLUMN)
     if not len(spans):
@@ -57,10 +54,8 @@ def column_targets(
 class LocatedCTCLoss(CTCModuleLoss):
     """MMOCR's CTC loss, and cross-entropy at the columns whose characters are known.
 
-    CTC alone has to find out which columns belong to which character, and starts by reading blanks
-    everywhere. Rendered words have the box of every character (``extras=('char_boxes',)`` of the
-    data set, passed on by :class:`mms_ocr.PackLabelledWord`). Words without boxes in the same
-    batch have the CTC loss alone.
+    Rendered words have the box of every character (``extras=('char_boxes',)`` of the data set, and
+    :class:`mms_ocr.PackLabelledWord`). Words without boxes have the CTC loss alone.
 
     Args:
         location_weight: Weight of the cross-entropy, a mean over the columns of the batch that

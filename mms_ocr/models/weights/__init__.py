@@ -1,6 +1,12 @@
 """Checkpoints: reading without running code, and strict loading."""
 
-from mms_ocr.models.weights.families import FAMILIES, EncoderWeights, find_encoder, timm_names
+from mms_ocr.models.weights.families import (
+    FAMILIES,
+    EncoderWeights,
+    find_encoder,
+    find_recognizer,
+    timm_names,
+)
 from mms_ocr.models.weights.files import (
     check_values,
     read_checkpoint,
@@ -12,17 +18,10 @@ from mms_ocr.models.weights.initializers import (
     PretrainedRecognizer,
     PretrainedTextViT,
 )
-from mms_ocr.models.weights.loading import (
-    auxiliary_names,
-    fit_weights,
-    load_model,
-    load_strictly,
-)
-from mms_ocr.models.weights.recognizers import MAEREC_CLASSES, find_recognizer, load_recognizer
+from mms_ocr.models.weights.loading import auxiliary_names, fit_weights, load_model, load_strictly
 
 __all__ = [
     "FAMILIES",
-    "MAEREC_CLASSES",
     "EncoderWeights",
     "PretrainedModel",
     "PretrainedRecognizer",
@@ -33,7 +32,6 @@ __all__ = [
     "find_recognizer",
     "fit_weights",
     "load_model",
-    "load_recognizer",
     "load_strictly",
     "read_checkpoint",
     "read_state_dict",

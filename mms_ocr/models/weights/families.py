@@ -1,4 +1,4 @@
-"""Encoders in checkpoints of this project and of other libraries.
+"""Encoders and recognizers in checkpoints of this project and of other libraries.
 
 The names of each family were read off its published code, which :data:`FAMILIES` cites; no code was
 taken from it.
@@ -7,6 +7,7 @@ taken from it.
 from __future__ import annotations
 
 import re
+import string
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -33,18 +34,11 @@ Weights = Mapping[str, Tensor]
 
 
 class Family(NamedTuple):
-    """Names of an encoder in a family of checkpoints.
+    """Names of an encoder in a family of checkpoints."""
 
-    Attributes:
-        timm_names: Whether the names are timm's; else MMPretrain's, which ours are.
-        others: Starts of names that are under the same prefix and not of the encoder.
-        metadata: What is known of the positions, see :class:`~mms_ocr.models.TextViT`; None if the
-            file stores it.
-    """
-
-    timm_names: bool
-    others: tuple[str, ...] = ()
-    metadata: dict[str, Any] | None = None
+    timm_names: bool  # else MMPretrain's, which ours are
+    others: tuple[str, ...] = ()  # starts of names under the same prefix, not of the encoder
+    metadata: dict[str, Any] | None = None  # of the positions; None if the file stores it
 
 
 # Fixed positions of a square, whatever the grid.
@@ -66,29 +60,38 @@ FAMILIES = {
 }
 
 
-class EncoderWeights(NamedTuple):
-    """Encoder of a state dict.
+# Tokens of the outputs of Union14M's MAERec, in order. Source: Mountchicken/Union14M,
+# mmocr-dev-1.x/dicts/english_digits_symbols_space.txt (the space is its last line), and the tokens
+# that the dictionary of configs/textrecog/maerec/_base_marec_vit_s.py adds, in the order of MMOCR.
+MAEREC_CLASSES = (
+    *string.digits,
+    *string.ascii_letters,
+    *"!\"#$%&'()*+,-./:;<=>?@[\\]_`~ ",
+    "<BOS/EOS>",
+    "<PAD>",
+    "<UKN>",
+)
 
-    Attributes:
-        family: Family of the file.
-        prefix: Prefix of the encoder's keys in the file.
-        weights: Weights of the encoder, with our names. Unknown ones are among them, so that strict
-            loading names them.
-        left_out: Keys of the file that do not belong to an encoder.
-    """
+
+class EncoderWeights(NamedTuple):
+    """Encoder of a state dict; ``weights`` have our names."""
 
     family: str
-    prefix: str
+    prefix: str  # of the encoder's keys in the file
+    weights: dict[str, Tensor]  # with unknown ones, which strict loading reports
+    left_out: list[str]  # keys of the file that do not belong to the encoder
+
+
+class RecognizerWeights(NamedTuple):
+    """Recognizer of a state dict; ``weights`` have our names."""
+
+    family: str
     weights: dict[str, Tensor]
-    left_out: list[str]
+    classes: tuple[str, ...] | None  # token of each output; None if the file does not store them
 
 
 def check_family(family: str | None) -> None:
-    """Check the name of a family; None is allowed.
-
-    Raises:
-        ValueError: It is unknown.
-    """
+    """Raise ValueError for an unknown family; None is allowed."""
     if family is not None and family not in FAMILIES:
         raise ValueError(f"unknown family {family!r}; choose from {', '.join(FAMILIES)}")
 
@@ -138,6 +141,47 @@ def find_encoder(state_dict: Weights, path: str, family: str | None = None) -> E
     metadata = _metadata(state_dict, prefix) if names.metadata is None else names.metadata
     weights._metadata = {"": dict(metadata)} if metadata else {}
     return EncoderWeights(chosen, prefix, weights, left_out)
+
+
+def find_recognizer(
+    state_dict: Mapping[str, Tensor], path: str, family: str | None = None
+) -> RecognizerWeights:
+    """Find the whole recognizer of a state dict; see :func:`find_encoder`.
+
+    MAERec's decoder has the names of MMOCR's ``NRTRDecoder`` (Mountchicken/Union14M,
+    mmocr-dev-1.x/mmocr/models/textrecog/decoders/maerec_decoder.py) and so those of our
+    ``TextDecoder``; its encoder is renamed.
+
+    Raises:
+        ValueError: There is no encoder, or no decoder beside it.
+    """
+    encoder = find_encoder(state_dict, path, family)
+    outer = encoder.prefix.removesuffix("backbone.")
+    rest = {
+        key.removeprefix(outer): state_dict[key]
+        for key in state_dict
+        if key.startswith(outer) and not key.startswith(encoder.prefix)
+    }
+    if encoder.prefix == outer or not any(key.startswith("decoder.") for key in rest):
+        raise ValueError(
+            f"{path} holds an encoder of family {encoder.family} and no recognizer: no key starts "
+            f"with {outer}backbone. and {outer}decoder.; PretrainedTextViT takes the encoder"
+        )
+    weights = OrderedDict((f"backbone.{key}", value) for key, value in encoder.weights.items())
+    weights.update(rest)
+    metadata = {
+        name.removeprefix(outer): value
+        for name, value in getattr(state_dict, "_metadata", {}).items()
+        if name.startswith(outer)
+    }
+    metadata["backbone"] = getattr(encoder.weights, "_metadata", {}).get("", {})
+    classes = metadata.get("decoder", {}).get("classes")
+    if encoder.family == "maerec":
+        classes = MAEREC_CLASSES
+    if classes is not None:
+        metadata["decoder"] = {**metadata.get("decoder", {}), "classes": list(classes)}
+    weights._metadata = metadata  # type: ignore[attr-defined]
+    return RecognizerWeights(encoder.family, weights, tuple(classes) if classes else None)
 
 
 def timm_names(weights: Weights) -> dict[str, Tensor]:

@@ -31,20 +31,8 @@ _METADATA_KEY = "mms_ocr"
 
 # Beside tensors and plain values, checkpoints hold the log history of MMEngine, as NumPy arrays,
 # and the options of a run of MAE. No other type is built from a file.
-ALLOWED_TYPES: list[Any] = [
-    argparse.Namespace,
-    HistoryBuffer,
-    np.ndarray,
-    np.dtype,
-    np.dtypes.Float32DType,
-    np.dtypes.Float64DType,
-    np.dtypes.Int32DType,
-    np.dtypes.Int64DType,
-]
-REBUILDING: list[Any] = [
-    np.asarray([0.0]).__reduce__()[0],  # an array
-    np.float64(0).__reduce__()[0],  # a scalar
-]
+ALLOWED_TYPES: list[Any] = [argparse.Namespace, HistoryBuffer, np.ndarray, np.dtype]
+ALLOWED_TYPES += [type(np.dtype(name)) for name in ("float32", "float64", "int32", "int64")]
 
 
 def _history_statistic(owner: Any, name: str) -> Any:
@@ -62,13 +50,15 @@ def _under_name(module: str, name: str, function: Callable[..., Any]) -> Callabl
     return alias
 
 
+# What builds arrays and scalars.
+REBUILDING: list[Any] = [value.__reduce__()[0] for value in (np.asarray([0.0]), np.float64(0))]
 ALLOWED_FUNCTIONS: list[Any] = [
     _under_name("builtins", "getattr", _history_statistic),
     # The modules of NumPy 1 and NumPy 2.
     *(
-        _under_name(module, function.__name__, function)
+        _under_name(module, rebuild.__name__, rebuild)
+        for rebuild in REBUILDING
         for module in ("numpy.core.multiarray", "numpy._core.multiarray")
-        for function in REBUILDING
     ),
 ]
 
@@ -80,15 +70,12 @@ class DamagedCheckpointError(ValueError):
 def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
     """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
 
-    The format, torch or safetensors, is detected by the content.
+    The format, torch or safetensors, is detected by the content. The weights become ``state_dict``,
+    wherever the file has them, without the parts that wrappers (DDP, EMA) add to their names.
 
     Args:
         path: A file, or ``mms_ocr://NAME`` for bundled weights.
         map_location: Device of the weights, for files of torch.
-
-    Returns:
-        The contents, with the weights as ``state_dict``, wherever the file has them, and without
-        the parts that wrappers (DDP, EMA, ``torch.compile``) add to their names.
 
     Raises:
         FileNotFoundError: There is no such file, or no bundled weights of that name.
@@ -128,8 +115,8 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
     if not isinstance(checkpoint, Mapping):
         raise ValueError(f"{path} holds a {type(checkpoint).__name__} and no state dict")
     name, weights = find_weights(checkpoint, path)
-    others = {key: checkpoint[key] for key in checkpoint if key != name.partition(".")[0]}
-    return {**(others if name else {}), "state_dict": strip_wrappers(weights, path)}
+    others = {key: checkpoint[key] for key in checkpoint if key != name} if name else {}
+    return {**others, "state_dict": strip_wrappers(weights, path)}
 
 
 def check_archive(path: str | os.PathLike[str]) -> None:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
-from torch import nn
+from torch import Tensor, nn
 
-from mms_ocr.models.weights.families import check_family, find_encoder
+from mms_ocr.models.weights.families import (
+    RecognizerWeights,
+    check_family,
+    find_encoder,
+    find_recognizer,
+)
 from mms_ocr.models.weights.files import read_state_dict
 from mms_ocr.models.weights.loading import load_strictly
-from mms_ocr.models.weights.naming import find_weights, strip_wrappers, take_part
-from mms_ocr.models.weights.recognizers import find_recognizer, load_recognizer
+from mms_ocr.models.weights.naming import find_weights, list_names, strip_wrappers, take_part
 from mms_ocr.registry import WEIGHT_INITIALIZERS
 from mms_ocr.utils.bundled import SCHEME
+
+# Parameters with a row for each class.
+CLASS_ROWS = (
+    "decoder.trg_word_emb.weight",
+    "decoder.classifier.weight",
+    "decoder.classifier.bias",
+    "decoder.auxiliary.classifier.weight",
+    "decoder.auxiliary.classifier.bias",
+)
 
 
 class _FromCheckpoint:
@@ -29,8 +45,8 @@ class _FromCheckpoint:
 class PretrainedTextViT(_FromCheckpoint):
     """Loads a pretrained encoder into :class:`~mms_ocr.models.TextViT`, strictly.
 
-    Use ``init_cfg=dict(type='mms_ocr.PretrainedTextViT', checkpoint='….pth')`` on the backbone of
-    any model. A file that is missing raises FileNotFoundError; one that does not fit, ValueError.
+    A missing file raises FileNotFoundError; one that does not fit, ValueError. Use it on the
+    backbone of any model: ``init_cfg=dict(type='mms_ocr.PretrainedTextViT', checkpoint='….pth')``.
 
     Args:
         checkpoint: ``'mms_ocr://NAME'`` for bundled weights; a checkpoint of an MMS run, of a model
@@ -49,8 +65,7 @@ class PretrainedTextViT(_FromCheckpoint):
 class PretrainedRecognizer(_FromCheckpoint):
     """Loads a whole recognizer, encoder and decoder, strictly.
 
-    Use ``init_cfg=dict(type='mms_ocr.PretrainedRecognizer', checkpoint='….pth')`` on the
-    recognizer; no ``init_cfg`` of its parts is applied then.
+    No ``init_cfg`` of its parts is applied then.
 
     Args:
         checkpoint: A recognizer with our encoder, such as ``'mms_ocr://NAME'``, or Union14M's
@@ -104,3 +119,50 @@ def _mark_loaded(module: nn.Module, checkpoint: str) -> None:
     for part in module.modules():
         if part is not module and isinstance(part, BaseModule):
             part.is_init = True
+
+
+def load_recognizer(module: nn.Module, recognizer: RecognizerWeights, path: str) -> None:
+    """Load a whole recognizer, strictly.
+
+    If the file stores its characters, they must be those of the decoder's dictionary; its rows are
+    sorted in the order of the dictionary.
+
+    Raises:
+        ValueError: The characters are others, or a weight does not fit.
+    """
+    weights = recognizer.weights
+    dictionary = getattr(getattr(module, "decoder", None), "dictionary", None)
+    if dictionary is not None and recognizer.classes is not None:
+        weights = _in_order(weights, recognizer.classes, dictionary.dict, path)
+    load_strictly(module, weights, path)
+
+
+def _in_order(
+    weights: dict[str, Tensor], classes: Sequence[str], tokens: Sequence[str], path: str
+) -> dict[str, Tensor]:
+    """Sort the decoder's rows in the order of ``tokens``."""
+    faults = [
+        f"{len(others)} {what} ({list_names(others)})"
+        for what, some, known in (
+            ("unknown to the checkpoint", tokens, classes),
+            ("too few", classes, tokens),
+        )
+        if (others := [repr(token) for token in some if token not in known])
+    ]
+    if faults:
+        raise ValueError(
+            f"{path} was trained on other characters: the dictionary has {', and '.join(faults)}; "
+            "give the decoder the dictionary of the checkpoint, or take the encoder alone "
+            "(mms_ocr.PretrainedTextViT)"
+        )
+    order = torch.tensor([classes.index(token) for token in tokens])
+    ordered: Any = OrderedDict(weights)
+    metadata = getattr(weights, "_metadata", {})
+    ordered._metadata = {**metadata}
+    for part in ("decoder", "decoder.auxiliary"):
+        ordered._metadata[part] = {**metadata.get(part, {}), "classes": list(tokens)}
+    for key in CLASS_ROWS:
+        # Loading reports one that is missing or of another length.
+        if key in ordered and len(ordered[key]) == len(order):
+            ordered[key] = ordered[key][order]
+    return ordered

@@ -29,7 +29,7 @@ PLAIN = (
 
 
 def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
-    """Find the weights of a checkpoint, and return their key, ``''`` for none, and them.
+    """Find the weights of a checkpoint: their key (``''`` if there is none), and the weights.
 
     Of a model and its average (EMA, teacher), the average is used, and this is logged.
 
@@ -46,9 +46,8 @@ def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
     if not names:
         return "", checkpoint
     if len(names) > 1 and not is_mmengine:
-        print_log(f"{path} holds weights as {', '.join(names)}; {names[0]} are taken", "current")
-    inner, weights = find_weights(checkpoint[names[0]], path)
-    return f"{names[0]}.{inner}".rstrip("."), weights
+        print_log(f"{path} holds weights as {', '.join(names)}; {names[0]} are used", "current")
+    return names[0], find_weights(checkpoint[names[0]], path)[1]
 
 
 def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any]:
@@ -92,17 +91,14 @@ def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
             f"{path} holds {what} {len(prefixes)} times, under {named}; save one by itself"
         )
     chosen = candidates[0]
-    print_log(f"{path} holds {what} under {named}; {chosen or 'no prefix'} is taken", "current")
+    print_log(f"{path} holds {what} under {named}; {chosen or 'no prefix'} is used", "current")
     return chosen
 
 
 def match_names(
     state_dict: Mapping[str, Tensor], own: Mapping[str, Any], path: str
 ) -> Mapping[str, Tensor]:
-    """Rename weights to the names of a model, see :func:`strip_prefix`.
-
-    A model may have parts that are named like those of wrappers, such as ``module``.
-    """
+    """Rename weights to the names of a model, parts of which may be called ``module``."""
     names = {_plain(key): key for key in own}
     state_dict = strip_prefix(state_dict, names, path)
     if all(plain == key for plain, key in names.items()):
@@ -149,7 +145,7 @@ def take_part(state_dict: Mapping[str, Tensor], prefix: str, path: str) -> Mappi
         raise ValueError(f"{path} holds no weights under {prefix} ({list_names(others)})")
     if others:
         print_log(
-            f"{path}: the weights under {prefix} are taken, and {len(others)} others left out "
+            f"{path}: the weights under {prefix} are used, and {len(others)} others left out "
             f"({list_names(others)})",
             "current",
         )

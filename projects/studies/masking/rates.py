@@ -19,7 +19,7 @@ from plan import (
     pretraining_config,
 )
 
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import markdown_table
 
 
 def measure_step(cfg: Config, steps: int = 4) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from plan import TESTS, VARIANTS, Chain
 from steps import missing_steps, read_result, read_settings
 
-from mms_ocr.evaluation.benchmark_table import markdown_table
+from mms_ocr.evaluation.benchmark_scores import markdown_table
 
 # 97.5% quantiles of Student's t by degrees of freedom, and of the normal distribution.
 T_QUANTILES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306}

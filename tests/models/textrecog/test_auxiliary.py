@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import LabelData
 from mmocr.structures import TextRecogDataSample
 
-from mms_ocr.models.textrecog import auxiliary
+from mms_ocr.models.textrecog import text_decoder
 from mms_ocr.registry import MODELS
 
 LOSS = dict(type="mms_ocr.LocatedCTCLoss", location_weight=0.5)
@@ -106,7 +106,7 @@ def test_processes_average_to_the_mean_over_all_words(build, monkeypatch):
         asked.append((mean.item(), count.item()))
         return mean * 0.5
 
-    monkeypatch.setattr(auxiliary, "scale_mean", scale_mean)
+    monkeypatch.setattr(text_decoder, "scale_mean", scale_mean)
     scaled = decoder.loss(feature_map, None, samples("ab", "ccc", "dd"))
     torch.testing.assert_close(scaled["loss_ctc"], plain["loss_ctc"] * 0.5)
     decoder.loss(feature_map[:1], None, samples("ccc"))

@@ -10,7 +10,7 @@ from mmocr.models.common.dictionary import Dictionary
 from mmocr.structures import TextRecogDataSample
 from tiny_models import shake
 
-from mms_ocr.models.textrecog import ctc_word_confidences, pool_rows, read_columns
+from mms_ocr.models.textrecog.ctc import ctc_word_confidences, pool_rows, read_columns
 from mms_ocr.models.textrecog.word_decoder import columns_needed
 from mms_ocr.registry import MODELS
 

@@ -8,8 +8,8 @@ import torch
 from mmengine.structures import LabelData
 from mmocr.structures import TextRecogDataSample
 
-from mms_ocr.models.textrecog import column_targets
 from mms_ocr.models.textrecog.located_ctc_loss import IGNORED_COLUMN as OPEN
+from mms_ocr.models.textrecog.located_ctc_loss import column_targets
 from mms_ocr.registry import DATASETS, MODELS, TRANSFORMS
 
 BLANK = 9

@@ -8,8 +8,12 @@ from mmengine.structures import LabelData
 from mmocr.models.common.dictionary import Dictionary
 from mmocr.structures import TextRecogDataSample
 
-from mms_ocr.models.textrecog import word_confidences
-from mms_ocr.models.textrecog.decoding import decoding_step, empty_cache, greedy_decode
+from mms_ocr.models.textrecog.decoding import (
+    decoding_step,
+    empty_cache,
+    greedy_decode,
+    word_confidences,
+)
 from mms_ocr.registry import MODELS
 
 WORDS = ["a", "bad", "cabbage"]

@@ -13,12 +13,12 @@ from mmocr.models.common.dictionary import Dictionary
 from timm_reference import ARCH, DIM, GRID, TimmStyle, mae_positions
 
 from mms_ocr.models.weights import (
-    MAEREC_CLASSES,
     PretrainedRecognizer,
     find_recognizer,
     load_model,
     read_state_dict,
 )
+from mms_ocr.models.weights.families import MAEREC_CLASSES
 from mms_ocr.registry import MODELS
 
 SPECIAL = dict(
