@@ -1,8 +1,10 @@
 """Tiny models and batches that tests of the models share."""
 
+import pytest
 import torch
 
 from mms_ocr.masking import MaskViews
+from mms_ocr.models import TextViT
 from mms_ocr.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
@@ -18,6 +20,26 @@ SELF = dict(
     decoder_depth=2,
     decoder_num_heads=4,
 )
+BACKBONE = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
+PIXELS = dict(
+    type="mms_ocr.PixelDecoder", decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2
+)
+#: Settings of a TextDecoder on the encoder.
+TEXT = dict(
+    type="mms_ocr.TextDecoder",
+    n_layers=1,
+    d_embedding=24,
+    d_model=24,
+    n_head=2,
+    d_k=12,
+    d_v=12,
+    d_inner=24,
+    postprocessor=dict(type="mmocr.AttentionPostprocessor"),
+)
+#: Settings of a CTCDecoder on the encoder.
+CTC = dict(
+    type="mms_ocr.CTCDecoder", in_channels=24, postprocessor=dict(type="mmocr.CTCPostProcessor")
+)
 STRATEGIES = ("RandomPatchMask", "BlockwiseMask", "SpanMask")
 
 
@@ -28,6 +50,33 @@ def shake(module):
             if not name.endswith("pos_embed"):
                 parameter.copy_(torch.randn_like(parameter) * 0.2)
     return module
+
+
+def tiny_encoder(img_size=(16, 32), **settings):
+    return shake(TextViT(arch=ARCH, img_size=img_size, **settings))
+
+
+def same_weights(module, weights):
+    """Whether a module (or a state dict) has these weights, bit for bit, and no others."""
+    own = module.state_dict() if isinstance(module, torch.nn.Module) else module
+    return own.keys() == weights.keys() and all(
+        torch.equal(own[key], value) for key, value in weights.items()
+    )
+
+
+def recognizer_config(tmp_path, backbone=BACKBONE, **decoder):
+    """Config of a recognizer of MMOCR for the characters a, b and c."""
+    pytest.importorskip("mmocr")
+    path = tmp_path / "characters.txt"
+    path.write_text("a\nb\nc")
+    tokens = dict(with_padding=True, with_start=True, with_end=True)
+    dictionary = dict(type="mmocr.Dictionary", dict_file=str(path), **tokens)
+    return dict(
+        type="mmocr.EncoderDecoderRecognizer",
+        backbone=backbone,
+        decoder=dict(dictionary=dictionary, **decoder),
+        data_preprocessor=dict(type="mmocr.TextRecogDataPreprocessor"),
+    )
 
 
 def mms_config(img_size=(16, 32), neck=CROSS, norm_pix=True, contrast=None, init_cfg=None, **masks):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_models import ARCH, CROSS, SELF, mms_config
+from tiny_models import ARCH, BACKBONE, CROSS, PIXELS, SELF, mms_config
 
 from mms_ocr.models import PretrainedTextViT, TextViT
 from mms_ocr.models.weights import (
@@ -12,11 +12,6 @@ from mms_ocr.models.weights import (
     write_checkpoint,
 )
 from mms_ocr.registry import MODELS
-
-BACKBONE = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
-PIXELS = dict(
-    type="mms_ocr.PixelDecoder", decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2
-)
 
 
 def pixel_model(kind="TextSuperResolver", heads=3, decoder=None, **settings):

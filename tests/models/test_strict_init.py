@@ -5,29 +5,20 @@ import copy
 import pytest
 import torch
 from mmengine.model import PretrainedInit
-from tiny_models import ARCH, CROSS, SELF, mms_config, shake
-
-from mms_ocr.models.strict_init import StrictInitModule, use_strict_loading
-from mms_ocr.registry import MODELS
-
-BACKBONE = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
-PIXELS = dict(
-    type="mms_ocr.PixelDecoder", decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2
+from tiny_models import (
+    BACKBONE,
+    CROSS,
+    CTC,
+    PIXELS,
+    SELF,
+    TEXT,
+    mms_config,
+    recognizer_config,
+    shake,
 )
 
-
-def recognizer(tmp_path, **decoder):
-    pytest.importorskip("mmocr")
-    path = tmp_path / "characters.txt"
-    path.write_text("\n".join("abc"))
-    tokens = dict(with_padding=True, with_start=True, with_end=True)
-    dictionary = dict(type="mmocr.Dictionary", dict_file=str(path), **tokens)
-    return dict(
-        type="mmocr.EncoderDecoderRecognizer",
-        backbone=BACKBONE,
-        decoder=dict(dictionary=dictionary, **decoder),
-        data_preprocessor=dict(type="mmocr.TextRecogDataPreprocessor"),
-    )
+from mms_ocr.models.strict_init import use_strict_loading
+from mms_ocr.registry import MODELS
 
 
 def configs(kind, tmp_path):
@@ -35,17 +26,9 @@ def configs(kind, tmp_path):
         name = dict(segmentor="TextSegmentor", super_resolver="TextSuperResolver")[kind]
         return dict(type=f"mms_ocr.{name}", backbone=BACKBONE, decoder=PIXELS)
     if kind == "autoregressive":
-        widths = dict(d_embedding=24, d_model=24, n_head=2, d_k=12, d_v=12, d_inner=24)
-        post = dict(type="mmocr.AttentionPostprocessor")
-        return recognizer(
-            tmp_path, type="mms_ocr.TextDecoder", n_layers=1, postprocessor=post, **widths
-        )
+        return recognizer_config(tmp_path, **TEXT)
     if kind == "ctc":
-        conv = dict(pooling="conv", num_rows=4, channels=16)
-        post = dict(type="mmocr.CTCPostProcessor")
-        return recognizer(
-            tmp_path, type="mms_ocr.CTCDecoder", in_channels=24, postprocessor=post, **conv
-        )
+        return recognizer_config(tmp_path, **CTC, pooling="conv", num_rows=4, channels=16)
     contrast = dict(type="mms_ocr.ViewContrast", dim=8)
     return mms_config(neck=CROSS if kind == "cross" else SELF, contrast=contrast, mode="joint")
 
@@ -125,14 +108,6 @@ def test_weights_that_do_not_fit_are_errors(task, tmp_path, where):
     use_strict_loading(model)
     with pytest.raises(ValueError, match=r"1 missing .*ln1\.bias.*1 of another shape .*cls_token"):
         model.init_weights()
-
-
-def test_every_trainable_module_of_ours_in_a_model_loads_last(task):
-    model = MODELS.build(copy.deepcopy(task[0]))
-    for module in model.modules():
-        overrides = "init_weights" in vars(type(module))
-        ours = type(module).__module__.startswith("mms_ocr")
-        assert isinstance(module, StrictInitModule) or not (ours and overrides)
 
 
 def test_super_resolution_without_a_checkpoint_starts_as_the_enlarged_image(tmp_path):

@@ -80,8 +80,7 @@ class TextDecoder(WordDecoder, NRTRDecoder):
     Parameters, training output and probabilities up to the end of each word are those of MMOCR's
     ``NRTRDecoder``, so that weights go either way. The differences:
 
-    - Greedy decoding caches keys and values and stops when all words have ended
-      (:mod:`mms_ocr.models.textrecog.decoding`).
+    - Greedy decoding is fast (:mod:`mms_ocr.models.textrecog.decoding`).
     - It takes the map of a backbone, without an encoder between.
     - Padding is masked only on request, and in maps by columns.
     - The padding token of the dictionary may be at index 0, or missing.
@@ -93,23 +92,19 @@ class TextDecoder(WordDecoder, NRTRDecoder):
             ``project``.
         mask_padding: Whether to mask the padding that ``valid_ratio`` gives. NRTRDecoder always
             does, and treats every input as one row.
-        word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``, see
-            :meth:`word_confidences`.
-        auxiliary: Config of a :class:`CTCDecoder` on the same map, which adds its losses in
-            training and is not used in reading; None for none. It has the decoder's dictionary
-            and, by default, width of the map. ``loss_weight`` (1) multiplies its losses.
+        word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``.
+        auxiliary: Config of a :class:`CTCDecoder` on the same map, whose losses are added in
+            training, times its ``loss_weight`` (1); None for none. It has the decoder's dictionary
+            and, by default, width of the map.
         d_model: Width of the tokens; equal to ``d_embedding``, ``n_head * d_k`` and
             ``n_head * d_v``.
         module_loss: MMOCR's loss; it pads with the dictionary's padding token if there is one.
         postprocessor: MMOCR's.
         dictionary: MMOCR's, with a start token.
         max_seq_len: Most tokens of a word; in labels, start and end included.
-        d_embedding: Width of the embeddings.
-        n_head: Heads of attention.
-        d_k: Width of the keys of a head.
-        d_v: Width of its values.
-        **kwargs: Further arguments of ``NRTRDecoder``: ``n_layers``, ``d_inner``, ``n_position``,
-            ``dropout``, ``init_cfg``.
+        d_embedding, n_head, d_k, d_v: As of ``NRTRDecoder``.
+        **kwargs: Its further arguments: ``n_layers``, ``d_inner``, ``n_position``, ``dropout``,
+            ``init_cfg``.
 
     Raises:
         ValueError: The widths do not fit together, there are fewer positions than tokens, the

@@ -12,26 +12,15 @@ from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mms_ocr.models.weights.families import (
-    RecognizerWeights,
-    check_family,
-    find_encoder,
-    find_recognizer,
-)
+from mms_ocr.models.weights.families import check_family, find_encoder, find_recognizer
 from mms_ocr.models.weights.files import read_state_dict
 from mms_ocr.models.weights.loading import load_strictly
 from mms_ocr.models.weights.naming import find_weights, list_names, strip_wrappers, take_part
 from mms_ocr.registry import WEIGHT_INITIALIZERS
 from mms_ocr.utils.bundled import SCHEME
 
-# Parameters with a row for each class.
-CLASS_ROWS = (
-    "decoder.trg_word_emb.weight",
-    "decoder.classifier.weight",
-    "decoder.classifier.bias",
-    "decoder.auxiliary.classifier.weight",
-    "decoder.auxiliary.classifier.bias",
-)
+# Layers with a row for each class.
+CLASS_ROWS = ("decoder.trg_word_emb.", "decoder.classifier.", "decoder.auxiliary.classifier.")
 
 
 class _FromCheckpoint:
@@ -65,7 +54,8 @@ class PretrainedTextViT(_FromCheckpoint):
 class PretrainedRecognizer(_FromCheckpoint):
     """Loads a whole recognizer, encoder and decoder, strictly.
 
-    No ``init_cfg`` of its parts is applied then.
+    No ``init_cfg`` of its parts is applied then. If the file stores its characters, they must be
+    those of the decoder's dictionary, in any order.
 
     Args:
         checkpoint: A recognizer with our encoder, such as ``'mms_ocr://NAME'``, or Union14M's
@@ -75,8 +65,12 @@ class PretrainedRecognizer(_FromCheckpoint):
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights."""
-        weights = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
-        load_recognizer(module, weights, f"{self.checkpoint} (family {weights.family})")
+        recognizer = find_recognizer(read_state_dict(self.checkpoint), self.checkpoint, self.family)
+        weights, path = recognizer.weights, f"{self.checkpoint} (family {recognizer.family})"
+        dictionary = getattr(getattr(module, "decoder", None), "dictionary", None)
+        if dictionary is not None and recognizer.classes is not None:
+            weights = _in_order(weights, recognizer.classes, dictionary.dict, path)
+        load_strictly(module, weights, path)
         _mark_loaded(module, self.checkpoint)
 
 
@@ -121,35 +115,15 @@ def _mark_loaded(module: nn.Module, checkpoint: str) -> None:
             part.is_init = True
 
 
-def load_recognizer(module: nn.Module, recognizer: RecognizerWeights, path: str) -> None:
-    """Load a whole recognizer, strictly.
-
-    If the file stores its characters, they must be those of the decoder's dictionary; its rows are
-    sorted in the order of the dictionary.
-
-    Raises:
-        ValueError: The characters are others, or a weight does not fit.
-    """
-    weights = recognizer.weights
-    dictionary = getattr(getattr(module, "decoder", None), "dictionary", None)
-    if dictionary is not None and recognizer.classes is not None:
-        weights = _in_order(weights, recognizer.classes, dictionary.dict, path)
-    load_strictly(module, weights, path)
-
-
 def _in_order(
     weights: dict[str, Tensor], classes: Sequence[str], tokens: Sequence[str], path: str
 ) -> dict[str, Tensor]:
     """Sort the decoder's rows in the order of ``tokens``."""
-    faults = [
-        f"{len(others)} {what} ({list_names(others)})"
-        for what, some, known in (
-            ("unknown to the checkpoint", tokens, classes),
-            ("too few", classes, tokens),
-        )
-        if (others := [repr(token) for token in some if token not in known])
-    ]
-    if faults:
+    unknown = [repr(token) for token in tokens if token not in classes]
+    unused = [repr(token) for token in classes if token not in tokens]
+    if unknown or unused:
+        parts = ((unknown, "unknown to the checkpoint"), (unused, "too few"))
+        faults = [f"{len(part)} {what} ({list_names(part)})" for part, what in parts if part]
         raise ValueError(
             f"{path} was trained on other characters: the dictionary has {', and '.join(faults)}; "
             "give the decoder the dictionary of the checkpoint, or take the encoder alone "
@@ -161,8 +135,7 @@ def _in_order(
     ordered._metadata = {**metadata}
     for part in ("decoder", "decoder.auxiliary"):
         ordered._metadata[part] = {**metadata.get(part, {}), "classes": list(tokens)}
-    for key in CLASS_ROWS:
-        # Loading reports one that is missing or of another length.
-        if key in ordered and len(ordered[key]) == len(order):
-            ordered[key] = ordered[key][order]
+    for key, value in weights.items():
+        if key.startswith(CLASS_ROWS) and len(value) == len(order):  # loading reports other lengths
+            ordered[key] = value[order]
     return ordered

@@ -3,15 +3,12 @@
 import mmengine.registry
 import pytest
 import torch
-from tiny_models import ARCH
+from tiny_models import ARCH, CTC, PIXELS, TEXT, recognizer_config
 
 from mms_ocr.models import TextViT
 from mms_ocr.registry import MODELS
 
 BACKBONE = dict(type="mms_ocr.TextViT", arch=ARCH)
-PIXELS = dict(
-    type="mms_ocr.PixelDecoder", decoder_embed_dim=16, decoder_depth=1, decoder_num_heads=2
-)
 
 
 def classifier(neck="GlobalAveragePooling", head="LinearClsHead", **backbone):
@@ -34,16 +31,6 @@ def test_a_classifier_with_the_neck_of_mmpretrain_takes_a_tuple():
         torch.testing.assert_close(logits, model.head.fc(feature_map.mean(dim=(2, 3))))
 
 
-def test_a_classifier_takes_the_class_token():
-    model = classifier(None, "VisionTransformerClsHead", out_type="cls_token", out_indices=[-1])
-    images = torch.randn(3, 3, 32, 128)
-    tokens = TextViT(arch=ARCH, out_type="tokens").eval()
-    tokens.load_state_dict(model.backbone.state_dict())
-    with torch.no_grad():
-        logits, expected = model(images), model.head.layers.head(tokens(images)[:, 0])
-    torch.testing.assert_close(logits, expected)
-
-
 def test_a_tensor_for_a_classifier_is_an_error_that_names_the_setting():
     for neck, more in (("GlobalAveragePooling", {}), (None, dict(out_type="cls_token"))):
         with pytest.raises(ValueError, match=r"ImageClassifier takes a tuple.*out_indices=\[-1\]"):
@@ -52,14 +39,14 @@ def test_a_tensor_for_a_classifier_is_an_error_that_names_the_setting():
 
 def test_a_tuple_for_a_model_that_takes_a_tensor_is_an_error(tmp_path):
     images = torch.randn(1, 3, 32, 128)
+    backbone = dict(BACKBONE, out_indices=[-1])
     for kind in ("TextSegmentor", "TextSuperResolver"):
-        config = dict(type=f"mms_ocr.{kind}", backbone=BACKBONE, decoder=PIXELS)
-        with pytest.raises(ValueError, match=f"{kind} takes one tensor.*out_indices=-1"):
-            MODELS.build(dict(config, backbone=dict(BACKBONE, out_indices=[-1])))(images)
-    widths = dict(embed_dim=24, out_channels=1)
-    decoder = MODELS.build(PIXELS | widths)
-    with pytest.raises(ValueError, match="out_indices=-1"):
-        decoder(TextViT(arch=ARCH, out_indices=[-1])(images))
+        config = dict(type=f"mms_ocr.{kind}", backbone=backbone, decoder=PIXELS)
+        with pytest.raises(ValueError, match="out_indices=-1"):
+            MODELS.build(config)(images)
+    model = MODELS.build(recognizer_config(tmp_path, backbone, **CTC))
+    with pytest.raises(ValueError, match=r"takes one tensor.*out_indices=-1"):
+        model.backbone(images)
 
 
 def test_models_of_the_user_s_own_take_what_they_like():
@@ -85,33 +72,17 @@ class Logits(torch.nn.Module):
         return decoder.classifier(decoder._attention(targets, memory, mask))
 
 
-def recognizer(tmp_path, **decoder):
-    pytest.importorskip("mmocr")
-    (tmp_path / "abc.txt").write_text("a\nb\nc")
-    tokens = dict(with_padding=True, with_start=True, with_end=True)
-    dictionary = dict(type="mmocr.Dictionary", dict_file=str(tmp_path / "abc.txt"), **tokens)
-    decoder = dict(dictionary=dictionary, **decoder)
-    config = dict(type="mmocr.EncoderDecoderRecognizer", backbone=BACKBONE, decoder=decoder)
-    return MODELS.build(
-        dict(config, data_preprocessor=dict(type="mmocr.TextRecogDataPreprocessor"))
-    )
-
-
 def build(kind, tmp_path):
     if kind in ("map", "row", "tokens", "cls_token"):
         return TextViT(arch=ARCH, out_type=kind)
     if kind == "tuple":
         return TextViT(arch=ARCH, out_indices=[0, -1])
     if kind in ("conv", "attention", "mean"):
-        head = dict(type="mms_ocr.CTCDecoder", in_channels=24, pooling=kind, num_rows=8)
-        return Logits(
-            recognizer(tmp_path, postprocessor=dict(type="mmocr.CTCPostProcessor"), **head)
-        )
+        head = dict(CTC, pooling=kind, num_rows=8)
+        return Logits(MODELS.build(recognizer_config(tmp_path, BACKBONE, **head)))
     if kind == "autoregressive":
-        widths = dict(d_embedding=24, d_model=24, n_head=2, d_k=12, d_v=12, d_inner=24)
-        head = dict(type="mms_ocr.TextDecoder", n_layers=1, max_seq_len=9, **widths)
-        post = dict(type="mmocr.AttentionPostprocessor")
-        return Logits(recognizer(tmp_path, postprocessor=post, **head))
+        head = dict(TEXT, max_seq_len=9)
+        return Logits(MODELS.build(recognizer_config(tmp_path, BACKBONE, **head)))
     return MODELS.build(dict(type=f"mms_ocr.{kind}", backbone=BACKBONE, decoder=PIXELS))
 
 

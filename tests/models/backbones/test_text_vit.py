@@ -6,33 +6,21 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.config import ConfigDict
-from mmengine.model import BaseModule
-from mmengine.optim import build_optim_wrapper
-from mmengine.runner.checkpoint import get_state_dict, load_state_dict, save_checkpoint
+from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
 from mmpretrain.models.backbones import VisionTransformer
+from tiny_models import random_mask, shake
 
 from mms_ocr.models import TextViT
 from mms_ocr.models.backbones.patches import gather_tokens, split_mask
 from mms_ocr.models.backbones.positions import sincos_positions
-from mms_ocr.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 # The same number of patches as (16, 64) pixels, laid out otherwise.
 SMALL, SQUARE, WIDE = (16, 64), (32, 32), (16, 128)
 
 
-def shake(module):
-    """Give every parameter but the positions a value of its own, so that none can be mixed up."""
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if not name.endswith("pos_embed"):
-                parameter.copy_(torch.randn_like(parameter) * 0.2)
-    return module.eval()
-
-
 def encoder(img_size=SMALL, **settings):
-    return shake(TextViT(arch=ARCH, img_size=img_size, **settings))
+    return shake(TextViT(arch=ARCH, img_size=img_size, **settings)).eval()
 
 
 def mmpretrain_vit(img_size=SMALL, **settings):
@@ -80,10 +68,6 @@ def test_settings_of_mmpretrain_work(settings):
     assert torch.allclose(model(images), other(images)[0], atol=1e-5)
 
 
-def random_mask(batch, length, removed):
-    return torch.rand(batch, length).argsort(dim=1) < removed
-
-
 def slow_visible_tokens(model, image, mask):
     """The visible patches one by one, in reading order, then the layers."""
     kernel = model.patch_embed.projection
@@ -118,23 +102,6 @@ def test_the_number_of_removed_patches_may_be_given():
     images, mask = torch.randn(2, 3, *SMALL), random_mask(2, 64, 40)
     for counted, known in zip(model(images, mask), model(images, mask, num_removed=40)):
         assert torch.equal(counted, known)
-
-
-def test_a_mask_that_removes_nothing_changes_nothing():
-    model = encoder(out_type="tokens")
-    images = torch.randn(2, 3, *SMALL)
-    tokens, visible, removed = model(images, torch.zeros(2, 64, dtype=torch.bool))
-    assert torch.allclose(tokens, model(images), atol=1e-5)
-    assert visible.tolist() == [list(range(64))] * 2
-    assert removed.shape == (2, 0)
-
-
-def test_removed_pixels_are_not_seen():
-    model = encoder()
-    images, mask = torch.randn(2, 3, *SMALL), random_mask(2, 64, 40)
-    pixels = mask.view(2, 1, 4, 16).repeat_interleave(4, 2).repeat_interleave(4, 3)
-    others = torch.where(pixels, torch.randn_like(images), images)
-    assert torch.equal(model(images, mask)[0], model(others, mask)[0])
 
 
 def test_masked_forward_on_another_size():
@@ -186,13 +153,6 @@ def through_mmengine(model, path):
     return torch.load(path, weights_only=True)["state_dict"]
 
 
-def inside_a_model(model, path):
-    holder = BaseModule()
-    holder.backbone = model
-    save_checkpoint({"state_dict": get_state_dict(holder)}, str(path))
-    return torch.load(path, weights_only=True)["state_dict"]
-
-
 WAYS = [
     lambda model, path: model.state_dict(),
     lambda model, path: get_state_dict(model),
@@ -217,18 +177,6 @@ def test_positions_are_resized_from_the_true_grid(tmp_path, way, img_size, grid,
     assert torch.equal(target.layers[1].ffn.layers[1].weight, source.layers[1].ffn.layers[1].weight)
 
 
-@pytest.mark.parametrize("load", [lambda m, s: m.load_state_dict(s), load_state_dict])
-def test_positions_inside_a_model_are_resized(tmp_path, load):
-    source = encoder()
-    source.pos_embed.data.normal_()
-    state_dict = inside_a_model(source, tmp_path / "weights.pth")
-    target = BaseModule()
-    target.backbone = TextViT(arch=ARCH, img_size=SQUARE)
-    load(target, state_dict)
-    expected = manual(source.pos_embed, (4, 16), (8, 8))
-    assert torch.allclose(target.backbone.pos_embed, expected, atol=1e-6)
-
-
 def test_loading_leaves_the_state_dict_alone():
     state_dict = encoder().state_dict()
     before = {key: value.clone() for key, value in state_dict.items()}
@@ -239,13 +187,6 @@ def test_loading_leaves_the_state_dict_alone():
 def bare(state_dict):
     """Without metadata, as other libraries write their weights."""
     return {key: value.clone() for key, value in state_dict.items()}
-
-
-def test_fixed_positions_without_metadata_are_recognized():
-    source = encoder()
-    target = TextViT(arch=ARCH, img_size=WIDE)
-    target.load_state_dict(bare(source.state_dict()))
-    assert torch.allclose(target.pos_embed, manual(source.pos_embed, (4, 16), (4, 32)), atol=1e-6)
 
 
 def test_trained_positions_of_an_unknown_grid():
@@ -318,33 +259,6 @@ def test_init_weights():
     assert not model.pos_embed.requires_grad
 
 
-def test_a_checkpoint_is_applied_last(tmp_path):
-    source = encoder()
-    path = tmp_path / "encoder.pth"
-    save_checkpoint({"state_dict": get_state_dict(source)}, str(path))
-    model = TextViT(
-        arch=ARCH,
-        img_size=SMALL,
-        init_cfg=[
-            dict(type="Constant", layer="Linear", val=3.0),
-            dict(type="Pretrained", checkpoint=str(path)),
-        ],
-    )
-    given = copy.deepcopy(model.init_cfg)
-    model.init_weights()
-    for name, value in source.state_dict().items():
-        assert torch.equal(model.state_dict()[name], value), name
-    assert model.init_cfg == given
-
-
-def test_init_weights_runs_once():
-    model = TextViT(arch=ARCH, img_size=SMALL)
-    model.init_weights()
-    kernel = model.patch_embed.projection.weight.clone()
-    model.init_weights()
-    assert torch.equal(model.patch_embed.projection.weight, kernel)
-
-
 def test_drop_path_grows_with_depth():
     model = TextViT(arch=ARCH, img_size=SMALL, drop_path_rate=0.2)
     rates = [getattr(layer.attn.out_drop, "drop_prob", 0.0) for layer in model.layers]
@@ -364,40 +278,6 @@ def test_layer_depth_of_every_parameter():
     for name, (depth, _) in depths.items():
         first, *rest = name.split(".")
         assert depth == (int(rest[0]) + 1 if first == "layers" else expected[first])
-
-
-def test_layer_wise_learning_rates():
-    model = MODELS.build(
-        dict(
-            type="mms_ocr.MMS",
-            backbone=dict(type="mms_ocr.TextViT", arch=ARCH, img_size=SMALL),
-            neck=dict(
-                type="mms_ocr.CrossAttentionDecoder",
-                decoder_embed_dim=16,
-                decoder_depth=1,
-                decoder_num_heads=2,
-            ),
-            head=dict(type="mms_ocr.MaskedPixelHead"),
-            data_preprocessor=dict(
-                type="mms_ocr.MaskedTextDataPreprocessor",
-                mask_generator=dict(type="mms_ocr.SpanMask", ratio=0.5, grid=(4, 16)),
-            ),
-        )
-    )
-    wrapper = build_optim_wrapper(
-        model,
-        ConfigDict(
-            optimizer=dict(type="AdamW", lr=1.0, weight_decay=0.05),
-            constructor="mmpretrain.LearningRateDecayOptimWrapperConstructor",
-            paramwise_cfg=dict(layer_decay_rate=0.5),
-        ),
-    )
-    rates = {group["param_name"]: group["lr"] for group in wrapper.optimizer.param_groups}
-    assert set(rates) == {name for name, p in model.named_parameters() if p.requires_grad}
-    assert rates["backbone.cls_token"] == rates["backbone.patch_embed.projection.bias"] == 0.5**4
-    assert rates["backbone.layers.0.ln1.weight"] == 0.5**3
-    assert rates["backbone.layers.2.ffn.layers.1.bias"] == 0.5
-    assert rates["backbone.ln1.weight"] == rates["neck.mask_token"] == rates["neck.pred.bias"] == 1
 
 
 def test_more_frozen_stages_than_layers_are_refused():
@@ -487,17 +367,6 @@ def test_nothing_of_removed_patches_reaches_the_others_through_the_stem(training
     assert torch.equal(visible, kept)
     # What is visible does count.
     assert not torch.allclose(model(torch.where(pixels, images, images + 1), mask)[0], tokens)
-
-
-def test_a_token_of_the_stem_sees_its_own_patch():
-    model = conv_encoder()
-    images = torch.randn(1, 3, 16, 64)
-    tokens = model.patch_embed(images)[0].unflatten(1, (2, 16))
-    images[..., 8:, 40:44] += 1  # the patch of row 1, column 10
-    changed = (model.patch_embed(images)[0].unflatten(1, (2, 16)) - tokens).abs().amax(-1)[0]
-    assert changed[1, 10] > 0
-    assert changed[:, :7].max() == 0
-    assert changed[:, 14:].max() == 0
 
 
 @pytest.mark.parametrize(

@@ -92,16 +92,6 @@ def test_values(settings, shape):
     torch.testing.assert_close(decoder(feature_map), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_equal_widths_need_no_layer_between():
-    names = {name.split(".")[0] for name, _ in build(embed_dim=16).named_parameters()}
-    assert names == {"blocks", "norm", "pred"}
-    assert "embed" in {name.split(".")[0] for name, _ in build().named_parameters()}
-
-
-def test_positions_are_not_stored():
-    assert not [name for name in build().state_dict() if "positions" in name]
-
-
 def test_the_defaults_are_ccds():
     with torch.device("meta"):
         decoder = MODELS.build(dict(type="mms_ocr.PixelDecoder", embed_dim=384, out_channels=3))

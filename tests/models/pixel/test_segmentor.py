@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement, PixelData
-from tiny_models import ARCH, mms_config, shake
+from tiny_models import ARCH, shake
 
 from mms_ocr.datasets.transforms import mask_coverage
 from mms_ocr.models.pixel.segmentor import label_coverage, resize_logits
@@ -112,20 +112,6 @@ def test_masks_are_of_the_original_size(threshold):
         assert torch.equal(mask.bool(), own.sigmoid() >= threshold)
     assert isinstance(predicted[0].gt_sem_seg.data, torch.Tensor)
     assert torch.equal(predicted[1].gt_sem_seg.data, torch.ones(1, 50, 40, dtype=torch.uint8))
-
-
-def test_a_pretrained_encoder_comes_in(tmp_path):
-    pretrained = shake(MODELS.build(mms_config(img_size=(16, 32))))
-    torch.save(dict(state_dict=pretrained.state_dict()), tmp_path / "mms.pth")
-    settings = config()
-    settings["backbone"] = dict(
-        settings["backbone"],
-        init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint=str(tmp_path / "mms.pth")),
-    )
-    model = MODELS.build(settings)
-    model.init_weights()
-    for name, value in pretrained.backbone.state_dict().items():
-        assert torch.equal(model.backbone.state_dict()[name], value), name
 
 
 def test_overfits_a_few_images():

@@ -157,24 +157,6 @@ def test_a_few_steps_beat_bicubic(batch):
     )
 
 
-def test_the_encoder_comes_from_a_checkpoint(tmp_path):
-    encoder = MODELS.build(dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16)))
-    encoder.init_weights()
-    torch.save({"state_dict": encoder.state_dict()}, tmp_path / "encoder.pth")
-    init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=str(tmp_path / "encoder.pth"))
-    model = MODELS.build(
-        dict(
-            type="mms_ocr.TextSuperResolver",
-            backbone=dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16), init_cfg=init_cfg),
-            decoder=dict(type="mms_ocr.PixelDecoder", decoder_embed_dim=24, decoder_depth=1),
-        )
-    )
-    model.init_weights()
-    for name, value in encoder.state_dict().items():
-        assert torch.equal(model.backbone.state_dict()[name], value), name
-    assert not model.decoder.pred.weight.any()
-
-
 def test_settings_of_the_caller_stay_as_they_are():
     decoder = mmengine.ConfigDict(type="mms_ocr.PixelDecoder", decoder_embed_dim=24)
     backbone = mmengine.ConfigDict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16))

@@ -4,22 +4,16 @@ import copy
 
 import pytest
 import torch
-from mmengine.structures import LabelData
-from mmocr.structures import TextRecogDataSample
+from word_samples import samples as label
 
 from mms_ocr.models.textrecog import text_decoder
 from mms_ocr.registry import MODELS
 
 LOSS = dict(type="mms_ocr.LocatedCTCLoss", location_weight=0.5)
-SPANS = {"ab": [(0.1, 0.3), (0.5, 0.8)]}
 
 
 def samples(*words):
-    metainfo = [dict(img_path="w.png", char_spans=SPANS.get(word, ())) for word in words]
-    return [
-        TextRecogDataSample(gt_text=LabelData(item=word), metainfo=info)
-        for word, info in zip(words, metainfo)
-    ]
+    return label(words, spans={"ab": [(0.1, 0.3), (0.5, 0.8)]})
 
 
 @pytest.fixture

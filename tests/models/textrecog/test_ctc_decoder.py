@@ -5,10 +5,8 @@ import math
 
 import pytest
 import torch
-from mmengine.structures import LabelData
-from mmocr.models.common.dictionary import Dictionary
-from mmocr.structures import TextRecogDataSample
 from tiny_models import shake
+from word_samples import PaddingFirst, samples
 
 from mms_ocr.models.textrecog.ctc import ctc_word_confidences, pool_rows, read_columns
 from mms_ocr.models.textrecog.word_decoder import columns_needed
@@ -46,16 +44,6 @@ def decoder(dictionary):
         for parameter in made.parameters():
             parameter.copy_(torch.randn_like(parameter))
     return made
-
-
-def samples(words, ratios=None):
-    ratios = ratios or [1.0] * len(words)
-    return [
-        TextRecogDataSample(
-            gt_text=LabelData(item=word), metainfo=dict(valid_ratio=ratio, img_path=f"{i}.png")
-        )
-        for i, (word, ratio) in enumerate(zip(words, ratios))
-    ]
 
 
 def spelled(path, blank):
@@ -104,13 +92,6 @@ def test_confidences_are_the_probabilities_of_the_words_that_are_read(blank):
     torch.testing.assert_close(whole, ctc_word_confidences(probabilities, blank, [5] * 12))
 
 
-def test_certain_columns_give_certain_words():
-    probabilities = torch.zeros(1, 4, 3)
-    probabilities[0, range(4), [0, 0, 2, 1]] = 1
-    assert read_columns([0, 0, 2, 1], blank=2) == [0, 1]
-    assert ctc_word_confidences(probabilities, blank=2).item() == pytest.approx(1)
-
-
 def test_predictions_are_mmocr_s_reading_with_their_confidence(decoder):
     decoder.word_confidence = True
     decoder.eval()
@@ -150,18 +131,8 @@ def test_attention_starts_as_the_mean_and_trains(dictionary):
     assert attention.row_score.weight.grad.abs().sum() > 0
 
 
-class BlankFirst(Dictionary):
-    """A dictionary whose padding token is at index 0."""
-
-    def _update_dict(self):
-        self._dict.insert(0, self.padding_token)
-        with_padding, self.with_padding = self.with_padding, False
-        super()._update_dict()
-        self.with_padding, self.padding_idx = with_padding, 0
-
-
 def test_a_blank_at_index_0(dict_file):
-    decoder = MODELS.build(config(BlankFirst(dict_file("abc"), with_padding=True)))
+    decoder = MODELS.build(config(PaddingFirst(dict_file("abc"), with_padding=True)))
     assert decoder.dictionary.padding_idx == decoder.module_loss.ctc_loss.blank == 0
     assert decoder.dictionary.end_idx is None
     feature_map = torch.randn(1, 6, 2, 4)
@@ -270,27 +241,6 @@ def test_columns_of_convolutions_are_what_sums_of_products_give(dictionary):
     columns = means @ conv.skip.weight.T + conv.skip.bias + added
     expected = decoder.classifier(columns).softmax(-1)
     assert torch.allclose(decoder(feature_map), expected, atol=1e-6)
-
-
-def test_convolutions_distinguish_rows_and_the_mean_does_not(dictionary):
-    feature_map = torch.randn(1, 6, 2, 4)
-    turned = feature_map.flip(2)
-    mean = MODELS.build(config(dictionary(), pooling="mean")).eval()
-    assert torch.allclose(mean(feature_map), mean(turned), atol=1e-6)
-    conv = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
-    shake(conv.columns)
-    assert (conv(feature_map) - conv(turned)).abs().max() > 1e-3
-
-
-def test_past_the_convolutions_there_is_the_mean_of_the_rows(dictionary):
-    conv = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
-    feature_map = torch.randn(2, 6, 2, 4)
-    conv(feature_map).log()[..., 1].sum().backward()
-    assert all(value.grad.abs().max() > 0 for value in conv.columns.parameters())
-    torch.nn.init.zeros_(conv.columns.out.weight)
-    torch.nn.init.zeros_(conv.columns.out.bias)
-    mean = feature_map.mean(dim=2).transpose(1, 2)
-    assert torch.allclose(conv(feature_map), conv.classifier(mean).softmax(-1), atol=1e-6)
 
 
 def test_convolutions_need_the_rows_of_the_map(dictionary):
