@@ -20,10 +20,7 @@ IGNORED = 255
 def count_foreground(prediction: NDArray, truth: NDArray) -> tuple[int, int, int]:
     """Count the pixels that are text in both, in the prediction only, and in the truth only.
 
-    Labels have any shape; 1 is text, and 255 in the truth is ignored.
-
-    Raises:
-        ValueError: The shapes differ.
+    Labels have any shape, both the same; 1 is text, and 255 in the truth is ignored.
     """
     if prediction.shape != truth.shape:
         raise ValueError(
@@ -89,11 +86,7 @@ class ForegroundMetric(BaseMetric):
     default_prefix = "foreground"
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch.
-
-        Raises:
-            ValueError: A sample has no true mask, or one of another size.
-        """
+        """Count the pixels of a batch."""
         for sample in data_samples:
             if "gt_sem_seg" not in sample:
                 raise ValueError(

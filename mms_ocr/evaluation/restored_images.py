@@ -133,9 +133,6 @@ class PairMetric(BaseMetric):
         gt_key: Field of the true image, ``(3, H, W)`` in [0, 1].
         pred_key: Field of the restored image; ``'bicubic_img'`` is the enlarged input.
         **kwargs: Arguments of MMEngine's ``BaseMetric``.
-
-    Raises:
-        ValueError: ``batch_size`` is less than 1.
     """
 
     default_prefix = ""  # PSNR is called PSNR, as in MMagic
@@ -155,11 +152,7 @@ class PairMetric(BaseMetric):
         self.pred_key = pred_key
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Measure the images of a batch.
-
-        Raises:
-            ValueError: An image is missing, or has another size than its truth.
-        """
+        """Measure the images of a batch."""
         for sample in data_samples:
             index = int(sample.get("sample_idx", len(self.results)))
             if missing := [key for key in (self.pred_key, self.gt_key) if key not in sample]:

@@ -78,11 +78,7 @@ class RestoredWordAccuracy(BaseMetric):
         self.recognizer = _load(recognizer["config"], recognizer["weights"]).to(self.device).eval()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Read the images of a batch.
-
-        Raises:
-            ValueError: A sample has no text, or lacks one of the images.
-        """
+        """Read the images of a batch."""
         for field in ("text", *_FIELDS.values()):
             if any(sample.get(field) is None for sample in data_samples):
                 raise ValueError(

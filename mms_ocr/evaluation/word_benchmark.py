@@ -41,13 +41,10 @@ def text_confidence(pred_text: Any) -> float | None:
 
     It is ``confidence``, as TextDecoder's, or the product of the ``score`` of its characters.
     """
-    confidence = pred_text.get("confidence")
-    if confidence is not None:
-        return float(confidence)
+    if pred_text.get("confidence") is not None:
+        return float(pred_text.get("confidence"))
     scores = pred_text.get("score")
-    if scores is None:
-        return None
-    return math.prod(float(score) for score in scores)
+    return None if scores is None else math.prod(map(float, scores))
 
 
 @METRICS.register_module()
@@ -70,11 +67,7 @@ class WordBenchmark(BaseMetric):
         self.words: list[ReadWord] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
-        """Collect the predictions of a batch.
-
-        Raises:
-            ValueError: A sample has no ``sample_idx``.
-        """
+        """Collect the predictions of a batch."""
         for sample in data_samples:
             if "sample_idx" not in sample:
                 raise ValueError(

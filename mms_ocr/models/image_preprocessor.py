@@ -36,11 +36,7 @@ class ImagePreprocessor(BaseDataPreprocessor):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def stack(self, images: Tensor | Sequence[Tensor]) -> Tensor:
-        """Make a batch of uint8 images, float32 ``(B, 3, H, W)`` in [0, 255] on the device.
-
-        Raises:
-            ValueError: The images differ in size.
-        """
+        """Make a batch of uint8 images of one size, float32 ``(B, 3, H, W)`` on the device."""
         if not isinstance(images, Tensor):
             sizes = {tuple(image.shape) for image in images}
             if len(sizes) > 1:

@@ -63,9 +63,7 @@ class TextViT(StrictInitModule, VisionTransformer):
             Files of this project store it, and fixed positions are recognized by value.
         **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
 
-    Raises:
-        ValueError: The architecture, stem or output type is unknown, the patch does not divide the
-            image, or ``out_indices`` or ``frozen_stages`` lie outside the layers.
+    Arguments outside these ranges raise ValueError.
     """
 
     patch_embed: Any  # PatchEmbed of MMPretrain, or ConvStem
@@ -178,8 +176,7 @@ class TextViT(StrictInitModule, VisionTransformer):
             ``(B, num_removed)`` in reading order.
 
         Raises:
-            ValueError: The images do not fit the patch, the mask does not fit the images, or the
-                output (tensor or tuple) does not fit the model.
+            ValueError: Images, patches, mask or the kind of output do not fit together.
         """
         if mask is not None:
             return self._forward_visible(images, mask, num_removed)

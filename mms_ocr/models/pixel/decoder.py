@@ -38,7 +38,6 @@ class PixelDecoder(StrictInitModule):
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         drop_path_rate: Stochastic depth of every block.
         with_positions: Whether fixed sine-cosine positions are added to the tokens.
-        init_cfg: Initialization, as everywhere in MMEngine.
     """
 
     def __init__(
@@ -100,11 +99,7 @@ class PixelDecoder(StrictInitModule):
             nn.init.zeros_(self.pred.bias)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """Decode a map ``(B, C, rows, columns)`` to images ``(B, c, rows * p, columns * p)``.
-
-        Raises:
-            ValueError: The input is no map.
-        """
+        """Decode a map ``(B, C, rows, columns)`` to images ``(B, c, rows * p, columns * p)``."""
         if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
             kind = describe_output(feature_map)
             raise ValueError(f"PixelDecoder takes a map (B, C, H, W), got {kind}")
@@ -159,14 +154,8 @@ class PixelModel(StrictInitModule, BaseModel):
         Args:
             inputs: Normalized images, ``(B, 3, H, W)``.
             data_samples: Samples of the batch, or None.
-            mode: ``'loss'``, ``'predict'`` or ``'tensor'``.
+            mode: ``'loss'``, ``'predict'``, or ``'tensor'`` for ``compute_pixels``.
             **truth: Further arguments of ``loss`` and ``predict``.
-
-        Returns:
-            Losses, samples, or the output of ``compute_pixels``.
-
-        Raises:
-            ValueError: The mode is unknown, or the truth is missing or of another size.
         """
         if mode == "loss":
             return self.loss(inputs, data_samples, **truth)

@@ -47,11 +47,7 @@ def mask_dice(logits: Tensor, coverage: Tensor, valid: Tensor, smooth: float = 1
 
 
 class _MaskLoss(BaseModule):
-    """Weighted loss of a mask.
-
-    Args:
-        weight: Weight of the loss.
-    """
+    """Loss of a mask, times ``weight``."""
 
     name: str
 
@@ -78,12 +74,7 @@ class MaskCrossEntropy(_MaskLoss):
 
 @MODELS.register_module()
 class MaskDice(_MaskLoss):
-    """:func:`mask_dice`, logged as ``loss_dice``.
-
-    Args:
-        weight: Weight of the loss.
-        smooth: See :func:`mask_dice`.
-    """
+    """:func:`mask_dice`, logged as ``loss_dice``."""
 
     name = "loss_dice"
 

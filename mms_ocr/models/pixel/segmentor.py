@@ -58,10 +58,6 @@ class TextSegmentor(PixelModel):
         losses: Losses or their configs; None takes cross-entropy and Dice.
         data_preprocessor: As everywhere in MMEngine.
         threshold: Probability from which a pixel is text, in (0, 1).
-        init_cfg: Initialization, as everywhere in MMEngine.
-
-    Raises:
-        ValueError: The threshold lies outside (0, 1), or there is no loss.
     """
 
     def __init__(
@@ -95,9 +91,6 @@ class TextSegmentor(PixelModel):
             data_samples: Samples; without ``gt_coverage``, with ``gt_sem_seg`` of any size.
             gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
                 to 240 all, 255 ignored, from mms_ocr.PackWordCoverage.
-
-        Raises:
-            ValueError: The truth is missing, or of another size than the logits.
         """
         logits = self(inputs).float()
         size = (logits.shape[-2], logits.shape[-1])
@@ -123,9 +116,8 @@ class TextSegmentor(PixelModel):
     ) -> list[BaseDataElement]:
         """Predict masks at the size of the original images, or of the logits without ``ori_shape``.
 
-        Returns:
-            The samples, on the CPU, with ``seg_logits`` (float32 ``(1, H, W)``; the sigmoid is the
-            probability of text) and ``pred_sem_seg`` (uint8 ``(1, H, W)``; 1 is text).
+        The samples, on the CPU, get ``seg_logits`` (float32 ``(1, H, W)``; the sigmoid is the
+        probability of text) and ``pred_sem_seg`` (uint8 ``(1, H, W)``; 1 is text).
         """
         samples = data_samples or [BaseDataElement() for _ in inputs]
         logits = self(inputs).float()

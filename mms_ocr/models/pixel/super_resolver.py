@@ -70,19 +70,12 @@ class WordPairDataPreprocessor(ImagePreprocessor):
     resize_type = "mms_ocr.ResizeWordPair"
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Prepare a batch.
+        """Move a batch to the device: float32 inputs, normalized, and ``gt_img`` in [0, 1].
 
         Args:
             data: ``inputs``, uint8 images ``(3, h, w)`` in a list or ``(B, 3, h, w)``; optionally
                 ``gt_img`` likewise, ``(3, H, W)``, and ``data_samples``.
             training: Ignored.
-
-        Returns:
-            ``inputs``, normalized float32 ``(B, 3, h, w)`` on the device; ``gt_img``, float32 in
-            [0, 1] ``(B, 3, H, W)`` or None; ``data_samples``, unchanged.
-
-        Raises:
-            ValueError: The images of the batch differ in size.
         """
         truth = data.get("gt_img")
         return {
@@ -114,10 +107,6 @@ class TextSuperResolver(PixelModel):
         criterion: ``'L2'`` or ``'L1'``, the mean over all values of images in [0, 1].
         gradient_loss: A further loss, such as :class:`~mms_ocr.models.GradientProfileLoss`, or its
             config; None for none.
-        init_cfg: Initialization, as everywhere in MMEngine.
-
-    Raises:
-        ValueError: The criterion is unknown.
     """
 
     def __init__(
@@ -160,9 +149,7 @@ class TextSuperResolver(PixelModel):
     ) -> dict[str, Tensor]:
         """Compute ``loss_pixel`` and, if there is a ``gradient_loss``, ``loss_gradient``.
 
-        Raises:
-            ValueError: The true images ``gt_img``, ``(B, 3, H, W)`` in [0, 1], are missing or of
-                another size.
+        The true images ``gt_img`` are ``(B, 3, H, W)`` in [0, 1].
         """
         if gt_img is None:
             raise ValueError("super-resolution needs gt_img to train; add mms_ocr.PackWordPair")
@@ -184,11 +171,9 @@ class TextSuperResolver(PixelModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_img: Tensor | None = None,
     ) -> list[BaseDataElement]:
-        """Restore images, and return them beside the enlarged input.
+        """Restore images: RGB ``(3, H, W)`` in [0, 1] in the samples, on the CPU.
 
-        Returns:
-            The samples, with RGB images ``(3, H, W)`` in [0, 1] on the CPU: ``pred_img``,
-            ``bicubic_img`` (the enlarged input) and, where it is known, ``gt_img``.
+        They are ``pred_img``, ``bicubic_img`` (the enlarged input) and, if known, ``gt_img``.
         """
         samples = data_samples or [BaseDataElement() for _ in inputs]
         enlarged = enlarge(inputs, self.size)

@@ -54,19 +54,12 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
         self._evaluation_blocks: dict[tuple[int, int, str], Tensor] = {}
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Prepare a batch.
+        """Normalize a batch, and add ``masks``, a :class:`~mms_ocr.masking.MaskViews`.
 
         Args:
-            data: ``inputs``, uint8 images ``(3, H, W)`` in a list or ``(B, 3, H, W)``, and
-                optionally ``data_samples``.
+            data: ``inputs``, uint8 images ``(3, H, W)`` in a list or ``(B, 3, H, W)``, which become
+                float32 ``(B, 3, H, W)`` on the device; and optionally ``data_samples``.
             training: Draw training masks; else one view per strategy, the same every time.
-
-        Returns:
-            ``inputs``, normalized float32 ``(B, 3, H, W)`` on the device; ``data_samples``,
-            unchanged; ``masks``, a :class:`~mms_ocr.masking.MaskViews`.
-
-        Raises:
-            ValueError: The images of the batch differ in size.
         """
         inputs = self.normalize(self.stack(data["inputs"]))
         samples = data.get("data_samples")

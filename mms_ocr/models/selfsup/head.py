@@ -29,9 +29,6 @@ class MaskedPixelHead(BaseModule):
         patch_size: Side of a patch in pixels, or its height and width.
         norm_pix: Normalize every target patch to zero mean and unit variance.
         criterion: ``'L1'`` or ``'L2'``.
-
-    Raises:
-        ValueError: The criterion is unknown.
     """
 
     def __init__(

@@ -36,13 +36,9 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         backbone: The encoder, :class:`~mms_ocr.models.TextViT` or its config.
         neck: The decoder or its config; ``grid`` and ``embed_dim`` are taken from the encoder.
         head: Targets and error, or their config; ``patch_size`` is taken from the encoder.
-        data_preprocessor: Preprocessor or config.
+        data_preprocessor: Preprocessor or config; its masks must have the grid of the encoder.
         contrast: Config of a term between views, such as
             :class:`~mms_ocr.models.selfsup.ViewContrast`; None for none.
-
-    Raises:
-        ValueError: The masks are made for another grid than the encoder's, or the encoder has no
-            class token.
     """
 
     def __init__(
@@ -117,9 +113,8 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch; see :meth:`forward`.
 
-        Returns:
-            ``loss_pixel``: error of the removed patches, averaged over images and, by weight, over
-            views; ``loss_contrast`` if the term is on; and for the log, ``error_<strategy>``.
+        ``loss_pixel`` is the error of the removed patches, averaged over images and, by weight,
+        over views; ``loss_contrast`` that term; ``error_<strategy>`` are for the log.
         """
         views = self._decode_views(inputs, masks, self.neck.predict_share)
         errors = [self.head.errors(view.pred, view.images, view.predicted) for view in views]
@@ -137,9 +132,8 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
     ) -> list[BaseDataElement]:
         """Compute errors and reconstructions of every image; see :meth:`forward`.
 
-        Returns:
-            The samples, with ``image`` (uint8 RGB ``(3, H, W)``) and, by strategy, ``masked_error``
-            (over all removed patches), ``masked_image`` and ``reconstruction``.
+        The samples get ``image`` (uint8 RGB ``(3, H, W)``) and, by strategy, ``masked_error`` (over
+        all removed patches), ``masked_image`` and ``reconstruction``.
         """
         samples = data_samples or [BaseDataElement() for _ in inputs]
         to_pixels = self.data_preprocessor.denormalize

@@ -21,16 +21,9 @@ from mms_ocr.registry import MODELS
 class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
     """MMPretrain's MAE decoder (arXiv 2111.06377) on a rectangular grid.
 
-    Parameters have the same names. The output layer runs for the predicted patches only.
-
-    Args:
-        grid: Rows and columns of the patch grid.
-        embed_dim: Width of the encoder.
-        patch_size: Side of a patch in pixels, or its height and width.
-        decoder_embed_dim: Width of the decoder.
-        decoder_depth: Layers.
-        decoder_num_heads: Heads.
-        **kwargs: Further arguments of ``MAEPretrainDecoder``.
+    Parameters have the same names. The output layer runs for the predicted patches only. The first
+    arguments are those of :class:`~mms_ocr.models.CrossAttentionDecoder`, further ones those of
+    ``MAEPretrainDecoder``.
     """
 
     predict_share = 1.0
@@ -73,13 +66,7 @@ class SelfAttentionDecoder(StrictInitModule, MAEPretrainDecoder):
         torch.nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(self, tokens: Tensor, visible: Tensor, predicted: Tensor) -> Tensor:
-        """Predict pixels ``(B, M, p * q * 3)`` of removed patches.
-
-        Args:
-            tokens: Tokens of the encoder, ``(B, 1 + N, C)``, class token first.
-            visible: Patch indices of the tokens, ``(B, N)``.
-            predicted: Indices of the patches to predict, ``(B, M)``.
-        """
+        """Predict pixels of removed patches; see :meth:`CrossAttentionDecoder.forward`."""
         tokens = self.decoder_embed(tokens)
         patches = self.mask_token.to(tokens.dtype).repeat(tokens.shape[0], self.num_patches, 1)
         index = visible.unsqueeze(-1).expand(-1, -1, tokens.shape[-1])

@@ -38,11 +38,8 @@ class ViewContrast(BaseModule):
     Args:
         embed_dim: Width of the encoder.
         dim: Width of the projection.
-        temperature: Temperature of the softmax over similarities.
-        weight: Weight of the loss.
-
-    Raises:
-        ValueError: Temperature or weight is not positive.
+        temperature: Temperature of the softmax over similarities, above 0.
+        weight: Weight of the loss, above 0.
     """
 
     def __init__(
@@ -63,10 +60,8 @@ class ViewContrast(BaseModule):
         """Compute the weighted loss of the views of a batch.
 
         Args:
-            views: Per view, class token and tokens of the visible patches, ``(B, 1 + N, C)``.
-
-        Raises:
-            ValueError: There is only one view.
+            views: Per view, class token and tokens of the visible patches, ``(B, 1 + N, C)``; at
+                least two.
         """
         if len(views) < 2:
             raise ValueError(

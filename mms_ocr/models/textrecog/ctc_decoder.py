@@ -44,11 +44,7 @@ class ColumnConv(nn.Module):
         nn.init.zeros_(self.row_score.weight)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """Compute columns ``(N, W, channels)`` of a map ``(N, C, H, W)``.
-
-        Raises:
-            ValueError: The map has another number of rows.
-        """
+        """Compute columns ``(N, W, channels)`` of a map ``(N, C, H, W)`` with ``num_rows`` rows."""
         if feature_map.shape[2] != self.num_rows:
             raise ValueError(
                 f"the map has {feature_map.shape[2]} rows and CTCDecoder takes {self.num_rows}; "
@@ -83,9 +79,6 @@ class CTCDecoder(WordDecoder):
         module_loss: MMOCR's ``CTCModuleLoss``.
         postprocessor: MMOCR's ``CTCPostProcessor``.
         max_seq_len: Passed to MMOCR's parts, which do not use it.
-
-    Raises:
-        ValueError: ``num_rows``, the dictionary or its padding token is missing.
     """
 
     def __init__(

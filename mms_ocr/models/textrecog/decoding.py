@@ -157,9 +157,6 @@ def greedy_decode(
 
     Returns:
         Probabilities ``(N, max_length, num_classes)``; after a word's end, 1 for the end token.
-
-    Raises:
-        ValueError: It is traced, which would fix the number of steps.
     """
     if torch.jit.is_tracing():
         raise ValueError(

@@ -105,10 +105,6 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         d_embedding, n_head, d_k, d_v: As of ``NRTRDecoder``.
         **kwargs: Its further arguments: ``n_layers``, ``d_inner``, ``n_position``, ``dropout``,
             ``init_cfg``.
-
-    Raises:
-        ValueError: The widths do not fit together, there are fewer positions than tokens, the
-            dictionary has no start token, or ``auxiliary`` is no CTCDecoder with a loss.
     """
 
     def __init__(

@@ -133,6 +133,9 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         try:
             with zipfile.ZipFile(file) as archive:
                 damaged = archive.testzip()
+                file.seek(-22 - len(archive.comment), os.SEEK_END)
+            if file.read(4) != b"PK\x05\x06":  # the last record, 22 bytes before its comment
+                damaged = "its end"
         except Exception as error:  # a damaged file may end in nearly any of them
             raise DamagedCheckpointError(
                 f"{os.fspath(path)} is damaged: it is truncated or was changed ({error})"
@@ -209,8 +212,7 @@ def write_checkpoint(
         meta: Plain values.
         half: Store floating-point weights in fp16.
 
-    Raises:
-        ValueError: A weight does not fit into fp16, or into the format.
+    Raises ValueError if a weight does not fit into fp16, or into the format.
     """
     stored: Any = OrderedDict()
     for key, value in weights.items():

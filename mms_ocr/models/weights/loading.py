@@ -31,7 +31,7 @@ def fit_weights(
     """Check weights against those of a model, and rename them to its names.
 
     An auxiliary head (``auxiliary`` of ``TextDecoder``), which is only used in training, may be in
-    the model or the checkpoint alone; this is logged. The model keeps its own.
+    one of the two alone; this is logged. The model keeps its own.
 
     Args:
         own: Weights of the model; only names, shapes and types are used.
@@ -197,10 +197,5 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
 
 
 def load_model(model: nn.Module, path: str) -> None:
-    """Load a whole model, wrapped (``module``) or not, from a checkpoint, strictly.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no checkpoint, or does not fit the model.
-    """
+    """Load a whole model, wrapped (``module``) or not, from a checkpoint, strictly."""
     load_strictly(getattr(model, "module", model), read_state_dict(path), path)

@@ -73,12 +73,10 @@ def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any
 
 
 def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
-    """Choose one of several prefixes of the same weights.
+    """Choose one of several prefixes of the same weights, and log the choice.
 
-    An average (EMA, teacher) comes first, then no prefix, then ``backbone.``. The choice is logged.
-
-    Raises:
-        ValueError: None of several prefixes is one of these.
+    An average (EMA, teacher) comes first, then no prefix, then ``backbone.``; others raise
+    ValueError.
     """
     if len(prefixes) == 1:
         return prefixes[0]
@@ -118,8 +116,7 @@ def strip_prefix(
 ) -> Mapping[str, Tensor]:
     """Remove the prefix of a model's names ``own`` in a state dict, such as ``model.``.
 
-    Weights without the prefix are counted in the log. If the state dict has some of the names
-    without prefix, or none at all, it is returned unchanged.
+    If the state dict has some of the names without prefix, or none at all, it stays unchanged.
     """
     if any(key in state_dict for key in own):
         return state_dict

@@ -204,14 +204,6 @@ def test_trained_positions_of_an_unknown_grid():
     assert torch.allclose(model.pos_embed, expected, atol=1e-6)
 
 
-def test_as_many_positions_as_patches_are_taken_as_they_are():
-    state_dict = bare(encoder().state_dict())
-    state_dict["pos_embed"].normal_()
-    target = TextViT(arch=ARCH, img_size=SMALL)
-    target.load_state_dict(state_dict)
-    assert torch.equal(target.pos_embed, state_dict["pos_embed"])
-
-
 def test_a_stored_grid_comes_before_checkpoint_grid():
     """A model that took foreign weights of another grid must resume from its own checkpoints."""
     model = TextViT(arch=ARCH, img_size=SMALL, checkpoint_grid=(8, 8))
@@ -219,12 +211,6 @@ def test_a_stored_grid_comes_before_checkpoint_grid():
     again = TextViT(arch=ARCH, img_size=SMALL, checkpoint_grid=(8, 8))
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.pos_embed, model.pos_embed)
-
-
-def test_a_wrong_checkpoint_grid():
-    model = TextViT(arch=ARCH, img_size=WIDE, checkpoint_grid=(8, 9))
-    with pytest.raises(ValueError, match="do not belong to a grid of 8×9"):
-        model.load_state_dict(bare(encoder().state_dict()))
 
 
 def test_weights_with_a_class_token_fit_a_model_without():

@@ -92,15 +92,6 @@ def test_values(settings, shape):
     torch.testing.assert_close(decoder(feature_map), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_the_defaults_are_ccds():
-    with torch.device("meta"):
-        decoder = MODELS.build(dict(type="mms_ocr.PixelDecoder", embed_dim=384, out_channels=3))
-    assert len(decoder.blocks) == 3
-    assert decoder.blocks[0].attn.num_heads == 2
-    assert decoder.blocks[0].embed_dims == 384
-    assert decoder.pred.out_features == 48
-
-
 def test_initialization():
     decoder = build(embed_dim=512, decoder_embed_dim=256, decoder_num_heads=2)
     decoder.init_weights()

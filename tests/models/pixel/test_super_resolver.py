@@ -3,7 +3,6 @@
 import math
 
 import cv2
-import mmengine
 import numpy as np
 import pytest
 import torch
@@ -155,14 +154,6 @@ def test_a_few_steps_beat_bicubic(batch):
     assert all(
         parameter.grad is not None for parameter in model.parameters() if parameter.requires_grad
     )
-
-
-def test_settings_of_the_caller_stay_as_they_are():
-    decoder = mmengine.ConfigDict(type="mms_ocr.PixelDecoder", decoder_embed_dim=24)
-    backbone = mmengine.ConfigDict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16))
-    MODELS.build(dict(type="mms_ocr.TextSuperResolver", backbone=backbone, decoder=decoder))
-    assert set(decoder) == {"type", "decoder_embed_dim"}
-    assert set(backbone) == {"type", "arch", "img_size"}
 
 
 def test_wrong_settings_are_named(batch):

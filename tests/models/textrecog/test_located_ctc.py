@@ -83,20 +83,14 @@ def test_value_by_hand_and_words_without_places(loss):
     assert found["loss_location"].item() == pytest.approx(0.5 * by_hand, rel=1e-5)
 
 
-def test_without_any_place_it_is_ctc_alone_and_keeps_its_names(loss):
+@pytest.mark.parametrize("spans", [None, [(0, 1)]])
+def test_without_places_of_all_characters_it_is_ctc_alone(loss, spans):
     module = loss()
     logits = torch.randn(1, 4, module.dictionary.num_classes, requires_grad=True)
-    losses = module(logits, module.get_targets([sample("ab")]))
+    losses = module(logits, module.get_targets([sample("ab", spans)]))
     assert losses["loss_location"].item() == 0
     sum(losses.values()).backward()
     assert torch.isfinite(logits.grad).all()
-
-
-def test_places_that_do_not_fit_the_text_are_left_out(loss):
-    module = loss()
-    logits = torch.randn(1, 4, module.dictionary.num_classes)
-    losses = module(logits, module.get_targets([sample("ab", [(0, 1)])]))
-    assert losses["loss_location"].item() == 0
 
 
 def test_a_negative_weight_is_refused(loss):
