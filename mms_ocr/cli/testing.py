@@ -16,7 +16,7 @@ from mms_ocr.cli.data_option import check_data, datasets_of, set_data
 from mms_ocr.cli.joining import leave_together
 from mms_ocr.cli.launching import add_shared_options, build_runner, fit_to_machine, read_config
 from mms_ocr.engine.loops import end_workers
-from mms_ocr.evaluation.restored_table import restored_notes, restored_table
+from mms_ocr.evaluation.restored_images import restored_notes, restored_table
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import type_name
 from mms_ocr.utils.bundled import SCHEME, name_checkpoint

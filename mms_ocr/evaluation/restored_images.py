@@ -1,11 +1,11 @@
-"""PSNR and SSIM of restored images, per image, per batch as in TextZoom's code, and per subset."""
+"""PSNR and SSIM of restored images: by image, by batch as in TextZoom, by subset, and as a table."""
 
 from __future__ import annotations
 
 import logging
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 from torch.nn import functional as F
 
+from mms_ocr.evaluation.benchmark_scores import PROTOCOLS, markdown_table
 from mms_ocr.registry import METRICS
 
 _SIGMA = 1.5
@@ -234,3 +235,57 @@ class SSIM(PairMetric):
         """Compute ``SSIM`` and ``SSIM_batch``."""
         batches = [float(block[:, 1].mean()) for block in values.split(self.batch_size)]
         return {"SSIM": float(values[:, 0].mean()), "SSIM_batch": sum(batches) / len(batches)}
+
+
+_DIGITS = {"PSNR": 2, "PSNR_batch": 2, "SSIM": 4, "SSIM_batch": 4}
+#: Protocol of the table; that of TextZoom and IIIT5K.
+PROTOCOL = "word_acc_ignore_case_symbol"
+
+
+def restored_table(metrics: Mapping[str, float]) -> str:
+    """Make a Markdown table of the results of super-resolution.
+
+    Args:
+        metrics: Results of ``PSNR`` and ``SSIM``, those of the enlarged input under ``bicubic/``,
+            and of ``RestoredWordAccuracy``, if there are any; those of subsets under their names.
+
+    Returns:
+        For every subset, and for all images, a row for the enlarged and one for the restored image;
+        with word accuracy, a column for it and a row for the true image. ``''`` without PSNR.
+    """
+    if "PSNR" not in metrics:
+        return ""
+    subsets = [name.removesuffix("/PSNR") for name in metrics if name.endswith("/PSNR")]
+    subsets = [name for name in subsets if name.split("/")[0] != "bicubic"]
+    is_read = f"SR/{PROTOCOL}" in metrics
+    rows = [["words", "image", "PSNR, dB", "PSNR_batch, dB", "SSIM", "SSIM_batch"]]
+    rows[0] += ["read, %"] if is_read else []
+    for title, within in [*((name, f"{name}/") for name in subsets), ("all", "")]:
+        for image, kind, outer in (("bicubic", "LR", "bicubic/"), ("restored", "SR", "")):
+            names = [f"{outer}{within}{name}" for name in _DIGITS]
+            cells = [
+                f"{metrics[name]:.{digits}f}" if name in metrics else ""
+                for name, digits in zip(names, _DIGITS.values())
+            ]
+            rows.append([title, f"{image} ({kind})", *cells])
+            if is_read:
+                rows[-1].append(_percent(metrics[f"{within}{kind}/{PROTOCOL}"]))
+        if is_read:
+            share = _percent(metrics[f"{within}HR/{PROTOCOL}"])
+            rows.append([title, "true (HR)", *[""] * len(_DIGITS), share])
+    return markdown_table(rows)
+
+
+def restored_notes(metrics: Mapping[str, float]) -> list[str]:
+    """Make the notes below the table."""
+    if f"SR/{PROTOCOL}" not in metrics:
+        return []
+    gained, lost = (_percent(metrics[f"{kind}/{PROTOCOL}"]) for kind in ("gained", "lost"))
+    return [
+        f"Read: {PROTOCOLS[PROTOCOL]}. Of all words, {gained} % are read in the restored image "
+        f"and not in the bicubic one, and {lost} % the other way round."
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

@@ -1,6 +1,6 @@
 """The table of a test of super-resolution."""
 
-from mms_ocr.evaluation.restored_table import restored_notes, restored_table
+from mms_ocr.evaluation.restored_images import restored_notes, restored_table
 
 READ = "word_acc_ignore_case_symbol"
 

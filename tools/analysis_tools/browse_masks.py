@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import torch
 from mmengine.config import Config, DictAction
+from mmengine.utils import to_2tuple
 
 from mms_ocr.apis.pictures import check_picture, load_word_images
-from mms_ocr.models.selfsup import MaskedPixelHead
+from mms_ocr.models.backbones.patches import hide_patches
 from mms_ocr.registry import TASK_UTILS
 from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.errors import run_program
@@ -61,14 +62,14 @@ def browse(args: argparse.Namespace) -> None:
     merge_cfg_options(cfg, args.cfg_options)
     settings = cfg.model.data_preprocessor.mask_generator
     images = load_word_images(cfg, args.images, args.num)
-    head = MaskedPixelHead(patch_size=cfg.model.backbone.patch_size)
+    patch_size = to_2tuple(cfg.model.backbone.patch_size)
     rng = torch.Generator().manual_seed(args.seed)
     columns: list[np.ndarray] = [images.permute(0, 2, 3, 1).numpy()]
     labels = ["original"]
     for ratio in args.ratios or [None]:
         for strategy in TASK_UTILS.build(set_ratio(settings, ratio)).each_strategy():
             for _ in range(args.draws):
-                hidden = head.hide(images, strategy(len(images), rng=rng), value=128)
+                hidden = hide_patches(images, strategy(len(images), rng=rng), patch_size, 128)
                 columns.append(hidden.permute(0, 2, 3, 1).numpy())
                 labels.append(f"{strategy.name} {strategy.ratio:g}")
     sheet = picture_grid(list(zip(*columns)), labels, scale=2)

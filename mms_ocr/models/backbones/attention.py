@@ -27,8 +27,7 @@ def attend(
     probabilities take at most 64 MiB a layer; else this calls torch's
     ``scaled_dot_product_attention``. ``tools/benchmarks/bench_attention.py`` compares both.
     """
-    plain = attn_mask is None and not dropout_p and not kwargs
-    if not (plain and _plain_is_faster(query, key, value)):
+    if attn_mask is not None or dropout_p or kwargs or not _plain_is_faster(query, key, value):
         return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, **kwargs)
     with torch.autocast("cpu", enabled=False):  # autocast would keep probabilities in float32
         scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)

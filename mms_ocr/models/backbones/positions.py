@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def sincos_positions(grid: tuple[int, int], dim: int, temperature: float = 10000.0) -> Tensor:
+def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:
     """Compute the sine-cosine positions of a grid, in row-major order.
 
     The first half of the channels is the row, the second half the column. On a square grid the
@@ -17,14 +17,13 @@ def sincos_positions(grid: tuple[int, int], dim: int, temperature: float = 10000
     Args:
         grid: Rows and columns, ``(H, W)``.
         dim: Channels; a multiple of 4.
-        temperature: Ratio of the longest to the shortest wavelength.
 
     Returns:
         ``(H * W, dim)``, values in [-1, 1].
     """
     if dim % 4:
         raise ValueError(f"positions need a multiple of 4 channels, got {dim}")
-    frequency = temperature ** -(torch.arange(dim // 4) / (dim // 4))
+    frequency = 10000.0 ** -(torch.arange(dim // 4) / (dim // 4))
     row = torch.arange(grid[0]).repeat_interleave(grid[1])
     column = torch.arange(grid[1]).repeat(grid[0])
     row_angle, column_angle = row[:, None] * frequency, column[:, None] * frequency

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mms_ocr.models.backbones.patches import (
     gather_tokens,
-    hide_patches,
     normalize_patches,
     patchify,
     unpatchify,
@@ -73,7 +72,3 @@ class MaskedPixelHead(BaseModule):
         height, width = self.patch_size
         grid = (images.shape[-2] // height, images.shape[-1] // width)
         return unpatchify(filled, grid, self.patch_size)
-
-    def hide(self, images: Tensor, mask: Tensor, value: float = 0.0) -> Tensor:
-        """Set the patches of ``mask`` ``(B, L)`` in images ``(B, 3, H, W)`` to ``value``."""
-        return hide_patches(images, mask, self.patch_size, value)

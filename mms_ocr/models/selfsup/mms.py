@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mms_ocr.masking import MaskViews
 from mms_ocr.masking.base import uniform
+from mms_ocr.models.backbones.patches import hide_patches
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
 
@@ -144,7 +145,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         everything = torch.arange(len(inputs), device=inputs.device)
         for number, (view, mask) in enumerate(zip(views, masks.masks)):
             errors = self.head.errors(view.pred, view.images, view.predicted).tolist()
-            hidden = to_pixels(self.head.hide(view.images, mask)).cpu()
+            hidden = to_pixels(hide_patches(view.images, mask, self.backbone.patch_size)).cpu()
             filled = to_pixels(self.head.reconstruct(view.pred, view.images, view.predicted)).cpu()
             places = masks.select(number, everything).tolist()
             for i, index in enumerate(masks.strategies[number].tolist()):

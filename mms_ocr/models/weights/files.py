@@ -67,7 +67,7 @@ class DamagedCheckpointError(ValueError):
     """A checkpoint file is not what was written; the message names it."""
 
 
-def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint file; only tensors, plain values and :data:`ALLOWED_TYPES` are built.
 
     The format, torch or safetensors, is detected by the content. The weights become ``state_dict``,
@@ -75,7 +75,6 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
 
     Args:
         path: A file, or ``mms_ocr://NAME`` for bundled weights.
-        map_location: Device of the weights, for files of torch.
 
     Raises:
         FileNotFoundError: There is no such file, or no bundled weights of that name.
@@ -96,7 +95,7 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: str = "cpu") -> 
             open(path, "rb") as file,
             torch.serialization.safe_globals([*ALLOWED_TYPES, *ALLOWED_FUNCTIONS]),
         ):
-            checkpoint = torch.load(file, map_location=map_location, weights_only=True)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # damaged files raise nearly any type
