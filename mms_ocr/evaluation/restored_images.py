@@ -1,4 +1,4 @@
-"""PSNR and SSIM of restored images: by image, by batch as in TextZoom, by subset, and as a table."""
+"""PSNR and SSIM of restored images: by image, by batch as in TextZoom, by subset; their table."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 LOSS = """
 from mmengine.logging import MessageHub
-from mms_ocr.models.selfsup import MMS
+from mms_ocr.models import MMS
 _loss = MMS.loss
 def loss(self, *args, **kwargs):
     losses = _loss(self, *args, **kwargs)
@@ -27,7 +27,7 @@ ResumableTrainLoop.run = run
 HANG_TRAINING = """
 import time
 from mmengine.logging import MessageHub
-from mms_ocr.models.selfsup import MMS
+from mms_ocr.models import MMS
 _loss = MMS.loss
 def loss(self, *args, **kwargs):
     if MessageHub.get_current_instance().get_info("iter") == 7:

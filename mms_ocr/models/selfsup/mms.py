@@ -39,7 +39,7 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         head: Targets and error, or their config; ``patch_size`` is taken from the encoder.
         data_preprocessor: Preprocessor or config; its masks must have the grid of the encoder.
         contrast: Config of a term between views, such as
-            :class:`~mms_ocr.models.selfsup.ViewContrast`; None for none.
+            :class:`~mms_ocr.models.ViewContrast`; None for none.
     """
 
     def __init__(

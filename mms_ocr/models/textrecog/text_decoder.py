@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.stored_settings import store_settings
-from mms_ocr.models.textrecog.ctc import valid_columns
-from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
+from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder, valid_columns
 from mms_ocr.models.textrecog.decoding import (
     StepWeights,
     greedy_decode,

@@ -5,11 +5,9 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.models.utils import MultiheadAttention
 
-from mms_ocr.models import TextViT
+from mms_ocr.models import CrossAttentionDecoder, PixelDecoder, SelfAttentionDecoder, TextViT
 from mms_ocr.models.backbones import attention
 from mms_ocr.models.backbones.attention import attend, use_attend
-from mms_ocr.models.pixel import PixelDecoder
-from mms_ocr.models.selfsup import CrossAttentionDecoder, SelfAttentionDecoder
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 

@@ -8,7 +8,7 @@ import torch
 from tiny_models import shake
 from word_samples import PaddingFirst, samples
 
-from mms_ocr.models.textrecog.ctc import ctc_word_confidences, pool_rows, read_columns
+from mms_ocr.models.textrecog.ctc_decoder import ctc_word_confidences, pool_rows, read_columns
 from mms_ocr.models.textrecog.word_decoder import columns_needed
 from mms_ocr.registry import MODELS
 
@@ -88,8 +88,6 @@ def test_confidences_are_the_probabilities_of_the_words_that_are_read(blank):
         assert confidence == pytest.approx(probability(columns, word, blank), rel=1e-4)
         read.add(len(word))
     assert {0, 1} < read, read
-    whole = ctc_word_confidences(probabilities, blank)
-    torch.testing.assert_close(whole, ctc_word_confidences(probabilities, blank, [5] * 12))
 
 
 def test_predictions_are_mmocr_s_reading_with_their_confidence(decoder):
