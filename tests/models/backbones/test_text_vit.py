@@ -11,7 +11,6 @@ from mmpretrain.models.backbones import VisionTransformer
 from tiny_models import random_mask, shake
 
 from mms_ocr.models import TextViT
-from mms_ocr.models.backbones.patches import gather_tokens, split_mask
 from mms_ocr.models.backbones.positions import sincos_positions
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
@@ -126,15 +125,6 @@ def test_masked_forward_on_another_size():
 def test_masks_that_do_not_fit(mask, message):
     with pytest.raises(ValueError, match=message):
         encoder()(torch.randn(2, 3, *SMALL), mask)
-
-
-def test_split_and_gather_restore_the_order():
-    mask = random_mask(4, 12, 5)
-    tokens = torch.randn(4, 12, 3)
-    restored = torch.zeros_like(tokens)
-    for part in split_mask(mask):
-        restored.scatter_(1, part[..., None].expand(-1, -1, 3), gather_tokens(tokens, part))
-    assert torch.equal(restored, tokens)
 
 
 def manual(positions, source, target):

@@ -167,6 +167,3 @@ def test_wrong_settings_are_named(batch):
         model(data["inputs"], mode="loss")
     with pytest.raises(ValueError, match=r"\(8, 8\) and the encoder's \(8, 16\)"):
         model(data["inputs"], mode="loss", gt_img=data["gt_img"][..., :8])
-    images = [torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(3, 4, 6, dtype=torch.uint8)]
-    with pytest.raises(ValueError, match="differ in size"):
-        model.data_preprocessor(dict(inputs=images))
