@@ -41,7 +41,7 @@ def read_checkpoints_by(read: Reader) -> None:
         return _without_config(read(os.path.expanduser(path)))
 
     def load_from_url(url: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
-        return _without_config(read(str(_download_once(url, kwargs.get("model_dir")))))
+        return _without_config(read(str(download_once(url, kwargs.get("model_dir")))))
 
     def refuse(path: str, map_location: Any = None) -> dict[str, Any]:
         raise ValueError(
@@ -56,7 +56,7 @@ def read_checkpoints_by(read: Reader) -> None:
     mmengine_checkpoint.load_url = load_from_url  # for the schemes of model zoos
 
 
-def _download_once(url: str, folder: str | None) -> Path:
+def download_once(url: str, folder: str | None = None) -> Path:
     """Download a file on the first process of each machine."""
     path = Path(folder or Path(torch.hub.get_dir(), "checkpoints"), Path(urlparse(url).path).name)
     # MMEngine knows a process's number on its machine only after init_local_group.

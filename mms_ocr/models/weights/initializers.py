@@ -9,15 +9,14 @@ from typing import Any
 import torch
 from mmengine.model import BaseModule
 from mmengine.model.weight_init import update_init_info
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
+from mms_ocr.compat.running import download_once
 from mms_ocr.models.weights.families import check_family, find_encoder, find_recognizer
 from mms_ocr.models.weights.files import read_state_dict
 from mms_ocr.models.weights.loading import load_strictly
-from mms_ocr.models.weights.naming import find_weights, list_names, strip_wrappers, take_part
+from mms_ocr.models.weights.naming import list_names, take_part
 from mms_ocr.registry import WEIGHT_INITIALIZERS
-from mms_ocr.utils.bundled import SCHEME
 
 # Layers with a row for each class.
 CLASS_ROWS = ("decoder.trg_word_emb.", "decoder.classifier.", "decoder.auxiliary.classifier.")
@@ -81,8 +80,8 @@ class PretrainedModel:
     The modules of this package use it in place of MMEngine's ``Pretrained``.
 
     Args:
-        checkpoint: A file, ``'mms_ocr://NAME'``, or a URL as MMEngine takes it. The names of the
-            weights may have any prefix.
+        checkpoint: A file, ``'mms_ocr://NAME'``, or a URL (http, https). The names of the weights
+            may have any prefix.
         prefix: Part of the checkpoint to load, such as ``'backbone.'``; None for all.
         map_location: Not used; weights are copied to the device of the module.
     """
@@ -95,11 +94,9 @@ class PretrainedModel:
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights."""
-        if "://" in self.checkpoint and not self.checkpoint.startswith(SCHEME):
-            fetched = CheckpointLoader.load_checkpoint(self.checkpoint, map_location="cpu")
-            weights = strip_wrappers(find_weights(fetched, self.checkpoint)[1], self.checkpoint)
-        else:
-            weights = read_state_dict(self.checkpoint)
+        path = self.checkpoint
+        is_url = path.startswith(("http://", "https://"))
+        weights: Any = read_state_dict(download_once(path) if is_url else path)
         if self.prefix:
             weights = take_part(weights, self.prefix, self.checkpoint)
         load_strictly(module, weights, self.checkpoint)

@@ -11,6 +11,7 @@ from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
 from tiny_models import BACKBONE, tiny_encoder, tiny_mms
 from tiny_models import same_weights as same
 
+from mms_ocr.models import PretrainedModel
 from mms_ocr.models.weights import (
     find_encoder,
     load_model,
@@ -104,6 +105,21 @@ def test_a_file_that_carries_code_is_refused_and_nothing_runs(tmp_path, layout, 
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not trap.exists()
+
+
+def test_a_file_from_a_url_runs_no_code_either(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    contents = {"good": tiny_encoder().state_dict(), "bad": {"a": Carrying(os.mkdir, "trap")}}
+
+    def download(url, path, progress):
+        torch.save(contents[url.rpartition("/")[2][:-4]], path)
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
+    target = tiny_encoder()
+    PretrainedModel("https://here/good.pth")(target)
+    assert same(target, contents["good"])
+    with pytest.raises(ValueError, match="was refused"):
+        PretrainedModel("https://here/bad.pth")(target)
 
 
 def test_the_allow_list_is_not_left_open(tmp_path):
