@@ -116,11 +116,3 @@ def test_super_resolution_without_a_checkpoint_starts_as_the_enlarged_image(tmp_
         model = MODELS.build(dict(config, residual=residual))
         model.init_weights()
         assert (float(model.decoder.pred.weight.detach().abs().sum()) == 0) is residual
-
-
-def test_a_decoder_that_is_handed_over_built_starts_at_zero_as_well(tmp_path):
-    config = configs("super_resolver", tmp_path)
-    decoder = dict(PIXELS, embed_dim=24, out_channels=3, grid=(4, 8))
-    model = MODELS.build(dict(config, decoder=MODELS.build(decoder)))
-    model.init_weights()
-    assert not model.decoder.pred.weight.detach().any()
