@@ -61,7 +61,7 @@ def layer_folders(
     They do where one folder is named as images are (``image``, ``hr``, …) and others as what
     belongs to them (``mask``, ``clean``, ``lr``, …), in any case. A folder ``mask`` without images
     beside it is like any other. ``stems_in`` lists the first images below one of the folders,
-    without suffixes; ``has_images`` tells whether there are image files beside the folders.
+    without suffixes; ``has_images`` means image files beside the folders.
 
     Raises:
         ValueError: Beside such folders with files of the same names are image files or other

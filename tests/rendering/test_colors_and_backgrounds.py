@@ -1,4 +1,4 @@
-"""Colors of a wanted luma, backgrounds, ink and camera by value."""
+"""Colors of a given luma, backgrounds, ink and camera by value."""
 
 import pickle
 
@@ -20,7 +20,7 @@ PLAIN = RenderSettings.at(0)
 
 @settings(max_examples=200, deadline=None)
 @given(seed=st.integers(0, 2**32), target=st.floats(0, 1), saturation=st.floats(0, 1))
-def test_colors_have_the_wanted_luma(seed, target, saturation):
+def test_colors_have_the_given_luma(seed, target, saturation):
     color = color_of_luma(np.random.default_rng(seed), target, saturation)
     assert color.min() >= -1e-6
     assert color.max() <= 1 + 1e-6
@@ -175,15 +175,15 @@ def test_background_images(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Two good images, one of them with a name that is no UTF-8, and what was said of others."""
-    said: list[str] = []
-    monkeypatch.setattr(backgrounds, "warn", said.append)
+    """Two good images, one of them with a name that is no UTF-8, and the warnings of others."""
+    messages: list[str] = []
+    monkeypatch.setattr(backgrounds, "warn", messages.append)
     folder = tmp_path / "photos"
     (folder / "sub").mkdir(parents=True)
     data = cv2.imencode(".jpg", np.full((60, 90, 3), 77, np.uint8))[1].tobytes()
     (folder / "1.jpg").write_bytes(data)
     (folder / "sub" / "\udce9.jpg").write_bytes(data)
-    return folder, data, said
+    return folder, data, messages
 
 
 BROKEN = [
@@ -196,7 +196,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("damage", BROKEN)
 def test_broken_backgrounds_are_left_out_as_if_they_were_not_there(photos, damage):
-    folder, data, said = photos
+    folder, data, messages = photos
     good = BackgroundImages(folder)
     assert good.files == ["1.jpg", "sub/\udce9.jpg"]
     (folder / "0.jpg").write_bytes(damage(data))
@@ -204,15 +204,15 @@ def test_broken_backgrounds_are_left_out_as_if_they_were_not_there(photos, damag
     (folder / "x.jpg").mkdir()
     images = BackgroundImages(folder)
     assert images.files == good.files
-    assert "left out 1 of 3 images as broken" in said[0]
-    crops = [one.crop(np.random.default_rng(4), 20, 50) for one in (good, images)]
+    assert "left out 1 of 3 images as broken" in messages[0]
+    crops = [source.crop(np.random.default_rng(4), 20, 50) for source in (good, images)]
     np.testing.assert_array_equal(*crops)
     # A worker process does not look again, and so has the same images.
     (folder / "0.jpg").write_bytes(data)
     assert pickle.loads(pickle.dumps(images)).files == good.files
 
 
-def test_a_repeated_render_goes_on_without_the_broken_background(photos, tmp_path):
+def test_a_render_is_resumed_without_the_broken_background(photos, tmp_path):
     folder, _, _ = photos
     (folder / "zz.jpg").write_bytes(b"text")
     command = ["render", "--backgrounds", str(folder), "--count", "3", "--workers", "1"]

@@ -144,8 +144,8 @@ def test_system_fonts_that_cannot_be_read_are_left_out(tmp_path, monkeypatch, de
 
 
 def test_broken_and_hidden_fonts_of_a_folder_are_left_out(tmp_path, dejavu, monkeypatch):
-    said: list[str] = []
-    monkeypatch.setattr(fonts, "warn", said.append)
+    messages: list[str] = []
+    monkeypatch.setattr(fonts, "warn", messages.append)
     folder = tmp_path / "fonts"
     (folder / "x.ttf").mkdir(parents=True)
     shutil.copy(dejavu.path, folder / "x.ttf" / "good.TTF")
@@ -154,14 +154,14 @@ def test_broken_and_hidden_fonts_of_a_folder_are_left_out(tmp_path, dejavu, monk
     collection = FontCollection(str(folder))
     assert [face.path.name for face in collection.faces] == ["good.TTF"]
     assert collection.skipped == []
-    assert said == []
+    assert messages == []
     (folder / "broken.otf").write_bytes(b"no font")
     # The tables are whole and the outlines are not: such a font is opened, but draws nothing.
     data = dejavu.path.read_bytes()
     kept = data[: int(0.86 * len(data))]
     (folder / "zeros.ttf").write_bytes(kept + bytes(len(data) - len(kept)))
     assert len(FontCollection(str(folder))) == 1
-    assert "left out 2 as broken" in said[0]
+    assert "left out 2 as broken" in messages[0]
     with pytest.raises(ValueError, match=r"zeros\.ttf: its letters cannot be drawn"):
         FontCollection(str(folder / "zeros.ttf"))
     with pytest.raises(ValueError, match=r"broken\.otf: not a font that FreeType can read"):

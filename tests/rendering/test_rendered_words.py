@@ -20,8 +20,10 @@ def words() -> RenderedWordDataset:
     return RenderedWordDataset(1000, extras=("clean", "mask", "char_boxes"))
 
 
-def _same(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)
+def _same(first: dict, second: dict) -> bool:
+    return first.keys() == second.keys() and all(
+        np.array_equal(value, second[key]) for key, value in first.items()
+    )
 
 
 def _render_elsewhere(dataset: RenderedWordDataset, indices: list[int]) -> list[dict]:
