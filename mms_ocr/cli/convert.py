@@ -51,8 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Convert a data set."""
     from mms_ocr.dataset_tools.convert import convert_records
-    from mms_ocr.dataset_tools.records import open_records
-    from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
+    from mms_ocr.dataset_tools.records import MasksAsTextSeg, open_records
     from mms_ocr.utils.files import write_lines
     from mms_ocr.utils.output_checks import check_new_set, check_outputs
     from mms_ocr.utils.progress import progress_bar

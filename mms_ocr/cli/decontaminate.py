@@ -100,7 +100,7 @@ def _report(result: Contamination, train: list, test: list, args: argparse.Names
 
 def _write_clean(result: Contamination, train: list, args: argparse.Namespace) -> None:
     from mms_ocr.dataset_tools.convert import convert_records
-    from mms_ocr.dataset_tools.records import Selection, WordRecords
+    from mms_ocr.dataset_tools.records import Selection, open_records
     from mms_ocr.utils.progress import progress_bar
 
     clean = [result.clean_indices(place, len(source)) for place, source in enumerate(train)]
@@ -111,6 +111,6 @@ def _write_clean(result: Contamination, train: list, args: argparse.Namespace) -
                 "sets; leave it out"
             )
     for source, out, kept in zip(train, args.out, clean):
-        records = WordRecords(source.path)
+        records = open_records(source.path, "words")
         conversion = convert_records(Selection(records, kept), out, progress=progress_bar)
         print(f"{out}: {conversion.written:,} of {len(source):,} images of {source.path}")

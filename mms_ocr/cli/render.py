@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Render words into a set, a sheet, or both."""
     _check(args)
-    from mms_ocr.dataset_tools.sheets import SHEET_SUFFIXES
+    from mms_ocr.dataset_tools.render import SHEET_SUFFIXES
     from mms_ocr.rendering import (
         BackgroundImages,
         FontCollection,
@@ -138,13 +138,13 @@ def _parse_pairs(
 def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
     import cv2
 
-    from mms_ocr.dataset_tools import sheets
+    from mms_ocr.dataset_tools.render import parts_sheet, word_sheet
     from mms_ocr.utils.files import write_image
     from mms_ocr.visualization import picture_grid
 
     count = min(args.count or _SHEET_COUNT, 24 if args.parts else 2000)
     if args.parts:
-        sheet = sheets.parts_sheet([renderer.render(index) for index in range(count)])
+        sheet = parts_sheet([renderer.render(index) for index in range(count)])
     elif args.beside:
         import numpy as np
 
@@ -152,11 +152,11 @@ def _write_sheet(renderer: WordRenderer, args: argparse.Namespace) -> None:
 
         real = WordImageDataset(args.beside)
         order = np.random.default_rng(args.seed).permutation(len(real))[:count]
-        left = sheets.word_sheet((real[int(place)]["img"] for place in order), 640)
-        right = sheets.word_sheet((renderer.render(i).image for i in range(count)), 640)
+        left = word_sheet((real[int(place)]["img"] for place in order), 640)
+        right = word_sheet((renderer.render(i).image for i in range(count)), 640)
         sheet = picture_grid([[left, right]])
     else:
-        sheet = sheets.word_sheet(renderer.render(index).image for index in range(count))
+        sheet = word_sheet(renderer.render(index).image for index in range(count))
     quality = [] if args.sheet.lower().endswith(".png") else [cv2.IMWRITE_JPEG_QUALITY, 88]
     write_image(args.sheet, sheet, quality)
     print(f"{args.sheet}: {count} words of seed {args.seed}, difficulty {args.difficulty:g}")
@@ -167,8 +167,8 @@ def _write_set(renderer: WordRenderer, args: argparse.Namespace) -> int:
         count_finished,
         render_plan,
         render_words,
-        usable_cores,
     )
+    from mms_ocr.utils.devices import usable_cores
     from mms_ocr.utils.progress import progress_bar
 
     encoding = {

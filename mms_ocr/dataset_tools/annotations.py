@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from mms_ocr.utils.escaping import file_name, is_unicode
+from mms_ocr.datasets.sources.jsonl import parse_json, shorten, word_fields
+from mms_ocr.utils.errors import BrokenImageError
 
 _QUOTED = re.compile(r'^\s*(\S+?)\s*,\s*"(.*)"\s*$')  # ICDAR's: word_1.png, "Tiredness"
 _PROBED = 40  # entries whose images are looked for, spread over the file
@@ -32,10 +32,6 @@ class Annotation(NamedTuple):
     filename: str = ""
     text: str | None = None
     fault: str | None = None
-
-
-class _EntryError(ValueError):
-    """One entry cannot be used."""
 
 
 def read_annotations(path: str) -> list[Annotation]:
@@ -100,25 +96,25 @@ def find_data_root(source: str, annotations: Sequence[Annotation] | None = None)
         annotations = read_annotations(source)
     spread = annotations[:: max(1, len(annotations) // _PROBED)]
     names = [plain_name(entry.filename) for entry in spread if entry.fault is None]
+    if not spread:
+        raise ValueError(f"{source} has no words")
+    if not names:
+        raise ValueError(f"{spread[0].place}: {spread[0].fault}; see docs/reading.md for the forms")
     own = os.path.dirname(os.path.abspath(source))
     above = [own]
     for _ in range(_PARENTS):
         above.append(os.path.dirname(above[-1]))
-    for folders in (dict.fromkeys([*above, *_folders_in(own)]), _folders_in(above[1])):
-        hits = {folder: _files(folder, names) for folder in folders}
-        best = max(hits, key=lambda folder: len(hits[folder]), default=own)
-        others = [folder for folder, files in hits.items() if not files <= hits[best]]
+    for folders in ([*above, *_folders_in(own)], _folders_in(above[1])):
+        files = {folder: _files(folder, names) for folder in folders}
+        best = max(files, key=lambda folder: len(files[folder]), default=own)
+        others = [folder for folder in files if not files[folder] <= files[best]]
         if others:
             raise ValueError(
                 f"{source}: images of these names are in {best} and in {others[0]}; choose one "
                 "with --data-root"
             )
-        if hits.get(best):
+        if files.get(best):
             return best
-    if not spread:
-        raise ValueError(f"{source} has no words")
-    if not names:
-        raise ValueError(f"{spread[0].place}: {spread[0].fault}; see docs/reading.md for the forms")
     raise FileNotFoundError(
         f"the images of {source} were not found: {names[0]!r} is neither in {own} nor in the "
         f"{_PARENTS} folders above it, nor in one within or beside it; give --data-root"
@@ -146,17 +142,17 @@ def _files(folder: str, names: Sequence[str]) -> set[str]:
 
 def _is_json_line(line: str) -> bool:
     try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
+        fields = parse_json(line)
+    except BrokenImageError:
         return False
     return isinstance(fields, dict) and "data_list" not in fields
 
 
 def _data_list(text: str, path: str) -> list[Any]:
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no JSON, or was cut short: {error}") from error
+        content = parse_json(text)
+    except BrokenImageError as error:
+        raise ValueError(f"{path} is no JSON, or was cut short: {error.__cause__}") from error
     entries = content.get("data_list") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is JSON, but no object with a list 'data_list' as MMOCR's")
@@ -166,7 +162,7 @@ def _data_list(text: str, path: str) -> list[Any]:
 def _annotate(place: str, parse: Callable[[Any], _Pair], entry: Any) -> Annotation:
     try:
         return Annotation(place, *parse(entry))
-    except _EntryError as error:
+    except BrokenImageError as error:
         return Annotation(place, fault=str(error))
 
 
@@ -174,50 +170,27 @@ def _parse_text(separator: str, line: str) -> _Pair:
     # A label may be empty after a tab.
     parts = (line if separator == "\t" else line.strip()).partition(separator)
     if not parts[1]:
-        raise _EntryError(f"no file name and label as in the first line: {_shorten(line)}")
-    return _check(parts[0].strip(), parts[2].strip())
+        raise BrokenImageError(f"no file name and label as in the first line: {shorten(line)}")
+    return word_fields(dict(filename=parts[0].strip(), text=parts[2].strip()))
 
 
 def _parse_quoted(line: str) -> _Pair:
     match = _QUOTED.match(line)
     if match is None:
-        raise _EntryError(f"no file name and label as in the first line: {_shorten(line)}")
+        raise BrokenImageError(f"no file name and label as in the first line: {shorten(line)}")
     # Quotes within the label are escaped.
-    return _check(match[1], match[2].replace('\\"', '"').replace("\\\\", "\\"))
+    text = match[2].replace('\\"', '"').replace("\\\\", "\\")
+    return word_fields(dict(filename=match[1], text=text))
 
 
 def _parse_json_line(line: str) -> _Pair:
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise _EntryError(f"not JSON: {_shorten(line)}") from error
-    return _name_and_text(fields, "filename", fields)
+    return word_fields(parse_json(line))
 
 
 def _parse_mmocr(entry: Any) -> _Pair:
     instances = entry.get("instances") if isinstance(entry, dict) else None
     if not isinstance(instances, list) or len(instances) != 1:
         count = len(instances) if isinstance(instances, list) else "no"
-        raise _EntryError(f"{count} instances, and a word image has one")
-    return _name_and_text(entry, "img_path", instances[0])
-
-
-def _name_and_text(fields: Any, key: str, holder: Any) -> _Pair:
-    name = fields.get(key) if isinstance(fields, dict) else None
-    if not isinstance(name, str) or not name:
-        raise _EntryError(f"no {key!r}: {_shorten(str(fields))}")
-    text = holder.get("text") if isinstance(holder, dict) else None
-    if text is not None and not isinstance(text, str):
-        raise _EntryError(f"'text' is no string: {_shorten(str(fields))}")
-    return _check(name, text)
-
-
-def _check(name: str, text: str | None) -> _Pair:
-    path = file_name(name)
-    if path is None or not is_unicode(text or ""):
-        raise _EntryError(f"not Unicode text: {_shorten(name)}, {_shorten(text or '')}")
-    return path, text
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+        raise BrokenImageError(f"{count} instances, and a word image has one")
+    label = instances[0].get("text") if isinstance(instances[0], dict) else None
+    return word_fields(dict(entry, text=label), "img_path")

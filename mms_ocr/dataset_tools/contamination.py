@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,6 @@ from mms_ocr.dataset_tools.fingerprints import Fingerprint, fingerprints
 from mms_ocr.datasets.sources import ImageSource
 from mms_ocr.utils.progress import Progress, silent
 
-_HASH_BITS = 256
 _BLOCK = 1024
 
 
@@ -62,29 +62,46 @@ class _TestImages:
     def __init__(self) -> None:
         self.files: dict[int, tuple[int, int]] = {}
         self.pixels: dict[int, tuple[int, int]] = {}
-        self.places: list[tuple[int, int]] = []
+        self._places: list[tuple[int, int]] = []
         self._phashes: list[np.ndarray] = []
-        self._matrix = np.zeros((0, _HASH_BITS), np.float32)
 
     def add(self, place: tuple[int, int], fingerprint: Fingerprint) -> None:
         self.files.setdefault(fingerprint.file, place)
         self.pixels.setdefault(fingerprint.pixels, place)
         if fingerprint.phash is not None:
-            self.places.append(place)
+            self._places.append(place)
             self._phashes.append(fingerprint.phash)
 
-    def close(self) -> None:
-        if self._phashes:
-            self._matrix = _signs(self._phashes)
+    def compare(self, train: int, block: Sequence[Fingerprint], max_distance: float) -> list[Match]:
+        """Match the images of a block of a training source."""
+        near = self._nearest([image for image in block if image.phash is not None])
+        matches = []
+        for image in block:
+            place = (train, image.index)
+            test, distance = near.get(image.index, ((0, 0), 1.0))
+            if image.file in self.files:
+                matches.append(Match(place, self.files[image.file], "file", 0.0))
+            elif image.pixels in self.pixels:
+                matches.append(Match(place, self.pixels[image.pixels], "pixels", 0.0))
+            elif distance <= max_distance:
+                matches.append(Match(place, test, "near", distance))
+        return matches
 
-    def nearest(self, phashes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Find the nearest test image of each hash, and the share of bits that differ."""
-        if not self.places or not phashes:
-            return np.zeros(len(phashes), int), np.ones(len(phashes))
+    def _nearest(self, images: list[Fingerprint]) -> dict[int, tuple[tuple[int, int], float]]:
+        """Find the nearest test image of each image, and the share of bits that differ."""
+        if not images or not self._phashes:
+            return {}
+        tests, block = (
+            np.stack(phashes).astype(np.float32) * 2 - 1
+            for phashes in (self._phashes, [image.phash for image in images])
+        )
         # A product of signs is the number of equal bits minus that of unequal ones.
-        products = _signs(phashes) @ self._matrix.T
-        nearest = products.argmax(axis=1)
-        return nearest, (1 - products[np.arange(len(phashes)), nearest] / _HASH_BITS) / 2
+        products = block @ tests.T
+        shares = (1 - products / tests.shape[1]) / 2
+        return {
+            image.index: (self._places[number], float(share[number]))
+            for image, share, number in zip(images, shares, shares.argmin(axis=1))
+        }
 
 
 def find_contamination(
@@ -117,48 +134,15 @@ def find_contamination(
     index = _TestImages()
     read = partial(fingerprints, phashes=True, workers=workers, progress=progress)
     for place, source in enumerate(test):
-        for fingerprint in read(source, title=f"reading {source.path}"):
-            if fingerprint.error is not None:
-                result.broken_test.append(fingerprint.error)
+        for image in read(source, title=f"reading {source.path}"):
+            if image.error is None:
+                index.add((place, image.index), image)
             else:
-                index.add((place, fingerprint.index), fingerprint)
-    index.close()
+                result.broken_test.append(image.error)
     for place, source in enumerate(train):
-        block: list[Fingerprint] = []
-        for fingerprint in read(source, title=f"comparing {source.path}"):
-            if fingerprint.error is not None:
-                result.broken_train.append(fingerprint.error)
-                continue
-            block.append(fingerprint)
-            if len(block) == _BLOCK:
-                result.matches += _compare(place, block, index, max_distance)
-                block = []
-        result.matches += _compare(place, block, index, max_distance)
+        images = read(source, title=f"comparing {source.path}")
+        while block := list(itertools.islice(images, _BLOCK)):
+            result.broken_train += [image.error for image in block if image.error is not None]
+            good = [image for image in block if image.error is None]
+            result.matches += index.compare(place, good, max_distance)
     return result
-
-
-def _compare(
-    place: int, block: list[Fingerprint], index: _TestImages, max_distance: float
-) -> list[Match]:
-    phashes = {image.index: image.phash for image in block if image.phash is not None}
-    nearest, distances = index.nearest(list(phashes.values()))
-    near = {
-        train: (index.places[number], float(distance))
-        for train, number, distance in zip(phashes, nearest, distances)
-        if distance <= max_distance
-    }
-    matches = []
-    for fingerprint in block:
-        train = (place, fingerprint.index)
-        if fingerprint.file in index.files:
-            matches.append(Match(train, index.files[fingerprint.file], "file", 0.0))
-        elif fingerprint.pixels in index.pixels:
-            matches.append(Match(train, index.pixels[fingerprint.pixels], "pixels", 0.0))
-        elif fingerprint.index in near:
-            test, distance = near[fingerprint.index]
-            matches.append(Match(train, test, "near", distance))
-    return matches
-
-
-def _signs(phashes: Sequence[np.ndarray]) -> np.ndarray:
-    return np.stack(phashes).astype(np.float32) * 2 - 1

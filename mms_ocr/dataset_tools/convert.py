@@ -37,7 +37,7 @@ def convert_records(
         max_broken: Largest accepted share of broken images.
         progress: Shows the progress.
         textseg_split: Write TextSeg's layout, with all words in this split; the words are then
-            :class:`mms_ocr.dataset_tools.textseg.MasksAsTextSeg`.
+            :class:`mms_ocr.dataset_tools.records.MasksAsTextSeg`.
 
     Raises:
         FileExistsError: ``path`` exists.

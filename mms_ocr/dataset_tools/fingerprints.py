@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -74,9 +75,9 @@ def fingerprints(
     chosen = range(len(source)) if indices is None else [int(index) for index in indices]
     dataset = _Fingerprints(source, labelled, phashes)
     loader = DataLoader(dataset, _BATCH, sampler=chosen, num_workers=workers, collate_fn=list)
-    every = (fingerprint for batch in loader for fingerprint in batch)
-    for _, fingerprint in zip(progress(range(len(chosen)), title, len(chosen)), every):
-        yield fingerprint
+    images = itertools.chain.from_iterable(loader)
+    for _, image in zip(progress(range(len(chosen)), title, len(chosen)), images):
+        yield image
 
 
 class _Fingerprints(Dataset):

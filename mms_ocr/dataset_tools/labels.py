@@ -14,15 +14,11 @@ from mms_ocr.dataset_tools.annotations import (
     plain_name,
     read_annotations,
 )
-from mms_ocr.datasets.sources import (
-    BrokenImageError,
-    FolderSource,
-    is_lmdb,
-    open_source,
-)
+from mms_ocr.datasets.sources import BrokenImageError, is_lmdb, open_source
 from mms_ocr.utils.decoding import decode_image
 from mms_ocr.utils.escaping import to_json
-from mms_ocr.utils.files import atomic_path
+from mms_ocr.utils.files import atomic_write
+from mms_ocr.utils.output_checks import check_outputs
 from mms_ocr.utils.progress import Progress, silent
 
 _SHOWN = 20
@@ -90,11 +86,8 @@ def check_labels(
     """
     report = LabelReport()
     for path in sources:
-        if Path(path).is_dir() or is_lmdb(path):
-            words = _labels_of_set(path, report, progress)
-        else:
-            words = iter(read_annotations(path))
-        for word in words:
+        is_set = Path(path).is_dir() or is_lmdb(path)
+        for word in _words_of_set(path, progress) if is_set else read_annotations(path):
             if fault := _label_fault(word):
                 report.left_out.append(f"{word.place}: {fault}")
             else:
@@ -103,18 +96,16 @@ def check_labels(
     return report
 
 
-def _labels_of_set(path: str, report: LabelReport, progress: Progress) -> Iterator[Annotation]:
+def _words_of_set(path: str, progress: Progress) -> Iterator[Annotation]:
     source = open_source(path)
-    if isinstance(source, FolderSource):
-        raise ValueError(f"{path} is a folder of images, which has no labels")
     source.check_labels()
     for index in progress(range(len(source)), "checking labels", len(source)):
         try:
             raw = source.read(index, labelled=True)
-        except BrokenImageError as error:
-            report.left_out.append(str(error))
-        else:
             yield Annotation(raw.name, text=raw.text)
+        except BrokenImageError as error:
+            place, _, fault = str(error).partition(": ")
+            yield Annotation(place, fault=fault)
 
 
 def convert_labels(
@@ -131,7 +122,7 @@ def convert_labels(
     """Write the words of annotation files as JSON lines, with file names relative to ``out``.
 
     Words without a label, or without a readable image in their data root, are left out and
-    reported. ``out`` is there whole or not at all.
+    reported. ``out`` is written whole or not at all.
 
     Args:
         sources: Annotation files, see :func:`read_annotations`.
@@ -147,15 +138,13 @@ def convert_labels(
     Raises:
         FileExistsError: ``out`` exists.
         FileNotFoundError: An annotation file, its images, or the folder of ``out`` is missing.
-        ValueError: A path leads out of its folder, or too many words are left out.
+        ValueError: ``out`` is no ``.jsonl``, a path leads out of its folder, or too many words are
+            left out.
     """
-    if Path(out).suffix != ".jsonl":
-        raise ValueError(f"{out!r}: labels are written as NAME.jsonl")
     if os.path.lexists(out):
         raise FileExistsError(f"{out} exists; remove it or choose another name")
+    check_outputs([out], sources, suffixes=(".jsonl",))
     folder = os.path.dirname(os.path.abspath(out))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"there is no folder {folder!r} to write into")
     files = [read_annotations(source) for source in sources]
     roots = data_roots or [find_data_root(*pair) for pair in zip(sources, files)]
     for root in roots:
@@ -165,27 +154,26 @@ def convert_labels(
                 "JSON lines there, as no file name in them may lead out of their folder"
             )
     words = [(root, word) for root, entries in zip(roots, files) for word in entries]
-    report = LabelReport()
-    with atomic_path(out) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-            for index in progress(range(len(words)), "checking labels", len(words)):
-                root, word = words[index]
-                path = _image_path(word, root)
-                if fault := _label_fault(word) or _image_fault(path, check_images):
-                    report.left_out.append(f"{word.place}: {fault}")
-                elif not report.count(word.text or "", characters) and drop_outside:
-                    report.dropped += 1
-                else:
-                    name = os.path.relpath(path, folder).replace(os.sep, "/")
-                    file.write(to_json(dict(filename=name, text=word.text)) + "\n")
-                    report.written += 1
-        if len(report.left_out) > max_broken * len(words):
-            raise ValueError(
-                f"{len(report.left_out):,} of {len(words):,} words cannot be used, more than the "
-                f"accepted share of {max_broken:g}; the last: {report.left_out[-1]}"
-            )
-        if not report.written:
-            raise ValueError(f"no word of {', '.join(sources)} can be used")
+    report, lines = LabelReport(), []
+    for index in progress(range(len(words)), "checking labels", len(words)):
+        root, word = words[index]
+        path = _image_path(word, root)
+        if fault := _label_fault(word) or _image_fault(path, check_images):
+            report.left_out.append(f"{word.place}: {fault}")
+        elif not report.count(word.text or "", characters) and drop_outside:
+            report.dropped += 1
+        else:
+            name = os.path.relpath(path, folder).replace(os.sep, "/")
+            lines.append(to_json(dict(filename=name, text=word.text)) + "\n")
+    report.written = len(lines)
+    if len(report.left_out) > max_broken * len(words):
+        raise ValueError(
+            f"{len(report.left_out):,} of {len(words):,} words cannot be used, more than the "
+            f"accepted share of {max_broken:g}; the last: {report.left_out[-1]}"
+        )
+    if not lines:
+        raise ValueError(f"no word of {', '.join(sources)} can be used")
+    atomic_write(out, "".join(lines).encode())
     return report
 
 

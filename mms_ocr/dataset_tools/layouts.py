@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -56,33 +55,34 @@ class LmdbWriter(WordWriter):
             self.read, self.written = json.loads(progress)
 
     def _append(self, records: Sequence[Record], read: int) -> None:
-        entries = {_PROGRESS_KEY: json.dumps([read, self.written + len(records)]).encode()}
+        entries: dict[bytes, bytes | None] = {}
         for number, record in enumerate(records, start=self.written + 1):
             entries |= _lmdb_entries(number, record)
+        entries[_PROGRESS_KEY] = json.dumps([read, self.written + len(records)]).encode()
         self._put(entries)
 
-    def _put(self, entries: Mapping[bytes, bytes]) -> None:
+    def _put(self, entries: Mapping[bytes, bytes | None]) -> None:
         """Write entries in one transaction, and let the LMDB grow for them."""
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:
                     for key, value in entries.items():
-                        transaction.put(key, value)
+                        if value is None:
+                            transaction.delete(key)
+                        else:
+                            transaction.put(key, value)
                 return
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])
 
     def holds(self, index: int, record: Record) -> bool:
         """See :meth:`WordWriter.holds`."""
-        entries: dict[bytes, bytes | None] = {b"label-%09d" % (index + 1): None}
-        entries |= _lmdb_entries(index + 1, record)
+        entries = _lmdb_entries(index + 1, record)
         with self._environment.begin() as transaction:
             return all(transaction.get(key) == value for key, value in entries.items())
 
     def _complete(self) -> None:
-        self._put({b"num-samples": b"%d" % self.written})
-        with self._environment.begin(write=True) as transaction:
-            transaction.delete(_PROGRESS_KEY)
+        self._put({b"num-samples": b"%d" % self.written, _PROGRESS_KEY: None})
         self._environment.sync(True)
 
     def _close(self) -> None:
@@ -100,7 +100,7 @@ class FolderWriter(WordWriter):
     def _open(self) -> None:
         self._labels = self.folder / "labels.jsonl"
         self._size = 0  # of the labels, in bytes
-        self._lines: BinaryIO = io.BytesIO()
+        self._lines: BinaryIO | None = None
         file = self.part / PROGRESS
         if file.is_file():
             self.read, self.written, self._size = json.loads(file.read_text())
@@ -146,15 +146,18 @@ class FolderWriter(WordWriter):
         if index == 0 and self._labels.is_file():
             self._lines = open(self._labels, "rb")  # noqa: SIM115, closed in _close
         files, line = self._layout(index + 1, record)
-        is_same = self._lines.readline() == line
-        return is_same and all((self.folder / name).read_bytes() == files[name] for name in files)
+        stored = self._lines.readline() if self._lines else b""
+        return stored == line and all(
+            (self.folder / name).read_bytes() == data for name, data in files.items()
+        )
 
     def _complete(self) -> None:
         if hasattr(os, "sync"):
             os.sync()  # many small files: all of them are on the disk before the set has its name
 
     def _close(self) -> None:
-        self._lines.close()
+        if self._lines:
+            self._lines.close()
 
 
 class TextSegWriter(FolderWriter):
@@ -198,11 +201,6 @@ def open_writer(
         textseg_split: ``'train'``, ``'val'`` or ``'test'`` makes a folder in TextSeg's layout, with
             all words in that split.
 
-    Returns:
-        A context manager. Entering it raises FileExistsError where ``path`` exists,
-        FileNotFoundError where its folder does not, ValueError where an unfinished set has another
-        plan, and BlockingIOError where another process writes it.
-
     Raises:
         ValueError: The name is that of a single file, or of an LMDB where a folder is asked for.
     """
@@ -215,10 +213,11 @@ def open_writer(
     return TextSegWriter(path, {**plan, "layout": "textseg", "split": textseg_split})
 
 
-def _lmdb_entries(number: int, record: Record) -> dict[bytes, bytes]:
-    entries = {b"%s-%09d" % (kind.encode(), number): data for kind, data in record.images.items()}
-    if record.text is not None:
-        entries[b"label-%09d" % number] = record.text.encode()
+def _lmdb_entries(number: int, record: Record) -> dict[bytes, bytes | None]:
+    entries: dict[bytes, bytes | None] = {
+        f"{kind}-{number:09d}".encode(): data for kind, data in record.images.items()
+    }
+    entries[b"label-%09d" % number] = None if record.text is None else record.text.encode()
     if record.char_boxes is not None:
         entries[BOXES_KEY % number] = json.dumps(record.char_boxes).encode()
     return entries

@@ -7,27 +7,34 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 
-from mms_ocr.datasets.sources.base import ImageSource, PairedSource
+from mms_ocr.datasets.sources.base import ImageSource, RawImage
 from mms_ocr.datasets.sources.jsonl import JsonlSource
-from mms_ocr.datasets.sources.label_maps import decode_masked, decode_pair
+from mms_ocr.datasets.sources.label_maps import decode_label_map, decode_masked, decode_pair
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.opening import (
-    has_mask_folders,
+    MASK_FOLDERS,
+    PAIR_FOLDERS,
+    has_folders,
     open_labels_in,
     open_masked,
     open_pairs,
     open_source,
 )
 from mms_ocr.datasets.sources.textseg import TextSegSource
-from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.decoding import decode_image, decode_oriented
 from mms_ocr.utils.errors import BrokenImageError
 from mms_ocr.utils.layouts import is_json_lines, is_lmdb, is_textseg
 
-#: Words with or without masks; pairs of a high and a low resolution; TextSeg as it is released.
-LAYOUTS = ("words", "textzoom", "textseg")
+#: What the levels of a mask mean: 0 background and all others text; or those of TextSeg.
+MASK_LEVELS = ("binary", "textseg")
+_TEXT, _EFFECTS = 100, 200
+_TEXTSEG_LEVELS = (0, _TEXT, _EFFECTS, 255)
+_PROBED = 64  # masks that decide on the levels of a set
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Record:
 
 
 class Records(ABC):
-    """A sequence of words that gives the same each time it is read.
+    """A sequence of words that is the same each time it is read.
 
     Attributes:
         path: Where they come from, for messages.
@@ -68,28 +75,27 @@ class Records(ABC):
             BrokenImageError: An image or the label is missing or unreadable.
         """
 
+    @abstractmethod
     def describe(self) -> dict[str, object]:
         """Return what the words depend on, as JSON data: a resumed conversion needs the same."""
-        return dict(path=os.path.abspath(self.path), count=len(self), kinds=list(self.kinds))
 
 
-class WordRecords(Records):
-    """Words of a folder, an LMDB or JSON lines, with masks if they have them.
+class SourceRecords(Records):
+    """Words of a source, whose images are decoded to check them.
 
     Args:
-        path: See :func:`mms_ocr.datasets.sources.open_source`.
-        data_root: For JSON lines, the folder that file names are relative to.
+        source: The source; with two kinds, it has ``read_second``.
+        kinds: See :class:`Records`.
+        **options: Further things that the words depend on.
     """
 
-    def __init__(self, path: str, data_root: str | None = None) -> None:
-        self.path = path
-        self._source = open_source(path, data_root)
-        self.kinds = ("image",)
-        if _has_masks(path, self._source):
-            self._source = open_masked(path, data_root)
-            self.kinds = ("image", "mask")
+    def __init__(self, source: ImageSource, kinds: tuple[str, ...], **options: object) -> None:
+        self.path = source.path
+        self.kinds = kinds
+        self._source: Any = source
+        self._options = options
         # If only some have labels, those without are broken: none is dropped silently.
-        self._labelled = self._source.has_labels()
+        self._labelled = source.has_labels()
 
     def __len__(self) -> int:
         return len(self._source)
@@ -97,75 +103,20 @@ class WordRecords(Records):
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
         raw = self._source.read(index, self._labelled)
-        if isinstance(self._source, PairedSource):
-            mask = self._source.read_second(index)
-            decode_masked(raw, mask)
-            return Record({"image": raw.data, "mask": mask.data}, raw.text)
-        try:
-            decode_image(raw.data)
-        except BrokenImageError as error:
-            raise BrokenImageError(f"{raw.name}: {error}") from error
-        return Record({"image": raw.data}, raw.text)
-
-
-class PairRecords(Records):
-    """Pairs of a high and a low resolution, as TextZoom has them.
-
-    Args:
-        path: See :func:`mms_ocr.datasets.sources.open_pairs`.
-        data_root: For JSON lines, the folder that file names are relative to.
-
-    Raises:
-        FileNotFoundError: The path does not exist.
-        ValueError: It has no such pairs.
-    """
-
-    kinds = ("image_hr", "image_lr")
-
-    def __init__(self, path: str, data_root: str | None = None) -> None:
-        self.path = path
-        self._pairs = open_pairs(path, data_root)
-        self._labelled = self._pairs.first.has_labels()
-
-    def __len__(self) -> int:
-        return len(self._pairs)
-
-    def read(self, index: int) -> Record:
-        """See :meth:`Records.read`."""
-        high = self._pairs.read(index, self._labelled)
-        low = self._pairs.read_second(index)
-        decode_pair(high, low)
-        return Record({"image_hr": high.data, "image_lr": low.data}, high.text)
-
-
-class TextSegRecords(Records):
-    """Word crops of TextSeg with their masks, whose levels are kept.
-
-    Args:
-        path: The folder with ``split.json``.
-        splits: See :class:`~mms_ocr.datasets.sources.textseg.TextSegSource`.
-    """
-
-    kinds = ("image", "mask")
-
-    def __init__(self, path: str, splits: Sequence[str] = ("train", "val")) -> None:
-        self.path = path
-        self._splits = list(splits)
-        self._source = TextSegSource(path, splits)
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def read(self, index: int) -> Record:
-        """See :meth:`Records.read`."""
-        image = self._source.read(index, labelled=True)
-        return Record(
-            {"image": image.data, "mask": self._source.read_second(index).data}, image.text
-        )
+        if len(self.kinds) == 1:
+            try:
+                decode_image(raw.data)
+            except BrokenImageError as error:
+                raise BrokenImageError(f"{raw.name}: {error}") from error
+            return Record({self.kinds[0]: raw.data}, raw.text)
+        second = self._source.read_second(index)
+        (decode_masked if self.kinds[1] == "mask" else decode_pair)(raw, second)
+        return Record(dict(zip(self.kinds, (raw.data, second.data))), raw.text)
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Records.describe`."""
-        return dict(super().describe(), splits=self._splits)
+        path = os.path.abspath(self.path)
+        return dict(path=path, count=len(self), kinds=list(self.kinds), **self._options)
 
 
 class Selection(Records):
@@ -195,8 +146,106 @@ class Selection(Records):
         return dict(self._records.describe(), count=len(self), indices=digest)
 
 
+class MasksAsTextSeg(Records):
+    """Words whose masks have TextSeg's levels: 0 background, 100 text, 200 effects, 255 ignored.
+
+    Args:
+        records: Words with masks and labels.
+        levels: ``'textseg'`` keeps the levels, ``'binary'`` turns all above 0 into text. By
+            default a set is TextSeg's if one of its first 64 masks has text or effects as TextSeg
+            marks them, and binary otherwise.
+
+    Raises:
+        ValueError: The words have no masks or no labels, or ``levels`` is unknown.
+    """
+
+    kinds = ("image", "mask")
+
+    def __init__(self, records: Records, levels: str | None = None) -> None:
+        if "mask" not in records.kinds:
+            raise ValueError(
+                f"{records.path} has no masks, and TextSeg's layout has one for every word: give "
+                "an LMDB with keys mask-%09d, or JSON lines with a field 'mask'"
+            )
+        if levels not in (None, *MASK_LEVELS):
+            raise ValueError(f"masks are {' or '.join(MASK_LEVELS)}, got {levels!r}")
+        self.path = records.path
+        self._records = records
+        self.levels = levels or self._guess()
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def read(self, index: int) -> Record:
+        """See :meth:`Records.read`."""
+        record = self._records.read(index)
+        place = f"word {index} of {self.path}"
+        if record.text is None:
+            raise ValueError(f"{place} has no label, and TextSeg's layout has one for every word")
+        image, mask = (RawImage(record.images[kind], place, None) for kind in self.kinds)
+        pixels, levels = decode_masked(image, mask)
+        if self.levels == "binary":
+            levels = np.where(levels > 0, np.uint8(_TEXT), np.uint8(0))
+        elif not np.isin(levels, _TEXTSEG_LEVELS).all():
+            raise BrokenImageError(f"{place}: the mask has other levels than {_TEXTSEG_LEVELS}")
+        images = {"image": image.data, "mask": cv2.imencode(".png", levels)[1].tobytes()}
+        if decode_oriented(image.data)[1] != 1:  # the mask is stored upright, and so is its image
+            images["image"] = cv2.imencode(".png", pixels)[1].tobytes()
+        return Record(images, record.text)
+
+    def describe(self) -> dict[str, object]:
+        """See :meth:`Records.describe`."""
+        return dict(self._records.describe(), masks=self.levels)
+
+    def _guess(self) -> str:
+        for index in range(min(_PROBED, len(self))):
+            try:
+                mask = decode_label_map(self._records.read(index).images["mask"])
+            except BrokenImageError:  # reported when it is converted
+                continue
+            if np.isin(mask, (_TEXT, _EFFECTS)).any():
+                return "textseg"
+        return "binary"
+
+
+def open_records(
+    path: str,
+    layout: str | None = None,
+    data_root: str | None = None,
+    splits: Sequence[str] = ("train", "val"),
+) -> SourceRecords:
+    """Open the words of a folder, an LMDB or JSON lines.
+
+    Args:
+        path: See :mod:`mms_ocr.datasets.sources.opening`.
+        layout: ``'words'``, with masks if they have them; ``'textzoom'``, pairs of a high and a low
+            resolution; ``'textseg'``, TextSeg as it is released; or guessed by default.
+        data_root: For JSON lines, the folder that file names are relative to.
+        splits: For TextSeg.
+
+    Raises:
+        FileNotFoundError: The path does not exist.
+        ValueError: It is malformed or empty, or of another layout.
+    """
+    layout = layout or guess_layout(path)
+    if layout == "textseg":
+        return SourceRecords(TextSegSource(path, splits), ("image", "mask"), splits=list(splits))
+    if layout == "textzoom":
+        return SourceRecords(open_pairs(path, data_root), ("image_hr", "image_lr"))
+    source = open_source(path, data_root)
+    if isinstance(source, LmdbSource):
+        has_masks = source.has("mask-000000001")
+    elif isinstance(source, JsonlSource):
+        has_masks = source.has_field("mask")
+    else:
+        has_masks = has_folders(path, MASK_FOLDERS)
+    if has_masks:
+        return SourceRecords(open_masked(path, data_root), ("image", "mask"))
+    return SourceRecords(source, ("image",))
+
+
 def guess_layout(path: str) -> str:
-    """Return which of :data:`LAYOUTS` a data set has."""
+    """Return the layout of a data set; see :func:`open_records`."""
     if is_textseg(path):
         return "textseg"
     if is_lmdb(path):
@@ -207,32 +256,5 @@ def guess_layout(path: str) -> str:
         return "textzoom"
     is_lines = is_json_lines(path) and os.path.isfile(path)
     lines = JsonlSource(path) if is_lines else open_labels_in(path)
-    if lines is not None:
-        return "textzoom" if lines.has_field("image_hr") else "words"
-    has_pairs = all(os.path.isdir(os.path.join(path, name)) for name in ("hr", "lr"))
-    return "textzoom" if has_pairs else "words"
-
-
-def open_records(
-    path: str,
-    layout: str | None = None,
-    data_root: str | None = None,
-    splits: Sequence[str] = ("train", "val"),
-) -> Records:
-    """Open the words of a folder, an LMDB or JSON lines.
-
-    The layout is one of :data:`LAYOUTS`, and guessed by default. ``data_root`` is for JSON lines:
-    the folder that file names are relative to. ``splits`` is for TextSeg.
-    """
-    layout = layout or guess_layout(path)
-    if layout == "textseg":
-        return TextSegRecords(path, splits)
-    return (PairRecords if layout == "textzoom" else WordRecords)(path, data_root)
-
-
-def _has_masks(path: str, source: ImageSource) -> bool:
-    if isinstance(source, LmdbSource):
-        return source.has("mask-000000001")
-    if isinstance(source, JsonlSource):
-        return source.has_field("mask")
-    return has_mask_folders(path)
+    is_pairs = lines.has_field("image_hr") if lines else has_folders(path, PAIR_FOLDERS)
+    return "textzoom" if is_pairs else "words"

@@ -1,4 +1,4 @@
-"""Rendering of many words into a set, by several processes."""
+"""Rendering of many words: into a set, by several processes, or as a picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from mms_ocr import __version__
@@ -23,9 +24,13 @@ from mms_ocr.dataset_tools.records import Record
 from mms_ocr.dataset_tools.writer import compare_plans, read_plan
 from mms_ocr.rendering.renderer import RenderedWord, WordRenderer
 from mms_ocr.utils.progress import Progress, silent
+from mms_ocr.visualization import GAP, fit_picture, picture_grid
+
+SHEET_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 _PLAN = "render.json"  # in the finished set
 _BATCH = 64  # words that a process renders at a time
+_MAX_ROWS = 1000  # of a sheet
 
 
 def render_plan(renderer: WordRenderer, **options: Any) -> dict[str, Any]:
@@ -173,8 +178,39 @@ class _EncodedWords(Dataset):
         return encode_word(self.renderer.render(index), **self.encoding)
 
 
-def usable_cores() -> int:
-    """Return the number of cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return min(os.cpu_count() or 1, 61)  # Windows cannot wait for more processes
+def word_sheet(images: Iterable[NDArray], width: int = 1200, height: int = 40) -> NDArray:
+    """Draw words in rows of one height; at most 1000 rows.
+
+    Args:
+        images: Word images, at least one.
+        width: Largest width of a row in pixels.
+        height: Height of a row in pixels.
+    """
+    rows: list[list[NDArray]] = [[]]
+    space = width
+    for image in images:
+        word = fit_picture(image, height, width)
+        if rows[-1] and word.shape[1] > space:
+            if len(rows) == _MAX_ROWS:
+                break
+            rows.append([])
+            space = width
+        rows[-1].append(word)
+        space -= word.shape[1] + GAP
+    return picture_grid(rows)
+
+
+def parts_sheet(words: Sequence[RenderedWord], width: int = 1200, height: int = 48) -> NDArray:
+    """Draw the image, the clean version with character boxes, and the mask; two words a row."""
+    part_width = width // 6 - GAP
+    pictures = []
+    for word in words:
+        boxed = word.clean.copy()
+        for x, y, w, h in word.char_boxes.tolist():
+            if w > 0:
+                corner = (int(np.ceil(x + w)) - 1, int(np.ceil(y + h)) - 1)
+                cv2.rectangle(boxed, (int(x), int(y)), corner, (0, 0, 255), 1)
+        mask = cv2.cvtColor(word.mask * 255, cv2.COLOR_GRAY2BGR)
+        parts = (word.image, boxed, mask)
+        pictures += [fit_picture(part, height, part_width, part_width) for part in parts]
+    return picture_grid([pictures[start : start + 6] for start in range(0, len(pictures), 6)])

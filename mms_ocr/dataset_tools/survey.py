@@ -7,7 +7,7 @@ import textwrap
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +29,6 @@ _CELL = (32, 128)
 _PERCENTILES = {0: "min", 5: "5%", 25: "25%", 50: "median", 75: "75%", 95: "95%", 100: "max"}
 
 
-def _no_numbers() -> np.ndarray:
-    return np.zeros(0, np.int32)
-
-
 @dataclass
 class Survey:
     """Contents of a source; sizes, duplicates and examples are those of the good images."""
@@ -40,15 +36,15 @@ class Survey:
     path: str
     kind: str
     count: int  # images in the source
-    examined: int = 0  # images that were read
-    broken: int = 0
-    errors: list[str] = field(default_factory=list)  # of the first broken images
-    heights: np.ndarray = field(default_factory=_no_numbers)
-    widths: np.ndarray = field(default_factory=_no_numbers)
-    label_lengths: np.ndarray = field(default_factory=_no_numbers)  # empty without labels
-    characters: Counter[str] = field(default_factory=Counter)
-    duplicates: int = 0  # images that equal an earlier one pixel by pixel
-    examples: list[int] = field(default_factory=list)  # indices
+    examined: int  # images that were read
+    broken: int
+    errors: list[str]  # of the first broken images
+    heights: np.ndarray
+    widths: np.ndarray
+    label_lengths: np.ndarray  # empty without labels
+    characters: Counter[str]
+    duplicates: int  # images that equal an earlier one pixel by pixel
+    examples: list[int]  # indices
 
     @property
     def aspect_ratios(self) -> np.ndarray:
@@ -63,41 +59,46 @@ def survey_source(
     progress: Progress = silent,
 ) -> Survey:
     """Read the images of a source, or a sample spread evenly over it, and count its contents."""
-    result = Survey(source.path, source.kind, len(source))
-    indices = None
+    indices = np.arange(len(source))
     if sample is not None and sample < len(source):
         indices = np.linspace(0, len(source) - 1, sample).astype(np.int64)
     # Arrays, as ten million images would take gigabytes in lists.
     heights, widths, lengths, good = array("i"), array("i"), array("i"), array("q")
     pixels = array("Q")
+    errors: list[str] = []
+    characters: Counter[str] = Counter()
     try:
         source.check_labels()
         has_labels = True
     except ValueError:
         has_labels = False
     title = f"reading {source.path}"
-    for fingerprint in fingerprints(
-        source, indices, has_labels, workers=workers, title=title, progress=progress
-    ):
-        result.examined += 1
-        if fingerprint.error is not None:
-            result.broken += 1
-            if len(result.errors) < _KEPT_ERRORS:
-                result.errors.append(fingerprint.error)
+    for image in fingerprints(source, indices, has_labels, False, workers, title, progress):
+        if image.error is not None:
+            errors += [image.error][: _KEPT_ERRORS - len(errors)]
             continue
-        heights.append(fingerprint.shape[0])
-        widths.append(fingerprint.shape[1])
-        pixels.append(fingerprint.pixels)
-        if fingerprint.text is not None:
-            lengths.append(len(fingerprint.text))
-            result.characters.update(fingerprint.text)
-        good.append(fingerprint.index)
-    result.heights, result.widths = np.array(heights), np.array(widths)
-    result.label_lengths = np.array(lengths)
-    result.duplicates = len(pixels) - len(np.unique(np.array(pixels)))
+        heights.append(image.shape[0])
+        widths.append(image.shape[1])
+        pixels.append(image.pixels)
+        good.append(image.index)
+        if image.text is not None:
+            lengths.append(len(image.text))
+            characters.update(image.text)
     spread = np.linspace(0, len(good) - 1, min(_EXAMPLES, len(good)))
-    result.examples = [good[int(place)] for place in spread]
-    return result
+    return Survey(
+        path=source.path,
+        kind=source.kind,
+        count=len(source),
+        examined=len(indices),
+        broken=len(indices) - len(good),
+        errors=errors,
+        heights=np.array(heights),
+        widths=np.array(widths),
+        label_lengths=np.array(lengths),
+        characters=characters,
+        duplicates=len(pixels) - len(np.unique(np.array(pixels))),
+        examples=[good[int(place)] for place in spread],
+    )
 
 
 def describe_survey(survey: Survey) -> str:
@@ -112,8 +113,8 @@ def describe_survey(survey: Survey) -> str:
         lines.append(f"                … and {survey.broken - len(survey.errors):,} more")
     if not good:
         return "\n".join(lines)
-    duplicates = f"{survey.duplicates:,} ({survey.duplicates / good:.2%}), by pixels"
-    lines.append(f"  duplicates    {duplicates}")
+    share = survey.duplicates / good
+    lines.append(f"  duplicates    {survey.duplicates:,} ({share:.2%}), by pixels")
     lines.append(" " * 16 + "".join(f"{name:>8}" for name in _PERCENTILES.values()))
     for name, values in [
         ("height", survey.heights),
@@ -127,12 +128,9 @@ def describe_survey(survey: Survey) -> str:
             lines.append(f"  {name:12}  " + "".join(f"{value:{form}}" for value in percentiles))
     if not len(survey.label_lengths):
         return "\n".join([*lines, "  labels        none"])
-    empty = int((survey.label_lengths == 0).sum())
-    if empty:
+    if empty := int((survey.label_lengths == 0).sum()):
         lines.append(f"  labels        {empty:,} of them are empty")
-    lines.append(
-        f"  characters    {len(survey.characters)} different ones, the most frequent first"
-    )
+    lines.append(f"  characters    {len(survey.characters)} different, the most frequent first")
     characters = "".join(_visible(character) for character, _ in survey.characters.most_common())
     return "\n".join([*lines, *(" " * 16 + row for row in textwrap.wrap(characters, 80))])
 
@@ -144,7 +142,8 @@ def draw_surveys(surveys: Sequence[Survey], sources: Sequence[ImageSource]) -> F
     figure = Figure(figsize=(13, 7 + 1.6 * len(surveys)), layout="constrained")
     grid = figure.add_gridspec(2 + len(surveys), 12, height_ratios=[3, 3, *[1.6] * len(surveys)])
     # Matplotlib reads dollar signs as mathematics, and draws Unicode only.
-    names = [printable(_unicode(survey.path)).replace("$", r"\$") for survey in surveys]
+    paths = [survey.path.encode("utf-8", "backslashreplace").decode() for survey in surveys]
+    names = [printable(path).replace("$", r"\$") for path in paths]
     for place, title, values in [
         (grid[0, 0:4], "height in pixels", [survey.heights for survey in surveys]),
         (grid[0, 4:8], "width in pixels", [survey.widths for survey in surveys]),
@@ -205,10 +204,6 @@ def _examples(survey: Survey, source: ImageSource) -> np.ndarray:
     ]
     cells += [np.full((height, width, 3), 255, np.uint8)] * (-len(cells) % _COLUMNS)
     return picture_grid([cells[i : i + _COLUMNS] for i in range(0, len(cells), _COLUMNS)])
-
-
-def _unicode(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _visible(character: str) -> str:

@@ -8,9 +8,8 @@ from mms_ocr.datasets.rendered_words import RenderedWordDataset
 from mms_ocr.datasets.samplers import EndlessSampler
 from mms_ocr.datasets.seeded import SeededDataset
 from mms_ocr.datasets.sources import open_source
-from mms_ocr.datasets.textseg import TextSegDataset
 from mms_ocr.datasets.word_images import WordImageDataset
-from mms_ocr.datasets.word_masks import WordMaskDataset
+from mms_ocr.datasets.word_masks import TextSegDataset, WordMaskDataset
 from mms_ocr.datasets.word_pairs import TextZoomDataset, WordPairDataset
 from mms_ocr.utils.decoding import decode_image
 

@@ -40,41 +40,29 @@ class BrokenCounter:
         self.name = name
         self._length = length
         # One row for each worker: images read, images broken.
-        self._shared = torch.zeros(1 + _MAX_WORKERS, 2, dtype=torch.int64).share_memory_()
-        self._counts = memoryview(self._shared.flatten().numpy())
-
-    def __getstate__(self) -> dict[str, object]:
-        # The tensor stays shared with worker processes, also under spawn; its memory view does not.
-        return {key: value for key, value in self.__dict__.items() if key != "_counts"}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__dict__.update(state)
-        self._counts = memoryview(self._shared.flatten().numpy())
+        self._counts = torch.zeros(1 + _MAX_WORKERS, 2, dtype=torch.int64).share_memory_()
 
     @property
     def num_read(self) -> int:
         """Images read by this process and its loader workers, broken ones included."""
-        return int(self._shared[:, 0].sum())
+        return int(self._counts[:, 0].sum())
 
     @property
     def num_broken(self) -> int:
         """Broken images that this process and its loader workers read."""
-        return int(self._shared[:, 1].sum())
+        return int(self._counts[:, 1].sum())
 
     def count_read(self) -> None:
         """Count one image as read."""
-        self._counts[2 * _worker_row()] += 1
+        self._counts.numpy()[_worker_row(), 0] += 1
 
     def count_broken(self, reason: str) -> None:
-        """Count one image as broken; log it if their number is a power of two.
-
-        Args:
-            reason: Which image, and what is wrong with it.
+        """Count one image as broken; log the reason if their number is a power of two.
 
         Raises:
             TooManyBrokenError: More than the accepted share of the images are broken.
         """
-        self._counts[2 * _worker_row() + 1] += 1
+        self._counts.numpy()[_worker_row(), 1] += 1
         broken, read = self.num_broken, self.num_read
         if broken > self._accepted(read):
             raise TooManyBrokenError(

@@ -20,34 +20,17 @@ _TERMINATED = 128 + signal.SIGTERM
 _signaled = False
 
 
-class PixelBatch(Sequence[dict[str, Any]]):
-    """The items of a batch without labels, whose images are in one tensor.
-
-    Item by item it is what the data set gives, so any collate function takes it.
-
-    Args:
-        inputs: uint8 tensor ``(B, 3, H, W)``.
-    """
+class PixelBatch(list[dict[str, Tensor]]):
+    """The items of a batch without labels, whose images are one uint8 tensor ``(B, 3, H, W)``."""
 
     def __init__(self, inputs: Tensor) -> None:
+        super().__init__(dict(inputs=image) for image in inputs)
         self.inputs = inputs
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return PixelBatch(self.inputs[index])
-        return dict(inputs=self.inputs[index])
 
 
 @FUNCTIONS.register_module()
 def collate_words(data_batch: Sequence[Any]) -> Any:
-    """Collate as MMEngine's ``default_collate`` does, and take a :class:`PixelBatch` as it is.
-
-    Args:
-        data_batch: The items of a batch.
-    """
+    """Collate as MMEngine's ``default_collate`` does; a :class:`PixelBatch` is not copied."""
     if isinstance(data_batch, PixelBatch):
         return dict(inputs=data_batch.inputs)
     return default_collate(data_batch)
@@ -61,8 +44,8 @@ def start_worker(worker_id: int, grace: int = 300) -> None:
     saved, and ends them itself.
 
     Args:
-        worker_id: Its number.
-        grace: Seconds that a worker lives on after SIGTERM. A second SIGTERM ends it at once.
+        worker_id: Number of the worker.
+        grace: Seconds until a worker ends after SIGTERM. A second SIGTERM ends it at once.
     """
     info = get_worker_info()
     if info is not None:

@@ -72,8 +72,7 @@ class MixedDataset(Dataset):
             raise ValueError("datasets is empty; give at least one data set")
         if weights is not None and temperature is not None:
             raise ValueError("give weights or a temperature, not both")
-        is_wrong = weights is not None and not all(weight > 0 for weight in weights)
-        if is_wrong or (weights is not None and len(weights) != len(datasets)):
+        if weights is not None and [weight > 0 for weight in weights] != [True] * len(datasets):
             raise ValueError(f"weights are {len(datasets)} positive numbers, got {weights}")
         if temperature is not None and not temperature > 0:
             raise ValueError(f"temperature is positive, got {temperature}")
@@ -86,17 +85,7 @@ class MixedDataset(Dataset):
         self.repeats = repeats_for_shares(self._lengths, weights)
         self._starts = np.concatenate([[0], np.cumsum(self.repeats * self._lengths)])
         first = getattr(self.datasets[0], "metainfo", {})
-        self._metainfo = dict(first if metainfo is None else metainfo)
-
-    @property
-    def metainfo(self) -> dict[str, Any]:
-        """A copy of the facts about the data set."""
-        return dict(self._metainfo)
-
-    @property
-    def shares(self) -> np.ndarray:
-        """The share of the indices that each data set fills; they sum to 1."""
-        return np.diff(self._starts) / self._starts[-1]
+        self.metainfo = dict(first if metainfo is None else metainfo)
 
     @property
     def num_read(self) -> int:
@@ -117,17 +106,12 @@ class MixedDataset(Dataset):
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    def locate(self, index: int) -> tuple[int, int]:
-        """Return the number of the data set of an index, and the index there."""
+    def __getitem__(self, index: int) -> Any:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} outside a data set of {len(self)} images")
         index %= len(self)
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return number, (index - int(self._starts[number])) % self._lengths[number]
-
-    def __getitem__(self, index: int) -> Any:
-        number, position = self.locate(index)
-        return self.datasets[number][position]
+        return self.datasets[number][(index - int(self._starts[number])) % self._lengths[number]]
 
 
 def _build(dataset: Dataset | dict[str, Any], pipeline: Sequence | None) -> Dataset:

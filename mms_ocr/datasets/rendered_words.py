@@ -57,8 +57,6 @@ class RenderedWordDataset(Dataset):
         ValueError: A setting is out of range, or no font can draw the words.
     """
 
-    METAINFO: dict[str, Any] = {}
-
     def __init__(
         self,
         num_samples: int,
@@ -81,12 +79,11 @@ class RenderedWordDataset(Dataset):
     ) -> None:
         if num_samples < 1:
             raise ValueError(f"num_samples is {num_samples!r}; give at least 1")
-        unknown = [name for name in extras if name not in _EXTRAS]
-        if unknown:
-            raise ValueError(f"extras hold {unknown[0]!r}; there are {', '.join(_EXTRAS)}")
+        if unknown := set(extras) - set(_EXTRAS):
+            raise ValueError(f"extras hold {min(unknown)!r}; there are {', '.join(_EXTRAS)}")
         self.num_samples = int(num_samples)
         self.extras = tuple(extras)
-        self._metainfo = {**self.METAINFO, **(metainfo or {})}
+        self.metainfo = dict(metainfo or {})
         self.pipeline = Compose(pipeline)
         self.renderer = WordRenderer(
             FontCollection(fonts, part=font_part, weights=font_weights),
@@ -95,16 +92,6 @@ class RenderedWordDataset(Dataset):
             seed,
             None if backgrounds is None else BackgroundImages(backgrounds),
         )
-
-    @property
-    def metainfo(self) -> dict[str, Any]:
-        """A copy of the facts about the data set."""
-        return dict(self._metainfo)
-
-    @property
-    def seed(self) -> int:
-        """Seed of all words."""
-        return self.renderer.seed
 
     def full_init(self) -> None:
         """Do nothing; MMEngine calls it on every data set."""
@@ -122,28 +109,23 @@ class RenderedWordDataset(Dataset):
         """Render the word at ``index`` with its mask, boxes and clean version."""
         return self.renderer.render(self._position(index))
 
-    def text(self, index: int) -> str:
-        """Return the text at ``index`` without rendering it."""
-        return self.renderer.content(self._position(index))[0]
-
     def load(self, index: int) -> dict[str, Any]:
         """Render the word at ``index`` for the pipeline."""
         word = self.render(index)
-        results: dict[str, Any] = dict(
+        shape = word.image.shape[:2]
+        return dict(
             img=word.image,
             img_path=self.image_name(index),
-            img_shape=word.image.shape[:2],
-            ori_shape=word.image.shape[:2],
+            img_shape=shape,
+            ori_shape=shape,
             sample_idx=self._position(index),
             text=word.text,
+            **{name: getattr(word, name) for name in self.extras},
         )
-        for name in self.extras:
-            results[name] = getattr(word, name)
-        return results
 
     def image_name(self, index: int) -> str:
         """Return ``rendered:{seed}:{index}``, in place of a file name."""
-        return f"rendered:{self.seed}:{self._position(index)}"
+        return f"rendered:{self.renderer.seed}:{self._position(index)}"
 
     def _position(self, index: int) -> int:
         if not -self.num_samples <= index < self.num_samples:

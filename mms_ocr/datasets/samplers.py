@@ -57,7 +57,7 @@ class EndlessSampler(Sampler[int]):
             start = self._drawn
             for index in self.indices(start, _BLOCK).tolist():
                 if self._drawn != start:
-                    break  # set to another position in between
+                    break  # the position was set in between
                 start += 1
                 self._drawn = start
                 yield index
@@ -91,9 +91,7 @@ class EndlessSampler(Sampler[int]):
             raise ValueError(f"a position is not negative, got {drawn}")
         self._drawn = int(drawn)
 
-    def skip(self, num_samples: int) -> None:
-        """Set the position; MMEngine's loop of iterations calls it when it resumes."""
-        self.set_position(num_samples)
+    skip = set_position  # as MMEngine's loop calls it
 
     def state_dict(self, drawn: int | None = None) -> dict[str, Any]:
         """Return what it takes to resume here, also with another number of ranks.

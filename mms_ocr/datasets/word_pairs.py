@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
-from mms_ocr.datasets.sources import PairedSource, RawImage, open_pairs
+from mms_ocr.datasets.sources import PairedSource, open_pairs
 from mms_ocr.datasets.sources.label_maps import decode_pair
 from mms_ocr.datasets.word_images import Paths, WordImageDataset
 from mms_ocr.registry import DATASETS
@@ -27,8 +25,8 @@ class WordPairDataset(WordImageDataset):
     ``img_path`` (of the large one), ``img_shape`` and ``ori_shape`` (of the small one),
     ``sample_idx``, ``text`` if ``labelled``, and ``subset`` if there are ``subsets``.
 
-    A pair is broken if one image is missing or broken, or the small one has more pixels than the
-    large one.
+    A pair is broken if one image is missing or broken, the two differ in EXIF orientation, or the
+    small one has more pixels than the large one.
 
     Args:
         path: Where the pairs are: see :func:`mms_ocr.datasets.sources.open_pairs`.
@@ -38,8 +36,8 @@ class WordPairDataset(WordImageDataset):
 
     Raises:
         FileNotFoundError: A path does not exist.
-        ValueError: A source is empty or malformed, an image has no partner, there is not one subset
-            for each path, or the small image of a source's first pair is the larger one.
+        ValueError: A source is empty or malformed, an image has no partner, or there is not one
+            subset for each path.
     """
 
     def __init__(
@@ -57,50 +55,31 @@ class WordPairDataset(WordImageDataset):
                 f"({', '.join(subsets)})"
             )
         self.subsets = None if subsets is None else tuple(subsets)
-        for source in self.sources:
-            self._check_first(source)
 
     def open(self, path: str | os.PathLike[str], data_root: str | None) -> PairedSource:
         """Open one of the paths."""
         return open_pairs(path, data_root)
 
-    def decode(self, index: int, raw: RawImage) -> dict[str, Any]:
-        """Decode the pair at ``index``, of which the large image is read already.
+    def load(self, index: int) -> dict[str, Any]:
+        """Read and decode the pair at ``index`` for the pipeline.
 
         Raises:
-            BrokenImageError: The pair is broken, or its images differ in EXIF orientation.
+            BrokenImageError: The pair is broken.
         """
         source: Any
         source, position = self.locate(index)
-        partner = source.read_second(position)
+        raw, partner = source.read(position, self.labelled), source.read_second(position)
         large, small = decode_pair(raw, partner, self.max_pixels)
-        if message := _exchanged(partner.name, small, raw.name, large):
-            raise BrokenImageError(message)
+        if small.size > large.size:
+            raise BrokenImageError(
+                f"{partner.name}: {small.shape[1]} x {small.shape[0]} pixels, more than its pair "
+                f"of high resolution has, {raw.name} ({large.shape[1]} x {large.shape[0]}); are "
+                "the two exchanged?"
+            )
         results = dict(self.as_results(index, raw, small), gt=large)
         if self.subsets is not None:
             results["subset"] = self.subsets[self.sources.index(source)]
         return results
-
-    def _check_first(self, source: Any) -> None:
-        """Report exchanged resolutions before a run starts; broken images are counted later."""
-        try:
-            raw, partner = source.read(0), source.read_second(0)
-            large, small = decode_pair(raw, partner, self.max_pixels)
-        except BrokenImageError:
-            return
-        if message := _exchanged(partner.name, small, raw.name, large):
-            raise ValueError(message)
-
-
-def _exchanged(small_name: str, small: np.ndarray, large_name: str, large: np.ndarray) -> str:
-    """Return a message if the small image has more pixels than the large one."""
-    if small.size <= large.size:
-        return ""
-    return (
-        f"{small_name}: {small.shape[1]} x {small.shape[0]} pixels, more than its pair of high "
-        f"resolution has, {large_name} ({large.shape[1]} x {large.shape[0]}); are the two "
-        "exchanged?"
-    )
 
 
 @DATASETS.register_module()

@@ -71,7 +71,7 @@ def score_sets(
 
     Args:
         words: All predictions, in any order.
-        sets: The fields of :class:`~mms_ocr.datasets.benchmark.BenchmarkSet`.
+        sets: The fields of :class:`~mms_ocr.datasets.BenchmarkDataset`'s sets.
         max_broken: Largest share of a set, in [0, 1], that may be missing.
         judge: Returns, by protocol, which words are correct.
 

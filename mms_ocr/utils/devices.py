@@ -36,11 +36,18 @@ def describe_machine(device: str = "cpu") -> str:
         name = models[0] if models else name
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
-        f"{name}, {cores} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, "
-        f"Python {platform.python_version()}, {datetime.date.today().isoformat()}"
+        f"{name}, {usable_cores()} cores, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}, Python {platform.python_version()}, "
+        f"{datetime.date.today().isoformat()}"
     )
+
+
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return min(os.cpu_count() or 1, 61)  # Windows cannot wait for more processes
 
 
 def synchronize(device: str) -> None:

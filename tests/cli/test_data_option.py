@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
-from mmengine.dataset import ClassBalancedDataset, RepeatDataset
+from mmengine.dataset import RepeatDataset
 
 from mms_ocr.cli import data_option
 from mms_ocr.cli.data_option import check_data, check_ends, check_holdout, set_data
@@ -97,13 +97,6 @@ def test_a_loader_that_is_not_used_may_read_others():
 def test_data_that_are_missing_are_found_within_wrappers():
     with pytest.raises(FileNotFoundError, match="no data at 'old'"):
         check_data(config(joined(RENDERED, repeated(WORDS))), ("train",))
-
-
-def test_words_have_no_classes_to_be_balanced(word_images):
-    folder = str(Path(word_images(1)[0]).parent)
-    words = dict(type="mms_ocr.WordImageDataset", path=folder, pipeline=[])
-    with pytest.raises(ValueError, match="WordImageDataset has no classes"):
-        ClassBalancedDataset(words, oversample_thr=0.1)
 
 
 def test_what_is_only_tested_on_is_not_reached_for_training():

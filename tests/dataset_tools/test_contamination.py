@@ -10,7 +10,7 @@ from made_images import encode
 from PIL import Image
 
 from mms_ocr.dataset_tools.contamination import find_contamination
-from mms_ocr.dataset_tools.fingerprints import fingerprints, perceptual_hash
+from mms_ocr.dataset_tools.fingerprints import perceptual_hash
 from mms_ocr.datasets import open_source
 
 
@@ -92,22 +92,9 @@ def test_the_distance_is_a_limit(sources):
         find_contamination(*sources, max_distance=0.5)
 
 
-def test_other_words_are_not_near(make_source):
-    train = open_source(make_source("lmdb", [encode(smooth(i)) for i in range(50)], name="a"))
-    test = open_source(make_source("lmdb", [encode(smooth(i)) for i in range(50, 99)], name="b"))
-    assert find_contamination([train], [test]).matches == []
-
-
 def test_blank_images_have_no_perceptual_hash():
     assert perceptual_hash(np.full((9, 9, 3), 77, np.uint8)) is None
     assert perceptual_hash(smooth(1)).shape == (256,)
-
-
-def test_chosen_fingerprints(sources):
-    chosen = list(fingerprints(sources[1][0], indices=[3, 1]))
-    assert [fingerprint.index for fingerprint in chosen] == [3, 1]
-    assert chosen[0].shape == (32, 96)
-    assert chosen[0].phash is None
 
 
 def test_words_in_both_parts_of_iiit5k(shared_data):

@@ -16,11 +16,10 @@ from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 from mms_ocr.dataset_tools import layouts, writer
 from mms_ocr.dataset_tools.convert import convert_records
 from mms_ocr.dataset_tools.records import (
-    PairRecords,
     Selection,
-    TextSegRecords,
-    WordRecords,
+    SourceRecords,
     guess_layout,
+    open_records,
 )
 from mms_ocr.datasets import open_source
 from mms_ocr.datasets.sources import LmdbSource
@@ -51,43 +50,34 @@ def contents(records) -> list:
 def test_there_and_back(make_source, tmp_path, kind, outs, labels):
     if kind == "folder" and labels:
         pytest.skip("folders have no labels")
-    source = WordRecords(str(make_source(kind, IMAGES, labels)))
+    source = open_records(str(make_source(kind, IMAGES, labels)), "words")
     expected = contents(source)
     for out in outs:
         out = tmp_path / out
         assert convert_records(source, str(out)).written == 9
-        source = WordRecords(str(out if out.suffix == ".lmdb" else out / "labels.jsonl"))
+        source = open_records(str(out if out.suffix == ".lmdb" else out / "labels.jsonl"), "words")
         assert contents(source) == expected
         assert not out.with_name(out.name + ".part").exists()
         names = {file.name for file in out.iterdir()}
         assert names == ({"data.mdb"} if out.suffix == ".lmdb" else {"image", "labels.jsonl"})
 
 
-def test_an_lmdb_has_the_keys_of_the_field_and_no_others(make_source, tmp_path):
-    source = WordRecords(str(make_source("jsonl", IMAGES[:2], LABELS[:2])))
-    convert_records(source, str(tmp_path / "out.lmdb"))
-    assert entries_of(tmp_path / "out.lmdb") == lmdb_entries(IMAGES[:2], LABELS[:2])
-
-
 def test_masks_and_pairs_keep_their_kinds(tmp_path):
     masks = [encode(word_pixels(number)[:, :, 0]) for number in range(9)]
     entries = lmdb_entries(IMAGES, LABELS)
     entries |= {f"mask-{number:09d}": mask for number, mask in enumerate(masks, 1)}
-    with_masks = WordRecords(str(write_lmdb(tmp_path / "masks.lmdb", entries)))
+    with_masks = open_records(str(write_lmdb(tmp_path / "masks.lmdb", entries)), "words")
     pairs = {key.replace("image-", "image_hr-"): entries[key] for key in entries}
     pairs = {key.replace("mask-", "image_lr-"): value for key, value in pairs.items()}
-    zoom = PairRecords(str(write_lmdb(tmp_path / "zoom.lmdb", pairs)))
+    zoom = open_records(str(write_lmdb(tmp_path / "zoom.lmdb", pairs)), "textzoom")
     assert contents(zoom)[3].images == {"image_hr": IMAGES[3], "image_lr": masks[3]}
-    for source, opener, layout in [
-        (with_masks, WordRecords, "words"),
-        (zoom, PairRecords, "textzoom"),
-    ]:
+    for source, layout in [(with_masks, "words"), (zoom, "textzoom")]:
         folder, back = str(tmp_path / layout), str(tmp_path / f"{layout}-back.lmdb")
         convert_records(source, folder)
         annotations = os.path.join(folder, "labels.jsonl")
         assert guess_layout(annotations) == guess_layout(source.path) == layout
-        convert_records(opener(annotations), back)
-        assert contents(opener(back)) == contents(source)
+        convert_records(open_records(annotations, layout), back)
+        assert contents(open_records(back, layout)) == contents(source)
     # The high resolutions alone serve as word images, as every reader of JSON lines finds them.
     assert open_source(str(tmp_path / "textzoom" / "labels.jsonl")).read(4).data == IMAGES[4]
 
@@ -100,7 +90,7 @@ def test_pairs_in_two_folders(tmp_path):
             file.write_bytes(image)
     path = str(tmp_path / "pairs")
     assert guess_layout(path) == "textzoom"
-    convert_records(PairRecords(path), str(tmp_path / "out.lmdb"))
+    convert_records(open_records(path, "textzoom"), str(tmp_path / "out.lmdb"))
     expected = {f"image_hr-{number:09d}": image for number, image in enumerate(IMAGES[:4], 1)}
     expected |= {f"image_lr-{number:09d}": image for number, image in enumerate(IMAGES[4:8], 1)}
     assert entries_of(tmp_path / "out.lmdb") == {**expected, "num-samples": b"4"}
@@ -108,7 +98,7 @@ def test_pairs_in_two_folders(tmp_path):
 
 def test_broken_images_are_left_out_and_reported(make_source, tmp_path):
     broken = [*IMAGES[:4], b"broken", *IMAGES[4:], b""]
-    source = WordRecords(str(make_source("lmdb", broken, ["x"] * 11)))
+    source = open_records(str(make_source("lmdb", broken, ["x"] * 11)), "words")
     with pytest.raises(ValueError, match=r"2 of 11 words .* are broken, more than the accepted"):
         convert_records(source, str(tmp_path / "out.lmdb"))
     assert not (tmp_path / "out.lmdb").exists()
@@ -116,13 +106,9 @@ def test_broken_images_are_left_out_and_reported(make_source, tmp_path):
     assert result.written == 9
     assert "image-000000005: not an image" in result.broken[0]
     assert "image-000000011: the value is empty" in result.broken[1]
-    assert [r.images["image"] for r in contents(WordRecords(str(tmp_path / "out.lmdb")))] == IMAGES
-
-
-def test_a_selection(make_source, tmp_path):
-    source = WordRecords(str(make_source("lmdb", IMAGES, LABELS)))
-    convert_records(Selection(source, [7, 2]), str(tmp_path / "out.lmdb"))
-    assert contents(WordRecords(str(tmp_path / "out.lmdb"))) == [source.read(7), source.read(2)]
+    assert [
+        r.images["image"] for r in contents(open_records(str(tmp_path / "out.lmdb"), "words"))
+    ] == IMAGES
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
@@ -137,21 +123,23 @@ def test_labels_are_not_dropped_where_the_first_word_has_none(make_source, tmp_p
         del first["text"]
         path.write_text("".join([json.dumps(first) + "\n", *lines[1:]]))
     with pytest.raises(ValueError, match=r"1 of 9 words .* are broken"):
-        convert_records(WordRecords(str(path)), str(tmp_path / "out.lmdb"))
-    result = convert_records(WordRecords(str(path)), str(tmp_path / "out.lmdb"), max_broken=0.2)
+        convert_records(open_records(str(path), "words"), str(tmp_path / "out.lmdb"))
+    result = convert_records(
+        open_records(str(path), "words"), str(tmp_path / "out.lmdb"), max_broken=0.2
+    )
     assert "label-000000001: the key is missing" in result.broken[0] or "no 'text'" in str(result)
-    found = contents(WordRecords(str(tmp_path / "out.lmdb")))
+    found = contents(open_records(str(tmp_path / "out.lmdb"), "words"))
     assert [record.text for record in found] == LABELS[1:]
 
 
 # --- stops, full disks, other processes ----------------------------------------------------------
 
 
-class Stopping(WordRecords):
+class Stopping(SourceRecords):
     """Interrupted after some reads."""
 
     def __init__(self, path: str, reads: int) -> None:
-        super().__init__(path)
+        super().__init__(open_source(path), ("image",))
         self.reads = reads
 
     def read(self, index):
@@ -162,7 +150,7 @@ class Stopping(WordRecords):
 
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
-@pytest.mark.parametrize("reads", range(0, 18, 3))
+@pytest.mark.parametrize("reads", [0, 6, 12, 15])
 def test_an_interrupted_conversion_resumes(make_source, tmp_path, out, reads):
     path = str(make_source("lmdb", [*IMAGES[:5], b"broken", *IMAGES[5:]], ["x", *LABELS]))
     out = tmp_path / out
@@ -175,7 +163,7 @@ def test_an_interrupted_conversion_resumes(make_source, tmp_path, out, reads):
     # of two words, and word 5 is broken.
     committed = max(position for position in (0, 2, 4, 7, 9, 10) if position <= reads)
     assert 10**6 - counting.reads == (10 - committed) + 10
-    back = WordRecords(str(out if out.suffix else out / "labels.jsonl"))
+    back = open_records(str(out if out.suffix else out / "labels.jsonl"), "words")
     assert [record.images["image"] for record in contents(back)] == IMAGES
 
 
@@ -183,7 +171,7 @@ def on_a_full_disk(path: str, out: str, limit: int, errors) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
-        convert_records(WordRecords(path), out)
+        convert_records(open_records(path, "words"), out)
     except OSError as error:
         errors.put(str(error))
     errors.put("none")
@@ -203,22 +191,22 @@ def test_a_full_disk_is_one_line_and_loses_nothing(make_source, tmp_path, out):
     assert "make room and repeat the command" in message
     assert "\n" not in message
     assert not out.exists()
-    assert convert_records(WordRecords(path), str(out)).written == 9
+    assert convert_records(open_records(path, "words"), str(out)).written == 9
 
 
 def test_an_lmdb_grows(make_source, tmp_path, monkeypatch):
     monkeypatch.setattr(layouts, "_FIRST_MAP_SIZE", 1 << 16)
     images = [encode(word_pixels(number, 64, 500)) for number in range(9)]
-    source = WordRecords(str(make_source("folder", images)))
+    source = open_records(str(make_source("folder", images)), "words")
     convert_records(source, str(tmp_path / "out.lmdb"))
-    assert contents(WordRecords(str(tmp_path / "out.lmdb"))) == contents(source)
+    assert contents(open_records(str(tmp_path / "out.lmdb"), "words")) == contents(source)
 
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
 def test_changes_after_writing_raise(make_source, tmp_path, monkeypatch, out):
-    source, out = WordRecords(str(make_source("lmdb", IMAGES, LABELS))), tmp_path / out
+    source, out = open_records(str(make_source("lmdb", IMAGES, LABELS)), "words"), tmp_path / out
 
-    class Changing(WordRecords):
+    class Changing(SourceRecords):
         reads = 0
 
         def read(self, index):
@@ -227,29 +215,23 @@ def test_changes_after_writing_raise(make_source, tmp_path, monkeypatch, out):
             return source.read(0 if changed else index)
 
     with pytest.raises(OSError, match=r"word 5 of .* differs"):
-        convert_records(Changing(source.path), str(out))
+        convert_records(Changing(open_source(source.path), ("image",)), str(out))
     assert not out.exists()
 
 
-def test_another_source_is_not_mixed_in(make_source, tmp_path):
+def test_another_source_or_selection_is_not_mixed_in(make_source, tmp_path):
     first = str(make_source("lmdb", IMAGES, name="first"))
     second = str(make_source("lmdb", IMAGES, name="second"))
     with pytest.raises(KeyboardInterrupt):
-        convert_records(Stopping(first, 5), str(tmp_path / "out"))
+        convert_records(Selection(Stopping(first, 2), [1, 2, 3]), str(tmp_path / "out"))
     with pytest.raises(ValueError, match="begun with other options"):
-        convert_records(WordRecords(second), str(tmp_path / "out"))
-
-
-def test_another_selection_of_as_many_is_not_mixed_in(make_source, tmp_path):
-    path = str(make_source("lmdb", IMAGES))
-    with pytest.raises(KeyboardInterrupt):
-        convert_records(Selection(Stopping(path, 2), [1, 2, 3]), str(tmp_path / "out"))
+        convert_records(open_records(second, "words"), str(tmp_path / "out"))
     with pytest.raises(ValueError, match="begun with other options"):
-        convert_records(Selection(WordRecords(path), [1, 2, 4]), str(tmp_path / "out"))
-    whole = convert_records(
-        Selection(WordRecords(path), np.array([1, 2, 3])), str(tmp_path / "out")
-    )
-    assert whole.written == 3
+        convert_records(Selection(open_records(first, "words"), [1, 2, 4]), str(tmp_path / "out"))
+    whole = Selection(open_records(first, "words"), np.array([1, 2, 3]))
+    assert convert_records(whole, str(tmp_path / "out")).written == 3
+    back = open_records(str(tmp_path / "out"), "words")
+    assert [record.images["image"] for record in contents(back)] == IMAGES[1:4]
 
 
 def test_a_folder_whose_labels_were_lost_starts_anew(make_source, tmp_path):
@@ -257,13 +239,15 @@ def test_a_folder_whose_labels_were_lost_starts_anew(make_source, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(path, 5), str(out))
     (tmp_path / "out.part" / "set" / "labels.jsonl").unlink()
-    assert convert_records(WordRecords(path), str(out)).written == 9
-    assert contents(WordRecords(str(out / "labels.jsonl"))) == contents(WordRecords(path))
+    assert convert_records(open_records(path, "words"), str(out)).written == 9
+    assert contents(open_records(str(out / "labels.jsonl"), "words")) == contents(
+        open_records(path, "words")
+    )
 
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
 def test_the_lock_is_held_until_the_set_has_its_name(make_source, tmp_path, monkeypatch, out):
-    source, out = WordRecords(str(make_source("lmdb", IMAGES))), tmp_path / out
+    source, out = open_records(str(make_source("lmdb", IMAGES)), "words"), tmp_path / out
     renamed = []
 
     def rename(part, path):
@@ -282,7 +266,7 @@ def test_the_lock_is_held_until_the_set_has_its_name(make_source, tmp_path, monk
 
 
 def test_places_that_cannot_be_written_to(make_source, tmp_path):
-    source = WordRecords(str(make_source("lmdb", IMAGES)))
+    source = open_records(str(make_source("lmdb", IMAGES)), "words")
     with pytest.raises(FileExistsError, match="exists; remove it"):
         convert_records(source, str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
@@ -318,7 +302,9 @@ def textseg(tmp_path) -> Path:
 
 def test_textseg_crops_by_value(textseg, tmp_path):
     assert guess_layout(str(textseg)) == "textseg"
-    convert_records(TextSegRecords(str(textseg), ["train", "test"]), str(tmp_path / "out.lmdb"))
+    convert_records(
+        open_records(str(textseg), "textseg", splits=["train", "test"]), str(tmp_path / "out.lmdb")
+    )
     words = open_source(tmp_path / "out.lmdb")
     masks = LmdbSource(str(tmp_path / "out.lmdb"), image_key="mask-%09d")
     assert [words.read(index, True).text for index in range(3)] == ["a1-0", "a1-1", "a2-0"]
@@ -333,17 +319,17 @@ def test_textseg_crops_by_value(textseg, tmp_path):
 
 def test_textseg_that_is_not_whole(textseg, tmp_path):
     with pytest.raises(ValueError, match="splits of TextSeg are"):
-        TextSegRecords(str(textseg), ["training"])
+        open_records(str(textseg), "textseg", splits=["training"])
     with pytest.raises(ValueError, match="has no words in val"):
-        TextSegRecords(str(textseg), ["val"])
+        open_records(str(textseg), "textseg", splits=["val"])
     (textseg / "semantic_label" / "a1_maskfg.png").unlink()
-    source = TextSegRecords(str(textseg), ["train", "test"])
+    source = open_records(str(textseg), "textseg", splits=["train", "test"])
     assert convert_records(source, str(tmp_path / "out"), max_broken=1).written == 1
     (textseg / "annotation" / "a1_anno.json").write_text('{"0": {"text": "x"}}')
     with pytest.raises(ValueError, match=r"a1_anno.json has an entry without"):
-        TextSegRecords(str(textseg))
+        open_records(str(textseg), "textseg")
     (textseg / "annotation" / "a1_anno.json").unlink()
     with pytest.raises(FileNotFoundError, match=r"there is no .*a1_anno.json"):
-        TextSegRecords(str(textseg))
+        open_records(str(textseg), "textseg")
     with pytest.raises(FileNotFoundError, match=r"split.json"):
-        TextSegRecords(str(tmp_path))
+        open_records(str(tmp_path), "textseg")

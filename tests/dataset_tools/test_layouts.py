@@ -12,7 +12,7 @@ from made_images import encode, word_pixels
 from mms_ocr.cli import main as cli
 from mms_ocr.dataset_tools.convert import convert_records
 from mms_ocr.dataset_tools.layouts import open_writer
-from mms_ocr.dataset_tools.records import Record, WordRecords, guess_layout
+from mms_ocr.dataset_tools.records import Record, Records, guess_layout, open_records
 from mms_ocr.datasets import WordMaskDataset, WordPairDataset, open_source
 from mms_ocr.utils.decoding import decode_image
 
@@ -36,7 +36,7 @@ def words(tmp_path) -> Path:
     return tmp_path / "words"
 
 
-def check_words(records: WordRecords, labelled: bool = True) -> None:
+def check_words(records: Records, labelled: bool = True) -> None:
     assert records.kinds == ("image", "mask")
     assert len(records) == 3
     for index, (image, mask) in enumerate(zip(IMAGES, MASKS)):
@@ -46,19 +46,19 @@ def check_words(records: WordRecords, labelled: bool = True) -> None:
 
 
 def test_a_rendered_folder_keeps_labels_and_masks(words, tmp_path):
-    check_words(WordRecords(str(words)))
-    check_words(WordRecords(str(words / "labels.jsonl")))
-    convert_records(WordRecords(str(words)), str(tmp_path / "w.lmdb"))
-    check_words(WordRecords(str(tmp_path / "w.lmdb")))
+    check_words(open_records(str(words), "words"))
+    check_words(open_records(str(words / "labels.jsonl"), "words"))
+    convert_records(open_records(str(words), "words"), str(tmp_path / "w.lmdb"))
+    check_words(open_records(str(tmp_path / "w.lmdb"), "words"))
     # And what convert writes can be converted again.
-    convert_records(WordRecords(str(tmp_path / "w.lmdb")), str(tmp_path / "again"))
-    check_words(WordRecords(str(tmp_path / "again")))
+    convert_records(open_records(str(tmp_path / "w.lmdb"), "words"), str(tmp_path / "again"))
+    check_words(open_records(str(tmp_path / "again"), "words"))
     assert len(WordMaskDataset(words, labelled=True)) == 3
 
 
 def test_folders_of_images_and_masks_without_labels(words):
     (words / "labels.jsonl").unlink()
-    check_words(WordRecords(str(words)), labelled=False)
+    check_words(open_records(str(words), "words"), labelled=False)
     assert len(open_source(words)) == 3
 
 
@@ -89,7 +89,7 @@ def test_every_command_takes_a_folder_of_words_alike(words, tmp_path, capsys):
     other.mkdir()
     (other / "1.png").write_bytes(encode(word_pixels(7)))
     assert cli.main(["decontaminate", str(words), "--against", str(other), "--out", out]) == 0
-    check_words(WordRecords(out))
+    check_words(open_records(out, "words"))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_images_of_every_format_are_read_again(tmp_path, suffix, name):
     picture = word_pixels(0)
     picture = picture[:, :, 0] if suffix == ".pgm" else picture
     (tmp_path / "words" / "1.img").write_bytes(encode(picture, suffix))
-    convert_records(WordRecords(str(tmp_path / "words")), str(tmp_path / "out"))
+    convert_records(open_records(str(tmp_path / "words"), "words"), str(tmp_path / "out"))
     assert [file.suffix for file in (tmp_path / "out" / "image").rglob("*.*")] == [name]
     (tmp_path / "out" / "labels.jsonl").unlink()
     source = open_source(tmp_path / "out")

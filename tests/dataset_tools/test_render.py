@@ -177,11 +177,6 @@ def test_what_is_there_is_kept(tmp_path, renderer):
         count_finished(tmp_path / "a", render_plan(renderer, encoding={"quality": 9}))
 
 
-def test_two_processes_cannot_write_one_set(tmp_path, renderer):
-    with open_writer(tmp_path / "a", {}), pytest.raises(BlockingIOError):
-        _make(renderer, tmp_path / "a")
-
-
 def test_a_missing_folder_or_damaged_part(tmp_path, renderer):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         _make(renderer, tmp_path / "nowhere" / "a.lmdb")

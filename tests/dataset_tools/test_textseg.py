@@ -13,8 +13,7 @@ from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 from mms_ocr.cli.main import main
 from mms_ocr.dataset_tools import writer
 from mms_ocr.dataset_tools.convert import convert_records
-from mms_ocr.dataset_tools.records import TextSegRecords, WordRecords, guess_layout
-from mms_ocr.dataset_tools.textseg import MasksAsTextSeg
+from mms_ocr.dataset_tools.records import MasksAsTextSeg, guess_layout, open_records
 
 COUNT = 5
 IMAGES = [
@@ -64,7 +63,7 @@ def test_there_and_back_by_value(words, tmp_path, levels, expected, capsys):
     assert {file.name for file in out.iterdir()} == {
         "image", "annotation", "semantic_label", "split.json"
     }  # fmt: skip
-    back = TextSegRecords(str(out), ["val"])
+    back = open_records(str(out), "textseg", splits=["val"])
     assert len(back) == COUNT
     for index, mask in enumerate(masks(levels)):
         record = back.read(index)
@@ -74,19 +73,19 @@ def test_there_and_back_by_value(words, tmp_path, levels, expected, capsys):
         np.testing.assert_array_equal(pixels(record.images["mask"]), levels)
     # And the words that are cut out of it are the ones that it was made of.
     assert main(["convert", str(out), str(tmp_path / "again.lmdb"), "--split", "val"]) == 0
-    again = WordRecords(str(tmp_path / "again.lmdb"))
+    again = open_records(str(tmp_path / "again.lmdb"), "words")
     assert [again.read(index).text for index in range(COUNT)] == LABELS
 
 
 def test_given_levels_win(words, tmp_path):
-    records = MasksAsTextSeg(WordRecords(words((0, 255))), "textseg")
+    records = MasksAsTextSeg(open_records(words((0, 255)), "words"), "textseg")
     convert_records(records, str(tmp_path / "out"), textseg_split="train")
-    mask = TextSegRecords(str(tmp_path / "out")).read(1).images["mask"]
+    mask = open_records(str(tmp_path / "out"), "textseg").read(1).images["mask"]
     np.testing.assert_array_equal(pixels(mask), masks((0, 255))[1])  # 255 is to be ignored
 
 
 def test_the_bytes_of_images_are_kept(words, tmp_path):
-    records = MasksAsTextSeg(WordRecords(words()))
+    records = MasksAsTextSeg(open_records(words(), "words"))
     convert_records(records, str(tmp_path / "out"), textseg_split="test")
     files = sorted((tmp_path / "out" / "image").iterdir())
     assert [file.name for file in files] == [f"test_{n:09d}.jpg" for n in range(1, COUNT + 1)]
@@ -109,21 +108,23 @@ def test_an_interrupted_conversion_resumes(words, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "_CHUNK_WORDS", 2)
     source, out = words(), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        convert_records(Stopping(WordRecords(source)), str(out), textseg_split="train")
+        convert_records(Stopping(open_records(source, "words")), str(out), textseg_split="train")
     assert not out.exists()
     assert not (tmp_path / "out.part" / "set" / "split.json").exists()
     with pytest.raises(ValueError, match="begun with other options"):
-        convert_records(MasksAsTextSeg(WordRecords(source)), str(out), textseg_split="val")
-    whole = MasksAsTextSeg(WordRecords(source))
+        convert_records(
+            MasksAsTextSeg(open_records(source, "words")), str(out), textseg_split="val"
+        )
+    whole = MasksAsTextSeg(open_records(source, "words"))
     assert convert_records(whole, str(out), textseg_split="train").written == COUNT
-    assert [TextSegRecords(str(out)).read(n).text for n in range(COUNT)] == LABELS
+    assert [open_records(str(out), "textseg").read(n).text for n in range(COUNT)] == LABELS
 
 
 def test_a_broken_mask_is_left_out_and_reported(words, tmp_path):
     source = words(
         (0, 100), mask_000000002=encode(masks((0, 7))[1]), mask_000000004=encode(masks((0, 100))[0])
     )
-    records = MasksAsTextSeg(WordRecords(source))
+    records = MasksAsTextSeg(open_records(source, "words"))
     result = convert_records(records, str(tmp_path / "out"), 0.5, textseg_split="train")
     assert result.written == 3
     assert "word 1 of" in result.broken[0]

@@ -10,7 +10,6 @@ from made_images import encode, word_pixels, write_lmdb
 from mms_ocr.datasets import TextZoomDataset, WordPairDataset
 from mms_ocr.datasets.broken import TooManyBrokenError
 from mms_ocr.registry import DATASETS
-from mms_ocr.utils.decoding import decode_image
 
 LARGE = [word_pixels(number, 24, 50) for number in range(6)]
 SMALL = [word_pixels(100 + number, 11 + number, 26) for number in range(6)]
@@ -167,12 +166,6 @@ def test_too_many_broken_pairs_are_an_error_of_one_line(tmp_path, fault, message
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["lmdb", "jsonl", "folder"])
-def test_exchanged_resolutions_are_told_at_once(tmp_path, kind):
-    with pytest.raises(ValueError, match="more than its pair of high resolution has"):
-        WordPairDataset(write_pairs(kind, tmp_path, SMALL, LARGE))
-
-
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
@@ -198,13 +191,6 @@ def test_a_missing_image_of_a_pair_in_an_lmdb_is_named(tmp_path):
         WordPairDataset(write_pairs("lmdb", other, small=[*SMALL[:5], None]))
 
 
-def test_names_that_occur_twice_are_told(tmp_path):
-    folder = write_pairs("folder", tmp_path)
-    (folder / "hr/part0/2.jpg").write_bytes(encode(LARGE[0]))
-    with pytest.raises(ValueError, match="differ only in their suffix"):
-        WordPairDataset(folder)
-
-
 def test_what_holds_no_pairs_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="there are no pairs of resolutions at"):
         WordPairDataset(tmp_path / "nowhere")
@@ -213,7 +199,7 @@ def test_what_holds_no_pairs_is_told(tmp_path):
     with pytest.raises(ValueError, match="give a folder with hr/ and lr/"):
         WordPairDataset(tmp_path)
     (tmp_path / "hr").mkdir()
-    with pytest.raises(ValueError, match="a folder 'hr' and no 'lr' beside it"):
+    with pytest.raises(ValueError, match="has a folder 'hr'"):
         WordPairDataset(tmp_path)
     (tmp_path / "lr").mkdir()
     with pytest.raises(ValueError, match="has no image files"):
@@ -224,13 +210,3 @@ def test_what_holds_no_pairs_is_told(tmp_path):
     (tmp_path / "words.jsonl").write_text('{"filename": "a.png"}\n')
     with pytest.raises(ValueError, match="not a JSON object with a 'image_hr'"):
         WordPairDataset(tmp_path / "words.jsonl")
-
-
-def test_a_source_of_pairs(tmp_path):
-    from mms_ocr.datasets.sources import open_pairs
-
-    source = open_pairs(write_pairs("lmdb", tmp_path))
-    assert len(source) == 6
-    assert decode_image(source.read(1, True).data).shape == (24, 50, 3)
-    assert source.read(1, True).text == "word1"
-    assert source.name(1).endswith("image_hr-000000002")

@@ -40,7 +40,7 @@ def test_results(words):
     assert results["img_path"] == "rendered:0:7"
     assert results["img_shape"] == results["ori_shape"] == results["mask"].shape == (height, width)
     assert results["sample_idx"] == 7
-    assert results["text"] == words.text(7)
+    assert results["text"] == words.renderer.content(7)[0]
     assert results["char_boxes"].shape == (len(results["text"]), 4)
     assert set(RenderedWordDataset(8)[7]) == set(results) - {"clean", "mask", "char_boxes"}
 
@@ -94,7 +94,9 @@ def test_seeds_and_indices_give_different_words(words):
 
 def test_text_does_not_depend_on_difficulty(words):
     plain = RenderedWordDataset(1000, difficulty=0)
-    assert [plain.text(i) for i in range(50)] == [words.text(i) for i in range(50)]
+    assert [plain.renderer.content(i)[0] for i in range(50)] == [
+        words.renderer.content(i)[0] for i in range(50)
+    ]
 
 
 def test_negative_and_outside_indices(words):

@@ -32,18 +32,15 @@ class ImageSource(ABC):
     A source keeps no list of its images as Python objects. It can be pickled: the copy opens the
     files again in its own process.
 
-    Args:
+    Attributes:
         path: The file or folder as the user named it.
+        kind: Name of this kind of source in reports.
     """
 
-    #: Name of this kind of source in reports.
     kind: str
 
     def __init__(self, path: str) -> None:
         self.path = path
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path!r}, {len(self)} images)"
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -127,9 +124,7 @@ class FolderSource(ImageSource):
 
 
 class PairedSource(ImageSource):
-    """Two sources, and which image of the second belongs to which image of the first.
-
-    As a source it gives the images of the first one.
+    """Two sources; as a source itself, the images of the first one.
 
     Args:
         path: The file or folder as the user named it.
@@ -181,24 +176,19 @@ class PairedSource(ImageSource):
         self.first.check_labels()
 
 
-def file_state(file: str | int) -> tuple[int, int]:
-    """Return size and modification time of a file, by path or descriptor."""
-    status = os.stat(file)
+def file_state(path: str) -> tuple[int, int]:
+    """Return size and modification time of a file."""
+    status = os.stat(path)
     return status.st_size, status.st_mtime_ns
 
 
-def check_unchanged(path: str, file: str | int, state: tuple[int, int]) -> None:
-    """Check that a file is the one that was opened: an index into another one is wrong.
-
-    Args:
-        path: The file, for the message.
-        file: Its path or descriptor.
-        state: Its earlier :func:`file_state`.
+def check_unchanged(path: str, state: tuple[int, int]) -> None:
+    """Check that a file has its earlier :func:`file_state`: an index into another one is wrong.
 
     Raises:
         OSError: Its size or modification time changed.
     """
-    now = file_state(file)
+    now = file_state(path)
     if now != state:
         raise OSError(
             f"{path!r} changed while it was in use: it had {state[0]:,} bytes and has {now[0]:,}; "

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,6 @@ from mms_ocr.utils.decoding import read_image_file
 from mms_ocr.utils.errors import BrokenImageError
 from mms_ocr.utils.escaping import file_name, is_unicode
 
-_LINES_PER_MARK = 16  # the index has the position of every 16th line
 _CHUNK = 1 << 20  # bytes of lines that are indexed at a time
 _MAX_LINE = 1 << 24  # bytes; a file with longer lines is of another kind
 _CHECKED_LINES = 10_000  # parsed when the source is opened; the others when they are read
@@ -60,19 +61,18 @@ class JsonlSource(ImageSource):
             raise FileNotFoundError(f"there is no data root {self.data_root!r}")
         self._real_root = os.path.abspath(self.data_root)
         self._state = file_state(path)
-        self._length, self._marks = _mark_lines(path)
-        if not self._length:
+        self._starts = _line_starts(path)
+        if not len(self._starts):
             raise ValueError(f"annotation file {path!r} has no lines")
-        for start in range(0, min(_CHECKED_LINES, self._length), _LINES_PER_MARK):
-            for index, raw in enumerate(self._read_block(start), start):
-                try:
-                    self._parse(index, raw)
-                except BrokenImageError as error:
-                    is_other_kind = index == 0 and field == "filename" and ": not " in str(error)
-                    raise ValueError(f"{error}{_ADVICE * is_other_kind}") from error
+        for index, raw in enumerate(itertools.islice(self._lines(), _CHECKED_LINES)):
+            try:
+                self._parse(index, raw)
+            except BrokenImageError as error:
+                is_other_kind = index == 0 and field == "filename" and ": not " in str(error)
+                raise ValueError(f"{error}{_ADVICE * is_other_kind}") from error
 
     def __len__(self) -> int:
-        return self._length
+        return len(self._starts)
 
     def name(self, index: int) -> str:
         """Return the path of the image file."""
@@ -89,12 +89,12 @@ class JsonlSource(ImageSource):
 
     def has_field(self, field: str) -> bool:
         """Return whether the first line has a field of this name."""
-        return field in json.loads(self._read_block(0)[0])
+        return field in json.loads(next(self._lines()))
 
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`; reads the first line."""
-        if self._line(0).text is None:
-            fields = ", ".join(json.loads(self._read_block(0)[0]))
+        if not self.has_field("text"):
+            fields = ", ".join(json.loads(next(self._lines())))
             raise ValueError(
                 f"annotation file {self.path!r} has no labels: its first line has no 'text', only "
                 f"{fields}; set labelled=False to use its images without labels"
@@ -102,39 +102,33 @@ class JsonlSource(ImageSource):
 
     def has_labels(self) -> bool:
         """See :meth:`ImageSource.has_labels`."""
-        for start in range(0, self._length, _LINES_PER_MARK):
-            for index, raw in enumerate(self._read_block(start), start):
-                try:
-                    if self._parse(index, raw).text is not None:
-                        return True
-                except BrokenImageError:  # reported when it is read
-                    continue
+        for index, raw in enumerate(self._lines()):
+            try:
+                if self._parse(index, raw).text is not None:
+                    return True
+            except BrokenImageError:  # reported when it is read
+                continue
         return False
 
-    def _line(self, index: int) -> _Line:
-        if not 0 <= index < self._length:
-            raise IndexError(f"index {index} is outside [0, {self._length})")
-        return self._parse(index, self._read_block(index)[index % _LINES_PER_MARK])
-
-    def _read_block(self, index: int) -> list[bytes]:
-        """Read the lines that share the mark of the line at ``index``."""
-        start, end = map(int, self._marks[index // _LINES_PER_MARK :][:2])
+    def _lines(self) -> Iterator[bytes]:
         with open(self.path, "rb") as file:
-            check_unchanged(self.path, file.fileno(), self._state)
-            file.seek(start)
-            return [line for line in file.read(end - start).split(b"\n") if line.strip()]
+            yield from (line for line in file if not line.isspace())
+
+    def _line(self, index: int) -> _Line:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is outside [0, {len(self)})")
+        check_unchanged(self.path, self._state)
+        with open(self.path, "rb") as file:
+            file.seek(int(self._starts[index]))
+            return self._parse(index, file.readline())
 
     def _parse(self, index: int, raw: bytes) -> _Line:
         """Parse a line; every fault of it is a BrokenImageError that names file and line."""
         try:
-            fields = json.loads(raw)
-        except (ValueError, RecursionError):  # RecursionError: deeply nested brackets
-            raise BrokenImageError(f"{self._place(index)}: not JSON: {_shorten(raw)}")
-        filename = fields.get(self.field) if isinstance(fields, dict) else None
-        if not isinstance(filename, str) or not filename:
-            raise BrokenImageError(
-                f"{self._place(index)}: not a JSON object with a {self.field!r}: {_shorten(raw)}"
-            )
+            fields = parse_json(raw)
+            filename, text = word_fields(fields, self.field)
+        except BrokenImageError as error:
+            raise BrokenImageError(f"{self._place(index)}: {error}") from error
         if ".." in filename or os.path.isabs(filename):
             inside = os.path.normpath(os.path.join(self._real_root, filename))
             if not inside.startswith(self._real_root.rstrip(os.sep) + os.sep):
@@ -142,48 +136,66 @@ class JsonlSource(ImageSource):
                     f"{self._place(index)}: file name {filename!r} is outside of the data root "
                     f"{self.data_root!r}"
                 )
-        text = fields.get("text")
-        if text is not None and not isinstance(text, str):
-            raise BrokenImageError(f"{self._place(index)}: 'text' is no string: {_shorten(raw)}")
-        path = file_name(filename)
-        if path is None or not is_unicode(text or ""):
-            raise BrokenImageError(f"{self._place(index)}: not Unicode text: {_shorten(raw)}")
-        return _Line(path, text, fields.get("char_boxes"))
+        return _Line(filename, text, fields.get("char_boxes"))
 
     def _place(self, index: int) -> str:
         """Return file and line number for messages, counted from 1 with the blank lines."""
-        filled = -1
+        start, end = int(self._starts[index]), 0
         with open(self.path, "rb") as file:
             for number, line in enumerate(file, start=1):
-                filled += bool(line.strip())
-                if filled == index:
+                end += len(line)
+                if end > start:
                     return f"{self.path}, line {number}"
         return f"{self.path}, entry {index + 1}"
 
 
-def _mark_lines(path: str) -> tuple[int, np.ndarray]:
-    """Count the lines of a file that are not blank, and find where every 16th of them begins.
+def parse_json(line: str | bytes) -> Any:
+    """Parse a line of JSON.
 
-    Returns:
-        The count, and byte offsets, the last of which is the end of the file.
+    Raises:
+        BrokenImageError: It is none.
     """
-    count = offset = 0
-    marks = []
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:  # RecursionError: deeply nested brackets
+        text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+        raise BrokenImageError(f"not JSON: {shorten(text.strip())}") from error
+
+
+def word_fields(fields: Any, name_field: str = "filename") -> tuple[str, str | None]:
+    """Return file name and label of a word, which an annotation gives as a JSON object.
+
+    Raises:
+        BrokenImageError: It has no file name, or one of the two is no Unicode text.
+    """
+    name = fields.get(name_field) if isinstance(fields, dict) else None
+    if not isinstance(name, str) or not name:
+        raise BrokenImageError(f"not a JSON object with a {name_field!r}: {shorten(str(fields))}")
+    text = fields.get("text")
+    if text is not None and not isinstance(text, str):
+        raise BrokenImageError(f"'text' is no string: {shorten(str(fields))}")
+    path = file_name(name)
+    if path is None or not is_unicode(text or ""):
+        raise BrokenImageError(f"not Unicode text: {shorten(name)}, {shorten(text or '')}")
+    return path, text
+
+
+def shorten(text: str) -> str:
+    """Return a text for messages, in quotes and without what is beyond 60 characters."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _line_starts(path: str) -> np.ndarray:
+    """Find where each line of a file that is not blank starts: uint64 byte offsets."""
+    offset = 0
+    starts = [np.zeros(0, np.uint64)]
     with open(path, "rb") as file:
         while lines := file.readlines(_CHUNK):
-            lengths = np.fromiter(map(len, lines), np.int64, len(lines))
-            if lengths.max() > _MAX_LINE:
+            ends = offset + np.cumsum([0, *map(len, lines)], dtype=np.uint64)
+            if int(np.diff(ends).max()) > _MAX_LINE:
                 raise ValueError(
                     f"{path!r} is no JSON lines: a line after byte {offset:,} is too long"
                 )
-            is_blank = np.fromiter(map(bytes.isspace, lines), bool, len(lines))
-            starts = (offset + np.cumsum(lengths) - lengths)[~is_blank]
-            marks.append(starts[-count % _LINES_PER_MARK :: _LINES_PER_MARK])
-            count += len(starts)
-            offset += int(lengths.sum())
-    return count, np.concatenate([*marks, [offset]]).astype(np.uint64)
-
-
-def _shorten(raw: bytes) -> str:
-    text = raw.decode("utf-8", "replace").strip()
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+            starts.append(ends[:-1][[not line.isspace() for line in lines]])
+            offset = int(ends[-1])
+    return np.concatenate(starts)

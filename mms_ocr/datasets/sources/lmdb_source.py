@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from typing import Any
@@ -63,14 +62,14 @@ class LmdbSource(ImageSource):
         """See :meth:`ImageSource.read`."""
         if not 0 <= index < self._length:
             raise IndexError(f"index {index} is outside [0, {self._length})")
-        image_key = self.image_key % (index + 1)
+        image_key, label_key = self.image_key % (index + 1), self.label_key % (index + 1)
         name = f"{self.path}:{image_key}"
         label = boxes = None
         try:
             with self._environment().begin() as transaction:
                 data = transaction.get(image_key.encode())
                 if labelled:
-                    label = transaction.get((self.label_key % (index + 1)).encode())
+                    label = transaction.get(label_key.encode())
                     boxes = transaction.get(BOXES_KEY % (index + 1))
         except lmdb.Error as error:
             raise BrokenImageError(f"{name}: {_first_line(error)}") from error
@@ -80,7 +79,6 @@ class LmdbSource(ImageSource):
         if not labelled:
             return RawImage(data, name, None)
         if label is None:
-            label_key = self.label_key % (index + 1)
             raise BrokenImageError(f"{self.path}:{label_key}: the key is missing")
         try:
             return RawImage(data, name, label.decode(), boxes)
@@ -89,7 +87,8 @@ class LmdbSource(ImageSource):
 
     def has(self, key: str) -> bool:
         """Return whether the LMDB has an entry of this key."""
-        return self._get(key) is not None
+        entry = self._first(key)
+        return entry is not None and entry[0] == key.encode()
 
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`; looks for the first label."""
@@ -101,52 +100,42 @@ class LmdbSource(ImageSource):
 
     def has_labels(self) -> bool:
         """See :meth:`ImageSource.has_labels`."""
-        return self._first_key(self.label_key.partition("%")[0].encode()) is not None
+        return self._first(self.label_key.partition("%")[0]) is not None
 
     def _environment(self) -> lmdb.Environment:
-        """Return the open file, after a check that it is the one that was indexed.
-
-        A read beyond the end of a file that was cut short would kill the process.
-        """
+        """Return the open file; a read beyond the end of one cut short would kill the process."""
         if self._handle is None or self._handle.process != os.getpid():
             self._handle = _open_lmdb(self._file)
-        check_unchanged(self._file, self._handle.descriptor, self._state)
+        check_unchanged(self._file, self._state)
         return self._handle.environment
 
-    def _get(self, key: str) -> bytes | None:
-        try:
-            with self._environment().begin() as transaction:
-                value: bytes | None = transaction.get(key.encode())
-        except lmdb.Error as error:
-            raise ValueError(f"LMDB {self.path!r} is corrupt: {_first_line(error)}") from error
-        return value
-
-    def _first_key(self, prefix: bytes) -> bytes | None:
+    def _first(self, prefix: str) -> tuple[bytes, bytes] | None:
+        """Return the first key that starts with a prefix, and its value; None if none does."""
         try:
             with self._environment().begin() as transaction:
                 cursor = transaction.cursor()
-                if cursor.set_range(prefix) and cursor.key().startswith(prefix):
-                    return bytes(cursor.key())
+                if cursor.set_range(prefix.encode()) and cursor.key().startswith(prefix.encode()):
+                    return cursor.item()
         except lmdb.Error as error:
             raise ValueError(f"LMDB {self.path!r} is corrupt: {_first_line(error)}") from error
         return None
 
     def _read_length(self) -> int:
-        value = self._get("num-samples")
-        if value is None:
+        entry = self._first("num-samples")
+        if entry is None:
             raise ValueError(
                 f"LMDB {self.path!r} has no key 'num-samples': it was not built for text images, "
                 "or not to the end"
             )
-        count = _COUNT.fullmatch(value)  # with zeros or white space around it
+        count = _COUNT.fullmatch(entry[1])  # with zeros or white space around it
         length = 0 if count is None else int(count[1])
         if not length:
             raise ValueError(
-                f"LMDB {self.path!r}: 'num-samples' is {value[:40]!r}, and not a positive number"
+                f"LMDB {self.path!r}: 'num-samples' is {entry[1][:40]!r}, and not a positive number"
             )
         if not self.has(self.image_key % length):
-            first = self._first_key(b"image")
-            key = "" if first is None else first[:40].decode("utf-8", "replace")
+            first = self._first("image")
+            key = first and first[0][:40].decode("utf-8", "replace")
             raise ValueError(
                 f"LMDB {self.path!r}: 'num-samples' is {length}, but there is no key "
                 f"{self.image_key % length!r}"
@@ -171,31 +160,21 @@ class _OpenLmdb:
         self.environment = lmdb.open(
             os.fsencode(file), subdir=False, readonly=True, lock=False, readahead=False
         )
-        self.descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         needed = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
-        size = os.fstat(self.descriptor).st_size
+        size = os.path.getsize(file)
         if size < needed:
             raise ValueError(
                 f"LMDB {file!r} is truncated: it has {size:,} bytes of {needed:,}; copy or build "
                 "it again"
             )
 
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError):  # it was not opened
-            os.close(self.descriptor)
-
 
 # LMDB forbids opening a file twice in a process, and using one that was opened before a fork. So
-# the sources of a process share what is open, by real path, and a forked child opens it again.
+# the sources of a process share open files, by real path, and a forked child opens them again.
 _open_files: WeakValueDictionary[str, _OpenLmdb] = WeakValueDictionary()
 
 
 def _open_lmdb(file: str) -> _OpenLmdb:
-    """Return the open file of a path, shared within the process.
-
-    Raises:
-        ValueError: It is no LMDB, or truncated.
-    """
     real = os.path.realpath(file)
     opened = _open_files.get(real)
     if opened is not None and opened.process == os.getpid():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from mms_ocr.datasets.sources.base import FolderSource, ImageSource, PairedSource
 from mms_ocr.datasets.sources.jsonl import JsonlSource
@@ -12,6 +12,9 @@ from mms_ocr.utils.errors import warn
 from mms_ocr.utils.layouts import LABELS_FILE, is_json_lines, is_lmdb, is_textseg
 from mms_ocr.utils.walking import IMAGE_SUFFIXES
 
+_Names = tuple[str, str]
+MASK_FOLDERS: tuple[_Names, ...] = (("image", "mask"), ("images", "masks"))
+PAIR_FOLDERS: tuple[_Names, ...] = (("hr", "lr"),)
 _TEXTSEG_ADVICE = (
     "is TextSeg as it is released, with whole pictures: read it with mms_ocr.TextSegDataset, or "
     "convert it with mms-ocr convert"
@@ -55,21 +58,20 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
         raise ValueError(f"{path!r} {_TEXTSEG_ADVICE}")
     folder = FolderSource(path)
     if folder.nested_labels:
-        more = len(folder.nested_labels) - 1
         nested = os.path.join(path, folder.nested_labels[0])
         raise ValueError(
-            f"folder {path!r} holds a labelled data set, {nested!r}"
-            f"{f', and {more:,} more' if more else ''}; give "
-            f"{os.path.dirname(nested)!r}{' and the others' if more else ''} instead"
+            f"folder {path!r} holds labelled data sets ({len(folder.nested_labels):,}), such as "
+            f"{nested!r}; give {os.path.dirname(nested)!r} and any others instead"
         )
     return folder
 
 
-def open_labels_in(folder: str, field: str = "filename") -> JsonlSource | None:
+def open_labels_in(folder: str, fields: Sequence[str] = ("filename",)) -> JsonlSource | None:
     """Open ``labels.jsonl`` at the top of a folder, as ``convert`` and ``render`` write it.
 
     Returns:
-        None if there is no such file, or its first line has no such field.
+        The images in the first of the fields; None if there is no such file, or its first line
+        lacks the last.
 
     Raises:
         ValueError: It is malformed.
@@ -78,27 +80,12 @@ def open_labels_in(folder: str, field: str = "filename") -> JsonlSource | None:
     if not os.path.isfile(path):
         return None
     source = JsonlSource(path)
-    if not source.has_field(field):
+    if not source.has_field(fields[-1]):
         return None
+    if fields[0] != source.field:
+        source = JsonlSource(path, field=fields[0])
     warn(f"folder {folder!r}: reading the {len(source):,} words that {path!r} lists")
     return source
-
-
-class _Pairing(NamedTuple):
-    """How files, keys and fields of two images that belong together are named."""
-
-    name: str
-    folders: tuple[tuple[str, str], ...]
-    keys: tuple[str, str]
-    fields: tuple[str, str]
-
-
-_MASKS = _Pairing(
-    "masks", (("image", "mask"), ("images", "masks")), ("image", "mask"), ("filename", "mask")
-)
-_RESOLUTIONS = _Pairing(
-    "pairs of resolutions", (("hr", "lr"),), ("image_hr", "image_lr"), ("image_hr", "image_lr")
-)
 
 
 def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> PairedSource:
@@ -116,7 +103,8 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> P
         FileNotFoundError: The path does not exist.
         ValueError: The data are empty or malformed, or an image or mask has no partner.
     """
-    return _open_paired(os.fspath(path), data_root, _MASKS)
+    keys, fields = ("image", "mask"), ("filename", "mask")
+    return _open_paired(os.fspath(path), data_root, "masks", MASK_FOLDERS, keys, fields)
 
 
 def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> PairedSource:
@@ -131,56 +119,53 @@ def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> Pa
         FileNotFoundError: The path does not exist.
         ValueError: The data are empty or malformed, or an image has no partner.
     """
-    return _open_paired(os.fspath(path), data_root, _RESOLUTIONS)
+    keys = ("image_hr", "image_lr")
+    return _open_paired(
+        os.fspath(path), data_root, "pairs of resolutions", PAIR_FOLDERS, keys, keys
+    )
 
 
-def has_mask_folders(path: str) -> bool:
-    """Return whether a folder has ``image/`` and ``mask/`` in it, or ``images/`` and ``masks/``."""
-    return any(all(_folders_in(path, names)) for names in _MASKS.folders)
+def has_folders(path: str, pairs: Sequence[_Names]) -> bool:
+    """Return whether a folder has both folders of one of some pairs of names in it."""
+    return any(all(os.path.isdir(os.path.join(path, name)) for name in names) for names in pairs)
 
 
-def _open_paired(path: str, data_root: str | None, pairing: _Pairing) -> PairedSource:
-    first, second = pairing.folders[0]
+def _open_paired(
+    path: str,
+    data_root: str | None,
+    what: str,
+    folders: Sequence[_Names],
+    keys: _Names,
+    fields: _Names,
+) -> PairedSource:
     expected = (
-        f"a folder with {first}/ and {second}/ in it, an LMDB with {pairing.keys[0]}-… and "
-        f"{pairing.keys[1]}-…, or JSON lines with {pairing.fields[0]!r} and {pairing.fields[1]!r}"
+        f"a folder with {folders[0][0]}/ and {folders[0][1]}/ in it, an LMDB with {keys[0]}-… and "
+        f"{keys[1]}-…, or JSON lines with {fields[0]!r} and {fields[1]!r}"
     )
     if not os.path.exists(path):
-        raise FileNotFoundError(f"there are no {pairing.name} at {path!r}: give {expected}")
+        raise FileNotFoundError(f"there are no {what} at {path!r}: give {expected}")
     if is_lmdb(path):
-        images, partners = (f"{key}-%09d" for key in pairing.keys)
-        source = LmdbSource(path, image_key=images)
-        if not source.has(partners % 1):
-            raise ValueError(f"LMDB {path!r} has no {pairing.name}: no key {partners % 1!r}")
-        return PairedSource(path, source, LmdbSource(path, image_key=partners))
-    lines = path if is_json_lines(path) else None
-    if lines is None and os.path.isdir(path):
-        labels = open_labels_in(path, pairing.fields[1])
-        lines, data_root = (None, data_root) if labels is None else (labels.path, None)
-    if lines is not None:
-        first_lines = JsonlSource(lines, data_root, pairing.fields[0])
-        if not first_lines.has_field(pairing.fields[1]):
-            raise ValueError(
-                f"annotation file {lines!r} has no {pairing.name}: no {pairing.fields[1]!r} in its "
-                "first line"
-            )
-        return PairedSource(path, first_lines, JsonlSource(lines, data_root, pairing.fields[1]))
+        source = LmdbSource(path, image_key=f"{keys[0]}-%09d")
+        if not source.has(f"{keys[1]}-000000001"):
+            raise ValueError(f"LMDB {path!r} has no {what}: no key '{keys[1]}-000000001'")
+        return PairedSource(path, source, LmdbSource(path, image_key=f"{keys[1]}-%09d"))
+    lines = JsonlSource(path, data_root, fields[0]) if is_json_lines(path) else None
+    if lines is not None and not lines.has_field(fields[1]):
+        raise ValueError(
+            f"annotation file {path!r} has no {what}: no {fields[1]!r} in its first line"
+        )
+    if lines := lines or open_labels_in(path, fields):
+        return PairedSource(path, lines, JsonlSource(lines.path, lines.data_root, fields[1]))
     if is_textseg(path):
         raise ValueError(f"{path!r} {_TEXTSEG_ADVICE}")
-    for names in pairing.folders:
-        present = _folders_in(path, names)
-        if all(present):
-            first_folder, second_folder = (FolderSource(os.path.join(path, name)) for name in names)
-            order = _pair_by_stem(first_folder, second_folder)
-            return PairedSource(path, first_folder, second_folder, order)
-        if any(present):
-            there, missing = names if present[0] else names[::-1]
-            raise ValueError(f"{path!r} has a folder {there!r} and no {missing!r} beside it")
-    raise ValueError(f"{path!r} has no {pairing.name}: give {expected}")
-
-
-def _folders_in(path: str, names: tuple[str, str]) -> list[bool]:
-    return [os.path.isdir(os.path.join(path, name)) for name in names]
+    for names in folders:
+        present = [name for name in names if os.path.isdir(os.path.join(path, name))]
+        if len(present) == 1:
+            raise ValueError(f"{path!r} has a folder {present[0]!r}, and not both of {names}")
+        if present:
+            first, second = (FolderSource(os.path.join(path, name)) for name in names)
+            return PairedSource(path, first, second, _pair_by_stem(first, second))
+    raise ValueError(f"{path!r} has no {what}: give {expected}")
 
 
 def _pair_by_stem(first: FolderSource, second: FolderSource) -> list[int] | None:

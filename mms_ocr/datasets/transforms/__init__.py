@@ -1,7 +1,6 @@
 """Transforms of word images."""
 
-from mms_ocr.datasets.transforms.blur_word import BlurWord
-from mms_ocr.datasets.transforms.degrade import Degradation, DegradeWord, degrade_word
+from mms_ocr.datasets.transforms.degrade import BlurWord, Degradation, DegradeWord, degrade_word
 from mms_ocr.datasets.transforms.pack import PackWordImage, PackWordPair
 from mms_ocr.datasets.transforms.resize import ResizeWordImage, ResizeWordPair, resize_word_image
 from mms_ocr.datasets.transforms.skip_long_labels import SkipLongLabels

@@ -1,17 +1,19 @@
-"""Making the small, blurred, noisy and compressed image of a pair from a sharp word image."""
+"""Degradations of word images: as an augmentation, and to make the small image of a pair."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from mms_ocr.datasets.transforms.base import WordTransform
 from mms_ocr.datasets.transforms.resize import check_scale, resize_word_image
 from mms_ocr.registry import TRANSFORMS
-from mms_ocr.utils.degrading import add_noise, compress_jpeg
+from mms_ocr.utils.degrading import add_noise, blur_motion, compress_jpeg
 
 _KERNELS = {
     "area": cv2.INTER_AREA,
@@ -20,6 +22,60 @@ _KERNELS = {
 }
 _MIN_BLUR = 0.2  # sigma below which a Gaussian on the pixel grid changes nothing
 _STREAM = 0x53  # separates these numbers from other draws by seed and index
+
+
+def lose_resolution(image: np.ndarray, scale: float) -> np.ndarray:
+    """Shrink an image ``(H, W, 3)`` to ``scale`` of its height and width, and enlarge it again."""
+    height, width = image.shape[:2]
+    small = (max(1, round(width * scale)), max(1, round(height * scale)))
+    shrunk = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    return cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+@TRANSFORMS.register_module()
+class BlurWord(WordTransform):
+    """Reduce the resolution of a word image, and add noise and motion blur, each to half of them.
+
+    ABINet and MAERec do this to a quarter of their words. Their transforms do not act as intended:
+    MMOCR's PyramidRescale soon draws only the factor 0, and imgaug's augmenters draw the same
+    numbers in every loader worker.
+
+    Args:
+        prob: Probability of any change.
+        min_scale: Smallest share of its height and width that an image is shrunk to; the share is
+            drawn uniformly on a logarithmic scale.
+        noise: Standard deviation of the noise, in gray levels.
+        motion: Maximum number of pixels that a point is spread over, at least 3.
+
+    Raises:
+        ValueError: A setting is out of range.
+    """
+
+    def __init__(
+        self, prob: float = 0.25, min_scale: float = 0.25, noise: float = 4.5, motion: int = 7
+    ) -> None:
+        if not (0 <= prob <= 1 and 0 < min_scale <= 1 and noise >= 0 and motion >= 3):
+            raise ValueError(
+                "prob of BlurWord is in [0, 1], min_scale in (0, 1], noise 0 or more and motion at "
+                f"least 3, got {prob}, {min_scale}, {noise}, {motion}"
+            )
+        self.prob = prob
+        self.min_scale = min_scale
+        self.noise = noise
+        self.motion = motion
+
+    def transform(self, results: dict) -> dict:
+        """Blur the image in ``results``; its size stays."""
+        if np.random.random() >= self.prob:
+            return results
+        image = lose_resolution(results["img"], self.min_scale ** np.random.random())
+        if np.random.random() < 0.5:
+            image = add_noise(image, _new_generator(), self.noise)
+        if np.random.random() < 0.5:
+            length = np.random.randint(3, self.motion + 1)
+            image = blur_motion(image, length - 1, np.random.uniform(0, math.pi))
+        results["img"] = image
+        return results
 
 
 @dataclass(frozen=True)
@@ -42,11 +98,11 @@ class Degradation:
         ValueError: A value is out of range, or a kernel is unknown.
     """
 
-    blur: tuple[float, float] = (0.0, 2.0)
-    kernels: tuple[str, ...] = ("area", "bicubic")
-    noise: tuple[float, float] = (0.0, 0.04)
+    blur: Sequence[float] = (0.0, 2.0)
+    kernels: Sequence[str] = ("area", "bicubic")
+    noise: Sequence[float] = (0.0, 0.04)
     jpeg: float = 0.7
-    jpeg_quality: tuple[float, float] = (40, 95)
+    jpeg_quality: Sequence[float] = (40, 95)
 
     def __post_init__(self) -> None:
         for name, limits in dict(blur=(0, 16), noise=(0, 1), jpeg_quality=(1, 100)).items():
@@ -96,12 +152,8 @@ def degrade_word(
     return small
 
 
-def _between(limits: tuple[float, float], share: float) -> float:
-    return limits[0] + (limits[1] - limits[0]) * share
-
-
 @TRANSFORMS.register_module()
-class DegradeWord(BaseTransform):
+class DegradeWord(WordTransform):
     """Make a pair from one sharp word image: ``gt`` as it is, ``img`` degraded and smaller.
 
     ``img`` is resized to ``size`` and becomes ``gt``; its result of :func:`degrade_word` becomes
@@ -111,13 +163,9 @@ class DegradeWord(BaseTransform):
         size: Height and width of ``gt``.
         scale: How many times smaller ``img`` is.
         seed: If given, the same ``sample_idx`` is always degraded in the same way, for validation.
-            Otherwise the degradation is drawn from NumPy's global state, which MMEngine seeds for
-            each loader worker.
-        blur: See :class:`Degradation`, also for the following.
-        kernels: Interpolations of the downscaling.
-        noise: Sigma, share of the full range.
-        jpeg: Probability.
-        jpeg_quality: Range of qualities.
+            Otherwise the degradation is drawn from NumPy's global state.
+        **strengths: ``blur``, ``kernels``, ``noise``, ``jpeg`` and ``jpeg_quality``; see
+            :class:`Degradation`.
 
     Raises:
         ValueError: ``scale`` does not divide ``size``, or a strength is out of range.
@@ -128,40 +176,36 @@ class DegradeWord(BaseTransform):
         size: tuple[int, int] = (32, 128),
         scale: int = 2,
         seed: int | None = None,
-        blur: Sequence[float] = Degradation.blur,
-        kernels: Sequence[str] = Degradation.kernels,
-        noise: Sequence[float] = Degradation.noise,
-        jpeg: float = Degradation.jpeg,
-        jpeg_quality: Sequence[float] = Degradation.jpeg_quality,
+        **strengths: Any,
     ) -> None:
         self.size = check_scale(size, scale)
         self.scale = scale
         self.seed = seed
-        self.settings = Degradation(
-            tuple(blur),  # type: ignore[arg-type]
-            tuple(kernels),
-            tuple(noise),  # type: ignore[arg-type]
-            jpeg,
-            tuple(jpeg_quality),  # type: ignore[arg-type]
-        )
+        self.settings = Degradation(**strengths)
 
     def transform(self, results: dict) -> dict:
-        """Degrade the image in ``results``."""
+        """Degrade the image in ``results``.
+
+        Raises:
+            ValueError: There is a seed, and no ``sample_idx``.
+        """
+        if self.seed is None:
+            rng = _new_generator()
+        elif "sample_idx" in results:
+            rng = np.random.default_rng([_STREAM, self.seed, results["sample_idx"]])
+        else:
+            raise ValueError("DegradeWord with a seed needs sample_idx, which the data set lacks")
         sharp = resize_word_image(results["img"], self.size)
         results["gt"] = sharp
-        results["img"] = degrade_word(sharp, self._generator(results), self.scale, self.settings)
+        results["img"] = degrade_word(sharp, rng, self.scale, self.settings)
         results["img_shape"] = results["img"].shape[:2]
         return results
 
-    def _generator(self, results: dict) -> np.random.Generator:
-        if self.seed is None:
-            return np.random.default_rng(np.random.randint(0, 2**32, 4, np.uint64))
-        if "sample_idx" not in results:
-            raise ValueError("DegradeWord with a seed needs sample_idx, which the data set lacks")
-        return np.random.default_rng([_STREAM, self.seed, results["sample_idx"]])
 
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(size={self.size}, scale={self.scale}, seed={self.seed}, "
-            f"settings={self.settings})"
-        )
+def _between(limits: Sequence[float], share: float) -> float:
+    return limits[0] + (limits[1] - limits[0]) * share
+
+
+def _new_generator() -> np.random.Generator:
+    """Return a generator seeded from NumPy's global state, which each loader worker has its own."""
+    return np.random.default_rng(np.random.randint(0, 2**32, 4, np.uint64))

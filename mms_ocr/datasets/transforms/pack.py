@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from mms_ocr.datasets.transforms.base import WordTransform
 from mms_ocr.registry import TRANSFORMS
 
 
 @TRANSFORMS.register_module()
-class PackWordImage(BaseTransform):
+class PackWordImage(WordTransform):
     """Pack a word image as ``dict(inputs=..., data_samples=...)``.
 
     ``inputs`` is a contiguous uint8 tensor ``(3, H, W)`` in the channel order of ``img`` (BGR); the
@@ -24,6 +25,8 @@ class PackWordImage(BaseTransform):
     Args:
         meta_keys: Fields to keep beside the image. With none, there are no ``data_samples``.
     """
+
+    sample_type: type[BaseDataElement] = BaseDataElement
 
     def __init__(
         self, meta_keys: Sequence[str] = ("sample_idx", "img_path", "ori_shape", "text")
@@ -37,16 +40,13 @@ class PackWordImage(BaseTransform):
             packed["data_samples"] = self.sample(results)
         return packed
 
-    def sample(self, results: dict) -> BaseDataElement:
+    def sample(self, results: dict) -> Any:
         """Build what is kept of ``results`` beside the image."""
-        sample = BaseDataElement()
+        sample = self.sample_type()
         for key in self.meta_keys:
             if key in results:
                 sample.set_field(results[key], key, field_type="metainfo")
         return sample
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(meta_keys={self.meta_keys})"
 
 
 @TRANSFORMS.register_module()
@@ -54,8 +54,8 @@ class PackWordPair(PackWordImage):
     """Pack a pair as ``dict(inputs=..., gt_img=..., data_samples=...)``.
 
     ``inputs`` (of ``img``) and ``gt_img`` (of ``gt``) are tensors as those of
-    :class:`PackWordImage`. They are not in the sample, so that a batch is sent by a loader worker
-    as two tensors and not as hundreds.
+    :class:`PackWordImage`. They are not in the sample, so that a loader worker sends a batch as two
+    tensors and not as hundreds.
 
     Args:
         meta_keys: Fields to keep beside the images.
@@ -69,11 +69,7 @@ class PackWordPair(PackWordImage):
 
     def transform(self, results: dict) -> dict:
         """Pack ``results``."""
-        return dict(
-            inputs=to_planes(results["img"]),
-            gt_img=to_planes(results["gt"]),
-            data_samples=self.sample(results),
-        )
+        return dict(super().transform(results), gt_img=to_planes(results["gt"]))
 
 
 def to_planes(image: np.ndarray) -> Tensor:

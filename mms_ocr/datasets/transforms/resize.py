@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from torch.nn import functional as F
 
+from mms_ocr.datasets.transforms.base import WordTransform
 from mms_ocr.registry import TRANSFORMS
 
 _INTERPOLATIONS = {
@@ -69,7 +69,7 @@ def check_scale(size: tuple[int, int], scale: int) -> tuple[int, int]:
 
 
 @TRANSFORMS.register_module()
-class ResizeWordImage(BaseTransform):
+class ResizeWordImage(WordTransform):
     """Resize ``img`` to one size without keeping its aspect ratio; sets ``img_shape`` as well.
 
     Args:
@@ -96,12 +96,9 @@ class ResizeWordImage(BaseTransform):
         results["img_shape"] = self.size
         return results
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size}, interpolation={self.interpolation!r})"
-
 
 @TRANSFORMS.register_module()
-class ResizeWordPair(BaseTransform):
+class ResizeWordPair(WordTransform):
     """Resize ``gt`` to one size and ``img`` to a fraction of it; sets ``img_shape`` as well.
 
     Args:
@@ -123,6 +120,3 @@ class ResizeWordPair(BaseTransform):
         results["img"] = resize_word_image(results["img"], small)
         results["img_shape"] = small
         return results
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size}, scale={self.scale})"

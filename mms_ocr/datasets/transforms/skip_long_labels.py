@@ -1,21 +1,17 @@
-"""Leaving out words whose labels are too long for the recognizer."""
+"""Skipping words whose labels are too long for the recognizer."""
 
 from __future__ import annotations
 
 import itertools
 
-from mmcv.transforms import BaseTransform
-
+from mms_ocr.datasets.transforms.base import WordTransform
 from mms_ocr.registry import TRANSFORMS
 from mms_ocr.utils.errors import BrokenImageError
 
 
 @TRANSFORMS.register_module()
-class SkipLongLabels(BaseTransform):
-    """Leave out words that are too long for the recognizer, and empty ones.
-
-    Such a word counts as a broken image: it is replaced by the next one, logged, and more than the
-    share ``max_broken`` of the data set raise TooManyBrokenError.
+class SkipLongLabels(WordTransform):
+    """Skip words that are empty or too long for the recognizer; they count as broken images.
 
     Args:
         max_columns: Columns of a CTC head: it can spell as many characters, less one for each pair
@@ -44,6 +40,3 @@ class SkipLongLabels(BaseTransform):
                 f"{self.max_columns}"
             )
         return results
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(max_columns={self.max_columns})"

@@ -6,8 +6,8 @@ import math
 
 import cv2
 import numpy as np
-from mmcv.transforms import BaseTransform
 
+from mms_ocr.datasets.transforms.base import WordTransform
 from mms_ocr.registry import TRANSFORMS
 
 # Top left, top right, bottom right, bottom left of an image of unit size.
@@ -15,21 +15,19 @@ UNIT_CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], dtype=np.float64)
 _IGNORED = 255
 
 
-def turned_corners(
-    shape: tuple[int, int], degrees: float, shear: tuple[float, float] = (0.0, 0.0)
-) -> np.ndarray:
+def turned_corners(shape: tuple[int, int], degrees: float, shear: float = 0.0) -> np.ndarray:
     """Compute the corners ``(4, 2)`` of an image that is sheared and then rotated.
 
     Args:
         shape: Height and width of the image.
         degrees: Angle of rotation, clockwise.
-        shear: Angles of its vertical and its horizontal edges, in degrees.
+        shear: Angle of its vertical edges, in degrees.
     """
     height, width = shape
-    angle, (lean_x, lean_y) = math.radians(degrees), (math.tan(math.radians(a)) for a in shear)
+    angle, lean = math.radians(degrees), math.tan(math.radians(shear))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     corners = (UNIT_CORNERS - 0.5) * (width, height)
-    return corners @ (turn @ np.array([[1, lean_x], [lean_y, 1]])).T
+    return corners @ (turn @ np.array([[1, lean], [0, 1]])).T
 
 
 def fit_corners(
@@ -84,13 +82,13 @@ def _warp(image: np.ndarray, corners: np.ndarray, kernel: int, border: int) -> n
 
 
 @TRANSFORMS.register_module()
-class WarpWord(BaseTransform):
+class WarpWord(WordTransform):
     """Rotate a word, or shear, rotate and shrink it, or tilt it, with equal probability.
 
     These are the geometric augmentations of ABINet and MAERec. torchvision's, as MMOCR's configs
     use them, rotate the image within its frame and move parts of the word out of it; here the frame
     grows with the image, and the label stays true. Angles are those of the image before it was
-    resized (``ori_shape``).
+    resized (``ori_shape``). A ``mask`` moves with the image.
 
     Args:
         degrees: Maximum angle of rotation, to either side.
@@ -112,27 +110,35 @@ class WarpWord(BaseTransform):
         *,
         prob: float = 1.0,
     ) -> None:
-        for name, value, most in (
-            ("degrees", degrees, 180),
-            ("shear", shear, 80),
-            ("min_scale", min_scale, 1),
-            ("distortion", distortion, 0.99),
-            ("prob", prob, 1),
-        ):
-            if not 0 <= value <= most:
-                raise ValueError(f"{name} of {type(self).__name__} is in [0, {most}], got {value}")
         self.degrees = degrees
         self.shear = shear
         self.min_scale = min_scale
         self.distortion = distortion
         self.prob = prob
+        limits = dict(degrees=180, shear=80, min_scale=1, distortion=0.99, prob=1)
+        for name, most in limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise ValueError(f"{name} of {type(self).__name__} is in [0, {most}], got {value}")
 
     def transform(self, results: dict) -> dict:
-        """Warp the image in ``results``; its size stays, and ``char_boxes`` are dropped."""
+        """Warp image and mask in ``results``; their size stays, and ``char_boxes`` are dropped.
+
+        Raises:
+            ValueError: Image and mask differ in size, as after a resize of the image.
+        """
+        image, mask = results["img"], results.get("mask")
+        if mask is not None and image.shape[:2] != mask.shape:
+            raise ValueError(
+                f"{results.get('img_path', 'an image')}: the image is {image.shape[:2]} and the "
+                f"mask {mask.shape}; put {type(self).__name__} before the image is resized"
+            )
         if np.random.random() >= self.prob:
             return results
-        shape = results.get("ori_shape", results["img"].shape[:2])
-        results["img"] = warp_word(results["img"], self.draw_corners(shape[:2]))
+        corners = self.draw_corners(results.get("ori_shape", image.shape)[:2])
+        results["img"] = warp_word(image, corners)
+        if mask is not None:
+            results["mask"] = warp_mask(mask, corners)
         results.pop("char_boxes", None)  # the characters have moved
         return results
 
@@ -146,31 +152,14 @@ class WarpWord(BaseTransform):
             lean = np.random.uniform(-self.shear, self.shear)
             scale = np.random.uniform(self.min_scale, 1)
             place = np.random.uniform(size=2)
-            return fit_corners(turned_corners(shape, angle, (lean, 0)), scale, tuple(place))
+            return fit_corners(turned_corners(shape, angle, lean), scale, tuple(place))
         inwards = np.random.uniform(0, self.distortion / 2, size=(4, 2))
         return UNIT_CORNERS + inwards * (1 - 2 * UNIT_CORNERS)
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}(degrees={self.degrees}, shear={self.shear}, "
-            f"min_scale={self.min_scale}, distortion={self.distortion}, prob={self.prob})"
-        )
 
 
 @TRANSFORMS.register_module()
 class WarpWordMask(WarpWord):
-    """:class:`WarpWord` for ``img`` and ``mask`` together, before the image is resized.
-
-    Args:
-        prob: Probability of any change.
-        degrees: See :class:`WarpWord`, also for the following.
-        shear: Maximum angle of the vertical edges.
-        min_scale: Smallest share of the frame that a sheared word fills.
-        distortion: How far tilting moves corners inwards.
-
-    Raises:
-        ValueError: A setting is out of range.
-    """
+    """:class:`WarpWord` with weaker defaults, for half of the images, for pairs with masks."""
 
     def __init__(
         self,
@@ -181,21 +170,3 @@ class WarpWordMask(WarpWord):
         distortion: float = 0.3,
     ) -> None:
         super().__init__(degrees, shear, min_scale, distortion, prob=prob)
-
-    def transform(self, results: dict) -> dict:
-        """Warp image and mask in ``results``; their size stays.
-
-        Raises:
-            ValueError: They differ in size, as after a resize of the image.
-        """
-        image, mask = results["img"], results["mask"]
-        if image.shape[:2] != mask.shape:
-            raise ValueError(
-                f"{results.get('img_path', 'an image')}: the image is {image.shape[:2]} and the "
-                f"mask {mask.shape}; put WarpWordMask before the image is resized"
-            )
-        if np.random.random() < self.prob:
-            corners = self.draw_corners(mask.shape)
-            results["img"] = warp_word(image, corners)
-            results["mask"] = warp_mask(mask, corners)
-        return results

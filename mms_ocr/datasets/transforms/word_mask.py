@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 import torch
-from mmcv.transforms import BaseTransform
 from mmengine.structures import BaseDataElement, PixelData
 
+from mms_ocr.datasets.transforms.base import WordTransform
 from mms_ocr.datasets.transforms.pack import PackWordImage
 from mms_ocr.registry import TRANSFORMS
 
@@ -107,12 +107,9 @@ class PackWordCoverage(PackWordImage):
         packed["gt_coverage"] = torch.from_numpy(coverage)[None]
         return packed
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(size={self.size}, meta_keys={self.meta_keys})"
-
 
 @TRANSFORMS.register_module()
-class AsSegMap(BaseTransform):
+class AsSegMap(WordTransform):
     """Give ``mask`` the name that MMSegmentation's transforms use.
 
     Sets ``gt_seg_map`` and ``seg_fields``, so that they resize it with the image. The labels are
@@ -128,9 +125,6 @@ class AsSegMap(BaseTransform):
         results["gt_seg_map"] = _mask_of(results)
         results["seg_fields"] = ["gt_seg_map"]
         return results
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
 
 
 def _mask_of(results: dict) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import shutil
@@ -64,22 +63,6 @@ def test_a_change_is_an_error_that_names_the_file(make_source, next_tick, kind, 
         pickle.loads(copy).read(1)
 
 
-@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
-def test_a_file_that_another_one_replaced(make_source, next_tick, kind):
-    path = make_source(kind, IMAGES)
-    source = open_source(path)
-    copy = pickle.dumps(source)
-    next_tick()
-    file_of(path).rename(file_of(path).with_suffix(".old"))
-    if kind == "lmdb":
-        del source
-        write_lmdb(path, lmdb_entries(IMAGES[:3]))
-    else:
-        path.write_text('{"filename": "other.png"}\n')
-    with pytest.raises(OSError, match="changed while it was in use"):
-        pickle.loads(copy).read(0)
-
-
 def test_a_mask_is_never_read_for_another_image(tmp_path, next_tick):
     entries = lmdb_entries(IMAGES)
     entries |= {f"mask-{number:09d}": IMAGES[number - 1] for number in range(1, 8)}
@@ -121,23 +104,3 @@ def test_images_that_vanish_are_broken(make_source, kind):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     with pytest.raises(TooManyBrokenError, match="No such file"):
         dataset[2]
-
-
-def read_in_turn(path: Path, results) -> None:
-    results.put([open_source(path).read(index).data for index in range(7)])
-
-
-def test_lmdb_that_several_processes_read(make_source):
-    path = make_source("lmdb", IMAGES)
-    source = open_source(path)
-    source.read(0)
-    context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    processes = [context.Process(target=read_in_turn, args=(path, results)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    read = [results.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join()
-    assert read == [IMAGES, IMAGES]
-    assert source.read(6).data == IMAGES[6]

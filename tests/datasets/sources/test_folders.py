@@ -228,7 +228,7 @@ def test_a_folder_with_labels_is_the_words_that_they_list(tmp_path, monkeypatch)
     assert isinstance(source, JsonlSource)
     assert [source.read(index, labelled=True).text for index in range(2)] == ["one", "two"]
     assert "reading the 2 words" in said[0]
-    with pytest.raises(ValueError, match=r"holds a labelled data set, '.*words/labels\.jsonl'"):
+    with pytest.raises(ValueError, match=r"labelled data sets .*words/labels\.jsonl"):
         open_source(tmp_path)
 
 

@@ -8,11 +8,10 @@ import shutil
 import lmdb
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
-from torch.utils.data import DataLoader
 
 from mms_ocr.apis.input_images import input_images, is_one_image
 from mms_ocr.dataset_tools.records import guess_layout
-from mms_ocr.datasets import WordImageDataset, open_source
+from mms_ocr.datasets import open_source
 from mms_ocr.datasets.sources import LmdbSource, is_lmdb, lmdb_source, open_masked, open_pairs
 
 IMAGES = [encode(word_pixels(number)) for number in range(3)]
@@ -32,14 +31,6 @@ def test_the_number_of_images_in_other_forms(tmp_path, value):
     assert len(source) == 3
     copy = pickle.loads(pickle.dumps(source))  # as loader workers are given it
     assert [copy.read(index, True).text for index in range(3)] == ["a", "b", "c"]
-
-
-def test_another_form_reads_alike_with_and_without_workers(tmp_path):
-    dataset = WordImageDataset(make(tmp_path / "w.lmdb", **{"num-samples": b"000000003\n"}))
-    for workers in (0, 1):
-        loader = DataLoader(dataset, num_workers=workers, collate_fn=list)
-        assert [item[0]["img_path"][-1] for item in loader] == ["1", "2", "3"]
-    assert dataset.num_broken == 0
 
 
 @pytest.mark.parametrize(

@@ -88,31 +88,10 @@ def test_one_lmdb_is_read_by_two_processes_at_once(make_source):
     assert held_open.read(0).data == IMAGES[0]
 
 
-def test_an_lmdb_can_be_one_file(tmp_path, make_source):
-    folder = make_source("lmdb", IMAGES)
-    file = tmp_path / "single"
-    os.rename(folder / "data.mdb", file)
-    assert read_all(file) == IMAGES
-
-
 def test_an_lmdb_with_other_keys(tmp_path):
     entries = {"image_hr-000000001": IMAGES[0], "num-samples": b"1"}
     source = LmdbSource(str(write_lmdb(tmp_path / "z.lmdb", entries)), image_key="image_hr-%09d")
     assert source.read(0).data == IMAGES[0]
-
-
-def test_blank_lines_of_any_length_are_skipped(tmp_path):
-    blank = [b"", b" ", b" " * 15, b" " * 16, b"\t" * 40, b"\r"]
-    lines, names = [], []
-    for number in range(70):
-        indent = b" " * 20 if number % 5 == 0 else b""
-        names.append(f"{number}.png")
-        lines.append(indent + json.dumps({"filename": names[-1]}).encode())
-        lines += blank[number % 7 : number % 7 + 1]
-    path = tmp_path / "words.jsonl"
-    path.write_bytes(b"\n".join(lines))
-    source = JsonlSource(str(path))
-    assert [os.path.basename(source.name(index)) for index in range(len(source))] == names
 
 
 def test_a_new_lmdb_of_the_same_name_is_read_anew(make_source, tmp_path):
@@ -152,41 +131,6 @@ def test_lmdb_folder_without_data(tmp_path):
     (tmp_path / "words.lmdb").mkdir()
     with pytest.raises(FileNotFoundError, match=r"no file .*data\.mdb"):
         open_source(tmp_path / "words.lmdb")
-
-
-@pytest.mark.parametrize(
-    ("entries", "message"),
-    [
-        ({"image-000000001": b"x"}, "no key 'num-samples'"),
-        ({"image-000000001": b"x", "num-samples": b"many"}, "not a positive number"),
-        ({"image-000000001": b"x", "num-samples": b"0"}, "not a positive number"),
-        ({"image-000000001": b"x", "num-samples": b"2"}, "no key 'image-000000002'"),
-    ],
-)
-def test_lmdb_of_another_make(tmp_path, entries, message):
-    path = write_lmdb(tmp_path / "words.lmdb", entries)
-    with pytest.raises(ValueError, match=message) as error:
-        open_source(path)
-    assert str(path) in one_line(error)
-
-
-@pytest.mark.parametrize("kept", [0, 10, 5000, 0.5, 0.99])
-def test_truncated_lmdb(tmp_path, kept):
-    path = write_lmdb(tmp_path / "words.lmdb", lmdb_entries(IMAGES * 20))
-    data = (path / "data.mdb").read_bytes()
-    kept = int(kept * len(data)) if isinstance(kept, float) else kept
-    (path / "data.mdb").write_bytes(data[:kept])
-    with pytest.raises(ValueError, match=r"truncated|cannot open") as error:
-        open_source(path)
-    assert str(path) in one_line(error)
-
-
-def test_garbage_for_an_lmdb(tmp_path):
-    path = tmp_path / "words.lmdb"
-    path.write_bytes(random.Random(0).randbytes(1 << 16))
-    with pytest.raises(ValueError, match=r"cannot open .* as an LMDB") as error:
-        open_source(path)
-    one_line(error)
 
 
 @pytest.mark.parametrize("missing", ["image-000000003", "label-000000003"])
@@ -237,13 +181,6 @@ def test_a_file_of_another_kind_is_told_what_makes_json_lines_of_it(tmp_path, co
     with pytest.raises(ValueError, match=r"line 1: not .* mms-ocr labels") as error:
         open_source(path)
     one_line(error)
-
-
-def test_a_single_image_is_no_data_set(tmp_path):
-    path = tmp_path / "1.PNG"
-    path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"1\.PNG' is a single image: give the folder"):
-        open_source(path)
 
 
 def test_labels_under_another_key_are_missed_with_the_keys_that_are_there(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from mms_ocr.datasets.transforms import BlurWord
-from mms_ocr.datasets.transforms.blur_word import lose_resolution
+from mms_ocr.datasets.transforms.degrade import lose_resolution
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_a_picture_turned_upside_down(image):
 def test_corners_by_hand():
     turned = turned_corners((2, 4), 90)  # top left goes to top right
     np.testing.assert_allclose(turned, [[1, -2], [1, 2], [-1, 2], [-1, -2]], atol=1e-12)
-    leaning = turned_corners((2, 4), 0, (45, 0))  # one pixel of height is one of width
+    leaning = turned_corners((2, 4), 0, 45)  # one pixel of height is one of width
     np.testing.assert_allclose(leaning, [[-3, -1], [1, -1], [3, 1], [-1, 1]], atol=1e-12)
     np.testing.assert_allclose(fit_corners(leaning), [[0, 0], [2 / 3, 0], [1, 1], [1 / 3, 1]])
     placed = fit_corners(leaning, 0.5, (1, 0.5))
@@ -138,8 +138,3 @@ def test_long_words_are_counted_and_the_next_one_is_read(labelled, capfd):
     strict = WordImageDataset(path, steps, labelled=True, max_broken=0.1)
     with pytest.raises(TooManyBrokenError, match="fills 5 columns"):
         [strict[index] for index in range(5)]
-
-
-def test_room_for_no_word_gives_one_line():
-    with pytest.raises(ValueError, match="max_columns of SkipLongLabels must be positive, got 0"):
-        SkipLongLabels(0)

@@ -6,7 +6,7 @@ import torch
 
 from mms_ocr.datasets import collate_words
 from mms_ocr.datasets.transforms import mask_coverage, warp_mask, warp_word
-from mms_ocr.datasets.transforms.warp_word import UNIT_CORNERS, turned_corners
+from mms_ocr.datasets.transforms.warp_word import UNIT_CORNERS
 from mms_ocr.registry import TRANSFORMS
 
 
@@ -130,12 +130,6 @@ def test_what_comes_in_from_outside_does_not_count():
     assert (warped[:, 5:] == 1).all()
     image = warp_word(np.full((20, 20, 3), 7, np.uint8), moved)
     assert (image == 7).all()
-
-
-def test_nothing_moves_where_the_corners_stay():
-    mask = labels(9, 17)
-    np.testing.assert_array_equal(warp_mask(mask, UNIT_CORNERS), mask)
-    assert turned_corners((4, 6), 0).shape == (4, 2)
 
 
 def test_some_words_are_left_alone():
