@@ -13,6 +13,7 @@ from mms_ocr.dataset_tools.fingerprints import Fingerprint, fingerprints
 from mms_ocr.datasets.sources import ImageSource
 from mms_ocr.utils.progress import Progress, silent
 
+_HASH_BITS = 256
 _BLOCK = 1024
 
 
@@ -74,7 +75,7 @@ class _TestImages:
 
     def compare(self, train: int, block: Sequence[Fingerprint], max_distance: float) -> list[Match]:
         """Match the images of a block of a training source."""
-        near = self._nearest([image for image in block if image.phash is not None])
+        near = self._nearest(block)
         matches = []
         for image in block:
             place = (train, image.index)
@@ -87,21 +88,22 @@ class _TestImages:
                 matches.append(Match(place, test, "near", distance))
         return matches
 
-    def _nearest(self, images: list[Fingerprint]) -> dict[int, tuple[tuple[int, int], float]]:
+    def _nearest(self, images: Sequence[Fingerprint]) -> dict[int, tuple[tuple[int, int], float]]:
         """Find the nearest test image of each image, and the share of bits that differ."""
-        if not images or not self._phashes:
+        phashes = {image.index: image.phash for image in images if image.phash is not None}
+        if not phashes or not self._phashes:
             return {}
-        tests, block = (
-            np.stack(phashes).astype(np.float32) * 2 - 1
-            for phashes in (self._phashes, [image.phash for image in images])
-        )
         # A product of signs is the number of equal bits minus that of unequal ones.
-        products = block @ tests.T
-        shares = (1 - products / tests.shape[1]) / 2
+        products = _signs(list(phashes.values())) @ _signs(self._phashes).T
+        shares = (1 - products / _HASH_BITS) / 2
         return {
-            image.index: (self._places[number], float(share[number]))
-            for image, share, number in zip(images, shares, shares.argmin(axis=1))
+            index: (self._places[number], float(share[number]))
+            for index, share, number in zip(phashes, shares, shares.argmin(axis=1))
         }
+
+
+def _signs(phashes: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(phashes).astype(np.float32) * 2 - 1
 
 
 def find_contamination(

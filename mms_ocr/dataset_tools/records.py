@@ -213,7 +213,7 @@ def open_records(
     layout: str | None = None,
     data_root: str | None = None,
     splits: Sequence[str] = ("train", "val"),
-) -> SourceRecords:
+) -> Records:
     """Open the words of a folder, an LMDB or JSON lines.
 
     Args:
