@@ -19,19 +19,12 @@ _Pair = tuple[str, str | None]  # file name and label
 
 
 class Annotation(NamedTuple):
-    """Entry of an annotation file.
+    """Entry of an annotation file."""
 
-    Attributes:
-        place: File and line or entry, for messages.
-        filename: Path of the image as it is in the file.
-        text: Label, or None if there is none.
-        fault: What is wrong with the entry, or None.
-    """
-
-    place: str
-    filename: str = ""
+    place: str  # file and line or entry, for messages
+    filename: str = ""  # path of the image as it is in the file
     text: str | None = None
-    fault: str | None = None
+    fault: str | None = None  # what is wrong with the entry
 
 
 def read_annotations(path: str) -> list[Annotation]:
@@ -65,9 +58,9 @@ def read_annotations(path: str) -> list[Annotation]:
     if not first.lstrip().startswith(("{", "[")):
         is_quoted = _QUOTED.match(first) and "\t" not in first
         parse = _parse_quoted if is_quoted else partial(_parse_text, "\t" if "\t" in first else " ")
-    elif not _is_json_line(first):
-        entries = enumerate(_data_list(text, path), start=1)
-        return [_annotate(f"{path}, entry {n}", _parse_mmocr, entry) for n, entry in entries]
+    elif (entries := _data_list(first, text, path)) is not None:
+        numbered = enumerate(entries, start=1)
+        return [_annotate(f"{path}, entry {n}", _parse_mmocr, entry) for n, entry in numbered]
     return [
         _annotate(f"{path}, line {number}", parse, line)
         for number, line in enumerate(lines, start=1)
@@ -78,19 +71,12 @@ def read_annotations(path: str) -> list[Annotation]:
 def find_data_root(source: str, annotations: Sequence[Annotation] | None = None) -> str:
     """Find the folder that the file names of an annotation file are relative to.
 
-    Looks in the file's own folder, in the three above it and in the folders within its own; if none
-    of these has an image, in those beside its own.
-
-    Args:
-        source: The annotation file.
-        annotations: Its entries, if they were read already.
-
-    Returns:
-        The only one of these folders that has images of these names.
+    It is the only folder that has images of these names: the file's own, one of the three above it
+    or one within its own; or, if none of these has an image, one beside its own.
 
     Raises:
         FileNotFoundError: None has one.
-        ValueError: Several have, or the file cannot be read, or its first entry cannot.
+        ValueError: Several have, or the file or its first entry cannot be read.
     """
     if annotations is None:
         annotations = read_annotations(source)
@@ -140,15 +126,12 @@ def _files(folder: str, names: Sequence[str]) -> set[str]:
     return {os.path.realpath(path) for path in paths if os.path.isfile(path)}
 
 
-def _is_json_line(line: str) -> bool:
-    try:
-        fields = parse_json(line)
-    except BrokenImageError:
-        return False
-    return isinstance(fields, dict) and "data_list" not in fields
-
-
-def _data_list(text: str, path: str) -> list[Any]:
+def _data_list(first: str, text: str, path: str) -> list[Any] | None:
+    """Return the entries of MMOCR's JSON; None for JSON lines, of which this is the first."""
+    with contextlib.suppress(BrokenImageError):
+        fields = parse_json(first)
+        if isinstance(fields, dict) and "data_list" not in fields:
+            return None
     try:
         content = parse_json(text)
     except BrokenImageError as error:

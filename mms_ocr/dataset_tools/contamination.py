@@ -17,35 +17,31 @@ _HASH_BITS = 256
 _BLOCK = 1024
 
 
+_Place = tuple[int, int]  # number of a source, and index in it
+
+
 @dataclass(frozen=True)
 class Match:
-    """A training image and the test image that it equals or resembles.
+    """A training image and the nearest test image.
 
     Attributes:
         train: Number of the training source, and index in it.
-        test: Number of the test source, and index in it.
+        test: The same of the test image.
         kind: ``'file'``, the same bytes; ``'pixels'``, the same pixels in another file; or
             ``'near'``, a similar perceptual hash.
         distance: Share of the bits of the perceptual hash that differ, in [0, 1]; 0 for the
             exact kinds.
     """
 
-    train: tuple[int, int]
-    test: tuple[int, int]
+    train: _Place
+    test: _Place
     kind: str
     distance: float
 
 
 @dataclass
 class Contamination:
-    """Result of :func:`find_contamination`.
-
-    Attributes:
-        matches: One for each training image that matches, with the nearest test image; in the
-            order of the training images.
-        broken_train: What is wrong with unreadable training images.
-        broken_test: What is wrong with unreadable test images, which were not compared.
-    """
+    """Training images that match, in order, and what is wrong with images that were not read."""
 
     matches: list[Match] = field(default_factory=list)
     broken_train: list[str] = field(default_factory=list)
@@ -61,12 +57,12 @@ class _TestImages:
     """Index of the test images' fingerprints."""
 
     def __init__(self) -> None:
-        self.files: dict[int, tuple[int, int]] = {}
-        self.pixels: dict[int, tuple[int, int]] = {}
-        self._places: list[tuple[int, int]] = []
+        self.files: dict[int, _Place] = {}
+        self.pixels: dict[int, _Place] = {}
+        self._places: list[_Place] = []
         self._phashes: list[np.ndarray] = []
 
-    def add(self, place: tuple[int, int], fingerprint: Fingerprint) -> None:
+    def add(self, place: _Place, fingerprint: Fingerprint) -> None:
         self.files.setdefault(fingerprint.file, place)
         self.pixels.setdefault(fingerprint.pixels, place)
         if fingerprint.phash is not None:
@@ -88,7 +84,7 @@ class _TestImages:
                 matches.append(Match(place, test, "near", distance))
         return matches
 
-    def _nearest(self, images: Sequence[Fingerprint]) -> dict[int, tuple[tuple[int, int], float]]:
+    def _nearest(self, images: Sequence[Fingerprint]) -> dict[int, tuple[_Place, float]]:
         """Find the nearest test image of each image, and the share of bits that differ."""
         phashes = {image.index: image.phash for image in images if image.phash is not None}
         if not phashes or not self._phashes:
@@ -116,8 +112,7 @@ def find_contamination(
     """Find training images that are in a test set, exactly or nearly.
 
     Near duplicates have similar perceptual hashes (the library ImageHash; DCT, 256 bits): every
-    training image is compared with every test image. Blank images are compared exactly only. The
-    hashes of the test images are in memory, a kilobyte each.
+    training image is compared with every test image. Blank images are compared exactly only.
 
     Args:
         train: Sources of training images.
@@ -126,9 +121,6 @@ def find_contamination(
             about 0.25 on, different words in one typeface match.
         workers: Number of processes that read beside this one.
         progress: Shows the progress.
-
-    Raises:
-        ValueError: ``max_distance`` is outside its range.
     """
     if not 0 <= max_distance < 0.5:
         raise ValueError(f"the distance is {max_distance}; give a number in [0, 0.5)")

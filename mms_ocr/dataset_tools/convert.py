@@ -13,10 +13,10 @@ from mms_ocr.utils.progress import Progress, silent
 
 @dataclass
 class Conversion:
-    """Result of a conversion."""
+    """Number of words in the new set, and what is wrong with each word left out."""
 
-    written: int = 0  # words in the new set
-    broken: list[str] = field(default_factory=list)  # what is wrong with each word left out
+    written: int = 0
+    broken: list[str] = field(default_factory=list)
 
 
 def convert_records(
@@ -36,13 +36,11 @@ def convert_records(
         path: The new set; see :func:`mms_ocr.dataset_tools.layouts.open_writer`.
         max_broken: Largest accepted share of broken images.
         progress: Shows the progress.
-        textseg_split: Write TextSeg's layout, with all words in this split; the words are then
-            :class:`mms_ocr.dataset_tools.records.MasksAsTextSeg`.
+        textseg_split: Write :class:`mms_ocr.dataset_tools.records.MasksAsTextSeg` in TextSeg's
+            layout, with all words in this split.
 
     Raises:
-        FileExistsError: ``path`` exists.
-        ValueError: There are too many broken images, or the unfinished set at ``path`` has another
-            source.
+        ValueError: There are too many broken images, or none is left.
         OSError: The disk is full, or what was read back differs.
     """
     with open_writer(path, records.describe(), textseg_split) as writer:

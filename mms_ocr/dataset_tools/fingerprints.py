@@ -23,32 +23,19 @@ _FLAT = 8  # gray levels; in a smaller range an image is blank, and its hash tha
 
 @dataclass
 class Fingerprint:
-    """Fingerprint of an image of a source.
-
-    Attributes:
-        index: Index in its source.
-        error: What is wrong with the image; the other fields are empty then.
-        shape: Height and width.
-        file: 64-bit hash of the bytes of the file.
-        pixels: 64-bit hash of the size and the decoded pixels.
-        phash: Perceptual hash, bool ``(256,)``; None for blank images, or if not asked for.
-        text: The label, if there is one.
-    """
+    """Fingerprint of an image of a source."""
 
     index: int
-    error: str | None = None
-    shape: tuple[int, int] = (0, 0)
-    file: int = 0
-    pixels: int = 0
-    phash: np.ndarray | None = None
+    error: str | None = None  # what is wrong with the image; the other fields are empty then
+    shape: tuple[int, int] = (0, 0)  # height and width
+    file: int = 0  # 64-bit hash of the bytes of the file
+    pixels: int = 0  # 64-bit hash of the size and the decoded pixels
+    phash: np.ndarray | None = None  # see perceptual_hash; None if not asked for
     text: str | None = None
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray | None:
-    """Compute ``imagehash.phash`` with 16 x 16 frequencies.
-
-    Args:
-        image: uint8 BGR ``(H, W, 3)``.
+    """Compute ``imagehash.phash`` with 16 x 16 frequencies of a BGR image.
 
     Returns:
         bool array ``(256,)``, or None for a blank image.

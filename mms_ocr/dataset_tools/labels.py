@@ -26,7 +26,7 @@ _SHOWN = 20
 
 @dataclass
 class LabelReport:
-    """Findings in the labels of a set."""
+    """Counts of the labels of a set."""
 
     written: int = 0  # words accepted
     left_out: list[str] = field(default_factory=list)  # what is wrong with each word left out
@@ -79,10 +79,6 @@ def check_labels(
     """Check the labels of annotation files, LMDBs and folders, without decoding images.
 
     Characters outside of ``characters``, those of a dictionary, are counted.
-
-    Raises:
-        FileNotFoundError: A source is missing.
-        ValueError: A source has no labels.
     """
     report = LabelReport()
     for path in sources:
@@ -136,10 +132,8 @@ def convert_labels(
         progress: Shows the progress.
 
     Raises:
-        FileExistsError: ``out`` exists.
-        FileNotFoundError: An annotation file, its images, or the folder of ``out`` is missing.
-        ValueError: ``out`` is no ``.jsonl``, a path leads out of its folder, or too many words are
-            left out.
+        ValueError: A path leads out of its folder, or too many words are left out.
+        OSError: ``out`` exists or cannot be written, or a file is missing.
     """
     if os.path.lexists(out):
         raise FileExistsError(f"{out} exists; remove it or choose another name")

@@ -200,9 +200,6 @@ def open_writer(
             resumed.
         textseg_split: ``'train'``, ``'val'`` or ``'test'`` makes a folder in TextSeg's layout, with
             all words in that split.
-
-    Raises:
-        ValueError: The name is that of a single file, or of an LMDB where a folder is asked for.
     """
     check_set_name(path)
     is_lmdb = Path(path).suffix.lower() == ".lmdb"

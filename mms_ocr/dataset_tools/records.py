@@ -39,18 +39,11 @@ _PROBED = 64  # masks that decide on the levels of a set
 
 @dataclass(frozen=True)
 class Record:
-    """One word to be written.
+    """One word to be written."""
 
-    Attributes:
-        images: Encoded image files by kind: ``image``; ``image`` and ``mask``; or ``image_hr`` and
-            ``image_lr``.
-        text: The label, or None.
-        char_boxes: ``[x, y, w, h]`` of each character, or None; only rendered words have them.
-    """
-
-    images: dict[str, bytes]
+    images: dict[str, bytes]  # files by kind: image, mask, clean, image_hr, image_lr
     text: str | None
-    char_boxes: list[list[float]] | None = None
+    char_boxes: list[list[float]] | None = None  # [x, y, w, h] of rendered characters
 
 
 class Records(ABC):
@@ -83,10 +76,7 @@ class Records(ABC):
 class SourceRecords(Records):
     """Words of a source, whose images are decoded to check them.
 
-    Args:
-        source: The source; with two kinds, it has ``read_second``.
-        kinds: See :class:`Records`.
-        **options: Further things that the words depend on.
+    With two kinds of images, the source has ``read_second``. The words depend on ``options``.
     """
 
     def __init__(self, source: ImageSource, kinds: tuple[str, ...], **options: object) -> None:
@@ -120,12 +110,7 @@ class SourceRecords(Records):
 
 
 class Selection(Records):
-    """Some of the words, such as those that are left after decontamination.
-
-    Args:
-        records: The words to choose from.
-        indices: Which of them, in order.
-    """
+    """The words at some indices, such as those that are left after decontamination."""
 
     def __init__(self, records: Records, indices: Sequence[int] | np.ndarray) -> None:
         self.path = records.path
@@ -154,9 +139,6 @@ class MasksAsTextSeg(Records):
         levels: ``'textseg'`` keeps the levels, ``'binary'`` turns all above 0 into text. By
             default a set is TextSeg's if one of its first 64 masks has text or effects as TextSeg
             marks them, and binary otherwise.
-
-    Raises:
-        ValueError: The words have no masks or no labels, or ``levels`` is unknown.
     """
 
     kinds = ("image", "mask")
@@ -222,10 +204,6 @@ def open_records(
             resolution; ``'textseg'``, TextSeg as it is released; or guessed by default.
         data_root: For JSON lines, the folder that file names are relative to.
         splits: For TextSeg.
-
-    Raises:
-        FileNotFoundError: The path does not exist.
-        ValueError: It is malformed or empty, or of another layout.
     """
     layout = layout or guess_layout(path)
     if layout == "textseg":

@@ -70,34 +70,23 @@ def encode_word(
     """Compress the images of a word.
 
     Args:
-        word: The word.
+        word: A rendered word.
         extras: What to store beside image and text, of ``'clean'``, ``'mask'``, ``'char_boxes'``.
         suffix: ``'.jpg'`` or ``'.png'``, for image and clean version; masks are PNG with 0 and 255.
         quality: Of JPEG, 1 to 100.
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
-    images = {"image": _encode(word.image, suffix, options)}
+    images = {"image": cv2.imencode(suffix, word.image, options)[1].tobytes()}
     if "clean" in extras:
-        images["clean"] = _encode(word.clean, suffix, options)
+        images["clean"] = cv2.imencode(suffix, word.clean, options)[1].tobytes()
     if "mask" in extras:
-        images["mask"] = _encode(word.mask * np.uint8(255), ".png", [])
+        images["mask"] = cv2.imencode(".png", word.mask * np.uint8(255))[1].tobytes()
     boxes = word.char_boxes.astype(float).round(2).tolist() if "char_boxes" in extras else None
     return Record(images, word.text, boxes)
 
 
-def _encode(image: np.ndarray, suffix: str, options: list[int]) -> bytes:
-    is_written, buffer = cv2.imencode(suffix, image, options)
-    if not is_written:
-        raise ValueError(f"an image of shape {image.shape} cannot be encoded as {suffix}")
-    return buffer.tobytes()
-
-
 def count_finished(path: str | os.PathLike[str], plan: Mapping[str, Any]) -> int | None:
     """Return the number of words of a finished set; None if ``path`` does not exist.
-
-    Args:
-        path: The set.
-        plan: See :func:`render_plan`.
 
     Raises:
         FileExistsError: ``path`` is something else.
@@ -137,7 +126,6 @@ def render_words(
 
     Raises:
         ValueError: The unfinished set has more words than ``count``, or other options.
-        OSError: See :func:`mms_ocr.dataset_tools.layouts.open_writer`.
     """
     plan = render_plan(renderer, encoding=encoding)
     with open_writer(path, plan) as writer:
@@ -179,13 +167,7 @@ class _EncodedWords(Dataset):
 
 
 def word_sheet(images: Iterable[NDArray], width: int = 1200, height: int = 40) -> NDArray:
-    """Draw words in rows of one height; at most 1000 rows.
-
-    Args:
-        images: Word images, at least one.
-        width: Largest width of a row in pixels.
-        height: Height of a row in pixels.
-    """
+    """Draw words in at most 1000 rows of one width and height in pixels."""
     rows: list[list[NDArray]] = [[]]
     space = width
     for image in images:

@@ -47,9 +47,14 @@ class Survey:
     examples: list[int]  # indices
 
     @property
-    def aspect_ratios(self) -> np.ndarray:
-        """Width by height of the good images."""
-        return self.widths / self.heights
+    def numbers(self) -> dict[str, np.ndarray]:
+        """Sizes and label lengths, by name."""
+        return {
+            "height": self.heights,
+            "width": self.widths,
+            "width/height": self.widths / self.heights,
+            "label length": self.label_lengths,
+        }
 
 
 def survey_source(
@@ -116,12 +121,7 @@ def describe_survey(survey: Survey) -> str:
     share = survey.duplicates / good
     lines.append(f"  duplicates    {survey.duplicates:,} ({share:.2%}), by pixels")
     lines.append(" " * 16 + "".join(f"{name:>8}" for name in _PERCENTILES.values()))
-    for name, values in [
-        ("height", survey.heights),
-        ("width", survey.widths),
-        ("width/height", survey.aspect_ratios),
-        ("label length", survey.label_lengths),
-    ]:
+    for name, values in survey.numbers.items():
         if len(values):
             form = "8.2f" if name == "width/height" else "8.0f"
             percentiles = np.percentile(values, list(_PERCENTILES))
@@ -144,13 +144,10 @@ def draw_surveys(surveys: Sequence[Survey], sources: Sequence[ImageSource]) -> F
     # Matplotlib reads dollar signs as mathematics, and draws Unicode only.
     paths = [survey.path.encode("utf-8", "backslashreplace").decode() for survey in surveys]
     names = [printable(path).replace("$", r"\$") for path in paths]
-    for place, title, values in [
-        (grid[0, 0:4], "height in pixels", [survey.heights for survey in surveys]),
-        (grid[0, 4:8], "width in pixels", [survey.widths for survey in surveys]),
-        (grid[0, 8:12], "width / height", [survey.aspect_ratios for survey in surveys]),
-        (grid[1, 0:4], "label length", [survey.label_lengths for survey in surveys]),
-    ]:
-        _draw_histogram(figure.add_subplot(place), title, values)
+    places = grid[0, 0:4], grid[0, 4:8], grid[0, 8:12], grid[1, 0:4]
+    for place, name in zip(places, surveys[0].numbers):
+        values = [survey.numbers[name] for survey in surveys]
+        _draw_histogram(figure.add_subplot(place), name, values)
     _draw_characters(figure.add_subplot(grid[1, 4:12]), surveys)
     for row, (survey, source, name) in enumerate(zip(surveys, sources, names), start=2):
         axes = figure.add_subplot(grid[row, :])
@@ -169,7 +166,6 @@ def _draw_histogram(axes: Any, title: str, values: Sequence[np.ndarray]) -> None
     axes.set_title(title, fontsize="small")
     filled = [value for value in values if len(value)]
     if not filled:
-        axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes)
         return
     top = max(float(np.percentile(value, 99)) for value in filled)
     if filled[0].dtype.kind == "i":  # bins with equally many whole numbers

@@ -31,10 +31,9 @@ _CHUNK_BYTES = 1 << 25
 
 
 class WordWriter(ABC):
-    """Context manager that writes words to ``path``.
+    """Context manager that writes words; see :func:`mms_ocr.dataset_tools.layouts.open_writer`.
 
-    :func:`mms_ocr.dataset_tools.layouts.open_writer` makes one. Leaving the block without
-    :meth:`finish` keeps the unfinished set.
+    Leaving the block without :meth:`finish` keeps the unfinished set.
 
     Attributes:
         path: The finished set.
@@ -92,9 +91,6 @@ class WordWriter(ABC):
             count: Number of all source words.
             title: Title of the progress.
             progress: Shows the progress.
-
-        Raises:
-            OSError: They cannot be written, because the disk is full for example.
         """
         chunk: list[Record] = []
         size = 0
@@ -128,13 +124,12 @@ class WordWriter(ABC):
         for left in self.part.glob(".[0-9]*.????????.part"):  # of an atomic_write that was killed
             left.unlink()
         names = {path.name for path in self.part.iterdir()}
-        if names - {self.folder.name, _PLAN, PROGRESS, _LOCK} or (
-            self.folder.name in names and _PLAN not in names
-        ):
+        is_begun = self.folder.name in names
+        if names - {self.folder.name, _PLAN, PROGRESS, _LOCK} or (is_begun and _PLAN not in names):
             raise ValueError(
                 f"{self.part} cannot be resumed (it holds other files); remove it or rename it"
             )
-        if self.folder.name in names:
+        if is_begun:
             compare_plans(read_plan(file), self._plan, self.part)
         else:  # new, or what is left of a run that was killed after it had finished
             with self._disk_errors():
@@ -175,20 +170,14 @@ class WordWriter(ABC):
     def _append(self, records: Sequence[Record], read: int) -> None: ...
 
     @abstractmethod
-    def _complete(self) -> None:
-        """Write what ends a set, and flush it."""
+    def _complete(self) -> None: ...  # write what ends a set, and flush it
 
     @abstractmethod
-    def _close(self) -> None:
-        """Close the files; may be called twice."""
+    def _close(self) -> None: ...  # may be called twice
 
 
 def read_plan(file: Path) -> dict[str, Any]:
-    """Read the plan of a set.
-
-    Raises:
-        ValueError: The file is damaged.
-    """
+    """Read the plan of a set; ValueError if the file is damaged."""
     try:
         plan = json.loads(file.read_text("utf-8"))
     except ValueError:
@@ -199,11 +188,7 @@ def read_plan(file: Path) -> dict[str, Any]:
 
 
 def compare_plans(begun: Mapping[str, Any], plan: Mapping[str, Any], where: Path) -> None:
-    """Check that a set was begun with the same plan.
-
-    Raises:
-        ValueError: It was not; the message names the first difference.
-    """
+    """Raise ValueError if a set was begun with another plan; it names the first difference."""
     for name in {**begun, **plan}:
         if begun.get(name) != plan.get(name):
             raise ValueError(

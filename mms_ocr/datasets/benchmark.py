@@ -79,9 +79,8 @@ class BenchmarkDataset(WordImageDataset):
 def find_labelled_set(path: str) -> str:
     """Find the file or folder of a labelled set.
 
-    Args:
-        path: An LMDB or annotation file; or the same without ``.lmdb`` or ``.jsonl``; or, if none
-            of these exists, a folder with ``annotation.jsonl``, ``labels.jsonl`` or ``test.jsonl``.
+    That is an LMDB or annotation file at ``path``, or with ``.lmdb`` or ``.jsonl`` added; or, if
+    there is none, ``annotation.jsonl``, ``labels.jsonl`` or ``test.jsonl`` in that folder.
 
     Raises:
         FileNotFoundError: There is none.
@@ -94,10 +93,7 @@ def find_labelled_set(path: str) -> str:
         files = [os.path.join(path, name) for name in _FILES_IN_FOLDER]
         candidates = [file for file in files if os.path.isfile(file)]
     if not candidates:
-        raise FileNotFoundError(
-            f"no test set at {path!r} (an LMDB or JSON lines: {path}[.lmdb|.jsonl], or "
-            f"{'|'.join(_FILES_IN_FOLDER)} in that folder)"
-        )
+        raise FileNotFoundError(f"no test set at {path!r}")
     if len(candidates) > 1:
         raise ValueError(f"several test sets: {' and '.join(candidates)}; give the path of one")
     return candidates[0]

@@ -20,17 +20,14 @@ class TooManyBrokenError(ValueError):
 class BrokenCounter:
     """Counts images read and broken over all loader workers, and stops a run with too many.
 
-    The counts are in shared memory and live as long as the data set, over all passes.
+    The counts are in shared memory. With up to 1,000 images, each pass may have
+    ``max_share * length`` broken ones. With more, the images read are judged as a sample, from the
+    1,000th on and with a tolerance of four standard deviations.
 
     Args:
         max_share: The largest share of broken images, in ``[0, 1]``, that is skipped.
         name: The data set, for messages.
-        length: Images in the data set. With up to 1,000, each pass may have
-            ``max_share * length`` broken ones. With more, the images read are judged as a sample,
-            from the 1,000th on and with a tolerance of four standard deviations.
-
-    Raises:
-        ValueError: ``max_share`` is outside ``[0, 1]``.
+        length: Images in the data set.
     """
 
     def __init__(self, max_share: float, name: str, length: int) -> None:
@@ -54,7 +51,7 @@ class BrokenCounter:
 
     def count_read(self) -> None:
         """Count one image as read."""
-        self._counts.numpy()[_worker_row(), 0] += 1
+        self._count(0)
 
     def count_broken(self, reason: str) -> None:
         """Count one image as broken; log the reason if their number is a power of two.
@@ -62,7 +59,7 @@ class BrokenCounter:
         Raises:
             TooManyBrokenError: More than the accepted share of the images are broken.
         """
-        self._counts.numpy()[_worker_row(), 1] += 1
+        self._count(1)
         broken, read = self.num_broken, self.num_read
         if broken > self._accepted(read):
             raise TooManyBrokenError(
@@ -77,6 +74,11 @@ class BrokenCounter:
                 level=logging.WARNING,
             )
 
+    def _count(self, column: int) -> None:
+        worker = get_worker_info()
+        row = 0 if worker is None else 1 + worker.id % _MAX_WORKERS
+        self._counts.numpy()[row, column] += 1
+
     def _accepted(self, read: int) -> float:
         if self._length <= _SMALL:
             return self.max_share * self._length * math.ceil(read / self._length)
@@ -84,8 +86,3 @@ class BrokenCounter:
             return math.inf
         expected = self.max_share * read
         return expected + 4 * math.sqrt(expected)
-
-
-def _worker_row() -> int:
-    worker = get_worker_info()
-    return 0 if worker is None else 1 + worker.id % _MAX_WORKERS

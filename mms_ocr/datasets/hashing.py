@@ -19,8 +19,7 @@ def hash_numbers(numbers: np.ndarray, key: int | np.ndarray = 0) -> np.ndarray:
 
     Args:
         numbers: Array of non-negative integers.
-        key: An integer of any size and sign, taken modulo 2^64; or a uint64 array of the shape of
-            ``numbers``.
+        key: An integer of any size and sign, taken modulo 2^64; or a uint64 array of this shape.
 
     Returns:
         uint64 array.
@@ -46,9 +45,6 @@ def shuffled_order(positions: np.ndarray, length: int, keys: int | np.ndarray) -
         positions: Array of integers in ``[0, length)``.
         length: At least 1.
         keys: One key, or an array with a key for every position.
-
-    Returns:
-        int64 array of the shape of ``positions``.
     """
     keys = np.broadcast_to(hash_numbers(np.atleast_1d(keys)), positions.shape)
     values = _permute(positions.astype(np.uint64), length, keys)
@@ -72,37 +68,27 @@ def _permute(values: np.ndarray, length: int, keys: np.ndarray) -> np.ndarray:
 def holdout_indices(length: int, share: float, part: str, seed: int = 0) -> np.ndarray:
     """Return the indices of the images of one part, in order; the same in every run.
 
-    An image is held out if a hash of its index under the seed is below a threshold. So the parts
-    ``train`` and ``val`` of a source never overlap and together are all of it. If no image, or
-    every image, is below, the threshold moves so that both parts of two or more images have one.
+    An image is held out if a hash of its index under the seed is below a threshold, which moves so
+    that both parts of two or more images have one.
 
     Args:
         length: Images in the source.
         share: Share held out, in (0, 1); met on average, not exactly.
         part: ``'val'`` for the images held out, ``'train'`` for the others.
         seed: Another seed holds out other images.
-
-    Raises:
-        ValueError: ``share`` or ``part`` is none of these.
     """
     if not 0 < share < 1:
         raise ValueError(f"holdout share is in (0, 1), got {share}")
     if part not in ("train", "val"):
         raise ValueError(f"holdout part is 'train' or 'val', got {part!r}")
-    threshold = int(share * 2**64)
-    chosen = _part(length, threshold, part, seed)
-    if length > 1 and len(chosen) in (0, length):
-        hashes = hash_numbers(np.arange(length, dtype=np.uint64), seed)
-        threshold = min(max(threshold, int(hashes.min()) + 1), int(hashes.max()))
-        chosen = _part(length, threshold, part, seed)
-    return chosen
-
-
-def _part(length: int, threshold: int, part: str, seed: int) -> np.ndarray:
-    small = np.uint32 if length < 2**32 else np.uint64
-    parts = [np.zeros(0, small)]
+    is_held_out = np.zeros(length, bool)
     for start in range(0, length, _CHUNK):
-        indices = np.arange(start, min(start + _CHUNK, length), dtype=np.uint64)
-        is_held_out = hash_numbers(indices, seed) < np.uint64(threshold)
-        parts.append(indices[is_held_out if part == "val" else ~is_held_out].astype(small))
-    return np.concatenate(parts)
+        chunk = is_held_out[start : start + _CHUNK]
+        numbers = np.arange(start, start + len(chunk), dtype=np.uint64)
+        chunk[:] = hash_numbers(numbers, seed) < np.uint64(int(share * 2**64))
+    if length > 1 and is_held_out.all() == is_held_out.any():
+        hashes = hash_numbers(np.arange(length, dtype=np.uint64), seed)
+        moved = hashes.argmax() if is_held_out[0] else hashes.argmin()
+        is_held_out[moved] = not is_held_out[moved]
+    indices = np.flatnonzero(is_held_out == (part == "val"))
+    return indices.astype(np.uint32 if length < 2**32 else np.uint64)

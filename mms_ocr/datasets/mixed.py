@@ -17,15 +17,8 @@ _TOLERANCE = 0.01
 def repeats_for_shares(lengths: Sequence[int], shares: Sequence[float]) -> np.ndarray:
     """Find how often to repeat data sets so that they fill given shares of the whole.
 
-    The repeats are whole numbers, so every image of a data set is drawn equally often: the smallest
-    ones that meet every share to 1%.
-
-    Args:
-        lengths: Images of each data set, positive.
-        shares: The share of each, positive, on any scale.
-
-    Returns:
-        int64 array, one positive number for each data set.
+    The repeats are the smallest whole numbers that meet every share to 1%; lengths and shares are
+    positive, shares on any scale.
     """
     ratios = np.asarray(shares, float) / np.asarray(lengths, float)
     ratios /= ratios.min()
@@ -38,11 +31,10 @@ def repeats_for_shares(lengths: Sequence[int], shares: Sequence[float]) -> np.nd
 
 @DATASETS.register_module()
 class MixedDataset(Dataset):
-    """Several data sets in one, each filling its share of the indices.
+    """Several data sets in one, each filling its share of the indices to 1%.
 
     The first data set comes first, repeated as its share requires, then the second, and so on: a
-    shuffling sampler mixes them. Shares are met to 1%, and within a data set every image is drawn
-    equally often per pass.
+    shuffling sampler mixes them. Within a data set every image is drawn equally often per pass.
 
     Args:
         datasets: Data sets of any kind, or their configs.
@@ -55,8 +47,7 @@ class MixedDataset(Dataset):
             data set.
 
     Raises:
-        ValueError: There are no data sets, one is empty, or ``weights`` or ``temperature`` are
-            impossible.
+        ValueError: There are no data sets, one is empty, or the weights are impossible.
     """
 
     def __init__(
@@ -86,16 +77,6 @@ class MixedDataset(Dataset):
         self._starts = np.concatenate([[0], np.cumsum(self.repeats * self._lengths)])
         first = getattr(self.datasets[0], "metainfo", {})
         self.metainfo = dict(first if metainfo is None else metainfo)
-
-    @property
-    def num_read(self) -> int:
-        """Images read so far from the data sets that count them, broken ones included."""
-        return sum(getattr(dataset, "num_read", 0) for dataset in self.datasets)
-
-    @property
-    def num_broken(self) -> int:
-        """Broken images so far in the data sets that count them."""
-        return sum(getattr(dataset, "num_broken", 0) for dataset in self.datasets)
 
     def full_init(self) -> None:
         """Initialize the data sets that postponed it."""

@@ -26,22 +26,19 @@ _EXTRAS = ("clean", "mask", "char_boxes")
 class RenderedWordDataset(Dataset):
     """Rendered words; the same (seed, index) gives the same word in any worker and process.
 
-    The pipeline gets ``img`` (uint8 BGR ``(H, W, 3)``, by default 32 to 64 pixels high),
-    ``img_path`` (``rendered:{seed}:{index}``), ``img_shape`` and ``ori_shape`` (height, width),
-    ``sample_idx``, ``text`` and the ``extras``.
+    The pipeline gets what labelled images of :class:`~mms_ocr.datasets.WordImageDataset` give, and
+    the ``extras``; images are by default 32 to 64 pixels high.
 
     Args:
         num_samples: Length of the data set.
         pipeline: Transforms or their configs.
         seed: Another seed gives other words; give a validation set a seed of its own.
-        fonts: Font folders or files, ``'matplotlib'`` (the default) or ``'system'``; see
-            :class:`mms_ocr.rendering.FontCollection`.
+        fonts: See :class:`mms_ocr.rendering.FontCollection`.
         font_part: ``'train'`` or ``'val'`` keeps the font families of that part.
         font_weights: Weight by font family, 1 by default.
-        words: A text file with one word (or text line) a line, or the words; by default the
-            embedded English words.
+        words: See :class:`mms_ocr.rendering.TextSource`, also for the following.
         random_string_share: Share of the texts that are random characters.
-        case: See :class:`mms_ocr.rendering.TextSource`.
+        case: Case of the words.
         words_per_line: Minimum and maximum number of words of one text.
         max_length: Maximum number of characters of a text.
         difficulty: From 0, plain words, to 1, hard for people.
@@ -53,7 +50,6 @@ class RenderedWordDataset(Dataset):
         metainfo: Facts about the data set, for models and visualizers.
 
     Raises:
-        FileNotFoundError: A font folder, word file or background folder does not exist.
         ValueError: A setting is out of range, or no font can draw the words.
     """
 
@@ -124,7 +120,7 @@ class RenderedWordDataset(Dataset):
         )
 
     def image_name(self, index: int) -> str:
-        """Return ``rendered:{seed}:{index}``, in place of a file name."""
+        """Return ``rendered:{seed}:{index}``."""
         return f"rendered:{self.renderer.seed}:{self._position(index)}"
 
     def _position(self, index: int) -> int:

@@ -19,10 +19,9 @@ _BLOCK = 4096
 class EndlessSampler(Sampler[int]):
     """Passes over a data set again and again, in a new order each time, without end.
 
-    All ranks share one endless stream of indices, in which each pass is shuffled by itself; each of
-    ``world_size`` ranks takes every ``world_size``-th index of it. So each image is drawn exactly
-    once per pass, by one of the ranks. Nothing of the size of the data set is stored, and every
-    position of the stream is reached at once.
+    All ranks share one stream of indices, of which each of ``world_size`` ranks takes every
+    ``world_size``-th. So each image is drawn exactly once per pass, by one of the ranks. Nothing of
+    the size of the data set is stored, and every position of the stream is reached at once.
 
     Args:
         dataset: The data set.
@@ -30,9 +29,6 @@ class EndlessSampler(Sampler[int]):
         seed: Seed of the shuffling, the same on all ranks. By default rank 0 draws one for all.
         numbered: Give ``pass * length + index`` in place of the index, so that no number is
             repeated; :class:`~mms_ocr.datasets.SeededDataset` takes such numbers.
-
-    Raises:
-        ValueError: The data set is empty.
     """
 
     def __init__(
@@ -80,13 +76,7 @@ class EndlessSampler(Sampler[int]):
         return indices + passes.astype(np.int64) * self.length if self.numbered else indices
 
     def set_position(self, drawn: int) -> None:
-        """Continue as if each rank had drawn so many indices.
-
-        After ``n`` training iterations that is ``n`` times the batch size of a rank.
-
-        Raises:
-            ValueError: ``drawn`` is negative.
-        """
+        """Continue as if each rank had drawn so many indices; ValueError if it is negative."""
         if drawn < 0:
             raise ValueError(f"a position is not negative, got {drawn}")
         self._drawn = int(drawn)
@@ -96,9 +86,8 @@ class EndlessSampler(Sampler[int]):
     def state_dict(self, drawn: int | None = None) -> dict[str, Any]:
         """Return what it takes to resume here, also with another number of ranks.
 
-        Args:
-            drawn: How many indices each rank has used. By default, as many as were drawn; a loader
-                with workers draws some in advance.
+        ``drawn`` is how many indices each rank has used: fewer than were drawn, which is the
+        default, if a loader's workers draw some in advance.
         """
         return dict(
             seed=self.seed,
@@ -108,13 +97,10 @@ class EndlessSampler(Sampler[int]):
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a state of :meth:`state_dict`.
+        """Resume from a state of :meth:`state_dict`; ValueError if the data set's length differs.
 
         If the number of ranks has changed and the position is between two draws of the ranks, the
         earlier one is taken, so that no image is left out.
-
-        Raises:
-            ValueError: The state is of a data set of another length.
         """
         if state["length"] != self.length:
             raise ValueError(

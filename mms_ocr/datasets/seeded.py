@@ -13,7 +13,9 @@ from mms_ocr.datasets.hashing import hash_numbers
 from mms_ocr.registry import DATASETS
 from mms_ocr.utils.randomness import kept_random_states, seed_everything
 
-_FIXED_TRANSFORMS = ("ResizeWordImage", "PackWordImage", "PackLabelledWord")
+_FIXED_TRANSFORMS = {
+    f"mms_ocr.{name}" for name in ("ResizeWordImage", "PackWordImage", "PackLabelledWord")
+}
 
 
 @DATASETS.register_module()
@@ -22,11 +24,8 @@ class SeededDataset(Dataset):
 
     Python's, NumPy's and torch's generators are seeded for every sample, so that it does not matter
     which worker makes it and whether the run was resumed. If no transform is random, nothing is
-    seeded. :class:`~mms_ocr.engine.ResumableTrainLoop` wraps the training set of a config with it.
-
-    It is indexed by ``pass * length + index``, which
-    :class:`~mms_ocr.datasets.EndlessSampler` gives if ``numbered``. Other attributes are those of
-    the data set inside.
+    seeded. It is indexed by ``pass * length + index``, as a ``numbered``
+    :class:`~mms_ocr.datasets.EndlessSampler` gives. Other attributes are those of the data set.
 
     Args:
         dataset: The data set or its config.
@@ -53,20 +52,19 @@ class SeededDataset(Dataset):
         return self.__getitems__([number])[0]
 
     def __getitems__(self, numbers: Sequence[int]) -> Sequence[Any]:
-        """Give the items of a batch; torch's loaders call it."""
+        """Return the items of a batch; torch's loaders call it."""
+        indices = [number % self._length for number in numbers]
+        if self._draws_nothing and hasattr(self.dataset, "__getitems__"):
+            return self.dataset.__getitems__(indices)
         if self._draws_nothing:
-            indices = [number % self._length for number in numbers]
-            if hasattr(self.dataset, "__getitems__"):
-                items: Sequence[Any] = self.dataset.__getitems__(indices)
-                return items
             return [self.dataset[index] for index in indices]
         seeds = hash_numbers(np.asarray(numbers, dtype=np.int64), self.seed).tolist()
         items = []
         # A process without workers trains with the same generators.
         with kept_random_states() if get_worker_info() is None else nullcontext():
-            for number, seed in zip(numbers, seeds):
+            for index, seed in zip(indices, seeds):
                 seed_everything(seed)
-                items.append(self.dataset[number % self._length])
+                items.append(self.dataset[index])
         return items
 
 
@@ -78,8 +76,7 @@ def draws_nothing(dataset: Any) -> bool:
     transforms = getattr(getattr(dataset, "pipeline", None), "transforms", None)
     if transforms is None or not type(dataset).__module__.startswith("mms_ocr."):
         return False
-    return all(
-        type(transform).__name__ in _FIXED_TRANSFORMS
-        and type(transform).__module__.startswith("mms_ocr.")
-        for transform in transforms
-    )
+    kinds = {
+        f"{type(step).__module__.partition('.')[0]}.{type(step).__name__}" for step in transforms
+    }
+    return kinds <= _FIXED_TRANSFORMS

@@ -31,9 +31,7 @@ class WordImageDataset(Dataset):
 
     The pipeline gets ``img`` (uint8 BGR ``(H, W, 3)``), ``img_path`` (file, and key for an LMDB),
     ``img_shape`` and ``ori_shape`` (height, width), ``sample_idx`` and, if ``labelled``, ``text``.
-
-    A broken image is replaced by the next one. ``num_read`` and ``num_broken`` count them over all
-    loader workers; the log reports them when their number reaches a power of two.
+    A broken image is replaced by the next one; see :class:`~mms_ocr.datasets.broken.BrokenCounter`.
 
     Args:
         path: Where the images are: see :func:`mms_ocr.datasets.sources.open_source`. Several paths
@@ -100,7 +98,7 @@ class WordImageDataset(Dataset):
         self.broken = BrokenCounter(max_broken, names, self._length)
 
     def open(self, path: str | os.PathLike[str], data_root: str | None) -> ImageSource:
-        """Open one of the paths; a subclass may open other kinds of sources."""
+        """Open one of the paths."""
         return open_source(path, data_root)
 
     @property
@@ -211,9 +209,8 @@ class WordImageDataset(Dataset):
             if not {"share", "part"} <= set(holdout) <= {"share", "part", "seed"}:
                 raise ValueError(f"holdout takes share, part and seed, got {dict(holdout)}")
             parts = [holdout_indices(len(source), **holdout) for source in self.sources]
-            if len(parts) > 1:
-                parts = [part + start for part, start in zip(parts, self._starts)]
-            chosen = np.concatenate(parts)
+            starts = self._starts.astype(parts[0].dtype)
+            chosen = np.concatenate([part + start for part, start in zip(parts, starts)])
         if indices is None:
             return chosen
         available = int(self._starts[-1]) if chosen is None else len(chosen)
@@ -228,14 +225,14 @@ class WordImageDataset(Dataset):
 
 def _read_boxes(raw: RawImage) -> np.ndarray:
     """Check the boxes of characters that a source has: float32 ``(n, 4)``."""
+    stored, count = raw.char_boxes, len(raw.text or "")
     try:
-        stored = raw.char_boxes
         boxes = np.array(json.loads(stored) if isinstance(stored, bytes) else stored, np.float32)
     except (ValueError, TypeError) as error:
         raise BrokenImageError(f"{raw.name}: its char_boxes are no numbers: {error}") from error
-    if boxes.shape != (len(raw.text or ""), 4) or not np.isfinite(boxes).all():
+    if boxes.shape != (count, 4) or not np.isfinite(boxes).all():
         raise BrokenImageError(
-            f"{raw.name}: its char_boxes must be [x, y, w, h] for each of the "
-            f"{len(raw.text or '')} characters of its label, got {boxes.shape}"
+            f"{raw.name}: its char_boxes must be [x, y, w, h] for each of the {count} characters "
+            f"of its label, got {boxes.shape}"
         )
     return boxes

@@ -26,15 +26,12 @@ TEXTSEG_MASK_VALUES = dict(background=(0, 200), text=(100,), ignored=(255,))
 def mask_labels(
     levels: np.ndarray, mask_values: Mapping[str, Sequence[int]] | None = None
 ) -> np.ndarray:
-    """Convert the gray levels of a mask to labels.
+    """Convert the gray levels of a mask ``(H, W)`` to labels: 0 background, 1 text, 255 ignored.
 
     Args:
-        levels: The decoded mask, uint8 or uint16 ``(H, W)``.
+        levels: The decoded mask, uint8 or uint16.
         mask_values: The gray levels of ``'background'``, ``'text'`` and ``'ignored'``. None takes
             masks of two levels: 0 is background, and the other one is text.
-
-    Returns:
-        uint8 ``(H, W)``: 0 background, 1 text, 255 ignored.
 
     Raises:
         BrokenImageError: The mask has levels without a label.
@@ -68,10 +65,8 @@ class WordMaskDataset(WordImageDataset):
     """Word images with masks: folders, LMDBs or JSON lines.
 
     The pipeline gets what :class:`~mms_ocr.datasets.WordImageDataset` gives, and ``mask``: uint8
-    ``(H, W)`` of the size of ``img``: 0 background, 1 text, 255 ignored.
-
-    A pair is broken if one of the two is missing or broken, they differ in size or EXIF
-    orientation, or the mask has unknown gray levels.
+    ``(H, W)`` of the size of ``img``; see :func:`mask_labels`. A pair is broken if one of the two
+    is, they differ in size or EXIF orientation, or the mask has unknown gray levels.
 
     Args:
         path: Where the pairs are: see :func:`mms_ocr.datasets.sources.open_masked`.
@@ -80,9 +75,7 @@ class WordMaskDataset(WordImageDataset):
         **kwargs: Further arguments of :class:`~mms_ocr.datasets.WordImageDataset`.
 
     Raises:
-        FileNotFoundError: A path does not exist.
-        ValueError: A source is empty or malformed, an image has no mask, or ``mask_values`` are
-            wrong.
+        ValueError: An image has no mask, or ``mask_values`` are wrong.
     """
 
     sources: list[Any]
@@ -136,10 +129,6 @@ class TextSegDataset(WordMaskDataset):
         splits: Some of ``'train'``, ``'val'`` and ``'test'``.
         mask_values: See :func:`mask_labels`; the default is :data:`TEXTSEG_MASK_VALUES`.
         **kwargs: Further arguments of :class:`~mms_ocr.datasets.WordMaskDataset`.
-
-    Raises:
-        FileNotFoundError: A file or folder of the layout is missing.
-        ValueError: A file is malformed, or there are no words.
     """
 
     def __init__(

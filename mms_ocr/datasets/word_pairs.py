@@ -21,9 +21,8 @@ TEXTZOOM_SPLITS = ("train1", "train2", "test/easy", "test/medium", "test/hard")
 class WordPairDataset(WordImageDataset):
     """Pairs of a small and a large image of a word: TextZoom's LMDBs, folders or JSON lines.
 
-    The pipeline gets ``gt`` (the large image, uint8 BGR ``(H, W, 3)``), ``img`` (the small one),
-    ``img_path`` (of the large one), ``img_shape`` and ``ori_shape`` (of the small one),
-    ``sample_idx``, ``text`` if ``labelled``, and ``subset`` if there are ``subsets``.
+    The pipeline gets what :class:`~mms_ocr.datasets.WordImageDataset` gives, with the small image
+    as ``img``, the large one as ``gt``, and ``subset`` if there are ``subsets``.
 
     A pair is broken if one image is missing or broken, the two differ in EXIF orientation, or the
     small one has more pixels than the large one.
@@ -35,9 +34,7 @@ class WordPairDataset(WordImageDataset):
         **kwargs: Further arguments of :class:`~mms_ocr.datasets.WordImageDataset`.
 
     Raises:
-        FileNotFoundError: A path does not exist.
-        ValueError: A source is empty or malformed, an image has no partner, or there is not one
-            subset for each path.
+        ValueError: An image has no partner, or there is not one subset for each path.
     """
 
     def __init__(
@@ -86,18 +83,16 @@ class WordPairDataset(WordImageDataset):
 class TextZoomDataset(WordPairDataset):
     """Pairs of TextZoom (Wang et al., ECCV 2020) as it is released: an LMDB for each of its splits.
 
-    Pairs of a test split have a ``subset``: ``'easy'``, ``'medium'`` or ``'hard'``.
+    Those of a test split have a ``subset``: ``'easy'``, ``'medium'`` or ``'hard'``.
 
     Args:
         path: The folder with ``train1``, ``train2`` and ``test`` in it, or several such.
-        pipeline: Transforms or their configs; see :class:`~mms_ocr.datasets.WordPairDataset`.
-        splits: Some of ``'train1'`` and ``'train2'``, or of ``'test/easy'``, ``'test/medium'`` and
-            ``'test/hard'``.
+        pipeline: Transforms or their configs.
+        splits: Some of the training or of the test splits among :data:`TEXTZOOM_SPLITS`.
         **kwargs: Further arguments of :class:`~mms_ocr.datasets.WordPairDataset`.
 
     Raises:
-        FileNotFoundError: An LMDB of the layout is missing.
-        ValueError: A split is unknown, training and test splits are mixed, or an LMDB is malformed.
+        ValueError: A split is unknown, or training and test splits are mixed.
     """
 
     def __init__(

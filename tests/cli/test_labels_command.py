@@ -43,7 +43,7 @@ def test_labels_are_checked_or_written(word_images, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["none.json"], "no annotation file none.json"),
-        (["FOLDER"], "is a folder of images, which has no labels"),
+        (["FOLDER"], "has no labels"),
         (["gt.txt", "--dictionary", "none.txt"], "no dictionary file none.txt"),
     ],
 )

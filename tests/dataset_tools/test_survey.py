@@ -23,7 +23,7 @@ def test_survey_by_hand(source):
     assert (survey.count, survey.examined, survey.broken) == (6, 6, 1)
     assert survey.errors[0].endswith("image-000000006: not an image of a known format")
     assert list(zip(survey.heights, survey.widths)) == SIZES
-    np.testing.assert_allclose(survey.aspect_ratios, [3, 4, 1, 10, 3])
+    np.testing.assert_allclose(survey.numbers["width/height"], [3, 4, 1, 10, 3])
     assert survey.label_lengths.tolist() == [4, 0, 2, 3, 3]
     assert survey.characters == dict(a=3, b=2, ß=2, x=1, y=1, z=1) | {" ": 1, "$": 1}
     assert survey.duplicates == 1
@@ -68,10 +68,7 @@ def test_picture(source, make_source, tmp_path):
     figure = draw_surveys([survey_source(each) for each in sources], sources)
     figure.savefig(tmp_path / "picture.png")
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[:5] == [
-        "height in pixels", "width in pixels", "width / height", "label length",
-        "characters, % of all",
-    ]  # fmt: skip
+    assert titles[:4] == ["height", "width", "width/height", "label length"]
     assert "6 images, 16.67% broken, 1 duplicates" in titles[5]
     heights = sum(patch.get_height() for patch in figure.axes[0].containers[0])
     assert heights == pytest.approx(100)

@@ -88,7 +88,7 @@ def test_sources_of_several_kinds_in_one_config(make_source):
     assert mixed[0]["inputs"].shape == (3, 32, 128)
     assert mixed[4]["img"].shape == (20, 60, 3)
     mixed[5]  # part0/003.png is the broken one
-    assert (mixed.num_read, mixed.num_broken) == (4, 1)
+    assert mixed.datasets[1].num_broken == 1
 
 
 def test_the_runner_mixes_them(make_source):

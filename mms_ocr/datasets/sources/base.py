@@ -60,11 +60,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def check_labels(self) -> None:
-        """Check quickly that the source has labels.
-
-        Raises:
-            ValueError: It has none.
-        """
+        """Raise ValueError if the source has no labels, after a quick look."""
 
     def has_labels(self) -> bool:
         """Return whether any image has a label; this may read the whole annotation file."""
@@ -76,12 +72,7 @@ class ImageSource(ABC):
 
 
 class FolderSource(ImageSource):
-    """All image files in a folder tree, in sorted order; no labels.
-
-    The tree is listed once, when the source is opened; see :func:`list_files`.
-
-    Args:
-        path: The folder.
+    """All image files in a folder tree, in the order of :func:`list_files`; no labels.
 
     Raises:
         FileNotFoundError: The folder does not exist.
@@ -95,9 +86,8 @@ class FolderSource(ImageSource):
         super().__init__(path)
         if not os.path.isdir(path):
             raise FileNotFoundError(f"there is no folder {path!r}")
-        self._names, skipped, labels = list_files(path)
         #: Annotation files of data sets below this folder; their labels are not read.
-        self.nested_labels = labels
+        self._names, skipped, self.nested_labels = list_files(path)
         if not len(self._names):
             raise ValueError(
                 f"folder {path!r} has no image files at any depth ({', '.join(IMAGE_SUFFIXES)}"
@@ -140,11 +130,7 @@ class PairedSource(ImageSource):
     kind = "pairs of images"
 
     def __init__(
-        self,
-        path: str,
-        first: ImageSource,
-        second: ImageSource,
-        order: list[int] | None = None,
+        self, path: str, first: ImageSource, second: ImageSource, order: list[int] | None = None
     ) -> None:
         super().__init__(path)
         if order is None and len(first) != len(second):
@@ -152,8 +138,7 @@ class PairedSource(ImageSource):
                 f"{path!r} has {len(first):,} images and {len(second):,} masks or images of low "
                 "resolution; every image needs one"
             )
-        self.first = first
-        self.second = second
+        self.first, self.second = first, second
         self._order = order
 
     def __len__(self) -> int:
@@ -175,6 +160,10 @@ class PairedSource(ImageSource):
         """See :meth:`ImageSource.check_labels`."""
         self.first.check_labels()
 
+    def has_labels(self) -> bool:
+        """See :meth:`ImageSource.has_labels`."""
+        return self.first.has_labels()
+
 
 def file_state(path: str) -> tuple[int, int]:
     """Return size and modification time of a file."""
@@ -182,15 +171,12 @@ def file_state(path: str) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def check_unchanged(path: str, state: tuple[int, int]) -> None:
-    """Check that a file has its earlier :func:`file_state`: an index into another one is wrong.
-
-    Raises:
-        OSError: Its size or modification time changed.
-    """
+def check_unchanged(path: str, *states: tuple[int, int]) -> None:
+    """Raise OSError if a file had another :func:`file_state`: an index into it would be wrong."""
     now = file_state(path)
-    if now != state:
-        raise OSError(
-            f"{path!r} changed while it was in use: it had {state[0]:,} bytes and has {now[0]:,}; "
-            "restore it and run again, a training with --resume"
-        )
+    for state in states:
+        if now != state:
+            raise OSError(
+                f"{path!r} changed while it was in use: it had {state[0]:,} bytes and has "
+                f"{now[0]:,}; restore it and run again, a training with --resume"
+            )

@@ -34,18 +34,17 @@ class _Line(NamedTuple):
 class JsonlSource(ImageSource):
     """Images named by an annotation file of JSON lines, as MMOCR writes them.
 
-    The first 10,000 lines are parsed when the source is opened, so that a wrong file is reported
-    before a run starts. The file must not change while it is in use.
+    The file must not change while it is in use. Blank lines are skipped.
 
     Args:
-        path: The annotation file. Blank lines are skipped.
+        path: The annotation file.
         data_root: Folder that file names are relative to, and that they must not leave; by default
             the annotation file's own.
         field: Name of the field with the file name, such as ``mask``.
 
     Raises:
         FileNotFoundError: The file or ``data_root`` does not exist.
-        ValueError: It has no lines, or one of the first lines is no JSON object with a
+        ValueError: It has no lines, or one of the first 10,000 is no JSON object with a
             ``filename`` inside ``data_root``.
     """
 

@@ -35,10 +35,6 @@ def decode_label_map(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     EXIF orientation is applied.
 
-    Args:
-        data: The bytes of the image file.
-        max_pixels: Maximum of height times width.
-
     Returns:
         uint8 array ``(H, W)``, or uint16 if a level is above 255.
 
@@ -51,11 +47,7 @@ def decode_label_map(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 def decode_masked(
     image: RawImage, mask: RawImage, max_pixels: int = MAX_PIXELS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decode an image and its mask.
-
-    Returns:
-        The image, uint8 BGR ``(H, W, 3)``, and the levels of its mask; see
-        :func:`decode_label_map`.
+    """Decode an image, uint8 BGR ``(H, W, 3)``, and its mask; see :func:`decode_label_map`.
 
     Raises:
         BrokenImageError: One of them cannot be used, or they differ in EXIF orientation or size.

@@ -18,12 +18,10 @@ _COUNT = re.compile(rb"\s*\+?(\d{1,18})[\s\0]*")
 
 
 class LmdbSource(ImageSource):
-    """Images in one LMDB: a folder with ``data.mdb`` in it, or a single file.
-
-    The file must not change while it is in use.
+    """Images in one LMDB, which must not change while it is in use.
 
     Args:
-        path: The folder or file.
+        path: A folder with ``data.mdb`` in it, or a single file.
         image_key: Key of an image; numbered from 1.
         label_key: Key of a label; numbered from 1.
 
@@ -106,7 +104,7 @@ class LmdbSource(ImageSource):
         """Return the open file; a read beyond the end of one cut short would kill the process."""
         if self._handle is None or self._handle.process != os.getpid():
             self._handle = _open_lmdb(self._file)
-        check_unchanged(self._file, self._state)
+        check_unchanged(self._file, self._state, self._handle.state)
         return self._handle.environment
 
     def _first(self, prefix: str) -> tuple[bytes, bytes] | None:
@@ -123,10 +121,7 @@ class LmdbSource(ImageSource):
     def _read_length(self) -> int:
         entry = self._first("num-samples")
         if entry is None:
-            raise ValueError(
-                f"LMDB {self.path!r} has no key 'num-samples': it was not built for text images, "
-                "or not to the end"
-            )
+            raise ValueError(f"LMDB {self.path!r} has no key 'num-samples'; build it to the end")
         count = _COUNT.fullmatch(entry[1])  # with zeros or white space around it
         length = 0 if count is None else int(count[1])
         if not length:
@@ -134,12 +129,11 @@ class LmdbSource(ImageSource):
                 f"LMDB {self.path!r}: 'num-samples' is {entry[1][:40]!r}, and not a positive number"
             )
         if not self.has(self.image_key % length):
-            first = self._first("image")
-            key = first and first[0][:40].decode("utf-8", "replace")
+            key = (self._first("image") or (b"none",))[0][:40].decode("utf-8", "replace")
             raise ValueError(
                 f"LMDB {self.path!r}: 'num-samples' is {length}, but there is no key "
-                f"{self.image_key % length!r}"
-                + (f"; the first key of an image is {key!r}, numbers start at 1" if key else "")
+                f"{self.image_key % length!r} (the first key of an image is {key!r}); numbers "
+                "start at 1"
             )
         for number in (0, length + 1):
             if self.has(self.image_key % number):
@@ -155,13 +149,14 @@ class _OpenLmdb:
 
     def __init__(self, file: str) -> None:
         self.process = os.getpid()
-        if not os.path.getsize(file):
+        self.state = file_state(file)
+        size = self.state[0]
+        if not size:
             raise ValueError(f"LMDB {file!r} is empty (0 bytes); copy or build it again")
         self.environment = lmdb.open(
             os.fsencode(file), subdir=False, readonly=True, lock=False, readahead=False
         )
         needed = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
-        size = os.path.getsize(file)
         if size < needed:
             raise ValueError(
                 f"LMDB {file!r} is truncated: it has {size:,} bytes of {needed:,}; copy or build "

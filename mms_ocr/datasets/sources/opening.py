@@ -26,16 +26,14 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
 
     Args:
         path: A folder of images at any depth; a folder with ``labels.jsonl`` at its top, of which
-            the listed words are read; a folder with ``data.mdb`` in it, or an LMDB in one file; or
-            an annotation file of JSON lines.
+            the listed words are read; an LMDB; or an annotation file of JSON lines.
         data_root: For JSON lines, the folder that file names are relative to; by default the
             annotation file's own.
 
     Raises:
         FileNotFoundError: The path does not exist.
         OSError: A folder cannot be read.
-        ValueError: The data are empty, truncated or malformed, or a labelled data set is inside of
-            a folder.
+        ValueError: The data are empty, truncated or malformed, or a folder holds a labelled set.
     """
     path = os.fspath(path)
     if not os.path.exists(path):
@@ -46,10 +44,7 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
         return LmdbSource(path)
     if not os.path.isdir(path):
         if path.lower().endswith(IMAGE_SUFFIXES):
-            raise ValueError(
-                f"{path!r} is a single image: give the folder that it is in, an LMDB or a .jsonl "
-                "file"
-            )
+            raise ValueError(f"{path!r} is a single image: give the folder that it is in")
         return JsonlSource(path, data_root)
     lines = open_labels_in(path)
     if lines is not None:
@@ -67,14 +62,9 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
 
 
 def open_labels_in(folder: str, fields: Sequence[str] = ("filename",)) -> JsonlSource | None:
-    """Open ``labels.jsonl`` at the top of a folder, as ``convert`` and ``render`` write it.
+    """Open the images that ``labels.jsonl`` at the top of a folder names in the first field.
 
-    Returns:
-        The images in the first of the fields; None if there is no such file, or its first line
-        lacks the last.
-
-    Raises:
-        ValueError: It is malformed.
+    Returns None if there is no such file, or its first line lacks the last field.
     """
     path = os.path.join(folder, LABELS_FILE)
     if not os.path.isfile(path):
@@ -96,8 +86,7 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> P
             ``mask/`` in it (or ``images/`` and ``masks/``), where the files of a pair have the same
             path up to the suffix; an LMDB with keys ``image-%09d`` and ``mask-%09d``; or JSON lines
             with the fields ``filename`` and ``mask``.
-        data_root: For JSON lines, the folder that file names are relative to; by default the
-            annotation file's own.
+        data_root: See :func:`open_source`.
 
     Raises:
         FileNotFoundError: The path does not exist.
@@ -110,14 +99,8 @@ def open_masked(path: str | os.PathLike[str], data_root: str | None = None) -> P
 def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> PairedSource:
     """Open pairs of high and low resolution, in any layout.
 
-    Args:
-        path: As for :func:`open_masked`, with the folders ``hr/`` and ``lr/``, or keys and fields
-            ``image_hr`` and ``image_lr``, as TextZoom has them.
-        data_root: See :func:`open_masked`.
-
-    Raises:
-        FileNotFoundError: The path does not exist.
-        ValueError: The data are empty or malformed, or an image has no partner.
+    As :func:`open_masked`, with the folders ``hr/`` and ``lr/``, or keys and fields ``image_hr``
+    and ``image_lr``, as TextZoom has them.
     """
     keys = ("image_hr", "image_lr")
     return _open_paired(
@@ -169,19 +152,10 @@ def _open_paired(
 
 
 def _pair_by_stem(first: FolderSource, second: FolderSource) -> list[int] | None:
-    """Find the partner of every image of a folder in the folder beside it.
-
-    Returns:
-        For every image of ``first``, the index of its partner; None if both have the same order.
-
-    Raises:
-        ValueError: An image of either folder has no partner, or two have the same path up to the
-            suffix.
-    """
+    """Return the index of every image's partner; None if both have the same order."""
     indices, partners = _index_by_stem(first), _index_by_stem(second)
     for own, others, folder in ((indices, partners, second), (partners, indices, first)):
-        unpaired = sorted(own.keys() - others.keys())
-        if unpaired:
+        if unpaired := sorted(own.keys() - others.keys()):
             more = f" and {len(unpaired) - 1:,} more" if len(unpaired) > 1 else ""
             raise ValueError(
                 f"{os.path.dirname(folder.path)!r}: {unpaired[0]!r}{more} has no pair of the same "

@@ -16,7 +16,6 @@ from mms_ocr.datasets.sources.label_maps import decode_masked
 from mms_ocr.utils.decoding import read_image_file
 from mms_ocr.utils.errors import BrokenImageError
 
-_ANNOTATION_FOLDERS = ("annotation", "bpoly_label")
 _SPLITS = ("train", "val", "test")
 _MAX_PIXELS = 1 << 27  # of a whole picture
 
@@ -32,8 +31,7 @@ class TextSegSource(ImageSource):
 
     Reads ``split.json``, ``image/TAG.jpg``, ``annotation/TAG_anno.json`` and
     ``semantic_label/TAG_maskfg.png`` (0 background, 100 text, 200 its effects, 255 ignored). A word
-    is the upright rectangle around its polygon, cut at the border of the image. Nothing is
-    resampled; crops are encoded as PNG.
+    is the upright rectangle around its polygon, cut at the border of the image, as PNG.
 
     Args:
         path: The folder with ``split.json``.
@@ -52,10 +50,9 @@ class TextSegSource(ImageSource):
             raise ValueError(f"splits of TextSeg are {', '.join(_SPLITS)}, got {tuple(splits)}")
         split_file = os.path.join(path, "split.json")
         tags = _load_json(split_file)
-        folders = [os.path.join(path, name) for name in _ANNOTATION_FOLDERS]
-        folder = next(filter(os.path.isdir, folders), None)
-        if folder is None:
-            raise FileNotFoundError(f"TextSeg at {path!r} has no folder {_ANNOTATION_FOLDERS[0]!r}")
+        folder = os.path.join(path, "annotation")
+        if not os.path.isdir(folder):
+            folder = os.path.join(path, "bpoly_label")
         self._words: list[_Word] = []
         for split in splits:
             if not isinstance(tags, dict) or not isinstance(tags.get(split), list):
@@ -66,7 +63,7 @@ class TextSegSource(ImageSource):
                 self._words += _read_words(tag, os.path.join(folder, f"{tag}_anno.json"))
         if not self._words:
             raise ValueError(f"TextSeg at {path!r} has no words in {', '.join(splits)}")
-        self._latest: tuple[str, np.ndarray, np.ndarray] | None = None
+        self._latest: tuple[str | None, tuple[np.ndarray, ...]] = (None, ())
 
     def __len__(self) -> int:
         return len(self._words)
@@ -92,18 +89,14 @@ class TextSegSource(ImageSource):
         """Cut a word from image (part 0) or mask (part 1) and encode it as PNG."""
         word = self._words[index]
         left, top, right, bottom = word.box
-        crop = self._picture(word.tag)[part][max(top, 0) : bottom, max(left, 0) : right]
+        if self._latest[0] != word.tag:  # kept, as words of an image follow each other
+            image = self._read_file("image", f"{word.tag}.jpg")
+            mask = self._read_file("semantic_label", f"{word.tag}_maskfg.png")
+            self._latest = word.tag, decode_masked(image, mask, _MAX_PIXELS)
+        crop = self._latest[1][part][max(top, 0) : bottom, max(left, 0) : right]
         if not crop.size:
             raise BrokenImageError(f"{self.path}: a word of {word.tag} is outside of its image")
         return cv2.imencode(".png", crop)[1].tobytes()
-
-    def _picture(self, tag: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return image and mask of a tag; the latest are kept, as words of an image follow."""
-        if self._latest is None or self._latest[0] != tag:
-            image = self._read_file("image", f"{tag}.jpg")
-            mask = self._read_file("semantic_label", f"{tag}_maskfg.png")
-            self._latest = (tag, *decode_masked(image, mask, _MAX_PIXELS))
-        return self._latest[1:]
 
     def _read_file(self, folder: str, name: str) -> RawImage:
         file = os.path.join(self.path, folder, name)

@@ -133,9 +133,6 @@ def degrade_word(
         rng: Generator of all draws.
         scale: How many times smaller the result is.
         settings: The strengths.
-
-    Returns:
-        uint8 ``(H / scale, W / scale, 3)``.
     """
     drawn = rng.random(6)
     sigmas = _between(settings.blur, drawn[0]), _between(settings.blur, drawn[1])
@@ -160,15 +157,11 @@ class DegradeWord(WordTransform):
     ``img``. Sets ``img_shape`` as well.
 
     Args:
-        size: Height and width of ``gt``.
+        size: Height and width of ``gt``, which ``scale`` divides.
         scale: How many times smaller ``img`` is.
         seed: If given, the same ``sample_idx`` is always degraded in the same way, for validation.
             Otherwise the degradation is drawn from NumPy's global state.
-        **strengths: ``blur``, ``kernels``, ``noise``, ``jpeg`` and ``jpeg_quality``; see
-            :class:`Degradation`.
-
-    Raises:
-        ValueError: ``scale`` does not divide ``size``, or a strength is out of range.
+        **strengths: See :class:`Degradation`.
     """
 
     def __init__(
@@ -184,11 +177,7 @@ class DegradeWord(WordTransform):
         self.settings = Degradation(**strengths)
 
     def transform(self, results: dict) -> dict:
-        """Degrade the image in ``results``.
-
-        Raises:
-            ValueError: There is a seed, and no ``sample_idx``.
-        """
+        """Degrade the image in ``results``; ValueError with a seed and without ``sample_idx``."""
         if self.seed is None:
             rng = _new_generator()
         elif "sample_idx" in results:

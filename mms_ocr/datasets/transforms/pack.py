@@ -53,12 +53,8 @@ class PackWordImage(WordTransform):
 class PackWordPair(PackWordImage):
     """Pack a pair as ``dict(inputs=..., gt_img=..., data_samples=...)``.
 
-    ``inputs`` (of ``img``) and ``gt_img`` (of ``gt``) are tensors as those of
-    :class:`PackWordImage`. They are not in the sample, so that a loader worker sends a batch as two
-    tensors and not as hundreds.
-
-    Args:
-        meta_keys: Fields to keep beside the images.
+    ``gt_img`` (of ``gt``) is a tensor as ``inputs`` is. It is not in the sample, so that a loader
+    worker sends a batch as two tensors and not as hundreds.
     """
 
     def __init__(

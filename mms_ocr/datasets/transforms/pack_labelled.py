@@ -20,9 +20,6 @@ class PackLabelledWord(PackWordImage):
     ``meta_keys`` that are present, ``valid_ratio`` (1 unless the pipeline set it), and, if there
     are ``char_boxes``, ``char_spans``: left and right ends of the characters as shares of the
     width, which resizing does not change.
-
-    Args:
-        meta_keys: Fields to keep beside the image.
     """
 
     sample_type = TextRecogDataSample
@@ -33,11 +30,7 @@ class PackLabelledWord(PackWordImage):
         super().__init__((*meta_keys, "valid_ratio", "char_spans"))
 
     def sample(self, results: dict) -> Any:
-        """Build what is kept of ``results`` beside the image.
-
-        Raises:
-            ValueError: There is no text.
-        """
+        """Build what is kept of ``results`` beside the image; ValueError without a text."""
         if results.get("text") is None:
             raise ValueError(
                 f"{results.get('img_path', 'an image without img_path')}: no text to train on; set "

@@ -26,19 +26,15 @@ def resize_word_image(
     """Resize without keeping the aspect ratio, and without aliasing if the image shrinks.
 
     OpenCV's kernels span a fixed number of source pixels at any scale. So bicubic is used up to a
-    shrinking of 1.5, where it is closest to Pillow's antialiased bicubic filter on real words;
-    bilinear up to 2, where it is closer (at 2 it is the mean of 2 x 2 pixels); and above that
-    torch's antialiased filter, at two to four times the cost. The larger shrinking of the two axes
-    decides. Nearest neighbor is used at every scale.
+    shrinking of 1.5 (the larger of the two axes), where it is closest to Pillow's antialiased
+    filter on real words; bilinear up to 2, where it is closer; and above that torch's antialiased
+    filter, at two to four times the cost. Nearest neighbor is used at every scale.
 
     Args:
         image: uint8 array ``(H, W, 3)``.
         size: Height and width of the result.
         interpolation: ``'nearest'``, ``'bilinear'`` or ``'bicubic'``.
         out: Contiguous uint8 array ``(*size, 3)`` to write the result to.
-
-    Returns:
-        uint8 array ``(*size, 3)``; ``out``, if given.
     """
     height, width = size
     shrinking = max(image.shape[0] / height, image.shape[1] / width)
@@ -58,11 +54,7 @@ def resize_word_image(
 
 
 def check_scale(size: tuple[int, int], scale: int) -> tuple[int, int]:
-    """Check that a scale divides a size, and return the size as a tuple of integers.
-
-    Raises:
-        ValueError: It does not.
-    """
+    """Return a size as integers; ValueError if ``scale`` does not divide it."""
     if scale < 1 or min(size) < scale or size[0] % scale or size[1] % scale:
         raise ValueError(f"scale {scale} does not divide the size {tuple(size)} of the words")
     return int(size[0]), int(size[1])
@@ -102,11 +94,8 @@ class ResizeWordPair(WordTransform):
     """Resize ``gt`` to one size and ``img`` to a fraction of it; sets ``img_shape`` as well.
 
     Args:
-        size: Height and width of ``gt``.
+        size: Height and width of ``gt``, which ``scale`` divides.
         scale: How many times smaller ``img`` is.
-
-    Raises:
-        ValueError: ``scale`` does not divide ``size``.
     """
 
     def __init__(self, size: tuple[int, int] = (32, 128), scale: int = 2) -> None:

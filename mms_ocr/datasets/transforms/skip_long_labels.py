@@ -16,9 +16,6 @@ class SkipLongLabels(WordTransform):
     Args:
         max_columns: Columns of a CTC head: it can spell as many characters, less one for each pair
             of equal neighbors.
-
-    Raises:
-        ValueError: It is less than 1.
     """
 
     def __init__(self, max_columns: int = 32) -> None:
@@ -27,11 +24,7 @@ class SkipLongLabels(WordTransform):
         self.max_columns = max_columns
 
     def transform(self, results: dict) -> dict:
-        """Return ``results``.
-
-        Raises:
-            BrokenImageError: The label is empty or too long.
-        """
+        """Return ``results``; BrokenImageError if the label is empty or too long."""
         text = results["text"]
         columns = len(text) + sum(left == right for left, right in itertools.pairwise(text))
         if not 0 < columns <= self.max_columns:

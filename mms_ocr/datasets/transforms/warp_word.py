@@ -33,30 +33,21 @@ def turned_corners(shape: tuple[int, int], degrees: float, shear: float = 0.0) -
 def fit_corners(
     corners: np.ndarray, scale: float = 1.0, place: tuple[float, float] = (0.5, 0.5)
 ) -> np.ndarray:
-    """Stretch corners so that they fill a share of an image of unit size.
+    """Stretch corners ``(4, 2)`` so that they fill a share of an image of unit size.
 
     Args:
-        corners: Of any size, ``(4, 2)``.
+        corners: Of any size.
         scale: Share of the width and height of the image that they fill.
         place: Position in the remaining room: 0 is left or top, 1 right or bottom.
-
-    Returns:
-        Corners in [0, 1], ``(4, 2)``.
     """
     low, high = corners.min(axis=0), corners.max(axis=0)
     return (corners - low) / (high - low) * scale + (1 - scale) * np.asarray(place)
 
 
 def warp_word(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Move the corners of an image; its edge is repeated outside.
+    """Move the corners of an image ``(H, W, 3)``; its edge is repeated outside.
 
-    Args:
-        image: uint8 ``(H, W, 3)``.
-        corners: New positions of the corners, ``(4, 2)`` as x and y in [0, 1]: top left, top right,
-            bottom right, bottom left.
-
-    Returns:
-        Image of the same size.
+    ``corners`` are their new positions ``(4, 2)``, x and y in [0, 1], as in :data:`UNIT_CORNERS`.
     """
     return _warp(image, corners, cv2.INTER_LINEAR, cv2.BORDER_REPLICATE)
 
@@ -96,9 +87,6 @@ class WarpWord(WordTransform):
         min_scale: Smallest share of the frame that a sheared word fills.
         distortion: How far tilting moves corners inwards, at most, of half the width and height.
         prob: Probability of any change.
-
-    Raises:
-        ValueError: A setting is out of range.
     """
 
     def __init__(
@@ -122,11 +110,7 @@ class WarpWord(WordTransform):
                 raise ValueError(f"{name} of {type(self).__name__} is in [0, {most}], got {value}")
 
     def transform(self, results: dict) -> dict:
-        """Warp image and mask in ``results``; their size stays, and ``char_boxes`` are dropped.
-
-        Raises:
-            ValueError: Image and mask differ in size, as after a resize of the image.
-        """
+        """Warp image and mask in ``results``; their size stays, and ``char_boxes`` are dropped."""
         image, mask = results["img"], results.get("mask")
         if mask is not None and image.shape[:2] != mask.shape:
             raise ValueError(

@@ -28,8 +28,8 @@ def mask_coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         size: Height and width of the result.
 
     Returns:
-        uint8 ``(*size)``: 0 (no text) to 240 (all text) of the part that is not ignored; 255 where
-        less than half of the pixel is not ignored.
+        uint8 ``(*size)``: 0 (no text) to 240 (all text) of what is not ignored; 255 where that is
+        less than half.
     """
     text = _resize((mask == 1).astype(np.float32), size)
     ignored = mask == _IGNORED
@@ -57,17 +57,10 @@ class PackWordMask(PackWordImage):
 
     It is a PixelData whose ``data`` is a uint8 array ``(1, H, W)``: 0 background, 1 text, 255
     ignored. Arrays, unlike tensors, need no file descriptor each when a loader worker sends them.
-
-    Args:
-        meta_keys: Fields to keep beside the image; predictions are resized to ``ori_shape``.
     """
 
     def sample(self, results: dict) -> BaseDataElement:
-        """Build what is kept of ``results`` beside the image.
-
-        Raises:
-            ValueError: There is no mask, or it is not of the size of the original image.
-        """
+        """Build what is kept beside the image; ValueError without a mask of its original size."""
         sample = super().sample(results)
         mask = _mask_of(results)
         if tuple(mask.shape) != tuple(results["ori_shape"]):
@@ -97,11 +90,7 @@ class PackWordCoverage(PackWordImage):
         self.size = (int(size[0]), int(size[1]))
 
     def transform(self, results: dict) -> dict:
-        """Pack ``results``.
-
-        Raises:
-            ValueError: There is no mask.
-        """
+        """Pack ``results``; ValueError without a mask."""
         packed = super().transform(results)
         coverage = mask_coverage(_mask_of(results), self.size)
         packed["gt_coverage"] = torch.from_numpy(coverage)[None]
@@ -117,11 +106,7 @@ class AsSegMap(WordTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Add the fields.
-
-        Raises:
-            ValueError: There is no mask.
-        """
+        """Add the fields; ValueError without a mask."""
         results["gt_seg_map"] = _mask_of(results)
         results["seg_fields"] = ["gt_seg_map"]
         return results

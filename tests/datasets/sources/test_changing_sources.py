@@ -63,6 +63,17 @@ def test_a_change_is_an_error_that_names_the_file(make_source, next_tick, kind, 
         pickle.loads(copy).read(1)
 
 
+def test_another_lmdb_at_the_path_of_one_in_use(tmp_path):
+    path = write_lmdb(tmp_path / "words.lmdb", lmdb_entries(IMAGES))
+    source = open_source(path)
+    os.replace(
+        write_lmdb(tmp_path / "new.lmdb", lmdb_entries(IMAGES[:3])) / "data.mdb", file_of(path)
+    )
+    for read in (source.read, lambda index: open_source(path)):
+        with pytest.raises(OSError, match="changed while it was in use"):
+            read(0)
+
+
 def test_a_mask_is_never_read_for_another_image(tmp_path, next_tick):
     entries = lmdb_entries(IMAGES)
     entries |= {f"mask-{number:09d}": IMAGES[number - 1] for number in range(1, 8)}
