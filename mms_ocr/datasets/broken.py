@@ -37,28 +37,32 @@ class BrokenCounter:
         self.name = name
         self._length = length
         # One row for each worker: images read, images broken.
-        self._counts = torch.zeros(1 + _MAX_WORKERS, 2, dtype=torch.int64).share_memory_()
+        self._shared = torch.zeros(1 + _MAX_WORKERS, 2, dtype=torch.int64).share_memory_()
+        self._counts = memoryview(self._shared.flatten().numpy())
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_counts": None}  # a copy would not be shared
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._counts = memoryview(self._shared.flatten().numpy())
 
     @property
     def num_read(self) -> int:
         """Images read by this process and its loader workers, broken ones included."""
-        return int(self._counts[:, 0].sum())
+        return int(self._shared[:, 0].sum())
 
     @property
     def num_broken(self) -> int:
         """Broken images that this process and its loader workers read."""
-        return int(self._counts[:, 1].sum())
+        return int(self._shared[:, 1].sum())
 
     def count_read(self) -> None:
         """Count one image as read."""
         self._count(0)
 
     def count_broken(self, reason: str) -> None:
-        """Count one image as broken; log the reason if their number is a power of two.
-
-        Raises:
-            TooManyBrokenError: More than the accepted share of the images are broken.
-        """
+        """Count one image as broken, log the reason at powers of two, or raise if too many are."""
         self._count(1)
         broken, read = self.num_broken, self.num_read
         if broken > self._accepted(read):
@@ -77,7 +81,7 @@ class BrokenCounter:
     def _count(self, column: int) -> None:
         worker = get_worker_info()
         row = 0 if worker is None else 1 + worker.id % _MAX_WORKERS
-        self._counts.numpy()[row, column] += 1
+        self._counts[2 * row + column] += 1
 
     def _accepted(self, read: int) -> float:
         if self._length <= _SMALL:

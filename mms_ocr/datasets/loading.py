@@ -20,12 +20,17 @@ _TERMINATED = 128 + signal.SIGTERM
 _signaled = False
 
 
-class PixelBatch(list[dict[str, Tensor]]):
+class PixelBatch(Sequence[dict[str, Tensor]]):
     """The items of a batch without labels, whose images are one uint8 tensor ``(B, 3, H, W)``."""
 
     def __init__(self, inputs: Tensor) -> None:
-        super().__init__(dict(inputs=image) for image in inputs)
         self.inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, index: Any) -> Any:
+        return dict(inputs=self.inputs[index])
 
 
 @FUNCTIONS.register_module()

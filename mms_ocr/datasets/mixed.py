@@ -45,9 +45,6 @@ class MixedDataset(Dataset):
         pipeline: For those configs that have none of their own.
         metainfo: Facts about the whole, for models and visualizers; by default those of the first
             data set.
-
-    Raises:
-        ValueError: There are no data sets, one is empty, or the weights are impossible.
     """
 
     def __init__(

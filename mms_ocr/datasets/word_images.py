@@ -52,8 +52,7 @@ class WordImageDataset(Dataset):
 
     Raises:
         FileNotFoundError: A path does not exist.
-        ValueError: A source is empty or malformed, or lacks the requested labels; or no image is
-            left of it.
+        ValueError: A source is empty, malformed or without the requested labels.
     """
 
     def __init__(
@@ -92,8 +91,7 @@ class WordImageDataset(Dataset):
         names = ", ".join(source.path for source in self.sources)
         if not self._length:
             raise ValueError(
-                f"holdout={holdout}, indices={indices} leave no image of {names} "
-                f"({self._starts[-1]:,} images): choose a larger part"
+                f"holdout={holdout}, indices={indices} leave no image of {names}: choose more"
             )
         self.broken = BrokenCounter(max_broken, names, self._length)
 
@@ -177,9 +175,8 @@ class WordImageDataset(Dataset):
     def as_results(self, index: int, raw: RawImage, image: np.ndarray) -> dict[str, Any]:
         """Build what the pipeline gets of a decoded image."""
         shape = image.shape[:2]
-        results = dict(
-            img=image, img_path=raw.name, img_shape=shape, ori_shape=shape, sample_idx=index
-        )
+        results = {"img": image, "img_path": raw.name, "img_shape": shape, "ori_shape": shape}
+        results["sample_idx"] = index
         if self.labelled:
             results["text"] = raw.text
         if self.extras and raw.char_boxes is not None:

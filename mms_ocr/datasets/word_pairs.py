@@ -24,8 +24,8 @@ class WordPairDataset(WordImageDataset):
     The pipeline gets what :class:`~mms_ocr.datasets.WordImageDataset` gives, with the small image
     as ``img``, the large one as ``gt``, and ``subset`` if there are ``subsets``.
 
-    A pair is broken if one image is missing or broken, the two differ in EXIF orientation, or the
-    small one has more pixels than the large one.
+    A pair is broken if one image is, the two differ in EXIF orientation, or the small one has more
+    pixels.
 
     Args:
         path: Where the pairs are: see :func:`mms_ocr.datasets.sources.open_pairs`.

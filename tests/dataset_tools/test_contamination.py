@@ -60,10 +60,6 @@ def test_what_is_found_and_as_what(sources):
     assert "image-000000022" in result.broken_test[0]
 
 
-def test_workers_find_the_same(sources):
-    assert find_contamination(*sources, workers=2) == find_contamination(*sources)
-
-
 def test_distances_against_imagehash_itself(sources):
     train, test = sources
     every = find_contamination(train, test, max_distance=0.499).matches

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import resource
 import signal
 from pathlib import Path
 
-import cv2
 import lmdb
 import numpy as np
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
-from mms_ocr.dataset_tools import layouts, writer
+from mms_ocr.dataset_tools import writer
 from mms_ocr.dataset_tools.convert import convert_records
 from mms_ocr.dataset_tools.records import (
     Selection,
@@ -22,7 +20,6 @@ from mms_ocr.dataset_tools.records import (
     open_records,
 )
 from mms_ocr.datasets import open_source
-from mms_ocr.datasets.sources import LmdbSource
 
 IMAGES = [encode(word_pixels(number), ".jpg" if number % 2 else ".png") for number in range(9)]
 LABELS = [f"wört {number}\n" for number in range(9)]
@@ -82,20 +79,6 @@ def test_masks_and_pairs_keep_their_kinds(tmp_path):
     assert open_source(str(tmp_path / "textzoom" / "labels.jsonl")).read(4).data == IMAGES[4]
 
 
-def test_pairs_in_two_folders(tmp_path):
-    for folder, images in (("hr", IMAGES[:4]), ("lr", IMAGES[4:8])):
-        for number, image in enumerate(images):
-            file = tmp_path / "pairs" / folder / f"{number}{'.jpg' if number % 2 else '.png'}"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(image)
-    path = str(tmp_path / "pairs")
-    assert guess_layout(path) == "textzoom"
-    convert_records(open_records(path, "textzoom"), str(tmp_path / "out.lmdb"))
-    expected = {f"image_hr-{number:09d}": image for number, image in enumerate(IMAGES[:4], 1)}
-    expected |= {f"image_lr-{number:09d}": image for number, image in enumerate(IMAGES[4:8], 1)}
-    assert entries_of(tmp_path / "out.lmdb") == {**expected, "num-samples": b"4"}
-
-
 def test_broken_images_are_left_out_and_reported(make_source, tmp_path):
     broken = [*IMAGES[:4], b"broken", *IMAGES[4:], b""]
     source = open_records(str(make_source("lmdb", broken, ["x"] * 11)), "words")
@@ -111,23 +94,16 @@ def test_broken_images_are_left_out_and_reported(make_source, tmp_path):
     ] == IMAGES
 
 
-@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
-def test_labels_are_not_dropped_where_the_first_word_has_none(make_source, tmp_path, kind):
-    path = make_source(kind, IMAGES, LABELS)
-    if kind == "lmdb":
-        with lmdb.open(str(path)) as file, file.begin(write=True) as transaction:
-            transaction.delete(b"label-000000001")
-    else:
-        lines = path.read_text().splitlines(keepends=True)
-        first = json.loads(lines[0])
-        del first["text"]
-        path.write_text("".join([json.dumps(first) + "\n", *lines[1:]]))
+def test_labels_are_not_dropped_where_the_first_word_has_none(make_source, tmp_path):
+    path = make_source("lmdb", IMAGES, LABELS)
+    with lmdb.open(str(path)) as file, file.begin(write=True) as transaction:
+        transaction.delete(b"label-000000001")
     with pytest.raises(ValueError, match=r"1 of 9 words .* are broken"):
         convert_records(open_records(str(path), "words"), str(tmp_path / "out.lmdb"))
     result = convert_records(
         open_records(str(path), "words"), str(tmp_path / "out.lmdb"), max_broken=0.2
     )
-    assert "label-000000001: the key is missing" in result.broken[0] or "no 'text'" in str(result)
+    assert "label-000000001: the key is missing" in result.broken[0]
     found = contents(open_records(str(tmp_path / "out.lmdb"), "words"))
     assert [record.text for record in found] == LABELS[1:]
 
@@ -194,14 +170,6 @@ def test_a_full_disk_is_one_line_and_loses_nothing(make_source, tmp_path, out):
     assert convert_records(open_records(path, "words"), str(out)).written == 9
 
 
-def test_an_lmdb_grows(make_source, tmp_path, monkeypatch):
-    monkeypatch.setattr(layouts, "_FIRST_MAP_SIZE", 1 << 16)
-    images = [encode(word_pixels(number, 64, 500)) for number in range(9)]
-    source = open_records(str(make_source("folder", images)), "words")
-    convert_records(source, str(tmp_path / "out.lmdb"))
-    assert contents(open_records(str(tmp_path / "out.lmdb"), "words")) == contents(source)
-
-
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
 def test_changes_after_writing_raise(make_source, tmp_path, monkeypatch, out):
     source, out = open_records(str(make_source("lmdb", IMAGES, LABELS)), "words"), tmp_path / out
@@ -263,73 +231,3 @@ def test_the_lock_is_held_until_the_set_has_its_name(make_source, tmp_path, monk
     assert [path.name for path in tmp_path.glob("out*")] == [out.name]
     with pytest.raises(FileExistsError, match=out.name):
         convert_records(source, str(out))
-
-
-def test_places_that_cannot_be_written_to(make_source, tmp_path):
-    source = open_records(str(make_source("lmdb", IMAGES)), "words")
-    with pytest.raises(FileExistsError, match="exists; remove it"):
-        convert_records(source, str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere"):
-        convert_records(source, str(tmp_path / "nowhere" / "out.lmdb"))
-    with pytest.raises(ValueError, match=r"out\.jsonl is the name of a file"):
-        convert_records(source, str(tmp_path / "out.jsonl"))
-
-
-# --- TextSeg -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def textseg(tmp_path) -> Path:
-    root = tmp_path / "TextSeg"
-    for folder in ("image", "annotation", "semantic_label"):
-        (root / folder).mkdir(parents=True)
-    boxes = {
-        "a1": [[10, 5, 50, 5, 50, 25, 10, 25], [60, 10, 90, 20, 85, 35, 55, 25]],
-        "a2": [[-4, -3, 30, 0, 30, 20.5, 0, 20]],
-    }
-    for number, tag in enumerate(["a1", "a2", "a3"]):
-        cv2.imwrite(str(root / "image" / f"{tag}.jpg"), word_pixels(number, 40, 100))
-        mask = np.random.default_rng(number).choice([0, 100, 200, 255], (40, 100)).astype(np.uint8)
-        cv2.imwrite(str(root / "semantic_label" / f"{tag}_maskfg.png"), mask)
-        words = {
-            str(place): {"text": f"{tag}-{place}", "bbox": box, "char": {}}
-            for place, box in enumerate(boxes.get(tag, []))
-        }
-        (root / "annotation" / f"{tag}_anno.json").write_text(json.dumps(words))
-    (root / "split.json").write_text(json.dumps(dict(train=["a1"], val=["a3"], test=["a2"])))
-    return root
-
-
-def test_textseg_crops_by_value(textseg, tmp_path):
-    assert guess_layout(str(textseg)) == "textseg"
-    convert_records(
-        open_records(str(textseg), "textseg", splits=["train", "test"]), str(tmp_path / "out.lmdb")
-    )
-    words = open_source(tmp_path / "out.lmdb")
-    masks = LmdbSource(str(tmp_path / "out.lmdb"), image_key="mask-%09d")
-    assert [words.read(index, True).text for index in range(3)] == ["a1-0", "a1-1", "a2-0"]
-    places = [("a1", np.s_[5:25, 10:50]), ("a1", np.s_[10:35, 55:90]), ("a2", np.s_[0:21, 0:30])]
-    for index, (tag, place) in enumerate(places):
-        image = cv2.imread(str(textseg / "image" / f"{tag}.jpg"))[place]
-        mask = cv2.imread(str(textseg / "semantic_label" / f"{tag}_maskfg.png"), -1)[place]
-        for source, expected in [(words, image), (masks, mask)]:
-            crop = cv2.imdecode(np.frombuffer(source.read(index).data, np.uint8), -1)
-            np.testing.assert_array_equal(crop, expected)
-
-
-def test_textseg_that_is_not_whole(textseg, tmp_path):
-    with pytest.raises(ValueError, match="splits of TextSeg are"):
-        open_records(str(textseg), "textseg", splits=["training"])
-    with pytest.raises(ValueError, match="has no words in val"):
-        open_records(str(textseg), "textseg", splits=["val"])
-    (textseg / "semantic_label" / "a1_maskfg.png").unlink()
-    source = open_records(str(textseg), "textseg", splits=["train", "test"])
-    assert convert_records(source, str(tmp_path / "out"), max_broken=1).written == 1
-    (textseg / "annotation" / "a1_anno.json").write_text('{"0": {"text": "x"}}')
-    with pytest.raises(ValueError, match=r"a1_anno.json has an entry without"):
-        open_records(str(textseg), "textseg")
-    (textseg / "annotation" / "a1_anno.json").unlink()
-    with pytest.raises(FileNotFoundError, match=r"there is no .*a1_anno.json"):
-        open_records(str(textseg), "textseg")
-    with pytest.raises(FileNotFoundError, match=r"split.json"):
-        open_records(str(tmp_path), "textseg")

@@ -1,7 +1,5 @@
 """BenchmarkDataset: several labelled sets in one, and the message about missing ones."""
 
-import pickle
-
 import numpy as np
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_jsonl, write_lmdb
@@ -34,7 +32,7 @@ def spans(dataset):
     return [(part["name"], part["start"], part["stop"]) for part in parts]
 
 
-def test_sets_lie_one_after_the_other(root):
+def test_sets_follow_each_other(root):
     dataset = BenchmarkDataset(SETS, root=str(root))
     assert [dataset[index]["text"] for index in range(9)] == list("abcdefghi")
     assert [dataset[index]["sample_idx"] for index in range(9)] == list(range(9))
@@ -46,18 +44,6 @@ def test_sets_lie_one_after_the_other(root):
     assert [part["expected"] for part in benchmark["sets"]] == [3, None, None]
     assert [part["in_average"] for part in benchmark["sets"]] == [True, False, True]
     assert benchmark["max_broken"] == 0.01
-
-
-def test_labels_are_read_when_asked_for_and_copies_open_the_files_anew(root):
-    """Also one LMDB that is in two of the sets."""
-    twice = {**SETS, "again": dict(path="A.lmdb")}
-    dataset = BenchmarkDataset(twice, root=str(root))
-    blob = pickle.dumps(dataset)
-    assert b"fghi" not in blob
-    assert len(blob) < 20_000
-    copy = pickle.loads(blob)
-    for index in range(12):
-        assert copy[index]["text"] == dataset[index]["text"] == "abcdefghiabc"[index]
 
 
 def test_some_of_the_sets_and_held_out_parts(root):

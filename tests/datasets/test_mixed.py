@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_images import encode, word_pixels
 from mmengine.registry import DATASETS
-from mmengine.runner import Runner
 
 from mms_ocr.datasets import MixedDataset
 from mms_ocr.datasets.mixed import repeats_for_shares
@@ -89,31 +88,6 @@ def test_sources_of_several_kinds_in_one_config(make_source):
     assert mixed[4]["img"].shape == (20, 60, 3)
     mixed[5]  # part0/003.png is the broken one
     assert mixed.datasets[1].num_broken == 1
-
-
-def test_the_runner_mixes_them(make_source):
-    paths = [
-        str(make_source("lmdb", [encode(word_pixels(number))] * count, name=str(number)))
-        for number, count in enumerate((30, 6))
-    ]
-    loader = Runner.build_dataloader(
-        dict(
-            batch_size=100,
-            num_workers=2,
-            sampler=dict(type="mms_ocr.EndlessSampler"),
-            dataset=dict(
-                type="mms_ocr.MixedDataset",
-                weights=[1, 3],
-                metainfo=dict(name="mix"),
-                datasets=[dict(type="mms_ocr.WordImageDataset", path=path) for path in paths],
-            ),
-        ),
-        seed=0,
-    )
-    batch = next(iter(loader))
-    share = np.mean([path.startswith(paths[1]) for path in batch["img_path"]])
-    assert 0.6 < share < 0.9
-    assert loader.dataset.metainfo == dict(name="mix")
 
 
 def test_bad_input(make_source):

@@ -71,15 +71,6 @@ def test_pairs_by_value(pairs):
     assert dataset.num_broken == 0
 
 
-def test_parts_of_a_set(pairs):
-    parts = [
-        WordMaskDataset(pairs, holdout=dict(share=0.3, part=part)) for part in ("train", "val")
-    ]
-    masks = [item["mask"].tobytes() for part in parts for item in part]
-    assert sorted(masks) == sorted(mask_pixels(number).tobytes() for number in range(COUNT))
-    assert all(len(part) for part in parts)
-
-
 def test_what_the_renderer_stores_is_what_it_draws(tmp_path):
     words = RenderedWordDataset(3, seed=5, extras=("mask",))
     render_words(words.renderer, tmp_path / "words.lmdb", 3, extras=("mask",), suffix=".png")
@@ -254,3 +245,18 @@ def test_textseg_in_the_wrong_place(textseg, tmp_path):
         WordMaskDataset(textseg)
     with pytest.raises(FileNotFoundError, match=r"no TextSeg here: there is no .*split.json"):
         TextSegDataset(str(tmp_path))
+
+
+def test_textseg_that_is_not_whole(textseg):
+    for splits, message in ((["training"], "splits of TextSeg are"), (["val"], "has no words in")):
+        with pytest.raises(ValueError, match=message):
+            TextSegDataset(str(textseg), splits=splits)
+    (textseg / "semantic_label" / "a1_maskfg.png").unlink()
+    with pytest.raises(BrokenImageError, match=r"a1_maskfg\.png"):
+        TextSegDataset(str(textseg)).load(0)
+    (textseg / "annotation" / "a1_anno.json").write_text('{"0": {"text": "x"}}')
+    with pytest.raises(ValueError, match=r"a1_anno.json has an entry without"):
+        TextSegDataset(str(textseg))
+    (textseg / "annotation" / "a1_anno.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"there is no .*a1_anno.json"):
+        TextSegDataset(str(textseg))

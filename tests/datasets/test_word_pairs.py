@@ -111,26 +111,9 @@ def test_textzoom_as_released(tmp_path):
 
 
 @pytest.mark.parametrize("splits", [(), ("easy",), ("train1", "test/easy")])
-def test_splits_that_textzoom_has_not(tmp_path, splits):
+def test_unknown_splits_of_textzoom(tmp_path, splits):
     with pytest.raises(ValueError, match="splits of TextZoom are some of train1, train2, test/ea"):
         TextZoomDataset(tmp_path, splits=splits)
-
-
-def test_a_pipeline_and_a_loader_take_them(tmp_path):
-    from torch.utils.data import DataLoader
-
-    from mms_ocr.registry import FUNCTIONS
-
-    pipeline = [
-        dict(type="mms_ocr.ResizeWordPair", size=(8, 16), scale=2),
-        dict(type="mms_ocr.PackWordPair"),
-    ]
-    dataset = WordPairDataset(write_pairs("lmdb", tmp_path), pipeline, labelled=True)
-    loader = DataLoader(dataset, batch_size=4, collate_fn=FUNCTIONS.get("default_collate"))
-    first, second = loader
-    assert first["inputs"].shape == (4, 3, 4, 8)
-    assert first["gt_img"].shape == (4, 3, 8, 16)
-    assert [sample.text for sample in second["data_samples"]] == ["word4", "word5"]
 
 
 BROKEN = {
@@ -142,7 +125,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_pair_gives_way_to_the_next(tmp_path, kind, fault):
+def test_a_broken_pair_is_replaced_by_the_next(tmp_path, kind, fault):
     dataset = WordPairDataset(write_pairs(kind, tmp_path, *BROKEN[fault]), max_broken=0.5)
     assert same_pair(dataset[2], 3)
     assert (dataset.num_read, dataset.num_broken) == (2, 1)
@@ -191,7 +174,7 @@ def test_a_missing_image_of_a_pair_in_an_lmdb_is_named(tmp_path):
         WordPairDataset(write_pairs("lmdb", other, small=[*SMALL[:5], None]))
 
 
-def test_what_holds_no_pairs_is_told(tmp_path):
+def test_places_without_pairs(tmp_path):
     with pytest.raises(FileNotFoundError, match="there are no pairs of resolutions at"):
         WordPairDataset(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="path is empty"):

@@ -96,6 +96,7 @@ def make_images() -> list[tuple[str, bytes]]:
             image = Image.fromarray(cv2.resize(small, size, interpolation=cv2.INTER_CUBIC))
             file = io.BytesIO()
             options = dict(lossless=True) if form == "WEBP" else {}
+            options |= dict(progressive=True) if (form, mode) == ("JPEG", "L") else {}
             image.convert(mode).save(file, form, **options)
             images.append((form, file.getvalue()))
     return images
@@ -112,97 +113,69 @@ def expected_pixels(data: bytes) -> np.ndarray | None:
         return None
 
 
+def make_masks() -> list[bytes]:
+    """PNGs with levels of every kind."""
+    strokes = Image.fromarray(np.eye(24, 60, dtype=np.uint8) * 255)
+    deep = Image.fromarray(np.eye(24, 60, dtype=np.uint16) * 300)
+    modes = [strokes.convert(mode) for mode in ("L", "1", "P", "LA", "RGB", "RGBA")]
+    files = [io.BytesIO() for _ in range(7)]
+    for image, file in zip((*modes, deep), files):
+        image.save(file, "PNG")
+    return [file.getvalue() for file in files]
+
+
+def lose_stretch(data: bytes, rng: random.Random) -> bytes:
+    """Replace a stretch of a JPEG's scan by zeros, or remove it."""
+    scan = data.index(b"\xff\xda") + 14
+    start, end = sorted(rng.sample(range(scan, len(data) - 2), 2))
+    to_the_end = data[:start] + bytes(len(data) - start)
+    return rng.choice([to_the_end, to_the_end[:-2] + data[-2:], data[:start] + data[end:]])
+
+
 class ImageFuzz:
-    """Damaged images of one kind (``'jpeg'``, ``'png'`` or ``'other'``), decoded."""
+    """Damaged images of one kind, decoded.
+
+    Args:
+        kind: ``'jpeg'``, ``'png'``, ``'other'``, ``'stretch'`` (JPEGs of which a stretch is lost)
+            or ``'mask'``.
+    """
 
     def __init__(self, kind: str) -> None:
-        self.images = [data for form, data in make_images() if FORMATS[form] == kind]
+        form = "jpeg" if kind == "stretch" else kind
+        images = [data for name, data in make_images() if FORMATS[name] == form]
+        self.images = images or make_masks()
         self.kind = kind
 
     def __call__(self, number: int, damage: list[tuple]) -> str:
-        """Damage an image and decode it; says how it ended."""
+        """Damage an image and decode it; return the outcome."""
+        decode = decode_label_map if self.kind == "mask" else decode_image
         original = self.images[number % len(self.images)]
-        data = mutate(original, damage)
+        if self.kind == "stretch":
+            data = lose_stretch(original, random.Random(repr((number, damage))))
+        else:
+            data = mutate(original, damage)
         if data == original:
             return "unchanged"
         try:
-            pixels = decode_image(data)
+            pixels = decode(data)
         except BrokenImageError as error:
             return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
+        is_same = np.array_equal(pixels, decode(original))
+        if self.kind in ("png", "mask") or is_same:
+            return "exact" if is_same else "wrong"
+        if self.kind == "stretch":
+            return "wrong" if data.endswith(b"\0\0") else "unnoticed"
         right = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
         if not right or pixels.shape[0] * pixels.shape[1] > MAX_PIXELS:
             return "wrong"
-        if self.kind == "png":
-            whole = decode_image(original)
-            same = pixels.shape == whole.shape and np.array_equal(pixels, whole)
-            # A damaged tail behind the image, or text beside it, leaves the image as it is.
-            return "exact" if same else "wrong"
         expected = expected_pixels(data)
         if expected is None:
             return "lenient"
         if pixels.shape != expected.shape:
-            # Turned as its EXIF says.
+            # Rotated as its EXIF orientation says.
             return "exact" if pixels.shape[:2] == expected.shape[1::-1] else "wrong"
         close = np.abs(pixels.astype(int) - expected).mean() < 16
         return "exact" if close else "wrong"
-
-
-class LostStretchFuzz:
-    """JPEGs of which a stretch of the pixels is zeros, or missing."""
-
-    def __init__(self) -> None:
-        rng = np.random.default_rng(0)
-        self.images = []
-        for height in (16, 32, 64, 96):
-            small = rng.integers(0, 256, (height // 4, height // 4 * 3, 3), dtype=np.uint8)
-            image = cv2.resize(small, (3 * height, height), interpolation=cv2.INTER_CUBIC)
-            for options in (dict(quality=75), dict(quality=95), dict(progressive=True)):
-                file = io.BytesIO()
-                Image.fromarray(image).save(file, "JPEG", **options)
-                self.images.append(file.getvalue())
-
-    def __call__(self, number: int, damage: list[tuple]) -> str:
-        """Damage an image and decode it; says how it ended."""
-        original = self.images[number % len(self.images)]
-        scan = original.index(b"\xff\xda") + 14
-        rng = random.Random(repr((number, damage)))
-        start, end = sorted(rng.sample(range(scan, len(original) - 2), 2))
-        to_the_end = original[:start] + bytes(len(original) - start)
-        zeros = original[:start] + bytes(len(original) - start - 2) + original[-2:]
-        data = rng.choice([to_the_end, zeros, original[:start] + original[end:]])
-        try:
-            pixels = decode_image(data)
-        except BrokenImageError as error:
-            return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
-        if np.array_equal(pixels, decode_image(original)):
-            return "exact"
-        return "wrong" if data is to_the_end else "unnoticed"
-
-
-class MaskFuzz:
-    """Damaged masks: PNGs with levels of every kind, decoded to levels."""
-
-    def __init__(self) -> None:
-        strokes = Image.fromarray(np.eye(24, 60, dtype=np.uint8) * 255)
-        deep = Image.fromarray(np.eye(24, 60, dtype=np.uint16) * 300)
-        modes = [strokes.convert(mode) for mode in ("L", "1", "P", "LA", "RGB", "RGBA")]
-        self.images = []
-        for image in (*modes, deep):
-            file = io.BytesIO()
-            image.save(file, "PNG")
-            self.images.append(file.getvalue())
-
-    def __call__(self, number: int, damage: list[tuple]) -> str:
-        """Damage a mask and decode it; says how it ended."""
-        original = self.images[number % len(self.images)]
-        data = mutate(original, damage)
-        if data == original:
-            return "unchanged"
-        try:
-            levels = decode_label_map(data)
-        except BrokenImageError as error:
-            return "refused" if str(error).strip() and "\n" not in str(error) else "unclear"
-        return "exact" if np.array_equal(levels, decode_label_map(original)) else "wrong"
 
 
 class JsonlFuzz:
@@ -220,7 +193,7 @@ class JsonlFuzz:
         self.file = self.root / "words.jsonl"
 
     def __call__(self, number: int, damage: list[tuple]) -> str:
-        """Damage the file and read all of it; says how it ended."""
+        """Damage the file and read all of it; return the outcome."""
         shift = 7 * number  # anywhere in the file, and not at its start only
         content = mutate(self.content[shift:], damage)
         content = self.content[:shift] + content
@@ -265,7 +238,7 @@ class LmdbFuzz:
         self.made = 0
 
     def __call__(self, number: int, damage: list[tuple]) -> str:
-        """Damage a value, and read and decode everything; says how it ended."""
+        """Damage a value, and read and decode everything; return the outcome."""
         key = list(self.values)[number % len(self.values)]
         value = mutate(self.values[key], damage)
         if value == self.values[key]:
@@ -309,7 +282,7 @@ class LmdbFuzz:
 
 
 def repeat(check: Callable[..., str], examples: int, *strategies: object) -> tuple[Counter, list]:
-    """Call so many times with other draws; gives how often it ended how, and what was wrong."""
+    """Call so many times with other draws; return counts of outcomes, and faults."""
     endings: Counter[str] = Counter()
     faults: list[tuple] = []
 
@@ -351,8 +324,8 @@ def main() -> int:
             "damaged JPEG images": ImageFuzz("jpeg"),
             "damaged PNG images": ImageFuzz("png"),
             "damaged WebP, BMP and GIF images": ImageFuzz("other"),
-            "JPEG images with a stretch lost": LostStretchFuzz(),
-            "damaged masks": MaskFuzz(),
+            "JPEG images with a stretch lost": ImageFuzz("stretch"),
+            "damaged masks": ImageFuzz("mask"),
             "damaged JSON lines": JsonlFuzz(Path(folder)),
             "damaged LMDB values": LmdbFuzz(Path(folder)),
         }

@@ -165,18 +165,17 @@ class PairedSource(ImageSource):
         return self.first.has_labels()
 
 
-def file_state(path: str) -> tuple[int, int]:
-    """Return size and modification time of a file."""
-    status = os.stat(path)
+def file_state(file: str | int) -> tuple[int, int]:
+    """Return size and modification time of a file, by path or descriptor."""
+    status = os.stat(file)
     return status.st_size, status.st_mtime_ns
 
 
-def check_unchanged(path: str, *states: tuple[int, int]) -> None:
+def check_unchanged(path: str, file: str | int, state: tuple[int, int]) -> None:
     """Raise OSError if a file had another :func:`file_state`: an index into it would be wrong."""
-    now = file_state(path)
-    for state in states:
-        if now != state:
-            raise OSError(
-                f"{path!r} changed while it was in use: it had {state[0]:,} bytes and has "
-                f"{now[0]:,}; restore it and run again, a training with --resume"
-            )
+    now = file_state(file)
+    if now != state:
+        raise OSError(
+            f"{path!r} changed while it was in use: it had {state[0]:,} bytes and has {now[0]:,}; "
+            "restore it and run again, a training with --resume"
+        )

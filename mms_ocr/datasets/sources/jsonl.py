@@ -116,7 +116,7 @@ class JsonlSource(ImageSource):
     def _line(self, index: int) -> _Line:
         if not 0 <= index < len(self):
             raise IndexError(f"index {index} is outside [0, {len(self)})")
-        check_unchanged(self.path, self._state)
+        check_unchanged(self.path, self.path, self._state)
         with open(self.path, "rb") as file:
             file.seek(int(self._starts[index]))
             return self._parse(index, file.readline())

@@ -60,13 +60,14 @@ class LmdbSource(ImageSource):
         """See :meth:`ImageSource.read`."""
         if not 0 <= index < self._length:
             raise IndexError(f"index {index} is outside [0, {self._length})")
-        image_key, label_key = self.image_key % (index + 1), self.label_key % (index + 1)
+        image_key = self.image_key % (index + 1)
         name = f"{self.path}:{image_key}"
         label = boxes = None
         try:
             with self._environment().begin() as transaction:
                 data = transaction.get(image_key.encode())
                 if labelled:
+                    label_key = self.label_key % (index + 1)
                     label = transaction.get(label_key.encode())
                     boxes = transaction.get(BOXES_KEY % (index + 1))
         except lmdb.Error as error:
@@ -104,7 +105,7 @@ class LmdbSource(ImageSource):
         """Return the open file; a read beyond the end of one cut short would kill the process."""
         if self._handle is None or self._handle.process != os.getpid():
             self._handle = _open_lmdb(self._file)
-        check_unchanged(self._file, self._state, self._handle.state)
+        check_unchanged(self._file, self._handle.descriptor, self._state)
         return self._handle.environment
 
     def _first(self, prefix: str) -> tuple[bytes, bytes] | None:
@@ -149,8 +150,9 @@ class _OpenLmdb:
 
     def __init__(self, file: str) -> None:
         self.process = os.getpid()
-        self.state = file_state(file)
-        size = self.state[0]
+        self._stream = open(file, "rb")  # noqa: SIM115, closed with this object
+        self.descriptor = self._stream.fileno()
+        size = file_state(self.descriptor)[0]
         if not size:
             raise ValueError(f"LMDB {file!r} is empty (0 bytes); copy or build it again")
         self.environment = lmdb.open(
@@ -158,10 +160,7 @@ class _OpenLmdb:
         )
         needed = (self.environment.info()["last_pgno"] + 1) * self.environment.stat()["psize"]
         if size < needed:
-            raise ValueError(
-                f"LMDB {file!r} is truncated: it has {size:,} bytes of {needed:,}; copy or build "
-                "it again"
-            )
+            raise ValueError(f"LMDB {file!r} is truncated: it has {size:,} bytes of {needed:,}")
 
 
 # LMDB forbids opening a file twice in a process, and using one that was opened before a fork. So

@@ -46,9 +46,6 @@ class BlurWord(WordTransform):
             drawn uniformly on a logarithmic scale.
         noise: Standard deviation of the noise, in gray levels.
         motion: Maximum number of pixels that a point is spread over, at least 3.
-
-    Raises:
-        ValueError: A setting is out of range.
     """
 
     def __init__(

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
-from torch.utils.data import DataLoader
 
-from mms_ocr.datasets import EndlessSampler, WordImageDataset
+from mms_ocr.datasets import WordImageDataset
 from mms_ocr.datasets.broken import TooManyBrokenError
 from mms_ocr.datasets.sources import BrokenImageError, open_masked, open_source
 
@@ -84,21 +83,6 @@ def test_a_mask_is_never_read_for_another_image(tmp_path, next_tick):
     rewrite(path)
     with pytest.raises(OSError, match="changed while it was in use"):
         source.read_second(0)
-
-
-@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
-def test_loader_workers_report_a_change(make_source, next_tick, kind):
-    path = make_source(kind, IMAGES * 20)
-    dataset = WordImageDataset(path, [dict(type="mms_ocr.ResizeWordImage")])
-    loader = DataLoader(
-        dataset, 2, EndlessSampler(dataset), num_workers=1, collate_fn=len, prefetch_factor=1
-    )
-    batches = iter(loader)
-    next(batches)
-    next_tick()
-    shorten(path)
-    with pytest.raises(OSError, match="changed while it was in use"):
-        list(batches)
 
 
 @pytest.mark.parametrize("kind", ["folder", "jsonl"])

@@ -78,13 +78,6 @@ def test_an_lmdb_in_one_file_is_one_everywhere(single_file):
         open_pairs(single_file)
 
 
-def test_labels_of_an_lmdb_in_one_file(single_file, capsys):
-    from mms_ocr.cli import main as cli
-
-    assert cli.main(["labels", str(single_file)]) == 0
-    assert "3 words" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("w.lmdb", True), ("w.LMDB/", True), ("w.mdb", True), ("w.jsonl", False), ("w", False)],
@@ -111,13 +104,6 @@ def test_a_damaged_lmdb_is_refused(tmp_path, kind, size, said):
     with pytest.raises(ValueError, match=said) as raised:
         open_source(path)
     assert "one.mdb" in str(raised.value) or "w.lmdb" in str(raised.value)
-
-
-def test_the_file_of_an_lmdb_may_be_a_link(tmp_path):
-    make(tmp_path / "made.lmdb")
-    (tmp_path / "words").mkdir()
-    (tmp_path / "words" / "data.mdb").symlink_to(tmp_path / "made.lmdb" / "data.mdb")
-    assert len(open_source(tmp_path / "words")) == 3
 
 
 def test_lmdb_version(tmp_path):

@@ -23,12 +23,7 @@ IMAGES = [encode(word_pixels(number)) for number in range(7)]
 LABELS = [f"wört {number}" for number in range(7)]
 
 
-def read_all(path: str) -> list[bytes]:
-    source = open_source(path)
-    return [source.read(index).data for index in range(len(source))]
-
-
-def read_from(source) -> list[bytes]:
+def read_all(source) -> list[bytes]:
     return [source.read(index).data for index in range(len(source))]
 
 
@@ -64,11 +59,11 @@ def test_missing_labels_are_an_error(make_source, kind):
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_used_sources_work_in_another_process(make_source, method):
     sources = [open_source(make_source(kind, IMAGES, name=kind)) for kind in KINDS]
-    here = [read_from(source) for source in sources]
+    here = [read_all(source) for source in sources]
     context = multiprocessing.get_context(method)
     with ProcessPoolExecutor(1, mp_context=context) as pool:
-        assert list(pool.map(read_from, sources)) == here
-    assert [read_from(source) for source in sources] == here
+        assert list(pool.map(read_all, sources)) == here
+    assert [read_all(source) for source in sources] == here
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,20 +75,6 @@ def test_one_file_serves_several_sources_of_a_process(make_source, kind):
         assert first.read(index).data == second.read(index).data == copy.read(index).data
 
 
-def test_one_lmdb_is_read_by_two_processes_at_once(make_source):
-    path = str(make_source("lmdb", IMAGES))
-    held_open = open_source(path)
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("fork")) as pool:
-        assert list(pool.map(read_all, [path, path])) == [IMAGES, IMAGES]
-    assert held_open.read(0).data == IMAGES[0]
-
-
-def test_an_lmdb_with_other_keys(tmp_path):
-    entries = {"image_hr-000000001": IMAGES[0], "num-samples": b"1"}
-    source = LmdbSource(str(write_lmdb(tmp_path / "z.lmdb", entries)), image_key="image_hr-%09d")
-    assert source.read(0).data == IMAGES[0]
-
-
 def test_a_new_lmdb_of_the_same_name_is_read_anew(make_source, tmp_path):
     path = make_source("lmdb", IMAGES[:2])
     source = open_source(path)
@@ -101,7 +82,7 @@ def test_a_new_lmdb_of_the_same_name_is_read_anew(make_source, tmp_path):
     del source
     (path / "data.mdb").unlink()
     write_lmdb(path, lmdb_entries(IMAGES[2:]))
-    assert read_all(path) == IMAGES[2:]
+    assert read_all(open_source(path)) == IMAGES[2:]
 
 
 # --- bad input -----------------------------------------------------------------------------------
@@ -159,9 +140,6 @@ def test_empty_image_files_are_broken(make_source, kind):
         ('{"text": "You"}', "not a JSON object with a 'filename'"),
         ('{"filename": ""}', "not a JSON object with a 'filename'"),
         ('{"filename": "a.png", "text": 5}', "'text' is no string"),
-        ('{"filename": "../a.png"}', "outside of the data root"),
-        ('{"filename": "x/../../a.png"}', "outside of the data root"),
-        ('{"filename": "/etc/hosts"}', "outside of the data root"),
     ],
 )
 def test_malformed_lines_are_named(tmp_path, line, message):
@@ -175,19 +153,12 @@ def test_malformed_lines_are_named(tmp_path, line, message):
 @pytest.mark.parametrize(
     "content", ["crops/1.png You\n", '{"data_list": []}\n', '{"image": "1"}\n']
 )
-def test_a_file_of_another_kind_is_told_what_makes_json_lines_of_it(tmp_path, content):
+def test_a_file_of_another_kind_is_refused_with_advice(tmp_path, content):
     path = tmp_path / "words.json"
     path.write_text(content)
     with pytest.raises(ValueError, match=r"line 1: not .* mms-ocr labels") as error:
         open_source(path)
     one_line(error)
-
-
-def test_labels_under_another_key_are_missed_with_the_keys_that_are_there(tmp_path):
-    path = tmp_path / "words.jsonl"
-    path.write_text('{"filename": "1.png", "label": "You"}\n')
-    with pytest.raises(ValueError, match="filename, label"):
-        open_source(path).check_labels()
 
 
 def test_malformed_lines_late_in_a_file_are_broken_images(tmp_path):
