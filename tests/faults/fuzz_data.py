@@ -292,8 +292,8 @@ def repeat(check: Callable[..., str], examples: int, *strategies: object) -> tup
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(*strategies)
-    def check_once(*drawn: object) -> None:
+    @given(st.tuples(*strategies))
+    def check_once(drawn: tuple) -> None:
         if sum(endings.values()) - endings["unchanged"] >= examples:
             return
         ending = check(*drawn)
