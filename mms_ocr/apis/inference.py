@@ -33,9 +33,8 @@ class WordInferencer(ABC):
         batch_size: Images of a forward pass.
         options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
-    Raises:
-        FileNotFoundError: The config or the checkpoint is missing.
-        ValueError: They do not fit each other or the task, or there is no such device.
+    Raises FileNotFoundError if config or checkpoint are missing, and ValueError if they do not fit
+    each other or the task, or there is no such device.
     """
 
     task: ClassVar[Task]

@@ -73,11 +73,7 @@ def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
     Args:
         inputs: The path of an image, folder, LMDB or JSON-lines file (``.jsonl``); a pattern of
             files such as ``'crops/*.png'``; the bytes of an image file; an array, uint8 BGR
-            ``(H, W, 3)`` or gray ``(H, W)``; or an iterable of these.
-
-    Raises:
-        OSError: An LMDB or annotation file changed while it was read.
-        TypeError: An input is none of these.
+            ``(H, W, 3)`` or gray ``(H, W)``; or an iterable of these. Others raise TypeError.
     """
     single = (str, bytes, os.PathLike, np.ndarray)
     if isinstance(inputs, single) or not isinstance(inputs, Iterable):

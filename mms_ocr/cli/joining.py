@@ -47,9 +47,6 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
         launcher: ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``.
         backend: ``'nccl'``, or ``'gloo'`` without GPUs.
         timeout: Seconds after which a process that waits for another fails.
-
-    Raises:
-        ValueError: Variables or the first machine's address are missing, or there are too few GPUs.
     """
     if launcher in _OTHER_NAMES:
         known = _OTHER_NAMES[launcher]

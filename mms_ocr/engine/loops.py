@@ -27,11 +27,6 @@ class Resumable:
 
     A ``dataloader`` config with an EndlessSampler is seeded by sample. Other arguments are those of
     MMEngine's loop: ``max_iters`` or ``max_epochs``, ``val_begin``, ``val_interval``, ….
-
-    Attributes:
-        resumed_sampler: State of the sampler in the checkpoint that the run resumes from.
-        resumed_in_epoch: Samples of all ranks that the epoch had trained on at that checkpoint.
-        validated_at: The iteration after which the last validation ended.
     """
 
     runner: Any
@@ -47,9 +42,11 @@ class Resumable:
         if isinstance(dataloader, dict):
             dataloader = seeded_loader(dataloader, runner.seed)
         super().__init__(runner, dataloader, **kwargs)  # type: ignore[call-arg]
+        # Of the checkpoint that the run resumes from: the state of the sampler, and the samples of
+        # all ranks that the epoch had trained on.
         self.resumed_sampler: dict[str, Any] | None = None
         self.resumed_in_epoch: int | None = None
-        self.validated_at: int | None = None
+        self.validated_at: int | None = None  # iteration after which the last validation ended
         # Iteration and sample from which each rank draws batches of the current size.
         self._placed_at = (0, 0)
         # A stream has no length; MMEngine needs one only for schedulers.
@@ -119,9 +116,7 @@ class ResumableTrainLoop(Resumable, IterBasedTrainLoop):
 
     The sampler jumps to its position without reading, random transforms draw what they would have
     drawn (:class:`~mms_ocr.datasets.SeededDataset`), and a validation that did not end runs first.
-
-    Raises:
-        ValueError: A scheduler or the checkpoint hook counts epochs.
+    Raises ValueError if a scheduler or the checkpoint hook counts epochs.
     """
 
     def run(self) -> Any:
@@ -152,9 +147,7 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
     An epoch has as many batches as the loader, also with an endless sampler. A resumed run trains
     on the rest of its epoch: with an EndlessSampler as if it had not stopped; with another sampler
     it reads the batches before again and discards them, and transforms draw other random numbers.
-
-    Raises:
-        ValueError: An epoch has no batch, or a hook begins after the run.
+    Raises ValueError if an epoch has no batch, or a hook begins after the run.
     """
 
     def __init__(self, runner: Any, dataloader: DataLoader | dict, **kwargs: Any) -> None:
@@ -222,8 +215,7 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
 def use_resumable_loop(train_cfg: dict) -> None:
     """Replace one of MMEngine's loops in a config by the resumable one, in place.
 
-    Raises:
-        ValueError: The config has settings of both loops, or lacks the length of the run.
+    Raises ValueError if the config has settings of both loops, or lacks the length of the run.
     """
     lengths = [key for key in ("max_iters", "max_epochs") if key in train_cfg]
     if len(lengths) > 1 or ("type" in train_cfg and "by_epoch" in train_cfg):

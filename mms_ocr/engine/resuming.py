@@ -29,10 +29,8 @@ def newest_whole_checkpoint(folder: str | os.PathLike[str]) -> tuple[str | None,
     """Find the newest checkpoint of a work folder that can be resumed from.
 
     Candidates are the checkpoint that the file ``last_checkpoint`` names, and then the files
-    ``iter_*.pth`` and ``epoch_*.pth`` by the time of their last change.
-
-    Returns:
-        Its path, or None if there is none; and a message for every newer one that is damaged.
+    ``iter_*.pth`` and ``epoch_*.pth`` by the time of their last change. Returns its path, or None,
+    and a message for every newer one that is damaged.
     """
     folder = Path(folder)
     paths = {path for kind in ("iter_*.pth", "epoch_*.pth") for path in folder.glob(kind)}

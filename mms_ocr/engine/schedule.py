@@ -19,10 +19,8 @@ def set_iterations(cfg: Config, iterations: int) -> None:
     """Change the length of a run, and scale everything that is counted in iterations.
 
     Warm-up and decay keep their share of the run; validations and checkpoints keep their number.
-    The config, with ``train_cfg.max_iters``, is changed in place.
-
-    Raises:
-        ValueError: The config does not count iterations, or the length is less than 1.
+    The config is changed in place. Raises ValueError if it does not count iterations, or the length
+    is less than 1.
     """
     if "max_iters" not in (cfg.get("train_cfg") or {}):
         raise ValueError("train_cfg has no max_iters to change; use --epochs if it has max_epochs")
@@ -35,11 +33,7 @@ def set_iterations(cfg: Config, iterations: int) -> None:
 
 
 def set_epochs(cfg: Config, epochs: float) -> None:
-    """Change the length of a run that counts epochs, and scale its schedule, in place.
-
-    Raises:
-        ValueError: The length is not an integer of at least 1.
-    """
+    """Change the length of a run that counts epochs, and scale its schedule, in place."""
     if epochs < 1 or epochs != int(epochs):
         reason = "since train_cfg counts epochs"
         raise ValueError(f"--epochs must be an integer of at least 1, {reason}; got {epochs:g}")
@@ -115,16 +109,9 @@ def fit_warm_ups(schedulers: Any, epoch_length: int = 1) -> None:
 def check_counting(runner: Any, max_iters: int, epoch_length: int, by_epoch: bool) -> None:
     """Check that schedulers and hooks count in the unit of the training loop.
 
-    In a loop of iterations, a scheduler or checkpoint hook that counts epochs never acts.
-
-    Args:
-        runner: A runner whose schedulers are not built yet.
-        max_iters: Iterations of the run.
-        epoch_length: Iterations of an epoch.
-        by_epoch: Whether the loop has epochs.
-
-    Raises:
-        ValueError: One counts epochs, but not the loop; or a hook begins after the run.
+    In a loop of iterations, a scheduler or checkpoint hook that counts epochs never acts. The
+    schedulers of the runner are not built yet; ``epoch_length`` is in iterations. Raises ValueError
+    if one counts epochs, but not the loop (``by_epoch``), or a hook begins after the run.
     """
     for scheduler in _schedulers(runner.param_schedulers):
         counts_epochs = scheduler.get("by_epoch", True)
