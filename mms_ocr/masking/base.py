@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +11,11 @@ from torch import Tensor
 
 
 def count_removed(ratio: float, num_patches: int) -> int:
-    """Return ``round(ratio * num_patches)``; raise ValueError if that removes no patch or all."""
+    """Count the patches that a mask ratio removes: ``round(ratio * num_patches)``.
+
+    Raises:
+        ValueError: The ratio is outside (0, 1), or removes no patch or all.
+    """
     if not 0 < ratio < 1:
         raise ValueError(f"mask ratio must lie between 0 and 1, got {ratio}")
     removed = round(ratio * num_patches)
@@ -21,7 +26,10 @@ def count_removed(ratio: float, num_patches: int) -> int:
 
 
 def remove_first(priority: Tensor, count: int) -> Tensor:
-    """Make a mask, bool ``(B, L)``, that removes the ``count`` smallest priorities of a row."""
+    """Make a mask that removes the ``count`` patches of smallest priority in every row.
+
+    Takes priorities ``(B, L)`` of any ordered type; returns bool ``(B, L)``, True = removed.
+    """
     removed = priority.topk(count, dim=1, largest=False, sorted=False).indices
     return torch.zeros_like(priority, dtype=torch.bool).scatter_(1, removed, True)
 
@@ -73,7 +81,7 @@ class MaskViews:
         return batch if self.images is None else batch[self.images[view]]
 
 
-class MaskGenerator:
+class MaskGenerator(ABC):
     """Draws the masks of a batch over a grid of patches.
 
     Args:
@@ -94,11 +102,11 @@ class MaskGenerator:
         self.num_patches = self.grid[0] * self.grid[1]
         self.num_removed = count_removed(ratio, self.num_patches)
 
+    @abstractmethod
     def priority(
         self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
     ) -> Tensor:
         """Draw the order of removal, ``(B, L)``: the smallest come first."""
-        raise NotImplementedError(f"{type(self).__name__} has no single order of removal")
 
     def __call__(
         self,

@@ -29,8 +29,17 @@ def block_sizes(
 
     The area is uniform between its bounds, and the logarithm of height / width between those of
     ``aspect``, as in BEiT (arXiv 2106.08254). A side longer than the grid is cut, and the other one
-    extended to keep the area. Sides are rounded. ``noise`` is uniform in [0, 1), ``(2, …)``; the
-    results are integers ``(…)``.
+    extended to keep the area. Sides are rounded.
+
+    Args:
+        noise: Uniform in [0, 1), ``(2, …)``.
+        grid: Rows and columns of the patch grid.
+        min_patches: Smallest area in patches.
+        max_patches: Largest area.
+        aspect: Bounds of height / width.
+
+    Returns:
+        Heights and widths, integers of shape ``(…)``, inside the grid.
     """
     rows, columns = grid
     area = min_patches + noise[0] * (max_patches - min_patches)
@@ -72,10 +81,15 @@ class BlockwiseMask(MaskGenerator):
         super().__init__(ratio, grid)
         # On a small grid a quarter may be less than min_patches.
         largest = max(min_patches, self.num_patches // 4) if max_patches is None else max_patches
-        if not 1 <= min_patches <= min(largest, self.num_patches):
+        if not 1 <= min_patches <= largest:
             raise ValueError(
-                f"min_patches={min_patches} must be from 1 to max_patches={largest} and to the "
-                f"{self.num_patches} patches of the grid {self.grid}"
+                f"block sizes must satisfy 1 <= min_patches <= max_patches, got {min_patches} and "
+                f"{largest}"
+            )
+        if min_patches > self.num_patches:
+            raise ValueError(
+                f"min_patches={min_patches} is more than the {self.num_patches} patches of the "
+                f"grid {self.grid}"
             )
         if not 0 < aspect[0] <= aspect[1]:
             raise ValueError(f"aspect must be two positive numbers in order, got {aspect}")

@@ -18,11 +18,20 @@ BITS_PER_WORD = 62
 def first_cover(
     top: Tensor, height: Tensor, left: Tensor, width: Tensor, grid: tuple[int, int]
 ) -> Tensor:
-    """Find the first rectangle that covers each patch: ``(B, H, W)`` in ``[0, K]``, K for none.
+    """Find the first rectangle that covers each patch.
 
-    First rows, heights, first columns and widths of the rectangles are integers ``(B, K)``.
     Rectangle k covers a patch if it covers its row and its column. Bit k of an integer per row and
     per column stores this, so that one AND tests all rectangles.
+
+    Args:
+        top: First row of every rectangle, integers ``(B, K)``, like the next three.
+        height: Rows, at least 1.
+        left: First column.
+        width: Columns, at least 1.
+        grid: Rows and columns of the patch grid, ``(H, W)``.
+
+    Returns:
+        Integers ``(B, H, W)`` in ``[0, K]``; K if no rectangle covers the patch.
     """
     count = top.shape[1]
     first = torch.full((len(top), *grid), count, dtype=torch.int64, device=top.device)
@@ -85,16 +94,24 @@ def _sweep_table(grid: tuple[int, int], by_columns_only: bool) -> Tensor:
 def sweep_orders(noise: Tensor, grid: tuple[int, int], *, by_columns_only: bool = False) -> Tensor:
     """Choose a sweep over the grid for every image: from a corner, by columns or by rows.
 
-    Returns the place of every patch on its image's sweep, ``(B, H * W)``, by noise in [0, 1).
+    Returns the position of every patch on its image's sweep, ``(B, H * W)``, by uniform ``noise``
+    ``(B,)`` in [0, 1).
     """
     table = _sweep_table((grid[0], grid[1]), by_columns_only).to(noise.device)
     return table[(noise * len(table)).long()]
 
 
 def removal_order(first: Tensor, sweep: Tensor) -> Tensor:
-    """Order patches by first covering rectangle ``(B, H, W)``, and by the sweep within one.
+    """Order patches by rectangle, and along the sweep within a rectangle.
 
     The part that is removed of the last rectangle is then connected. Patches that no rectangle
-    covers come last. Returns integers ``(B, H * W)``, different within every row.
+    covers come last.
+
+    Args:
+        first: Index of the first covering rectangle, ``(B, H, W)``.
+        sweep: Position of every patch on its image's sweep, ``(B, H * W)``.
+
+    Returns:
+        Integers ``(B, H * W)``, different within every row; the smallest are removed first.
     """
     return first.flatten(1) * sweep.shape[1] + sweep

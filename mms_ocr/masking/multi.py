@@ -9,7 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mms_ocr.masking.base import MaskGenerator, MaskViews, host_uniform
+from mms_ocr.masking.base import (
+    MaskGenerator,
+    MaskViews,
+    host_uniform,
+    remove_first,
+    uniform,
+)
 from mms_ocr.registry import TASK_UTILS
 
 MODES = ("mixed", "joint")
@@ -36,8 +42,8 @@ class MultiMask(MaskGenerator):
 
     The published abstract does not say how the three are combined. ``mixed`` gives every image one
     strategy, sampled by weight; ``joint`` gives every image all of them, one view each, and
-    averages their losses by weight. Strategies may have different ratios; in mixed mode, the
-    images of each number of removed patches are a view.
+    averages their losses by weight. Strategies may have different ratios; in mixed mode, images
+    are then grouped by the number of removed patches, and each group is a view.
 
     Args:
         strategies: Mask generators or their configs.
@@ -76,6 +82,23 @@ class MultiMask(MaskGenerator):
             raise ValueError(f"all strategies need the same grid, got {self.strategies}")
         self.names = _unique_names(self.strategies)
 
+    def priority(
+        self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
+    ) -> Tensor:
+        """Draw the order of removal under the strategy of each image, ``(B, L)``."""
+        return self._mixed_priority(batch_size, device, rng)[0]
+
+    def _mixed_priority(
+        self, batch_size: int, device: torch.device | str, rng: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        assigned = assign_strategies(uniform((batch_size + 1,), device, rng), self.weights)
+        # Drawing every strategy for every image is cheaper than waiting for the device.
+        priority = self.strategies[0].priority(batch_size, device, rng)
+        for index, strategy in enumerate(self.strategies[1:], start=1):
+            other = strategy.priority(batch_size, device, rng)
+            priority = torch.where((assigned == index)[:, None], other, priority)
+        return priority, assigned
+
     def __call__(
         self,
         batch_size: int,
@@ -109,33 +132,51 @@ class MultiMask(MaskGenerator):
                 num_removed=tuple(strategy.num_removed for strategy in self.strategies),
                 guaranteed=self.names,
             )
-        # Assigned on the CPU: waiting for the device to know the counts would leave it idle.
+        guaranteed = tuple(
+            name
+            for name, weight in zip(self.names, self.weights)
+            if math.floor(weight * batch_size + 1e-6) >= 1
+        )
+        if len({strategy.num_removed for strategy in self.strategies}) > 1:
+            return self._grouped_views(batch_size, device, rng, guaranteed)
+        priority, assigned = self._mixed_priority(batch_size, device, rng)
+        return MaskViews(
+            masks=(remove_first(priority, self.num_removed),),
+            strategies=(assigned,),
+            names=self.names,
+            weights=(1.0,),
+            num_removed=(self.num_removed,),
+            guaranteed=guaranteed,
+        )
+
+    def _grouped_views(
+        self,
+        batch_size: int,
+        device: torch.device | str,
+        rng: torch.Generator | None,
+        guaranteed: tuple[str, ...],
+    ) -> MaskViews:
+        """Draw a view for each number of removed patches."""
+        # Drawn on the CPU, since waiting for the device to know the sizes would leave it idle.
         assigned = assign_strategies(host_uniform(batch_size + 1, rng), self.weights)
-        groups: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        groups: dict[int, list[tuple[Tensor, Tensor, Tensor]]] = {}
         for index, strategy in enumerate(self.strategies):
             images = (assigned == index).nonzero().flatten()
             if len(images):
-                part = strategy(len(images), device, rng), images
-                groups.setdefault(strategy.num_removed, []).append(part)
-        masks = [torch.cat([mask for mask, _ in parts]) for parts in groups.values()]
-        places = [torch.cat([images for _, images in parts]) for parts in groups.values()]
-        if len(groups) == 1:  # the view has all images, in their order
-            order = places[0].argsort()
-            masks, places = [masks[0][order.to(device, non_blocking=True)]], [places[0][order]]
+                mask = strategy(len(images), device, rng)
+                parts = (mask, torch.full_like(images, index), images)
+                groups.setdefault(strategy.num_removed, []).append(parts)
+        masks, strategies, places = zip(
+            *(tuple(map(torch.cat, zip(*parts))) for parts in groups.values())
+        )
         return MaskViews(
-            masks=tuple(masks),
-            strategies=tuple(assigned[part].to(device, non_blocking=True) for part in places),
+            masks=masks,
+            strategies=tuple(part.to(device, non_blocking=True) for part in strategies),
             names=self.names,
             weights=tuple(len(mask) / batch_size for mask in masks),
             num_removed=tuple(groups),
-            guaranteed=tuple(
-                name
-                for name, weight in zip(self.names, self.weights)
-                if math.floor(weight * batch_size + 1e-6) >= 1
-            ),
-            images=None
-            if len(groups) == 1
-            else tuple(part.to(device, non_blocking=True) for part in places),
+            guaranteed=guaranteed,
+            images=tuple(part.to(device, non_blocking=True) for part in places),
         )
 
     def each_strategy(self) -> tuple[MaskGenerator, ...]:
@@ -153,9 +194,15 @@ def _build(
         return strategy
     shared = {"ratio": ratio, "grid": grid}
     settings = {key: value for key, value in shared.items() if value is not None} | dict(strategy)
-    missing = [key for key in ("type", *shared) if key not in settings]
+    kind = settings.get("type")
+    if kind is None or (isinstance(kind, str) and TASK_UTILS.get(kind) is None):
+        raise ValueError(
+            f"unknown masking strategy {kind!r}; known are mms_ocr.RandomPatchMask, "
+            "mms_ocr.BlockwiseMask and mms_ocr.SpanMask"
+        )
+    missing = [key for key in shared if key not in settings]
     if missing:
-        raise ValueError(f"strategy {dict(strategy)} needs {' and '.join(missing)}")
+        raise ValueError(f"strategy {kind!r} has no {' and no '.join(missing)}, nor has MultiMask")
     return TASK_UTILS.build(settings)
 
 

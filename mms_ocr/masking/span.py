@@ -55,7 +55,8 @@ class SpanMask(MaskGenerator):
         super().__init__(ratio, grid)
         if len(lengths) != len(probabilities) or not lengths:
             raise ValueError(
-                f"{len(lengths)} span lengths need as many probabilities, got {len(probabilities)}"
+                f"as many lengths as probabilities are needed, got {len(lengths)} and "
+                f"{len(probabilities)}"
             )
         if min(lengths) < 1:
             raise ValueError(f"span lengths must be at least 1 column, got {tuple(lengths)}")

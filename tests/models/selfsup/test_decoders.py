@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmpretrain.models.necks import MAEPretrainDecoder
 from tiny_models import random_mask, shake
 
@@ -108,6 +109,18 @@ def test_mask_token_is_initialized(kind):
     decoder = kind(GRID, embed_dim=8, decoder_embed_dim=512, decoder_depth=1, decoder_num_heads=4)
     decoder.init_weights()
     assert 0.015 < decoder.mask_token.std() < 0.025
+
+
+@pytest.mark.parametrize("kind", [CrossAttentionDecoder, SelfAttentionDecoder])
+def test_every_parameter_has_a_gradient(kind):
+    decoder = shake(kind(GRID, embed_dim=8, patch_size=2, **SIZES))
+    F.mse_loss(decoder(*batch()), torch.zeros(())).backward()
+    for name, parameter in decoder.named_parameters():
+        assert parameter.grad is not None or not parameter.requires_grad, name
+
+
+def test_positions_are_not_stored_twice():
+    assert "positions" not in cross().state_dict()
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,27 @@ def test_training_masks_are_those_of_their_iteration(at):
     assert torch.equal(at(7, calls=2), at(7, calls=2))
 
 
+def test_a_resumed_run_draws_the_masks_it_would_have_drawn():
+    hub, running = MessageHub.get_current_instance(), preprocessor()
+    drawn = []
+    for iteration in range(5):
+        hub.update_info("iter", iteration)
+        drawn.append(running(batch(), training=True)["masks"].masks[0])
+    resumed = preprocessor()
+    hub.update_info("iter", 4)
+    assert torch.equal(resumed(batch(), training=True)["masks"].masks[0], drawn[4])
+
+
 def test_without_a_runner_every_call_draws_other_masks(at):
     assert torch.equal(at(calls=3), at(calls=3))
     assert not torch.equal(at(calls=3), at(calls=2))
+
+
+def test_evaluation_in_between_changes_no_training_mask():
+    one, other = preprocessor(), preprocessor()
+    other(batch())
+    expected = one(batch(), training=True)["masks"].masks[0]
+    assert torch.equal(other(batch(), training=True)["masks"].masks[0], expected)
 
 
 def test_the_seed_of_the_run_is_the_default(at):
@@ -121,6 +139,24 @@ def test_evaluation_masks_depend_on_the_image_only():
     assert len({tuple(masks.flatten().tolist()) for masks in expected.values()}) == 6
 
 
+def test_evaluation_masks_do_not_change_in_training():
+    prepared = preprocessor()
+    first = evaluate([1, 2], prepared)
+    MessageHub.get_current_instance().update_info("iter", 99)
+    prepared(batch(), training=True)
+    for index, masks in evaluate([1, 2], prepared).items():
+        assert torch.equal(masks, first[index])
+
+
+def test_blocks_of_many_images_do_not_pile_up():
+    prepared = preprocessor()
+    first = evaluate([0], prepared)
+    for block in range(90):
+        evaluate([256 * block], prepared)
+    assert len(prepared._evaluation_blocks) <= 66
+    assert torch.equal(evaluate([0], prepared)[0], first[0])
+
+
 def test_evaluation_has_one_view_per_strategy_even_in_mixed_mode():
     mixed = MultiMask(
         [RandomPatchMask(0.5, GRID), SpanMask(0.5, GRID)], mode="mixed", weights=[1, 0]
@@ -132,6 +168,12 @@ def test_evaluation_has_one_view_per_strategy_even_in_mixed_mode():
     assert [mask.sum(dim=1).tolist() for mask in views.masks] == [[16] * 3, [16] * 3]
     columns = views.masks[1].view(3, *GRID).all(dim=1).sum(dim=1)
     assert columns.tolist() == [4] * 3
+
+
+def test_a_single_strategy():
+    views = preprocessor(mask_generator=SpanMask(0.5, GRID))(batch(3))["masks"]
+    assert views.names == ("span",)
+    assert len(views.masks) == 1
 
 
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])

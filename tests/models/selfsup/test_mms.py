@@ -123,9 +123,8 @@ def test_a_mixed_step_of_one_ratio_is_bit_for_bit_one_plain_pass():
     seed = torch.initial_seed()
     rng = torch.Generator().manual_seed(mixed_seed(seed, seed >> 32, 0, 0, 0))
     assigned = assign_strategies(torch.rand(13, generator=rng), generator.weights)
-    masks = torch.empty(12, generator.num_patches, dtype=torch.bool)
-    for index, strategy in enumerate(generator.strategies):
-        masks[assigned == index] = strategy(int((assigned == index).sum()), "cpu", rng)
+    each = [strategy(12, "cpu", rng) for strategy in generator.strategies]
+    masks = torch.stack([each[index][row] for row, index in enumerate(assigned.tolist())])
     assert torch.equal(data["masks"].masks[0], masks)
     torch.manual_seed(3)
     losses = model(**data, mode="loss")
@@ -199,11 +198,33 @@ def test_predictions_of_groups_go_to_their_images():
             assert samples[place].masked_error == {name: pytest.approx(expected, abs=1e-5)}
 
 
+def test_mixed_errors_average_to_the_loss_by_counts():
+    model = tiny_mms(weights=[3, 2, 1])
+    data = model.data_preprocessor({"inputs": torch.randint(0, 256, (12, 3, 16, 32))}, True)
+    losses = model(**data, mode="loss")
+    counts = data["masks"].strategies[0].bincount(minlength=3).tolist()
+    assert counts == [6, 4, 2]
+    total = sum(
+        count * losses[f"error_{name}"]
+        for count, name in zip(counts, ("random_patch", "blockwise", "span"))
+    )
+    assert torch.allclose(losses["loss_pixel"], total / 12, atol=1e-5)
+
+
 def test_only_strategies_sure_to_be_in_a_batch_are_logged():
     model = tiny_mms(weights=[6, 1, 1])
     data = model.data_preprocessor({"inputs": torch.randint(0, 256, (2, 3, 16, 32))}, True)
     losses = model(**data, mode="loss")
     assert set(losses) == {"loss_pixel", "error_random_patch"}
+
+
+def test_what_is_optimized_is_the_loss_and_not_the_log():
+    model = tiny_mms()
+    data = model.data_preprocessor({"inputs": torch.randint(0, 256, (3, 3, 16, 32))}, True)
+    losses = model(**data, mode="loss")
+    total, log = model.parse_losses(losses)
+    assert torch.equal(total, losses["loss_pixel"])
+    assert set(log) >= {"error_random_patch", "error_blockwise", "error_span", "loss"}
 
 
 def test_a_share_of_the_removed_patches_is_predicted():
@@ -272,6 +293,28 @@ def test_pictures_of_a_prediction():
             assert filled[0].dtype == torch.uint8
 
 
+def test_perfect_predictions_give_back_the_image():
+    model = tiny_mms().eval()
+    pixels = torch.randint(0, 256, (2, 3, 16, 32), dtype=torch.uint8)
+    data = model.data_preprocessor({"inputs": pixels})
+    targets = normalize_patches(patchify(data["inputs"], 4))[0]
+
+    class Oracle(torch.nn.Module):
+        predict_share = 1.0
+
+        def forward(self, tokens, visible, predicted):
+            rows = targets.repeat(len(predicted) // len(targets), 1, 1)
+            return rows.gather(1, predicted[..., None].expand(-1, -1, 48))
+
+    model.neck = Oracle()
+    for image, sample in enumerate(model.predict(data["inputs"], None, data["masks"])):
+        for name in data["masks"].names:
+            assert sample.masked_error[name] < 1e-10
+            # A gray level may be lost in rounding.
+            difference = sample.reconstruction[name].int() - pixels[image].flip(0).int()
+            assert difference.abs().max() <= 1
+
+
 def test_whole_images_give_features():
     model = tiny_mms().eval()
     images = torch.randn(2, 3, 16, 32)
@@ -297,6 +340,13 @@ def test_training_steps_make_the_loss_fall(bf16, neck):
     assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
 
 
+def test_decoder_and_head_take_their_sizes_from_the_encoder():
+    model = tiny_mms(img_size=(8, 64))
+    assert model.neck.grid == (2, 16)
+    assert model.neck.embed.in_features == 24
+    assert model.head.patch_size == (4, 4)
+
+
 def test_configs_are_not_changed():
     config = mms_config(contrast=dict(type="mms_ocr.ViewContrast"), mode="joint")
     before = repr(config)
@@ -314,6 +364,13 @@ def test_without_masks():
 def test_masks_of_another_grid():
     with pytest.raises(ValueError, match="grid of 8×32 patches and the encoder's is 4×8"):
         MODELS.build(mms_config(grid=(8, 32)))
+
+
+def test_images_of_another_size():
+    model = tiny_mms()
+    data = model.data_preprocessor({"inputs": torch.randint(0, 256, (2, 3, 16, 64))}, True)
+    with pytest.raises(ValueError, match=r"the mask is \(2, 32\) and the images .* \(2, 64\)"):
+        model(**data, mode="loss")
 
 
 def test_an_encoder_without_class_token():

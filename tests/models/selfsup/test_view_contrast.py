@@ -6,9 +6,11 @@ import socket
 import pytest
 import torch
 import torch.multiprocessing as mp
+from mmengine import dist
 from tiny_models import shake, tiny_mms
 
 from mms_ocr.models import ViewContrast
+from mms_ocr.models.selfsup import view_contrast
 from mms_ocr.models.selfsup.view_contrast import view_contrast_loss
 
 
@@ -46,6 +48,13 @@ def test_anchors_anywhere_among_the_candidates():
     assert loss.item() == pytest.approx(slow_loss(vectors, images, 0.3, range(4, 10)), rel=1e-4)
 
 
+def test_equal_views_of_different_images_lose_least():
+    vectors, images = torch.eye(4).repeat(2, 1), torch.arange(4).repeat(2)
+    assert view_contrast_loss(vectors, vectors, images, 0, 0.01) < 1e-6
+    mixed_up = torch.arange(4).repeat_interleave(2)
+    assert view_contrast_loss(vectors, vectors, mixed_up, 0, 0.01) > 10
+
+
 def term(**settings):
     return shake(ViewContrast(embed_dim=6, dim=4, **settings))
 
@@ -62,6 +71,16 @@ def test_the_module_averages_patches_and_leaves_out_the_class_token():
     assert contrast(views).item() == pytest.approx(0.25 * expected, rel=1e-4)
 
 
+def test_gradients_reach_every_view():
+    contrast = term()
+    views = [torch.randn(3, 5, 6, requires_grad=True) for _ in range(3)]
+    contrast(views).backward()
+    for view in views:
+        assert view.grad[:, 0].abs().sum() == 0
+        assert torch.isfinite(view.grad).all()
+        assert (view.grad[:, 1:].abs().sum(dim=(1, 2)) > 0).all()
+
+
 def test_similarities_keep_their_digits_under_bf16():
     contrast = term(temperature=0.05, weight=1.0)
     views = [torch.randn(8, 5, 6) for _ in range(2)]
@@ -71,6 +90,11 @@ def test_similarities_keep_their_digits_under_bf16():
     vectors = torch.nn.functional.normalize(torch.cat(vectors), dim=1)
     expected = slow_loss(vectors, list(range(8)) * 2, 0.05, range(16))
     assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_one_view_is_an_error():
+    with pytest.raises(ValueError, match="MultiMask with mode='joint'"):
+        term()([torch.randn(2, 5, 6)])
 
 
 @pytest.mark.parametrize("settings", [dict(temperature=0), dict(weight=-1)])
@@ -105,6 +129,26 @@ def test_one_view_of_a_model_is_an_error(masks):
     data = model.data_preprocessor({"inputs": torch.randint(0, 256, (3, 3, 16, 32))}, True)
     with pytest.raises(ValueError, match="MultiMask with mode='joint'"):
         model(**data, mode="loss")
+
+
+def test_ranks_see_the_candidates_of_all(monkeypatch):
+    contrast = term()
+    views = [torch.randn(6, 5, 6) for _ in range(3)]
+    whole = contrast(views)
+    parts = [[view.chunk(2)[rank] for view in views] for rank in range(2)]
+    gathered = [
+        torch.nn.functional.normalize(
+            torch.cat([contrast.projector(view[:, 1:].mean(dim=1)) for view in part]), dim=1
+        )
+        for part in parts
+    ]
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(view_contrast.distributed, "all_gather", lambda anchors: gathered)
+    losses = []
+    for rank in range(2):
+        monkeypatch.setattr(dist, "get_rank", lambda rank=rank: rank)
+        losses.append(contrast(parts[rank]))
+    assert torch.allclose(sum(losses) / 2, whole, atol=1e-6)
 
 
 def run_rank(rank, world_size, port, views, weights, results):
