@@ -55,12 +55,9 @@ def nested_settings(config: Any) -> Iterator[Mapping[str, Any]]:
 
 
 class _Registry(Registry):
-    """A registry some of whose types are imported only when they are asked for.
+    """Registry some of whose types are imported only when they are asked for.
 
-    Args:
-        needing_mmocr: The modules of types that need MMOCR, by type.
-        *args: Arguments of MMEngine's ``Registry``.
-        **kwargs: Further ones.
+    ``needing_mmocr`` has the modules of types that need MMOCR, by type.
     """
 
     def __init__(self, *args: Any, needing_mmocr: dict[str, str], **kwargs: Any) -> None:

@@ -8,7 +8,11 @@ import mms_ocr
 
 
 def config_folder() -> Path:
-    """Return the folder of the bundled configs, of the checkout or the installed package."""
+    """Return the folder of the bundled configs, of the checkout or the installed package.
+
+    Raises:
+        FileNotFoundError: The package has no configs.
+    """
     package = Path(mms_ocr.__file__).resolve().parent
     for folder in (package.parent / "configs", package / ".mim" / "configs"):
         if (folder / "_base_").is_dir():

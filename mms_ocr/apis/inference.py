@@ -33,8 +33,9 @@ class WordInferencer(ABC):
         batch_size: Images of a forward pass.
         options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
-    Raises FileNotFoundError if config or checkpoint are missing, and ValueError if they do not fit
-    each other or the task, or there is no such device.
+    Raises:
+        FileNotFoundError: Config or checkpoint are missing.
+        ValueError: They do not fit each other or the task, or there is no such device.
     """
 
     task: ClassVar[Task]

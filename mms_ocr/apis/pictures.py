@@ -30,7 +30,7 @@ def load_word_images(cfg: Config, paths: Sequence[str], count: int) -> Tensor:
     """Load up to ``count`` images of paths, or of the validation set of a pretraining config.
 
     The config's validation pipeline resizes the images, uint8 RGB ``(N, 3, H, W)``. Raises
-    FileNotFoundError if a path is missing, and ValueError if a file is no image.
+    FileNotFoundError if a path is missing, and ValueError without an image or with a broken one.
     """
     if count < 1:
         raise ValueError(f"at least 1 image is needed, got {count}")

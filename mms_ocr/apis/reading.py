@@ -79,7 +79,11 @@ class WordReader(WordInferencer):
 
 
 def inference_pipeline(cfg: Config) -> list[dict | Callable]:
-    """Select the transforms of a config's test set for loaded images without labels."""
+    """Select the transforms of a config's test set for loaded images without labels.
+
+    Raises:
+        ValueError: The config has no test pipeline, or one that does not end in packing.
+    """
     pipeline = ((cfg.get("test_dataloader") or {}).get("dataset") or {}).get("pipeline")
     if not pipeline:
         pipeline = cfg.get("test_pipeline")

@@ -52,6 +52,9 @@ class WordSegmenter(WordInferencer):
 
     The first arguments are those of :class:`~mms_ocr.apis.inference.WordInferencer`. ``threshold``
     is the probability from which a pixel is text, in (0, 1); None takes the config's.
+
+    Raises:
+        ValueError: ``threshold`` is outside (0, 1).
     """
 
     task = SEGMENTATION

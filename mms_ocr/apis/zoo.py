@@ -29,7 +29,11 @@ def metafile(folder: str) -> Path:
 
 
 def read_zoo() -> dict[str, Entry]:
-    """Read the entries of all metafiles by name, whether or not their weights are bundled."""
+    """Read the entries of all metafiles by name, whether or not their weights are bundled.
+
+    Raises:
+        ValueError: A metafile is damaged.
+    """
     entries = {}
     for folder in FOLDERS:
         path = metafile(folder)

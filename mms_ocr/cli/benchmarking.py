@@ -52,7 +52,11 @@ def add_benchmark_options(parser: argparse.ArgumentParser) -> None:
 
 
 def uses_benchmark(cfg: Config, args: argparse.Namespace) -> bool:
-    """Return whether the options ask for word accuracy on test sets."""
+    """Return whether the options ask for word accuracy on test sets.
+
+    Raises:
+        ValueError: They name no test sets.
+    """
     options = (args.benchmark, args.benchmark_root, args.sets, args.held_out, args.save_words)
     if any(options) and not (args.benchmark or args.data):
         raise ValueError("no test sets are named: give --benchmark NAME, or --data PATH …")
@@ -69,6 +73,10 @@ def set_benchmark(cfg: Config, args: argparse.Namespace) -> None:
     """Replace a config's test set by the test sets that the options name.
 
     Images go through the transforms of the model's own test set.
+
+    Raises:
+        FileNotFoundError: There is no such benchmark.
+        ValueError: The config reads no words, or the options contradict each other.
     """
     if not reads_words(cfg):
         raise ValueError(

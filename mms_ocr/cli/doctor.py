@@ -87,7 +87,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_requirements() -> Iterator[tuple[str, Requirement]]:
-    """Yield the requirements of mms_ocr, each after the name of its group."""
+    """Yield the requirements of mms_ocr, each after the name of its group.
+
+    Raises:
+        FileNotFoundError: The package has no requirements.
+    """
     from packaging.requirements import Requirement
 
     package = Path(mms_ocr.__file__).resolve().parent

@@ -47,6 +47,10 @@ def join_processes(launcher: str, backend: str = "nccl", timeout: float | None =
         launcher: ``'pytorch'`` (torchrun), ``'slurm'`` or ``'mpi'``.
         backend: ``'nccl'``, or ``'gloo'`` without GPUs.
         timeout: Seconds after which a process that waits for another fails.
+
+    Raises:
+        ValueError: The launcher's variables or the first machine's address are missing, or there
+            are fewer GPUs than processes.
     """
     if launcher in _OTHER_NAMES:
         known = _OTHER_NAMES[launcher]
@@ -115,9 +119,8 @@ def _find_first_machine(launcher: str) -> None:
 def leave_together(stopped: bool = False) -> None:
     """Wait until all processes of the job are done: one that exits early may make another fail.
 
-    Args:
-        stopped: Whether the processes exit with a status other than 0, so that a launcher
-            terminates the others once the first has exited. SIGTERM is ignored from here on.
+    Processes that ``stopped`` exit with a status other than 0, upon which a launcher terminates the
+    others: SIGTERM is ignored from here on.
     """
     if dist.get_world_size() == 1:
         return

@@ -58,6 +58,11 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
     """Read the config of the command line and apply the command line's changes.
 
     ``parts`` are the parts that are used, of ``'train'``, ``'val'`` and ``'test'``.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ImportError: A module that it imports is missing.
+        ValueError: The config or an option is wrong.
     """
     cfg = _load_config(args.config)
     cfg.launcher = args.launcher
@@ -119,6 +124,9 @@ def build_runner(cfg: Config) -> Runner:
     ``compile`` of the config compiles the layers of the model, see
     :class:`~mms_ocr.engine.CompileHook`. If ``resume`` names no checkpoint, the newest intact one
     is used. Checkpoints are read without running code in them.
+
+    Raises:
+        ValueError: A setting or a dictionary cannot be used.
     """
     if cfg.get("strategy"):
         kind = cfg.strategy.get("type")

@@ -38,7 +38,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def test(args: argparse.Namespace) -> None:
-    """Evaluate, and print a table of what was measured."""
+    """Evaluate, and print a table of what was measured.
+
+    Raises:
+        FileNotFoundError: The config, the data or the checkpoint is missing.
+        ValueError: A setting cannot be used, or the checkpoint does not fit the model.
+    """
     cfg = read_config(argparse.Namespace(**{**vars(args), "data": None}))
     if not cfg.get("model"):
         raise ValueError(
@@ -77,7 +82,11 @@ def test(args: argparse.Namespace) -> None:
 
 
 def add_recognizer(cfg: Config, config: str, weights: str) -> None:
-    """Add the accuracy of a recognizer, of ``config`` and ``weights``, to a test's metrics."""
+    """Add the accuracy of a recognizer, of ``config`` and ``weights``, to a test's metrics.
+
+    Raises:
+        ValueError: The config is not of super-resolution.
+    """
     model = cfg.get("model") or {}
     if type_name(model) != SUPER_RESOLUTION.model:
         raise ValueError(

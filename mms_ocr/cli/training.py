@@ -42,7 +42,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train; return 75 if a signal stopped the run, which ``--resume`` continues, else 0."""
+    """Train; return 75 if a signal stopped the run, which ``--resume`` continues, else 0.
+
+    Raises:
+        FileNotFoundError: The config, the data or the checkpoint is missing.
+        ValueError: A setting cannot be used.
+        TrainingError: Training cannot continue.
+    """
     cfg = read_config(args, ("train", "val"))
     for part in ("model", "train_dataloader"):
         if not cfg.get(part):

@@ -41,7 +41,11 @@ def add_word_options(
 
 
 def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png",)) -> None:
-    """Check the options before a model is built; names of files in ``--out`` end in ``endings``."""
+    """Check the options before a model is built; names of files in ``--out`` end in ``endings``.
+
+    Raises:
+        ValueError: There are no images, ``--out`` mixes outputs and inputs, or a number is wrong.
+    """
     from mms_ocr.apis.input_images import check_inputs
     from mms_ocr.utils.output_checks import check_picture_folder
 

@@ -113,14 +113,12 @@ def find_contamination(
 
     Near duplicates have similar perceptual hashes (the library ImageHash; DCT, 256 bits): every
     training image is compared with every test image. Blank images are compared exactly only.
+    ``max_distance`` is the share of the bits that may differ, in [0, 0.5); 0 asks for equal hashes.
+    From about 0.25 on, different words in one typeface match. ``workers`` processes read beside
+    this one.
 
-    Args:
-        train: Sources of training images.
-        test: Sources of test images.
-        max_distance: Share of the bits that may differ, in [0, 0.5); 0 asks for equal hashes. From
-            about 0.25 on, different words in one typeface match.
-        workers: Number of processes that read beside this one.
-        progress: Shows the progress.
+    Raises:
+        ValueError: ``max_distance`` is outside its range.
     """
     if not 0 <= max_distance < 0.5:
         raise ValueError(f"the distance is {max_distance}; give a number in [0, 0.5)")

@@ -28,16 +28,11 @@ def convert_records(
 ) -> Conversion:
     """Write words as a new set, without changing the bytes of their images.
 
-    Broken images are left out. The set gets its name after all of it was read back and compared
-    with the source, which is read a second time. A stopped conversion is resumed.
-
-    Args:
-        records: The words.
-        path: The new set; see :func:`mms_ocr.dataset_tools.layouts.open_writer`.
-        max_broken: Largest accepted share of broken images.
-        progress: Shows the progress.
-        textseg_split: Write :class:`mms_ocr.dataset_tools.records.MasksAsTextSeg` in TextSeg's
-            layout, with all words in this split.
+    Broken images are left out, up to a share of ``max_broken``. The set gets its name after all of
+    it was read back and compared with the source, which is read a second time. A stopped conversion
+    is resumed. ``path`` and ``textseg_split``, for
+    :class:`mms_ocr.dataset_tools.records.MasksAsTextSeg`, are those of
+    :func:`mms_ocr.dataset_tools.layouts.open_writer`.
 
     Raises:
         ValueError: There are too many broken images, or none is left.

@@ -35,10 +35,9 @@ class Fingerprint:
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray | None:
-    """Compute ``imagehash.phash`` with 16 x 16 frequencies of a BGR image.
+    """Compute ``imagehash.phash`` with 16 x 16 frequencies of an image, uint8 BGR ``(H, W, 3)``.
 
-    Returns:
-        bool array ``(256,)``, or None for a blank image.
+    Returns bool ``(256,)``, or None for a blank image.
     """
     if int(image.max()) - int(image.min()) < _FLAT:
         return None

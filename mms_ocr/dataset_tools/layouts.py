@@ -200,6 +200,9 @@ def open_writer(
             resumed.
         textseg_split: ``'train'``, ``'val'`` or ``'test'`` makes a folder in TextSeg's layout, with
             all words in that split.
+
+    Raises:
+        ValueError: ``path`` names a single file, or an LMDB where a folder is needed.
     """
     check_set_name(path)
     is_lmdb = Path(path).suffix.lower() == ".lmdb"

@@ -139,6 +139,9 @@ class MasksAsTextSeg(Records):
         levels: ``'textseg'`` keeps the levels, ``'binary'`` turns all above 0 into text. By
             default a set is TextSeg's if one of its first 64 masks has text or effects as TextSeg
             marks them, and binary otherwise.
+
+    Raises:
+        ValueError: The words have no masks or no labels, or ``levels`` is unknown.
     """
 
     kinds = ("image", "mask")

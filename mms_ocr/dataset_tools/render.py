@@ -67,13 +67,10 @@ def _digest(items: Sequence[Any]) -> str:
 def encode_word(
     word: RenderedWord, extras: Sequence[str] = (), suffix: str = ".jpg", quality: int = 95
 ) -> Record:
-    """Compress the images of a word.
+    """Compress the images of a word, as JPEG of ``quality`` 1 to 100 or, by ``suffix``, as PNG.
 
-    Args:
-        word: A rendered word.
-        extras: What to store beside image and text, of ``'clean'``, ``'mask'``, ``'char_boxes'``.
-        suffix: ``'.jpg'`` or ``'.png'``, for image and clean version; masks are PNG with 0 and 255.
-        quality: Of JPEG, 1 to 100.
+    ``extras`` are stored beside image and text: ``'clean'``, ``'mask'`` (PNG with 0 and 255) and
+    ``'char_boxes'``.
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
     images = {"image": cv2.imencode(suffix, word.image, options)[1].tobytes()}
@@ -111,18 +108,10 @@ def render_words(
     progress: Progress = silent,
     **encoding: Any,
 ) -> int:
-    """Render words 0 to ``count`` - 1 into a new set; a stopped run is resumed.
+    """Render words 0 to ``count`` - 1 into a new set, and return how many were not there already.
 
-    Args:
-        renderer: The renderer.
-        path: The new set; see :func:`mms_ocr.dataset_tools.layouts.open_writer`.
-        count: Number of words of the finished set.
-        workers: Number of processes that render; this one writes.
-        progress: Shows the progress.
-        encoding: See :func:`encode_word`.
-
-    Returns:
-        Number of words that were not there already.
+    A stopped run is resumed. ``workers`` processes render, and this one writes. For ``path`` see
+    :func:`mms_ocr.dataset_tools.layouts.open_writer`, for ``encoding`` :func:`encode_word`.
 
     Raises:
         ValueError: The unfinished set has more words than ``count``, or other options.

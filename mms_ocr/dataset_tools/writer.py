@@ -41,6 +41,12 @@ class WordWriter(ABC):
         folder: The unfinished set in it.
         read: Number of source words read so far, broken ones included.
         written: Number of words written so far.
+
+    Raises:
+        FileExistsError: On entering: the set exists.
+        BlockingIOError: On entering: another process writes it.
+        ValueError: On entering: the unfinished set has another plan.
+        OSError: The folder for it is missing, or files cannot be written, as on a full disk.
     """
 
     def __init__(self, path: str | os.PathLike[str], plan: Mapping[str, Any]) -> None:
@@ -86,11 +92,8 @@ class WordWriter(ABC):
     ) -> None:
         """Write words, chunk by chunk; after a kill, all words of a chunk count or none.
 
-        Args:
-            records: The source words from number ``read`` on; None for a broken one.
-            count: Number of all source words.
-            title: Title of the progress.
-            progress: Shows the progress.
+        ``records`` are the source words from number ``read`` on, None for a broken one; ``count``
+        is the number of all source words.
         """
         chunk: list[Record] = []
         size = 0

@@ -35,8 +35,7 @@ class BenchmarkDataset(WordImageDataset):
 
     Raises:
         FileNotFoundError: Sets are missing; the message names all of them.
-        ValueError: There are no sets, a chosen one is unknown, or ``indices`` do not
-            ascend.
+        ValueError: There are no sets, a chosen one is unknown, or ``indices`` do not ascend.
     """
 
     def __init__(

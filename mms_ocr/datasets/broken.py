@@ -28,6 +28,9 @@ class BrokenCounter:
         max_share: The largest share of broken images, in ``[0, 1]``, that is skipped.
         name: The data set, for messages.
         length: Images in the data set.
+
+    Raises:
+        ValueError: ``max_share`` is outside ``[0, 1]``.
     """
 
     def __init__(self, max_share: float, name: str, length: int) -> None:
@@ -62,7 +65,11 @@ class BrokenCounter:
         self._count(0)
 
     def count_broken(self, reason: str) -> None:
-        """Count one image as broken, log the reason at powers of two, or raise if too many are."""
+        """Count one image as broken, and log the reason at powers of two.
+
+        Raises:
+            TooManyBrokenError: More than the accepted share of the images are broken.
+        """
         self._count(1)
         broken, read = self.num_broken, self.num_read
         if broken > self._accepted(read):

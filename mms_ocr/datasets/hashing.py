@@ -12,7 +12,7 @@ _CHUNK = 1 << 20
 
 
 def hash_numbers(numbers: np.ndarray, key: int | np.ndarray = 0) -> np.ndarray:
-    """Hash every number under a key, or each under its own key.
+    """Hash every number under a key, or each under its own key, to uint64.
 
     The finalizer of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
     generators", 2014) on number and key.
@@ -20,9 +20,6 @@ def hash_numbers(numbers: np.ndarray, key: int | np.ndarray = 0) -> np.ndarray:
     Args:
         numbers: Array of non-negative integers.
         key: An integer of any size and sign, taken modulo 2^64; or a uint64 array of this shape.
-
-    Returns:
-        uint64 array.
     """
     if isinstance(key, np.ndarray):
         mixed = key * np.uint64(_GOLDEN)
@@ -35,16 +32,12 @@ def hash_numbers(numbers: np.ndarray, key: int | np.ndarray = 0) -> np.ndarray:
 
 
 def shuffled_order(positions: np.ndarray, length: int, keys: int | np.ndarray) -> np.ndarray:
-    """Return the values at some positions of a shuffled ``range(length)``.
+    """Return the values at ``positions`` in ``[0, length)`` of a shuffled ``range(length)``.
 
     For each key the map from position to value is a bijection of ``range(length)``: the generalized
     Feistel cipher with cycle walking of Black and Rogaway, "Ciphers with arbitrary finite domains"
-    (2002). No permutation is stored; every position costs the same.
-
-    Args:
-        positions: Array of integers in ``[0, length)``.
-        length: At least 1.
-        keys: One key, or an array with a key for every position.
+    (2002). No permutation is stored; every position costs the same. ``keys`` is one key, or an
+    array with a key for every position.
     """
     keys = np.broadcast_to(hash_numbers(np.atleast_1d(keys)), positions.shape)
     values = _permute(positions.astype(np.uint64), length, keys)
@@ -76,6 +69,9 @@ def holdout_indices(length: int, share: float, part: str, seed: int = 0) -> np.n
         share: Share held out, in (0, 1); met on average, not exactly.
         part: ``'val'`` for the images held out, ``'train'`` for the others.
         seed: Another seed holds out other images.
+
+    Raises:
+        ValueError: ``share`` or ``part`` is none of these.
     """
     if not 0 < share < 1:
         raise ValueError(f"holdout share is in (0, 1), got {share}")

@@ -45,6 +45,9 @@ class MixedDataset(Dataset):
         pipeline: For those configs that have none of their own.
         metainfo: Facts about the whole, for models and visualizers; by default those of the first
             data set.
+
+    Raises:
+        ValueError: A data set is empty or missing, or ``weights`` or ``temperature`` is impossible.
     """
 
     def __init__(

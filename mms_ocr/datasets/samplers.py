@@ -29,6 +29,9 @@ class EndlessSampler(Sampler[int]):
         seed: Seed of the shuffling, the same on all ranks. By default rank 0 draws one for all.
         numbered: Give ``pass * length + index`` in place of the index, so that no number is
             repeated; :class:`~mms_ocr.datasets.SeededDataset` takes such numbers.
+
+    Raises:
+        ValueError: The data set is empty.
     """
 
     def __init__(
@@ -63,11 +66,7 @@ class EndlessSampler(Sampler[int]):
         return -(-self.length // self.world_size)
 
     def indices(self, start: int, count: int) -> np.ndarray:
-        """Compute the indices that this rank draws at positions ``start`` to ``start + count``.
-
-        Returns:
-            int64 array ``(count,)``.
-        """
+        """Compute the indices, int64 ``(count,)``, that this rank draws from ``start`` on."""
         stream = (start + np.arange(count, dtype=np.uint64)) * np.uint64(self.world_size)
         passes, positions = np.divmod(stream + np.uint64(self.rank), np.uint64(self.length))
         indices = positions.astype(np.int64)

@@ -173,7 +173,11 @@ class WordImageDataset(Dataset):
         return self.as_results(index, raw, image)
 
     def as_results(self, index: int, raw: RawImage, image: np.ndarray) -> dict[str, Any]:
-        """Build what the pipeline gets of a decoded image."""
+        """Build what the pipeline gets of a decoded image.
+
+        Raises:
+            BrokenImageError: Its ``char_boxes`` are no boxes of the characters.
+        """
         shape = image.shape[:2]
         results = {"img": image, "img_path": raw.name, "img_shape": shape, "ori_shape": shape}
         results["sample_idx"] = index

@@ -98,11 +98,7 @@ class WordMaskDataset(WordImageDataset):
         return open_masked(path, data_root)
 
     def load(self, index: int) -> dict[str, Any]:
-        """Read and decode the pair at ``index`` for the pipeline.
-
-        Raises:
-            BrokenImageError: The pair is broken.
-        """
+        """See :meth:`WordImageDataset.load`."""
         source: Any
         source, position = self.locate(index)
         raw, mask = source.read(position, self.labelled), source.read_second(position)

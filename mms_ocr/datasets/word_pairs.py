@@ -22,10 +22,8 @@ class WordPairDataset(WordImageDataset):
     """Pairs of a small and a large image of a word: TextZoom's LMDBs, folders or JSON lines.
 
     The pipeline gets what :class:`~mms_ocr.datasets.WordImageDataset` gives, with the small image
-    as ``img``, the large one as ``gt``, and ``subset`` if there are ``subsets``.
-
-    A pair is broken if one image is, the two differ in EXIF orientation, or the small one has more
-    pixels.
+    as ``img``, the large one as ``gt``, and ``subset`` if there are ``subsets``. A pair is broken
+    if one image is, the two differ in EXIF orientation, or the small one has more pixels.
 
     Args:
         path: Where the pairs are: see :func:`mms_ocr.datasets.sources.open_pairs`.
@@ -58,11 +56,7 @@ class WordPairDataset(WordImageDataset):
         return open_pairs(path, data_root)
 
     def load(self, index: int) -> dict[str, Any]:
-        """Read and decode the pair at ``index`` for the pipeline.
-
-        Raises:
-            BrokenImageError: The pair is broken.
-        """
+        """See :meth:`WordImageDataset.load`."""
         source: Any
         source, position = self.locate(index)
         raw, partner = source.read(position, self.labelled), source.read_second(position)

@@ -36,6 +36,9 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
     - ``layer_decay_rate``: factor from a layer to the one before it; 1 (default) turns it off.
     - ``pretrained_only``: apply the factor only to encoders with a checkpoint in ``init_cfg``,
       since random first layers need the full rate. False by default. The log reports the choice.
+
+    Raises:
+        ValueError: A setting is unknown or out of range, or the model knows no layer depths.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:

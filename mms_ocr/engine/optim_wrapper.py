@@ -58,6 +58,9 @@ class Fp16OptimWrapper(AmpOptimWrapper):
         loss_scale: ``'dynamic'``; arguments of torch's ``GradScaler`` (``init_scale``,
             ``growth_interval``, …); or a fixed scale.
         **kwargs: Arguments of MMEngine's ``OptimWrapper``.
+
+    Raises:
+        ValueError: ``loss_scale`` is of another kind.
     """
 
     def __init__(

@@ -120,7 +120,11 @@ class LoadFromHook(Hook):
         self.exclude = exclude
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check the weights, and rename them to the names of the model."""
+        """Check the weights, and rename them to the names of the model.
+
+        Raises:
+            ValueError: They do not fit, or a resumed run groups its parameters in another way.
+        """
         path = str(runner._load_from)
         if runner._resume:
             _check_groups(runner.optim_wrapper, checkpoint.get("optimizer"), path)

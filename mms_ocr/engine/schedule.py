@@ -33,7 +33,11 @@ def set_iterations(cfg: Config, iterations: int) -> None:
 
 
 def set_epochs(cfg: Config, epochs: float) -> None:
-    """Change the length of a run that counts epochs, and scale its schedule, in place."""
+    """Change the length of a run that counts epochs, and scale its schedule, in place.
+
+    Raises:
+        ValueError: The length is not an integer of at least 1.
+    """
     if epochs < 1 or epochs != int(epochs):
         reason = "since train_cfg counts epochs"
         raise ValueError(f"--epochs must be an integer of at least 1, {reason}; got {epochs:g}")

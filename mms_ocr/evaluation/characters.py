@@ -27,10 +27,8 @@ def character_patches(
 ) -> Tensor:
     """Find the patches that the box of a character touches, bool ``(H * W,)``, at least one.
 
-    Args:
-        box: x, y, width and height in pixels of the image.
-        image_size: Height and width of the image in pixels.
-        grid: Rows and columns of the patch grid.
+    The box is x, y, width and height in pixels of an image of height and width ``image_size``;
+    ``grid`` is ``(H, W)``.
     """
     touched = torch.zeros(grid, dtype=torch.bool)
     spans = []
@@ -69,15 +67,9 @@ def read_characters(path: str, grid: tuple[int, int]) -> list[Word]:
 def pool_characters(tokens: Tensor, patches: Tensor, cells: tuple[int, int] = (4, 3)) -> Tensor:
     """Average the features of every character over the cells of a small grid in its box.
 
-    The cells keep the places of strokes in the character.
-
-    Args:
-        tokens: Map of one image, ``(C, H, W)``.
-        patches: Patches of its characters, each a rectangle: bool ``(N, H * W)``.
-        cells: Rows and columns of the grid.
-
-    Returns:
-        ``(N, C * cells[0] * cells[1])``.
+    The cells keep the places of strokes. ``tokens`` is the map of one image, ``(C, H, W)``, and
+    ``patches`` are those of its characters, each a rectangle: bool ``(N, H * W)``. Returns
+    ``(N, C * cells[0] * cells[1])``.
     """
     pooled = []
     for rectangle in patches.view(len(patches), *tokens.shape[1:]):
@@ -93,12 +85,8 @@ def fit_linear_probe(
     """Fit a linear classifier to frozen features, and measure its accuracy in [0, 1].
 
     Features are standardized with the training set's statistics; logistic regression with an L2
-    penalty is fitted by L-BFGS.
-
-    Args:
-        train: Features ``(N, C)`` and classes ``(N,)``.
-        test: Likewise.
-        decay: Weight of the penalty.
+    penalty of weight ``decay`` is fitted by L-BFGS. Both sets are features ``(N, C)`` and classes
+    ``(N,)``.
     """
     mean, std = train[0].mean(dim=0), train[0].std(dim=0) + 1e-6
     features, unseen = (train[0] - mean) / std, (test[0] - mean) / std

@@ -21,6 +21,9 @@ def count_foreground(prediction: NDArray, truth: NDArray) -> tuple[int, int, int
     """Count the pixels that are text in both, in the prediction only, and in the truth only.
 
     Labels have any shape, both the same; 1 is text, and 255 in the truth is ignored.
+
+    Raises:
+        ValueError: The shapes differ.
     """
     if prediction.shape != truth.shape:
         raise ValueError(
@@ -33,10 +36,7 @@ def count_foreground(prediction: NDArray, truth: NDArray) -> tuple[int, int, int
 
 
 def foreground_scores(counts: Iterable[Sequence[int]]) -> dict[str, float]:
-    """Compute all scores from the counts of every image.
-
-    Args:
-        counts: Per image, the three counts of :func:`count_foreground`.
+    """Compute all scores from the three counts of :func:`count_foreground` of every image.
 
     Returns:
         ``iou_dataset``, ``precision_dataset``, ``recall_dataset``, ``f_score_dataset``: over the
@@ -79,14 +79,16 @@ class ForegroundMetric(BaseMetric):
     The fields of a sample are ``pred_sem_seg`` and ``gt_sem_seg``, as of
     :class:`~mms_ocr.models.TextSegmentor` and MMSegmentation. Processes exchange pixel counts, so
     that the result does not depend on their number.
-
-    The arguments are those of MMEngine's ``BaseMetric``.
     """
 
     default_prefix = "foreground"
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch."""
+        """Count the pixels of a batch.
+
+        Raises:
+            ValueError: A sample has no true mask, or one of another size.
+        """
         for sample in data_samples:
             if "gt_sem_seg" not in sample:
                 raise ValueError(

@@ -16,8 +16,6 @@ class MaskedError(BaseMetric):
 
     Results are ``masked_error/<strategy>`` and their plain average ``masked_error/mean``, in the
     units of the head: for normalized patches and L2, predicting a patch's mean gives about 1.
-
-    The arguments are those of MMEngine's ``BaseMetric``.
     """
 
     default_prefix = "masked_error"

@@ -29,11 +29,9 @@ def squared_error(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 def psnr(error: float, maximum: float = 100.0) -> float:
-    """Compute the peak signal-to-noise ratio in dB, for a peak of 1.
+    """Compute the peak signal-to-noise ratio in dB, for a peak of 1, from the mean squared error.
 
-    Args:
-        error: Mean squared error, at least 0.
-        maximum: Upper limit; without one, an image equal to its truth makes every mean infinite.
+    ``maximum`` limits it, since an image equal to its truth would make every mean infinite.
     """
     return maximum if error <= 10 ** (-maximum / 10) else -10 * math.log10(error)
 
@@ -134,6 +132,9 @@ class PairMetric(BaseMetric):
         gt_key: Field of the true image, ``(3, H, W)`` in [0, 1].
         pred_key: Field of the restored image; ``'bicubic_img'`` is the enlarged input.
         **kwargs: Arguments of MMEngine's ``BaseMetric``.
+
+    Raises:
+        ValueError: ``batch_size`` is less than 1.
     """
 
     default_prefix = ""  # PSNR is called PSNR, as in MMagic
@@ -153,7 +154,11 @@ class PairMetric(BaseMetric):
         self.pred_key = pred_key
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Measure the images of a batch."""
+        """Measure the images of a batch.
+
+        Raises:
+            ValueError: A sample lacks an image, or its images differ in size.
+        """
         for sample in data_samples:
             index = int(sample.get("sample_idx", len(self.results)))
             if missing := [key for key in (self.pred_key, self.gt_key) if key not in sample]:
@@ -184,13 +189,11 @@ class PairMetric(BaseMetric):
 
 @METRICS.register_module()
 class PSNR(PairMetric):
-    """Peak signal-to-noise ratio in dB, on RGB in [0, 1].
+    """Peak signal-to-noise ratio in dB, on RGB in [0, 1]; see :class:`PairMetric`.
 
     ``PSNR`` is the mean over images. ``PSNR_batch`` is TextZoom's: the PSNR of the mean squared
     error over a batch, averaged over the batches. Images equal to their truth count as 100 dB, and
     so does any PSNR above; the log counts them.
-
-    The arguments are those of :class:`PairMetric`.
     """
 
     maximum = 100.0
@@ -218,13 +221,11 @@ class PSNR(PairMetric):
 
 @METRICS.register_module()
 class SSIM(PairMetric):
-    """Structural similarity on RGB in [0, 1]: Gaussian window of 11 x 11, sigma 1.5.
+    """Structural similarity on RGB in [0, 1]; see :func:`ssim` and :class:`PairMetric`.
 
     ``SSIM`` is the mean over images of scikit-image's, without a border of 5 pixels.
     ``SSIM_batch`` is TextZoom's: over all pixels, with zeros beyond the border, averaged over the
     images of a batch and then over the batches.
-
-    The arguments are those of :class:`PairMetric`.
     """
 
     def measure(self, predicted: Tensor, truth: Tensor) -> tuple[float, ...]:
@@ -243,15 +244,12 @@ PROTOCOL = "word_acc_ignore_case_symbol"
 
 
 def restored_table(metrics: Mapping[str, float]) -> str:
-    """Make a Markdown table of the results of super-resolution.
+    """Make a Markdown table of the results of super-resolution; ``''`` without PSNR.
 
-    Args:
-        metrics: Results of ``PSNR`` and ``SSIM``, those of the enlarged input under ``bicubic/``,
-            and of ``RestoredWordAccuracy``, if there are any; those of subsets under their names.
-
-    Returns:
-        For every subset, and for all images, a row for the enlarged and one for the restored image;
-        with word accuracy, a column for it and a row for the true image. ``''`` without PSNR.
+    ``metrics`` are those of ``PSNR`` and ``SSIM``, under ``bicubic/`` of the enlarged input, and of
+    ``RestoredWordAccuracy``, if there are any; those of subsets under their names. Every subset,
+    and all images, have a row for the enlarged and one for the restored image; with word accuracy,
+    a column for it and a row for the true image.
     """
     if "PSNR" not in metrics:
         return ""

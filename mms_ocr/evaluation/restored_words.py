@@ -25,11 +25,10 @@ _FIELDS = {"LR": "bicubic_img", "SR": "pred_img", "HR": "gt_img"}
 
 
 def read_words(recognizer: BaseModel, images: Sequence[Tensor]) -> list[str]:
-    """Read images with a recognizer of MMOCR.
+    """Read images with a recognizer of MMOCR, in evaluation mode.
 
-    Args:
-        recognizer: In evaluation mode; its data preprocessor takes 8-bit BGR.
-        images: RGB in [0, 1], ``(3, H, W)``, all of one size; rounded to 8 bits.
+    Images are RGB in [0, 1], ``(3, H, W)``, all of one size, and are rounded to 8 bits. The
+    recognizer's data preprocessor takes 8-bit BGR.
     """
     pixels = [(image.flip(0) * 255).round().clamp(0, 255).byte() for image in images]
     samples = []
@@ -78,7 +77,11 @@ class RestoredWordAccuracy(BaseMetric):
         self.recognizer = _load(recognizer["config"], recognizer["weights"]).to(self.device).eval()
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Read the images of a batch."""
+        """Read the images of a batch.
+
+        Raises:
+            ValueError: A sample has no text, or lacks one of the images.
+        """
         for field in ("text", *_FIELDS.values()):
             if any(sample.get(field) is None for sample in data_samples):
                 raise ValueError(

@@ -67,7 +67,11 @@ class WordBenchmark(BaseMetric):
         self.words: list[ReadWord] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Mapping]) -> None:
-        """Collect the predictions of a batch."""
+        """Collect the predictions of a batch.
+
+        Raises:
+            ValueError: A sample has no ``sample_idx``.
+        """
         for sample in data_samples:
             if "sample_idx" not in sample:
                 raise ValueError(

@@ -36,7 +36,11 @@ class ImagePreprocessor(BaseDataPreprocessor):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def stack(self, images: Tensor | Sequence[Tensor]) -> Tensor:
-        """Make a batch of uint8 images of one size, float32 ``(B, 3, H, W)`` on the device."""
+        """Make a batch of uint8 images of one size, float32 ``(B, 3, H, W)`` on the device.
+
+        Raises:
+            ValueError: The images differ in size.
+        """
         if not isinstance(images, Tensor):
             sizes = {tuple(image.shape) for image in images}
             if len(sizes) > 1:

@@ -21,7 +21,7 @@ class StrictInitModule(BaseModule):
     init_cfg: dict | Sequence[dict] | None
 
     def init_weights(self) -> None:
-        """Initialize once, and load checkpoints last; missing ones and misfits raise errors."""
+        """Initialize once, checkpoints last; FileNotFoundError without one, ValueError if unfit."""
         if self.is_init:
             return
         init_cfg = self.init_cfg

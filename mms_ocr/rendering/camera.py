@@ -23,7 +23,7 @@ Image = NDArray
 def take_photograph(
     rng: np.random.Generator, clean: Image, text_height: float, settings: RenderSettings
 ) -> Image:
-    """Degrade a clean image as a camera does; the height of its text in pixels scales the blur."""
+    """Degrade an image, uint8 BGR, as a camera does; ``text_height`` in pixels scales the blur."""
     picture = clean.copy()
     height, width = picture.shape[:2]
     if rng.random() < settings.occlusion:

@@ -65,6 +65,9 @@ class FontFace:
     Attributes:
         unicase: Whether lower-case letters look like capitals.
         is_text_font: Whether it has letters and digits.
+
+    Raises:
+        ValueError: FreeType cannot read the file or draw its letters.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -176,8 +176,7 @@ def fit(
 ) -> tuple[Geometry, tuple[int, int], float]:
     """Scale and move the text, whose ink has ``points`` ``(n, 2)`` around it, into an image.
 
-    Returns:
-        The map from the canvas to the image, ``(width, height)`` of the image, and the scale.
+    Returns the map from the canvas to the image, its ``(width, height)``, and the scale.
 
     Raises:
         ValueError: The letters would be too small in the widest image.

@@ -101,7 +101,11 @@ class WordRenderer:
             )
 
     def content(self, index: int) -> tuple[str, FontFace]:
-        """Draw text and face of an index; texts that no font can draw are drawn again."""
+        """Draw text and face of an index; texts that no font can draw are drawn again.
+
+        Raises:
+            ValueError: No font can draw any of 100 texts.
+        """
         rng = generator_for(self.seed, index, _CONTENT)
         for _ in range(_ATTEMPTS):
             text = self.source.draw(rng)

@@ -20,13 +20,13 @@ def round_pixels(image: np.ndarray) -> np.ndarray:
 def add_noise(
     image: np.ndarray, rng: np.random.Generator, sigma: float, colored: bool = True
 ) -> np.ndarray:
-    """Add Gaussian noise of ``sigma`` gray levels, per channel if ``colored``."""
+    """Add Gaussian noise of ``sigma`` gray levels to uint8 ``(H, W, 3)``, ``colored`` or gray."""
     shape = image.shape if colored else (*image.shape[:2], 1)
     return round_pixels(image + rng.standard_normal(shape, np.float32) * np.float32(sigma))
 
 
 def blur_motion(image: np.ndarray, length: float, angle: float) -> np.ndarray:
-    """Average an image at equal steps along a line; beyond its edge, the edge is repeated.
+    """Average uint8 ``(H, W, 3)`` at equal steps along a line; outside, its edge is repeated.
 
     The line has a length in pixels, of which up to one changes nothing, and an angle in radians.
     """

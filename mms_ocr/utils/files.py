@@ -88,11 +88,8 @@ def write_image(
 ) -> None:
     """Write an image file in the format of its suffix, whole or not at all.
 
-    Args:
-        path: The file.
-        image: uint8 BGR ``(H, W, 3)``, BGRA ``(H, W, 4)`` or gray ``(H, W)``.
-        options: Options of OpenCV's encoder.
-        source: The image from which it was made; it is never overwritten.
+    Images are uint8 BGR ``(H, W, 3)``, BGRA ``(H, W, 4)`` or gray ``(H, W)``; ``options`` are those
+    of OpenCV's encoder. ``source``, the image from which it was made, is never overwritten.
 
     Raises:
         ValueError: ``path`` is ``source``, or no image format has its suffix.

@@ -32,12 +32,9 @@ def check_outputs(
 ) -> None:
     """Check files to be written.
 
-    Args:
-        outputs: The files.
-        inputs: What is read.
-        data_root: Folder that file names in JSON lines are relative to; by default their own.
-        suffixes: Accepted suffixes; by default all but those of images.
-        new: Further outputs, which are checked elsewhere.
+    ``data_root`` is the folder that file names in JSON lines are relative to, by default their own.
+    All ``suffixes`` but those of images are accepted by default. ``new`` are further outputs, which
+    are checked elsewhere.
 
     Raises:
         ValueError: An output is an input or another output, or has another suffix.
@@ -85,7 +82,12 @@ def check_picture_folder(
 
 
 def check_set_name(path: PathLike) -> None:
-    """Check that the name of a data set to be written is ``NAME.lmdb`` or that of a folder."""
+    """Check that the name of a data set to be written is ``NAME.lmdb`` or that of a folder.
+
+    Raises:
+        ValueError: It is the name of a file, and not ``NAME.lmdb`` or a folder.
+        IsADirectoryError: It is a folder such as ``.``.
+    """
     if not Path(path).name:
         raise IsADirectoryError(f"{path} is a folder; give the name of a new one")
     if Path(path).suffix.lower() in _FILE_SUFFIXES:

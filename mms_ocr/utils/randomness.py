@@ -54,11 +54,7 @@ def kept_random_states() -> Iterator[None]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every global generator of the CPU, fast enough for every sample.
-
-    Args:
-        seed: In ``[0, 2**64)``.
-    """
+    """Seed, in ``[0, 2**64)``, every global generator of the CPU, fast enough for every sample."""
     random.seed(seed)
     np.random.seed(seed & 0xFFFFFFFF)  # all 64 bits take five times as long
     # torch.manual_seed visits all devices, which takes ten times as long.

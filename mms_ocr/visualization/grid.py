@@ -82,7 +82,7 @@ def _header(labels: Sequence[str], pictures: Sequence[NDArray], width: int) -> N
 def fit_picture(
     picture: NDArray, height: int, max_width: int, width: int | None = None
 ) -> NDArray[np.uint8]:
-    """Resize a picture to a height, keeping its aspect ratio; white fills what is left.
+    """Resize uint8 ``(H, W, 3)`` to a height, keeping its aspect ratio; white fills what is left.
 
     A picture that would be wider than ``max_width`` becomes lower. The result has a width of
     ``width``, or that of the picture.

@@ -33,10 +33,7 @@ def decode_label_map(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     - Transparency: if there is only one gray level, opacity is the level (the strokes are opaque).
       Otherwise all transparent pixels have to be fully transparent and black.
 
-    EXIF orientation is applied.
-
-    Returns:
-        uint8 array ``(H, W)``, or uint16 if a level is above 255.
+    EXIF orientation is applied. The result is uint8 ``(H, W)``, or uint16 with a level above 255.
 
     Raises:
         BrokenImageError: The bytes are no image or damaged, or their levels are ambiguous.

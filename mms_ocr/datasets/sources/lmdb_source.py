@@ -27,8 +27,7 @@ class LmdbSource(ImageSource):
 
     Raises:
         FileNotFoundError: The file does not exist.
-        ValueError: It is no LMDB, is truncated or corrupt, or lacks ``num-samples`` or its last
-            image.
+        ValueError: It is no LMDB, truncated or corrupt, or lacks ``num-samples`` or its last image.
     """
 
     kind = "LMDB"

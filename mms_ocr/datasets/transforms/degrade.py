@@ -46,6 +46,9 @@ class BlurWord(WordTransform):
             drawn uniformly on a logarithmic scale.
         noise: Standard deviation of the noise, in gray levels.
         motion: Maximum number of pixels that a point is spread over, at least 3.
+
+    Raises:
+        ValueError: A setting is out of range.
     """
 
     def __init__(
@@ -123,13 +126,9 @@ def degrade_word(
 ) -> np.ndarray:
     """Blur, downscale, add noise to, and compress an image.
 
-    Every image draws equally many numbers, so that a setting changes only its own step.
-
-    Args:
-        image: uint8 ``(H, W, 3)``, its sides multiples of ``scale``.
-        rng: Generator of all draws.
-        scale: How many times smaller the result is.
-        settings: The strengths.
+    Every image draws equally many numbers, so that a setting changes only its own step. The image
+    is uint8 ``(H, W, 3)``, its sides multiples of ``scale``; the result is
+    ``(H / scale, W / scale, 3)``.
     """
     drawn = rng.random(6)
     sigmas = _between(settings.blur, drawn[0]), _between(settings.blur, drawn[1])
@@ -159,6 +158,9 @@ class DegradeWord(WordTransform):
         seed: If given, the same ``sample_idx`` is always degraded in the same way, for validation.
             Otherwise the degradation is drawn from NumPy's global state.
         **strengths: See :class:`Degradation`.
+
+    Raises:
+        ValueError: ``scale`` does not divide ``size``, or a strength is out of range.
     """
 
     def __init__(

@@ -96,6 +96,9 @@ class ResizeWordPair(WordTransform):
     Args:
         size: Height and width of ``gt``, which ``scale`` divides.
         scale: How many times smaller ``img`` is.
+
+    Raises:
+        ValueError: ``scale`` does not divide ``size``.
     """
 
     def __init__(self, size: tuple[int, int] = (32, 128), scale: int = 2) -> None:

@@ -16,6 +16,9 @@ class SkipLongLabels(WordTransform):
     Args:
         max_columns: Columns of a CTC head: it can spell as many characters, less one for each pair
             of equal neighbors.
+
+    Raises:
+        ValueError: ``max_columns`` is less than 1.
     """
 
     def __init__(self, max_columns: int = 32) -> None:

@@ -16,12 +16,9 @@ _IGNORED = 255
 
 
 def turned_corners(shape: tuple[int, int], degrees: float, shear: float = 0.0) -> np.ndarray:
-    """Compute the corners ``(4, 2)`` of an image that is sheared and then rotated.
+    """Compute the corners ``(4, 2)`` of an image ``(height, width)``, sheared and then rotated.
 
-    Args:
-        shape: Height and width of the image.
-        degrees: Angle of rotation, clockwise.
-        shear: Angle of its vertical edges, in degrees.
+    Angles are in degrees: of the rotation, clockwise, and of the vertical edges after shearing.
     """
     height, width = shape
     angle, lean = math.radians(degrees), math.tan(math.radians(shear))
@@ -33,19 +30,16 @@ def turned_corners(shape: tuple[int, int], degrees: float, shear: float = 0.0) -
 def fit_corners(
     corners: np.ndarray, scale: float = 1.0, place: tuple[float, float] = (0.5, 0.5)
 ) -> np.ndarray:
-    """Stretch corners ``(4, 2)`` so that they fill a share of an image of unit size.
+    """Move corners ``(4, 2)`` of any size so that they fill ``scale`` of an image, in [0, 1].
 
-    Args:
-        corners: Of any size.
-        scale: Share of the width and height of the image that they fill.
-        place: Position in the remaining room: 0 is left or top, 1 right or bottom.
+    ``place`` is the position in the remaining room: 0 is left or top, 1 right or bottom.
     """
     low, high = corners.min(axis=0), corners.max(axis=0)
     return (corners - low) / (high - low) * scale + (1 - scale) * np.asarray(place)
 
 
 def warp_word(image: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Move the corners of an image ``(H, W, 3)``; its edge is repeated outside.
+    """Move the corners of an image, uint8 ``(H, W, 3)``; its edge is repeated outside.
 
     ``corners`` are their new positions ``(4, 2)``, x and y in [0, 1], as in :data:`UNIT_CORNERS`.
     """
@@ -87,6 +81,9 @@ class WarpWord(WordTransform):
         min_scale: Smallest share of the frame that a sheared word fills.
         distortion: How far tilting moves corners inwards, at most, of half the width and height.
         prob: Probability of any change.
+
+    Raises:
+        ValueError: A setting is out of range.
     """
 
     def __init__(
@@ -110,7 +107,11 @@ class WarpWord(WordTransform):
                 raise ValueError(f"{name} of {type(self).__name__} is in [0, {most}], got {value}")
 
     def transform(self, results: dict) -> dict:
-        """Warp image and mask in ``results``; their size stays, and ``char_boxes`` are dropped."""
+        """Warp image and mask in ``results``; their size stays, and ``char_boxes`` are dropped.
+
+        Raises:
+            ValueError: Image and mask differ in size.
+        """
         image, mask = results["img"], results.get("mask")
         if mask is not None and image.shape[:2] != mask.shape:
             raise ValueError(

@@ -21,15 +21,9 @@ def mask_coverage(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Compute the share of text in every pixel of another size.
 
     If a mask shrinks, strokes become thinner than a pixel, and a label for each pixel would lose or
-    thicken them; the share keeps the position of their edges.
-
-    Args:
-        mask: uint8 ``(H, W)``: 0 background, 1 text, 255 ignored.
-        size: Height and width of the result.
-
-    Returns:
-        uint8 ``(*size)``: 0 (no text) to 240 (all text) of what is not ignored; 255 where that is
-        less than half.
+    thicken them; the share keeps the position of their edges. The mask is uint8 ``(H, W)``: 0
+    background, 1 text, 255 ignored. The result is uint8 ``(*size)``: 0 (no text) to 240 (all text)
+    of what is not ignored; 255 where that is less than half.
     """
     text = _resize((mask == 1).astype(np.float32), size)
     ignored = mask == _IGNORED

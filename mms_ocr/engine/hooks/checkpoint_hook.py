@@ -38,7 +38,11 @@ class AtomicCheckpointHook(CheckpointHook):
         self.saved_iteration: int | None = None
 
     def before_train(self, runner: Runner) -> None:
-        """Delete unfinished files of a killed run, and restore the list of kept checkpoints."""
+        """Delete unfinished files of a killed run, and restore the list of kept checkpoints.
+
+        Raises:
+            ValueError: ``out_dir`` is not on a disk.
+        """
         if "://" in str(self.out_dir or ""):
             raise ValueError(
                 f"AtomicCheckpointHook cannot write to {self.out_dir}, which is no disk; use "
@@ -51,7 +55,11 @@ class AtomicCheckpointHook(CheckpointHook):
         dist.barrier()
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
-        """Save if a checkpoint is due or requested."""
+        """Save if a checkpoint is due or requested.
+
+        Raises:
+            CheckpointNotSavedError: It could not be written; raised on all ranks.
+        """
         if self.by_epoch and not self.is_requested:
             return
         is_due = not self.by_epoch and (

@@ -67,7 +67,11 @@ class ExactResumeHook(Hook):
         checkpoint[_KEY] = state
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Take the stored state from the checkpoint of a run that is resumed, and check it."""
+        """Take the stored state from the checkpoint of a run that is resumed, and check it.
+
+        Raises:
+            ValueError: A part is missing, or the checkpoint is of another model or schedule.
+        """
         if not runner._resume:
             return
         path = runner._load_from

@@ -28,6 +28,9 @@ class SkipNonFiniteHook(Hook):
 
     Args:
         max_in_row: Number of skipped steps in a row that ends the run; at least 1.
+
+    Raises:
+        ValueError: ``max_in_row`` is less than 1.
     """
 
     priority = "NORMAL"

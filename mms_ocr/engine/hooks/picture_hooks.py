@@ -106,6 +106,9 @@ class ComparisonHook(_PictureHook):
             tensor: an RGB image ``(3, H, W)``, or labels ``(1, H, W)``.
         num_images: Number of images to draw, at least 1.
         panel: Height and width of each picture.
+
+    Raises:
+        ValueError: There is no field.
     """
 
     name = "comparisons"

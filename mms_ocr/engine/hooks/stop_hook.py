@@ -38,6 +38,9 @@ class StopOnSignalHook(Hook):
 
     Args:
         signals: Names of the signals; by default SIGTERM and, where it exists, SIGUSR1.
+
+    Raises:
+        ValueError: This system has no such signal.
     """
 
     # Before the checkpoint hook, which then saves.

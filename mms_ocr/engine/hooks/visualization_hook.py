@@ -33,6 +33,9 @@ class VisualizationHook(Hook):
         backend_args: Not used.
         **options: ``draw_gt``, ``draw_pred``, ``show`` and ``wait_time`` of the visualizer's
             ``add_datasample``.
+
+    Raises:
+        ValueError: An option is unknown.
     """
 
     def __init__(

@@ -35,6 +35,9 @@ class WatchdogHook(Hook):
     Args:
         timeout: Seconds without progress. The time-out of the process group
             (``env_cfg.dist_cfg.timeout``) should be longer, since it writes no stacks.
+
+    Raises:
+        ValueError: ``timeout`` is not positive.
     """
 
     # After all other hooks, an iteration is done.

@@ -16,6 +16,9 @@ class ConvStem(nn.Module):
         patch_size: Height and width of a patch in pixels, powers of 2.
         embed_dims: Width of the tokens; a multiple of 4.
         in_channels: Channels of the images.
+
+    Raises:
+        ValueError: A side of the patch is no power of 2, or 1.
     """
 
     def __init__(self, patch_size: tuple[int, int], embed_dims: int, in_channels: int = 3) -> None:

@@ -50,6 +50,9 @@ def split_mask(mask: Tensor, num_removed: int | None = None) -> tuple[Tensor, Te
     Args:
         mask: Bool ``(B, L)``, True = removed, the same number in every row, and not all.
         num_removed: That number; None counts it and checks every row, which waits for the device.
+
+    Raises:
+        ValueError: Rows remove different numbers of patches, or all of them.
     """
     if num_removed is None:
         counts = mask.sum(dim=1)

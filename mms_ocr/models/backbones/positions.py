@@ -8,18 +8,14 @@ from torch import Tensor
 
 
 def sincos_positions(grid: tuple[int, int], dim: int) -> Tensor:
-    """Compute the sine-cosine positions of a grid, in row-major order.
+    """Compute the sine-cosine positions of a grid ``(H, W)``: ``(H * W, dim)`` in [-1, 1].
 
-    The first half of the channels is the row, the second half the column. On a square grid the
-    values are those of MMPretrain's ``build_2d_sincos_position_embedding``, whose order on other
-    grids is wrong (column by column).
+    Rows come one after the other. The first half of the channels is the row, the second half the
+    column. On a square grid the values are those of MMPretrain's
+    ``build_2d_sincos_position_embedding``, whose order on other grids is wrong (column by column).
 
-    Args:
-        grid: Rows and columns, ``(H, W)``.
-        dim: Channels; a multiple of 4.
-
-    Returns:
-        ``(H * W, dim)``, values in [-1, 1].
+    Raises:
+        ValueError: ``dim`` is not a multiple of 4.
     """
     if dim % 4:
         raise ValueError(f"positions need a multiple of 4 channels, got {dim}")
@@ -39,7 +35,7 @@ def resize_positions(
     num_extra_tokens: int = 1,
     mode: str = "bicubic",
 ) -> Tensor:
-    """Interpolate positions from their grid to another one.
+    """Interpolate positions from their grid to another one: ``(1, E + H * W, C)``.
 
     Args:
         positions: ``(1, E + h * w, C)``, E extra tokens first, which are not changed.

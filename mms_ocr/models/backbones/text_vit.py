@@ -63,7 +63,8 @@ class TextViT(StrictInitModule, VisionTransformer):
             Files of this project store it, and fixed positions are recognized by value.
         **kwargs: Further arguments of MMPretrain's ``VisionTransformer``.
 
-    Arguments outside these ranges raise ValueError.
+    Raises:
+        ValueError: An argument is unknown or out of range, or the patch does not divide the image.
     """
 
     patch_embed: Any  # PatchEmbed of MMPretrain, or ConvStem
@@ -238,11 +239,7 @@ class TextViT(StrictInitModule, VisionTransformer):
     def _prepare_pos_embed(
         self, state_dict: dict[str, Tensor], prefix: str, metadata: dict[str, Any], *_: Any
     ) -> None:
-        """Resize the positions of a checkpoint from their true grid to that of this model.
-
-        Raises:
-            ValueError: They belong to another grid, which is unknown.
-        """
+        """Resize the positions of a checkpoint from their true grid to that of this model."""
         name = prefix + "pos_embed"
         if name not in state_dict:
             return

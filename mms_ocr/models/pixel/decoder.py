@@ -38,6 +38,9 @@ class PixelDecoder(StrictInitModule):
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         drop_path_rate: Stochastic depth of every block.
         with_positions: Whether fixed sine-cosine positions are added to the tokens.
+
+    Raises:
+        ValueError: The heads do not divide the width.
     """
 
     def __init__(
@@ -99,7 +102,11 @@ class PixelDecoder(StrictInitModule):
             nn.init.zeros_(self.pred.bias)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """Decode a map ``(B, C, rows, columns)`` to images ``(B, c, rows * p, columns * p)``."""
+        """Decode a map ``(B, C, rows, columns)`` to images ``(B, c, rows * p, columns * p)``.
+
+        Raises:
+            ValueError: The input is no map.
+        """
         if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
             kind = describe_output(feature_map)
             raise ValueError(f"PixelDecoder takes a map (B, C, H, W), got {kind}")
@@ -149,13 +156,12 @@ class PixelModel(StrictInitModule, BaseModel):
         mode: str = "tensor",
         **truth: Tensor | None,
     ) -> Any:
-        """Run training, prediction or the network alone.
+        """Run ``loss`` or ``predict``, or as ``'tensor'`` ``compute_pixels``.
 
-        Args:
-            inputs: Normalized images, ``(B, 3, H, W)``.
-            data_samples: Samples of the batch, or None.
-            mode: ``'loss'``, ``'predict'``, or ``'tensor'`` for ``compute_pixels``.
-            **truth: Further arguments of ``loss`` and ``predict``.
+        Inputs are normalized images, ``(B, 3, H, W)``; ``truth`` is for the first two.
+
+        Raises:
+            ValueError: The mode is unknown.
         """
         if mode == "loss":
             return self.loss(inputs, data_samples, **truth)

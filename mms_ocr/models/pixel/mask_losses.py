@@ -18,10 +18,8 @@ def _mean_over(values: Tensor, valid: Tensor) -> Tensor:
 def mask_cross_entropy(logits: Tensor, coverage: Tensor, valid: Tensor) -> Tensor:
     """Compute the binary cross-entropy, the mean over all valid pixels of the batch.
 
-    Args:
-        logits: ``(N, 1, H, W)``; their sigmoid is the predicted share of text in a pixel.
-        coverage: True share of text in every pixel, in [0, 1], of the same shape.
-        valid: 1 for pixels that count and 0 for others, of the same shape.
+    All are ``(N, 1, H, W)``: ``logits``, whose sigmoid is the predicted share of text in a pixel;
+    ``coverage``, the true share, in [0, 1]; and ``valid``, 1 for pixels that count, else 0.
     """
     return _mean_over(F.binary_cross_entropy_with_logits(logits, coverage, reduction="none"), valid)
 

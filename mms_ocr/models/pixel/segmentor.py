@@ -30,13 +30,9 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
 def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Compute the share of text in the pixels of another size.
 
-    Args:
-        labels: ``(1, H, W)``: 0 background, 1 text, 255 ignored.
-        size: Height and width.
-
-    Returns:
-        Share of text among the pixels that count, in [0, 1], and whether at least half of them
-        count (1 or 0): float32 ``(1, *size)`` each.
+    Labels are ``(1, H, W)``: 0 background, 1 text, 255 ignored. Returns the share of text among the
+    pixels that count, in [0, 1], and whether at least half of them count (1 or 0), each float32
+    ``(1, *size)``.
     """
     planes = torch.stack([labels == 1, labels != IGNORED]).float()
     text, counted = F.interpolate(planes, size=size, mode="area")
@@ -58,6 +54,9 @@ class TextSegmentor(PixelModel):
         losses: Losses or their configs; None takes cross-entropy and Dice.
         data_preprocessor: As everywhere in MMEngine.
         threshold: Probability from which a pixel is text, in (0, 1).
+
+    Raises:
+        ValueError: The threshold lies outside (0, 1), or there is no loss.
     """
 
     def __init__(
@@ -91,6 +90,9 @@ class TextSegmentor(PixelModel):
             data_samples: Samples; without ``gt_coverage``, with ``gt_sem_seg`` of any size.
             gt_coverage: Share of text in every pixel of the logits, uint8 ``(N, 1, h, w)``: 0 none
                 to 240 all, 255 ignored, from mms_ocr.PackWordCoverage.
+
+        Raises:
+            ValueError: The truth is missing, or of another size than the logits.
         """
         logits = self(inputs).float()
         size = (logits.shape[-2], logits.shape[-1])

@@ -44,10 +44,8 @@ def gradient_magnitude(images: Tensor) -> Tensor:
 class GradientProfileLoss(nn.Module):
     """Mean absolute difference of gradient magnitudes (TextZoom, ECCV 2020, arXiv 2005.03341).
 
-    The paper's code pads with zeros, which makes an edge of every border.
-
-    Args:
-        loss_weight: Weight of the loss; 1e-4 beside an L2 loss on [0, 1] in the paper's code.
+    The paper's code pads with zeros, which makes an edge of every border, and has a ``loss_weight``
+    of 1e-4 beside an L2 loss on [0, 1].
     """
 
     def __init__(self, loss_weight: float = 1e-4) -> None:
@@ -107,6 +105,9 @@ class TextSuperResolver(PixelModel):
         criterion: ``'L2'`` or ``'L1'``, the mean over all values of images in [0, 1].
         gradient_loss: A further loss, such as :class:`~mms_ocr.models.GradientProfileLoss`, or its
             config; None for none.
+
+    Raises:
+        ValueError: The criterion is unknown.
     """
 
     def __init__(
@@ -150,6 +151,9 @@ class TextSuperResolver(PixelModel):
         """Compute ``loss_pixel`` and, if there is a ``gradient_loss``, ``loss_gradient``.
 
         The true images ``gt_img`` are ``(B, 3, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: They are missing or of another size.
         """
         if gt_img is None:
             raise ValueError("super-resolution needs gt_img to train; add mms_ocr.PackWordPair")

@@ -59,6 +59,9 @@ class CrossAttentionDecoder(StrictInitModule):
         decoder_num_heads: Heads.
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         predict_share: Share of the removed patches that training predicts, in (0, 1].
+
+    Raises:
+        ValueError: ``predict_share`` is out of range, or the heads do not divide the width.
     """
 
     def __init__(

@@ -28,6 +28,9 @@ class MaskedPixelHead(BaseModule):
         patch_size: Side of a patch in pixels, or its height and width.
         norm_pix: Normalize every target patch to zero mean and unit variance.
         criterion: ``'L1'`` or ``'L2'``.
+
+    Raises:
+        ValueError: The criterion is unknown.
     """
 
     def __init__(
@@ -46,10 +49,8 @@ class MaskedPixelHead(BaseModule):
     def errors(self, pred: Tensor, images: Tensor, predicted: Tensor) -> Tensor:
         """Compute the mean error of every image over its predicted patches, float32 ``(B,)``.
 
-        Args:
-            pred: Predictions, ``(B, M, p * q * 3)``.
-            images: Normalized images, ``(B, 3, H, W)``.
-            predicted: Indices of the predicted patches, ``(B, M)``.
+        ``pred`` is ``(B, M, p * q * 3)`` for the patches of indices ``predicted`` ``(B, M)``; the
+        images are normalized, ``(B, 3, H, W)``.
         """
         targets = gather_tokens(patchify(images.float(), self.patch_size), predicted)
         if self.norm_pix:

@@ -40,6 +40,9 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         data_preprocessor: Preprocessor or config; its masks must have the grid of the encoder.
         contrast: Config of a term between views, such as
             :class:`~mms_ocr.models.ViewContrast`; None for none.
+
+    Raises:
+        ValueError: The masks have another grid than the encoder, or the encoder has no class token.
     """
 
     def __init__(
@@ -92,13 +95,12 @@ class MMS(StrictInitModule, BaseSelfSupervisor):
         mode: str = "tensor",
         masks: MaskViews | None = None,
     ) -> Any:
-        """Run training, evaluation or the encoder alone.
+        """Run ``loss`` or ``predict``, or as ``'tensor'`` the encoder alone.
 
-        Args:
-            inputs: Normalized images, ``(B, 3, H, W)``.
-            data_samples: Samples of the batch, or None.
-            mode: ``'loss'``, ``'predict'``, or ``'tensor'`` for the encoder on whole images.
-            masks: Views of the batch; needed by the first two.
+        Inputs are normalized images, ``(B, 3, H, W)``; ``masks`` are the views of the batch.
+
+        Raises:
+            ValueError: Loss or prediction gets no masks.
         """
         if mode in ("loss", "predict"):
             if masks is None:

@@ -40,6 +40,9 @@ class ViewContrast(BaseModule):
         dim: Width of the projection.
         temperature: Temperature of the softmax over similarities, above 0.
         weight: Weight of the loss, above 0.
+
+    Raises:
+        ValueError: Temperature or weight is not positive.
     """
 
     def __init__(
@@ -62,6 +65,9 @@ class ViewContrast(BaseModule):
         Args:
             views: Per view, class token and tokens of the visible patches, ``(B, 1 + N, C)``; at
                 least two.
+
+        Raises:
+            ValueError: There is only one view.
         """
         if len(views) < 2:
             raise ValueError(

@@ -42,12 +42,8 @@ def read_columns(tokens: Sequence[int], blank: int) -> list[int]:
 def ctc_word_confidences(probabilities: Tensor, blank: int, lengths: Sequence[int]) -> Tensor:
     """Compute the probabilities ``(N,)`` of the words that the best tokens spell.
 
-    These are sums over all ways to spell the word.
-
-    Args:
-        probabilities: Probabilities of the columns, ``(N, W, num_classes)``.
-        blank: Index of the blank.
-        lengths: Columns of every word.
+    These are sums over all ways to spell the word. ``probabilities`` are those of the columns,
+    ``(N, W, num_classes)``; ``lengths`` are the columns of every word.
     """
     best = probabilities.argmax(dim=-1).tolist()
     words = [read_columns(tokens[:length], blank) for tokens, length in zip(best, lengths)]
@@ -93,7 +89,11 @@ class ColumnConv(nn.Module):
         nn.init.zeros_(self.row_score.weight)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """Compute columns ``(N, W, channels)`` of a map ``(N, C, H, W)`` with ``num_rows`` rows."""
+        """Compute columns ``(N, W, channels)`` of a map ``(N, C, H, W)`` with ``num_rows`` rows.
+
+        Raises:
+            ValueError: The map has another number of rows.
+        """
         if feature_map.shape[2] != self.num_rows:
             raise ValueError(
                 f"the map has {feature_map.shape[2]} rows and CTCDecoder takes {self.num_rows}; "
@@ -128,6 +128,9 @@ class CTCDecoder(WordDecoder):
         module_loss: MMOCR's ``CTCModuleLoss``.
         postprocessor: MMOCR's ``CTCPostProcessor``.
         max_seq_len: Passed to MMOCR's parts, which do not use it.
+
+    Raises:
+        ValueError: ``pooling`` is unknown, or ``num_rows`` or the padding token is missing.
     """
 
     def __init__(
@@ -216,6 +219,9 @@ class CTCDecoder(WordDecoder):
         """Compute logits ``(N, W, num_classes)`` of the columns of a map ``(N, C, H, W)``.
 
         The map is ``out_enc`` or, without one, ``feat``.
+
+        Raises:
+            ValueError: The input is no map, or of another width.
         """
         feature_map = self._map(feat, out_enc)
         if self.pooling == "attention":

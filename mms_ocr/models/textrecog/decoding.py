@@ -146,6 +146,8 @@ def greedy_decode(
 ) -> Tensor:
     """Write every word token by token, taking the most probable one each time.
 
+    Returns probabilities ``(N, max_length, num_classes)``; after a word's end, 1 for the end token.
+
     Args:
         weights: Weights of the decoder.
         memory: Image tokens ``(N, L, C)``.
@@ -155,8 +157,8 @@ def greedy_decode(
         end_idx: Index of the token that ends a word; None always writes ``max_length`` tokens.
         padding_idx: Index of the token that later ones must not attend to, if there is one.
 
-    Returns:
-        Probabilities ``(N, max_length, num_classes)``; after a word's end, 1 for the end token.
+    Raises:
+        ValueError: It is traced, which would fix the number of steps.
     """
     if torch.jit.is_tracing():
         raise ValueError(
@@ -209,9 +211,8 @@ def greedy_decode(
 def word_confidences(probabilities: Tensor, end_idx: int | None) -> Tensor:
     """Compute the probabilities ``(N,)`` of words: the products over their tokens and their end.
 
-    Args:
-        probabilities: Probabilities of greedily chosen tokens, ``(N, T, num_classes)``.
-        end_idx: Index of the token that ends a word; None counts all tokens.
+    ``probabilities`` of greedily chosen tokens are ``(N, T, num_classes)``; without ``end_idx`` all
+    tokens count.
     """
     best, tokens = probabilities.max(dim=-1)
     if end_idx is not None:

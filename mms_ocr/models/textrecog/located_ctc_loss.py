@@ -61,6 +61,9 @@ class LocatedCTCLoss(CTCModuleLoss):
         location_weight: Weight of the cross-entropy, a mean over the columns of the batch that
             :func:`column_targets` knows.
         **kwargs: Arguments of MMOCR's ``CTCModuleLoss``.
+
+    Raises:
+        ValueError: The weight is negative.
     """
 
     def __init__(self, location_weight: float = 1.0, **kwargs: Any) -> None:

@@ -104,6 +104,10 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         d_embedding, n_head, d_k, d_v: As of ``NRTRDecoder``.
         **kwargs: Its further arguments: ``n_layers``, ``d_inner``, ``n_position``, ``dropout``,
             ``init_cfg``.
+
+    Raises:
+        ValueError: The widths do not fit together, there are fewer positions than tokens, the
+            dictionary has no start token, or ``auxiliary`` is no CTCDecoder with a loss.
     """
 
     def __init__(
@@ -219,6 +223,9 @@ class TextDecoder(WordDecoder, NRTRDecoder):
                 ``out_enc`` is given.
             out_enc: Tokens of an encoder ``(N, L, C)``.
             data_samples: With ``gt_text.padded_indexes``, which MMOCR's loss sets.
+
+        Raises:
+            ValueError: The input is neither, or not ``d_input`` wide.
         """
         memory, memory_mask = self._memory(feat, out_enc, data_samples)
         labels = [sample.gt_text.padded_indexes for sample in data_samples or ()]

@@ -104,7 +104,8 @@ def find_encoder(state_dict: Weights, path: str, family: str | None = None) -> E
         path: Path of the file, for messages.
         family: A name of :data:`FAMILIES`; None detects it by the keys.
 
-    Raises ValueError if there is no encoder, or none of that family.
+    Raises:
+        ValueError: There is no encoder, or none of that family.
     """
     check_family(family)
     prefixes = {

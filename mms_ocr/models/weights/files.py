@@ -211,7 +211,8 @@ def write_checkpoint(
         meta: Plain values.
         half: Store floating-point weights in fp16.
 
-    Raises ValueError if a weight does not fit into fp16, or into the format.
+    Raises:
+        ValueError: A weight does not fit into fp16, or into the format.
     """
     stored: Any = OrderedDict()
     for key, value in weights.items():

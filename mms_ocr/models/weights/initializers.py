@@ -54,7 +54,7 @@ class PretrainedRecognizer(_FromCheckpoint):
     """Loads a whole recognizer, encoder and decoder, strictly.
 
     No ``init_cfg`` of its parts is applied then. If the file stores its characters, they must be
-    those of the decoder's dictionary, in any order.
+    those of the decoder's dictionary, in any order; ValueError otherwise, or if weights do not fit.
 
     Args:
         checkpoint: A recognizer with our encoder, such as ``'mms_ocr://NAME'``, or Union14M's

@@ -197,5 +197,5 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
 
 
 def load_model(model: nn.Module, path: str) -> None:
-    """Load a whole model, wrapped (``module``) or not, from a checkpoint, strictly."""
+    """Load a model, wrapped (``module``) or not, from a checkpoint; ValueError if it is unfit."""
     load_strictly(getattr(model, "module", model), read_state_dict(path), path)
