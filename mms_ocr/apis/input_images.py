@@ -26,8 +26,7 @@ _RESERVED = re.compile(r'[<>:"/\\|?*\x00- ]|[. ]+$|^(?:con|prn|aux|nul|com\d|lpt
 class InputImage(NamedTuple):
     """Image, uint8 BGR ``(H, W, 3)``, and its name.
 
-    The name is its path, with the key if it is in an LMDB; or its number among the inputs, such as
-    ``image 3``.
+    The name is its path, with the key in an LMDB; or its number among the inputs: ``image 3``.
     """
 
     name: str

@@ -175,8 +175,7 @@ def write_report(
 ) -> str:
     """Write the scores as JSON and Markdown into the work folder; return what to print.
 
-    ``left_out`` has the titles of sets that were not measured, ``skipped`` the names of images that
-    could not be read.
+    ``left_out`` are the titles of sets that were not measured, ``skipped`` the unreadable images.
     """
     stem = _report_stem(cfg, args)
     stem.parent.mkdir(parents=True, exist_ok=True)

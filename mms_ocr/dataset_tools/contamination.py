@@ -22,21 +22,12 @@ _Place = tuple[int, int]  # number of a source, and index in it
 
 @dataclass(frozen=True)
 class Match:
-    """A training image and the nearest test image.
+    """Training image and the nearest test image."""
 
-    Attributes:
-        train: Number of the training source, and index in it.
-        test: The same of the test image.
-        kind: ``'file'``, the same bytes; ``'pixels'``, the same pixels in another file; or
-            ``'near'``, a similar perceptual hash.
-        distance: Share of the bits of the perceptual hash that differ, in [0, 1]; 0 for the
-            exact kinds.
-    """
-
-    train: _Place
-    test: _Place
-    kind: str
-    distance: float
+    train: _Place  # number of the training source, and index in it
+    test: _Place  # the same of the test image
+    kind: str  # of equality: 'file', 'pixels' in another file, or 'near', by perceptual hash
+    distance: float  # share of the bits of the perceptual hash that differ, in [0, 1]
 
 
 @dataclass
@@ -114,8 +105,7 @@ def find_contamination(
     Near duplicates have similar perceptual hashes (the library ImageHash; DCT, 256 bits): every
     training image is compared with every test image. Blank images are compared exactly only.
     ``max_distance`` is the share of the bits that may differ, in [0, 0.5); 0 asks for equal hashes.
-    From about 0.25 on, different words in one typeface match. ``workers`` processes read beside
-    this one.
+    From about 0.25 on, different words in one typeface match. ``workers`` processes help to read.
 
     Raises:
         ValueError: ``max_distance`` is outside its range.

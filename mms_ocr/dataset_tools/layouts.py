@@ -196,8 +196,7 @@ def open_writer(
 
     Args:
         path: The finished set.
-        plan: What the words depend on, as plain JSON data; a set begun with another plan is not
-            resumed.
+        plan: What the words depend on, as plain JSON data; only a set of the same plan is resumed.
         textseg_split: ``'train'``, ``'val'`` or ``'test'`` makes a folder in TextSeg's layout, with
             all words in that split.
 

@@ -69,8 +69,7 @@ def encode_word(
 ) -> Record:
     """Compress the images of a word, as JPEG of ``quality`` 1 to 100 or, by ``suffix``, as PNG.
 
-    ``extras`` are stored beside image and text: ``'clean'``, ``'mask'`` (PNG with 0 and 255) and
-    ``'char_boxes'``.
+    ``extras`` are also stored: ``'clean'``, ``'mask'`` (PNG with 0 and 255), ``'char_boxes'``.
     """
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
     images = {"image": cv2.imencode(suffix, word.image, options)[1].tobytes()}

@@ -46,8 +46,7 @@ def start_worker(worker_id: int, grace: int = 300) -> None:
     """Seed a worker, and let it survive the signals that make its run save and stop.
 
     Slurm sends these to all processes of a job. The main process needs its workers until it has
-    saved, and ends them itself. A worker ends ``grace`` seconds after SIGTERM; a second SIGTERM
-    ends it at once.
+    saved, and ends them itself. A worker ends ``grace`` seconds after SIGTERM, at a second at once.
     """
     info = get_worker_info()
     if info is not None:

@@ -40,11 +40,9 @@ class MixedDataset(Dataset):
         datasets: Data sets of any kind, or their configs.
         weights: Shares, one for each data set, on any scale.
         temperature: Without ``weights``: shares grow with ``length ** (1 / temperature)``. At 1,
-            the default, every image of every data set is drawn once; large values draw equally from
-            all data sets.
+            the default, every image is drawn once; large values draw equally from all data sets.
         pipeline: For those configs that have none of their own.
-        metainfo: Facts about the whole, for models and visualizers; by default those of the first
-            data set.
+        metainfo: Facts about the whole, for models and visualizers; by default the first one's.
 
     Raises:
         ValueError: A data set is empty or missing, or ``weights`` or ``temperature`` is impossible.

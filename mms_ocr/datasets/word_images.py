@@ -38,8 +38,7 @@ class WordImageDataset(Dataset):
             are read one after the other.
         pipeline: Transforms or their configs.
         labelled: Whether labels are read; then every source needs them.
-        data_root: For JSON lines, the folder that file names are relative to; by default the
-            annotation file's own.
+        data_root: Folder that file names in JSON lines are relative to; by default their own.
         max_broken: Share of broken images above which reading raises an error.
         max_pixels: An image of more pixels counts as broken.
         holdout: ``dict(share=0.1, part='train')`` leaves a tenth of every source out, and

@@ -57,8 +57,7 @@ def explain_failures(iteration: int | None = None) -> Iterator[None]:
 def explain_failure(error: Exception, iteration: int | None = None) -> Exception:
     """Return a :class:`TrainingError` with a message for a fault of machine, job or data.
 
-    A fault of the program is returned as it is. ``iteration`` is the one whose batch was being
-    read, if one was.
+    A fault of the program is returned as it is. ``iteration`` is that of a batch being read.
     """
     if isinstance(error, TrainingError):
         return error

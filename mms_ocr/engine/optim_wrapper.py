@@ -51,8 +51,7 @@ class Fp16OptimWrapper(AmpOptimWrapper):
     """Runs forward passes under fp16 autocast with loss scaling, on CPU and GPU.
 
     Does what MMEngine's ``AmpOptimWrapper`` does with ``dtype="float16"``, also without a GPU; runs
-    resume from checkpoints of either. A step whose gradients overflow is skipped, and halves the
-    scale.
+    resume from checkpoints of either. A step whose gradients overflow only halves the scale.
 
     Args:
         loss_scale: ``'dynamic'``; arguments of torch's ``GradScaler`` (``init_scale``,

@@ -19,8 +19,10 @@ def set_iterations(cfg: Config, iterations: int) -> None:
     """Change the length of a run, and scale everything that is counted in iterations.
 
     Warm-up and decay keep their share of the run; validations and checkpoints keep their number.
-    The config is changed in place. Raises ValueError if it does not count iterations, or the length
-    is less than 1.
+    The config is changed in place.
+
+    Raises:
+        ValueError: The config does not count iterations, or the length is less than 1.
     """
     if "max_iters" not in (cfg.get("train_cfg") or {}):
         raise ValueError("train_cfg has no max_iters to change; use --epochs if it has max_epochs")

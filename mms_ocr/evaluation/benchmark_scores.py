@@ -30,19 +30,13 @@ class ReadWord:
 
 @dataclass
 class SetScore:
-    """Results on a test set; see :class:`~mms_ocr.datasets.benchmark.BenchmarkSet`.
-
-    Attributes:
-        size: Images of the set.
-        images: Images that were read, each counted once.
-        correct: Correct words, by protocol.
-    """
+    """Results on a test set; see :class:`~mms_ocr.datasets.benchmark.BenchmarkSet`."""
 
     name: str
     title: str
-    size: int
-    images: int
-    correct: dict[str, int] = field(default_factory=dict)
+    size: int  # images of the set
+    images: int  # that were read, each counted once
+    correct: dict[str, int] = field(default_factory=dict)  # correct words, by protocol
     expected: int | None = None
     in_average: bool = True
     path: str = ""

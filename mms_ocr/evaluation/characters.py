@@ -84,9 +84,8 @@ def fit_linear_probe(
 ) -> float:
     """Fit a linear classifier to frozen features, and measure its accuracy in [0, 1].
 
-    Features are standardized with the training set's statistics; logistic regression with an L2
-    penalty of weight ``decay`` is fitted by L-BFGS. Both sets are features ``(N, C)`` and classes
-    ``(N,)``.
+    Features ``(N, C)`` of classes ``(N,)`` are standardized with the training set's statistics;
+    logistic regression with an L2 penalty of weight ``decay`` is fitted by L-BFGS.
     """
     mean, std = train[0].mean(dim=0), train[0].std(dim=0) + 1e-6
     features, unseen = (train[0] - mean) / std, (test[0] - mean) / std

@@ -42,8 +42,7 @@ def foreground_scores(counts: Iterable[Sequence[int]]) -> dict[str, float]:
         ``iou_dataset``, ``precision_dataset``, ``recall_dataset``, ``f_score_dataset``: over the
         pixels of all images. ``iou_image_mean``, ``f_score_image_mean``: means over the images
         with text. ``images``, ``images_without_text`` (by the truth), and if there are any,
-        ``clean_without_text``: the share of these with no predicted text. A score of no pixels or
-        images is nan.
+        ``clean_without_text``: the share of these with no predicted text. A score of none is nan.
     """
     table = np.asarray(list(counts), dtype=np.int64).reshape(-1, 3)
     both, wrong, missed = table.sum(axis=0)

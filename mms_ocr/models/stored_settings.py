@@ -20,8 +20,7 @@ def store_settings(module: nn.Module, checked: bool = True, **settings: Any) -> 
 
     Models that differ in their number of heads, say, have weights of the same names and shapes.
     Loading weights of other settings raises a ValueError that names the setting and both values;
-    ``checked=False`` only stores them. Values are those that JSON can hold; ``classes`` are the
-    tokens of a decoder.
+    ``checked=False`` only stores them. JSON can hold all; ``classes`` are the tokens of a decoder.
     """
     # Hooks, since MMEngine collects and loads weights itself and calls no method of the module.
     # No closures, so that models can be pickled.

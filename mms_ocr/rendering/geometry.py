@@ -24,19 +24,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Bend:
-    """A bend of the baseline, in canvas pixels from the middle of the text.
+    """Bend of the baseline, in canvas pixels from the middle of the text."""
 
-    Attributes:
-        kind: ``'arc'`` puts the letters on a circle, ``'wave'`` on a sine.
-        amount: Radius of the circle, negative for one that opens downwards; height of the wave.
-        wavelength: Of the wave.
-        phase: Of the wave, in radians.
-    """
-
-    kind: str
-    amount: float
-    wavelength: float = 1.0
-    phase: float = 0.0
+    kind: str  # 'arc' puts the letters on a circle, 'wave' on a sine
+    amount: float  # radius of the circle, negative if it opens downwards; height of the wave
+    wavelength: float = 1.0  # of the wave
+    phase: float = 0.0  # of the wave, in radians
 
     def forward(self, x: NDArray, y: NDArray) -> tuple[NDArray, NDArray]:
         """Map canvas points to bent points."""
@@ -58,17 +51,11 @@ class Bend:
 
 @dataclass(frozen=True)
 class Geometry:
-    """A map from canvas to image: move the middle to the origin, bend, apply a homography.
+    """Map from canvas to image: move the middle to the origin, bend, apply a homography."""
 
-    Attributes:
-        middle: Canvas point that becomes the origin.
-        matrix: ``(3, 3)`` homography from bent points to the image.
-        bend: Bend of the baseline; None for a straight one.
-    """
-
-    middle: tuple[float, float]
-    matrix: NDArray[np.float64]
-    bend: Bend | None = None
+    middle: tuple[float, float]  # canvas point that becomes the origin
+    matrix: NDArray[np.float64]  # homography (3, 3) from bent points to the image
+    bend: Bend | None = None  # None for a straight baseline
 
     def forward(self, points: Floats) -> Floats:
         """Map canvas points ``(n, 2)`` (x, y) to image points."""

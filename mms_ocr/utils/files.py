@@ -34,8 +34,7 @@ def atomic_path(path: str | os.PathLike[str], flush: bool = True) -> Iterator[Pa
     """Yield a temporary path in the same folder, which replaces ``path`` after the block.
 
     Where the block raises, the temporary file is removed and ``path`` stays as it is. Links are
-    followed. ``flush`` waits for the disk before the file gets its name, so that a power cut loses
-    nothing.
+    followed. ``flush`` waits for the disk before the file gets its name, against power cuts.
     """
     target = Path(os.path.realpath(path))
     # Not a longer form of the name, which may have the full length already.

@@ -97,8 +97,7 @@ def layer_files(names: Collection[str]) -> set[str]:
     """Find which image files of a folder are masks of others in it, or other versions of them.
 
     They are called ``1_mask.png``, ``1_gt.png`` or ``1_overlay.png`` beside ``1.jpg`` or
-    ``1_cutout.png``, for at least a quarter of the files, or ``mask.png`` beside ``image.jpg`` with
-    nothing else.
+    ``1_cutout.png``, for at least a quarter of the files, or ``mask.png`` and ``image.jpg`` alone.
     """
     joined = "/".join(names).lower()
     if not any(end in joined for end in _MASK_ENDS):  # nearly always, and seen at once

@@ -33,8 +33,7 @@ def check_outputs(
     """Check files to be written.
 
     ``data_root`` is the folder that file names in JSON lines are relative to, by default their own.
-    All ``suffixes`` but those of images are accepted by default. ``new`` are further outputs, which
-    are checked elsewhere.
+    All ``suffixes`` but those of images are accepted by default; ``new`` are further outputs.
 
     Raises:
         ValueError: An output is an input or another output, or has another suffix.
@@ -66,8 +65,7 @@ def check_picture_folder(
     """Check a folder, existing or not, where pictures are written with some endings of names.
 
     Raises:
-        ValueError: The folder is in a folder of inputs, or an input in it has the name of a
-            picture.
+        ValueError: It is in a folder of inputs, or an input in it has the name of a picture.
         OSError: The folder cannot be made or written to.
     """
     folder, inputs = Path(folder), list(inputs)

@@ -22,19 +22,12 @@ _OTHER_ORIENTATIONS = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif")
 
 
 class StoredImage(NamedTuple):
-    """A decoded Pillow image and how its file stores the levels.
+    """Decoded Pillow image and how its file stores the levels."""
 
-    Attributes:
-        image: The first frame, upright.
-        orientation: The EXIF orientation that was applied, 1 to 8.
-        raw_mode: Pillow's name of the sample format, such as ``'I;16B'``.
-        is_scaled: Whether Pillow has scaled the levels from another maximum.
-    """
-
-    image: Image.Image
-    orientation: int
-    raw_mode: str
-    is_scaled: bool
+    image: Image.Image  # the first frame, upright
+    orientation: int  # EXIF orientation that was applied, 1 to 8
+    raw_mode: str  # Pillow's name of the sample format, such as 'I;16B'
+    is_scaled: bool  # whether Pillow has scaled the levels from another maximum
 
     @property
     def bits(self) -> int:

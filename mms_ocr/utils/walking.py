@@ -72,17 +72,11 @@ class CompactNames:
 
 
 class Listing(NamedTuple):
-    """The files of a folder tree.
+    """Files of a folder tree."""
 
-    Attributes:
-        names: Paths relative to the root, in sorted order.
-        skipped: One line on what was skipped and may be missed; empty if there is nothing.
-        labels: Annotation files of data sets below the root.
-    """
-
-    names: CompactNames
-    skipped: str
-    labels: list[str]
+    names: CompactNames  # paths relative to the root, in sorted order
+    skipped: str  # one line on what was skipped and may be missed; empty if there is nothing
+    labels: list[str]  # annotation files of data sets below the root
 
 
 def list_files(root: str, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> Listing:

@@ -34,8 +34,7 @@ def picture_grid(
 
     Args:
         rows: uint8 pictures ``(H, W, 3)``, at least one; rows may differ in length.
-        labels: Names of the columns, drawn above the first row; then every row has a picture for
-            each.
+        labels: Names of the columns, drawn above the first row; every row has a picture for each.
         scale: Integer factor of enlargement; every pixel is repeated.
         cell: Height and width that every picture is stretched to; None keeps the sizes.
 

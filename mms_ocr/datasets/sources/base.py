@@ -11,19 +11,12 @@ from mms_ocr.utils.walking import IMAGE_SUFFIXES, list_files
 
 
 class RawImage(NamedTuple):
-    """An encoded image as it is stored.
+    """Encoded image as it is stored."""
 
-    Attributes:
-        data: The bytes of the image file.
-        name: Path of the file, or ``path/of.lmdb:key``.
-        text: The label; None if there is none or it was not requested.
-        char_boxes: Boxes of the label's characters as the source stores them, unchecked.
-    """
-
-    data: bytes
-    name: str
-    text: str | None
-    char_boxes: Any = None
+    data: bytes  # of the image file
+    name: str  # path of the file, or path/of.lmdb:key
+    text: str | None  # label; None if there is none or it was not requested
+    char_boxes: Any = None  # boxes of the label's characters as the source stores them, unchecked
 
 
 class ImageSource(ABC):
@@ -120,8 +113,7 @@ class PairedSource(ImageSource):
         path: The file or folder as the user named it.
         first: The images, with their labels.
         second: Their masks, or the same images in low resolution.
-        order: For every image of the first, the index of its partner in the second; None if both
-            have the same order.
+        order: For every image of the first, the index of its partner; None for the same order.
 
     Raises:
         ValueError: Without an order, the two differ in length.

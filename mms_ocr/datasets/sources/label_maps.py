@@ -67,8 +67,7 @@ def decode_pair(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decode two images that show the same and have to have the same EXIF orientation.
 
-    If only one is stored rotated, it is unknown whether the other was made from the stored or from
-    the upright pixels.
+    If one is stored rotated, the other may be made from the stored or from the upright pixels.
 
     Raises:
         BrokenImageError: One of them cannot be used, or they differ in orientation.

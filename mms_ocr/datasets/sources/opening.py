@@ -27,8 +27,7 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
     Args:
         path: A folder of images at any depth; a folder with ``labels.jsonl`` at its top, of which
             the listed words are read; an LMDB; or an annotation file of JSON lines.
-        data_root: For JSON lines, the folder that file names are relative to; by default the
-            annotation file's own.
+        data_root: Folder that file names in JSON lines are relative to; by default their own.
 
     Raises:
         FileNotFoundError: The path does not exist.

@@ -89,8 +89,7 @@ class Degradation:
             resizing to one size has stretched words unevenly.
         kernels: Interpolations of the downscaling, of which one is drawn: ``'area'``,
             ``'bilinear'``, ``'bicubic'`` (OpenCV's).
-        noise: Sigma of Gaussian noise on the small image, in shares of the full range; every
-            channel has its own.
+        noise: Sigma of Gaussian noise on the small image, by channel, in shares of the full range.
         jpeg: Probability of JPEG compression of the small image.
         jpeg_quality: Its quality.
 

@@ -14,8 +14,7 @@ class SkipLongLabels(WordTransform):
     """Skip words that are empty or too long for the recognizer; they count as broken images.
 
     Args:
-        max_columns: Columns of a CTC head: it can spell as many characters, less one for each pair
-            of equal neighbors.
+        max_columns: Columns of a CTC head; a character takes one, two equal neighbors one more.
 
     Raises:
         ValueError: ``max_columns`` is less than 1.

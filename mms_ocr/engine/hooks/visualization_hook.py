@@ -31,8 +31,7 @@ class VisualizationHook(Hook):
         interval: Number of validation batches from one that is drawn to the next.
         score_thr: Threshold for the visualizer.
         backend_args: Not used.
-        **options: ``draw_gt``, ``draw_pred``, ``show`` and ``wait_time`` of the visualizer's
-            ``add_datasample``.
+        **options: ``draw_gt``, ``draw_pred``, ``show``, ``wait_time`` (seconds) of the visualizer.
 
     Raises:
         ValueError: An option is unknown.

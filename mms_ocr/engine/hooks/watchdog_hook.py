@@ -29,8 +29,7 @@ class WatchdogHook(Hook):
 
     If the process neither trains, validates nor saves for ``timeout`` seconds, a thread writes
     ``<log_dir>/hang_rank<R>.txt``, prints one line with the name of that file, and ends the process
-    with status 1. In a job, every rank does so: the rank at fault is the one whose stack does not
-    wait for others.
+    with status 1. In a job, every rank does so: the one at fault does not wait for others.
 
     Args:
         timeout: Seconds without progress. The time-out of the process group

@@ -48,9 +48,8 @@ class TextViT(StrictInitModule, VisionTransformer):
             12, 6), ``'base'`` (768, 12, 12), or a dict as MMPretrain takes it.
         img_size: Height and width of a word image in pixels.
         patch_size: Side of a patch in pixels, or its height and width; divides ``img_size``.
-        stem: ``'patch'`` for a linear layer on every patch, ``'conv'`` for convolutions to the same
-            grid (:class:`~mms_ocr.models.backbones.conv_stem.ConvStem`), before which removed
-            patches are made gray.
+        stem: ``'patch'`` for a linear layer on every patch, ``'conv'`` for convolutions on images
+            with gray removed patches (:class:`~mms_ocr.models.backbones.conv_stem.ConvStem`).
         out_type: ``'map'`` for ``(B, C, H, W)``, ``'row'`` for the mean of its rows
             ``(B, C, 1, W)``, ``'tokens'`` for ``(B, 1 + H * W, C)`` with the class token first,
             ``'cls_token'`` for that alone ``(B, C)``.

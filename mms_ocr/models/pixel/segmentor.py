@@ -31,8 +31,7 @@ def label_coverage(labels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tenso
     """Compute the share of text in the pixels of another size.
 
     Labels are ``(1, H, W)``: 0 background, 1 text, 255 ignored. Returns the share of text among the
-    pixels that count, in [0, 1], and whether at least half of them count (1 or 0), each float32
-    ``(1, *size)``.
+    pixels that count, in [0, 1], and 1 where at least half of them count, float32 ``(1, *size)``.
     """
     planes = torch.stack([labels == 1, labels != IGNORED]).float()
     text, counted = F.interpolate(planes, size=size, mode="area")

@@ -103,8 +103,7 @@ class TextSuperResolver(PixelModel):
         data_preprocessor: :class:`~mms_ocr.models.WordPairDataPreprocessor` or its config.
         residual: Whether the decoder's output is added to the enlarged image.
         criterion: ``'L2'`` or ``'L1'``, the mean over all values of images in [0, 1].
-        gradient_loss: A further loss, such as :class:`~mms_ocr.models.GradientProfileLoss`, or its
-            config; None for none.
+        gradient_loss: :class:`~mms_ocr.models.GradientProfileLoss` or its config; None for none.
 
     Raises:
         ValueError: The criterion is unknown.

@@ -30,8 +30,7 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
 
     In training, masks depend on the seed, the rank and the iteration only, so that a resumed run
     draws the same masks. In evaluation every image has a view per strategy, whose mask depends on
-    the seed and the image's ``sample_idx`` only: errors do not depend on the batch size or the
-    number of processes.
+    the seed and the image's ``sample_idx`` only, not on batch size or number of processes.
 
     Args:
         mask_generator: A mask generator or its config.

@@ -62,9 +62,7 @@ class ViewContrast(BaseModule):
     def forward(self, views: list[Tensor]) -> Tensor:
         """Compute the weighted loss of the views of a batch.
 
-        Args:
-            views: Per view, class token and tokens of the visible patches, ``(B, 1 + N, C)``; at
-                least two.
+        There are at least two, each class token and visible tokens, ``(B, 1 + N, C)``.
 
         Raises:
             ValueError: There is only one view.

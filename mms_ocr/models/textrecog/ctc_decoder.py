@@ -189,8 +189,7 @@ class CTCDecoder(WordDecoder):
         """Compute the losses of a batch.
 
         Raises:
-            ValueError: A label is missing, empty, outside the dictionary, or needs more columns
-                than there are.
+            ValueError: A label is missing, empty, outside the dictionary, or too long for the map.
         """
         labels = self.checked_labels(data_samples)
         logits = self.forward_train(feat, out_enc)

@@ -87,23 +87,20 @@ class TextDecoder(WordDecoder, NRTRDecoder):
     - A CTC head may train beside it.
 
     Args:
-        d_input: Width of the tokens or map, if it is not ``d_model``: adds a linear layer
-            ``project``.
+        d_input: Width of the tokens or map, if not ``d_model``: adds a linear layer ``project``.
         mask_padding: Whether to mask the padding that ``valid_ratio`` gives. NRTRDecoder always
             does, and treats every input as one row.
         word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``.
         auxiliary: Config of a :class:`CTCDecoder` on the same map, whose losses are added in
             training, times its ``loss_weight`` (1); None for none. It has the decoder's dictionary
             and, by default, width of the map.
-        d_model: Width of the tokens; equal to ``d_embedding``, ``n_head * d_k`` and
-            ``n_head * d_v``.
+        d_model: Width; equal to ``d_embedding``, ``n_head * d_k`` and ``n_head * d_v``.
         module_loss: MMOCR's loss; it pads with the dictionary's padding token if there is one.
         postprocessor: MMOCR's.
         dictionary: MMOCR's, with a start token.
         max_seq_len: Most tokens of a word; in labels, start and end included.
         d_embedding, n_head, d_k, d_v: As of ``NRTRDecoder``.
-        **kwargs: Its further arguments: ``n_layers``, ``d_inner``, ``n_position``, ``dropout``,
-            ``init_cfg``.
+        **kwargs: Also its: ``n_layers``, ``d_inner``, ``n_position``, ``dropout``, ``init_cfg``.
 
     Raises:
         ValueError: The widths do not fit together, there are fewer positions than tokens, the
@@ -219,8 +216,7 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         """Compute logits ``(N, max_seq_len, num_classes)`` of the padded labels, shifted by one.
 
         Args:
-            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)`` of the backbone; ignored if
-                ``out_enc`` is given.
+            feat: Map ``(N, C, H, W)`` or tokens ``(N, L, C)``; ignored with ``out_enc``.
             out_enc: Tokens of an encoder ``(N, L, C)``.
             data_samples: With ``gt_text.padded_indexes``, which MMOCR's loss sets.
 

@@ -57,8 +57,7 @@ class PretrainedRecognizer(_FromCheckpoint):
     those of the decoder's dictionary, in any order; ValueError otherwise, or if weights do not fit.
 
     Args:
-        checkpoint: A recognizer with our encoder, such as ``'mms_ocr://NAME'``, or Union14M's
-            MAERec.
+        checkpoint: A recognizer with our encoder (``'mms_ocr://NAME'``), or Union14M's MAERec.
         family: As for :class:`PretrainedTextViT`.
     """
 
@@ -80,8 +79,7 @@ class PretrainedModel:
     The modules of this package use it in place of MMEngine's ``Pretrained``.
 
     Args:
-        checkpoint: A file, ``'mms_ocr://NAME'``, or a URL (http, https). The names of the weights
-            may have any prefix.
+        checkpoint: A file, ``'mms_ocr://NAME'``, or a URL (http, https), with any prefix of names.
         prefix: Part of the checkpoint to load, such as ``'backbone.'``; None for all.
         map_location: Not used; weights are copied to the device of the module.
     """

@@ -75,8 +75,7 @@ def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any
 def choose_prefix(prefixes: Sequence[str], path: str, what: str) -> str:
     """Choose one of several prefixes of the same weights, and log the choice.
 
-    An average (EMA, teacher) comes first, then no prefix, then ``backbone.``; others raise
-    ValueError.
+    An average (EMA, teacher) comes first, then no prefix, then ``backbone.``; else ValueError.
     """
     if len(prefixes) == 1:
         return prefixes[0]
