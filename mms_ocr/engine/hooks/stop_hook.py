@@ -60,7 +60,7 @@ class StopOnSignalHook(Hook):
         self._flag = torch.zeros(1, dtype=torch.int32)
 
     def before_train(self, runner: Runner) -> None:
-        """Install the signal handlers; refuse a loop that cannot stop within an epoch."""
+        """Install the signal handlers; ValueError if the loop cannot stop within an epoch."""
         loop = runner.train_loop
         if isinstance(loop, EpochBasedTrainLoop) and not isinstance(loop, Resumable):
             raise ValueError(
