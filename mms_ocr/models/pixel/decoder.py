@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from mmengine.model import BaseModel
 from mmengine.structures import BaseDataElement
 from mmengine.utils import to_2tuple
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mms_ocr.models.backbones.attention import use_attend
 from mms_ocr.models.backbones.output_kinds import describe_output
@@ -18,6 +20,9 @@ from mms_ocr.models.backbones.positions import sincos_positions
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.strict_init import StrictInitModule
 from mms_ocr.registry import MODELS
+
+#: Values of every pixel that the refining convolutions take beside the image.
+_REFINED_CHANNELS = 8
 
 
 @MODELS.register_module()
@@ -38,9 +43,14 @@ class PixelDecoder(StrictInitModule):
         ffn_ratio: Hidden width of the feed-forward networks over the decoder's width.
         drop_path_rate: Stochastic depth of every block.
         with_positions: Whether fixed sine-cosine positions are added to the tokens.
+        refine_channels: Channels of three 3x3 convolutions that compute the output from eight
+            values of every pixel and from the image itself, whose edges are finer than patches;
+            0 for none.
+        refine_scale: The convolutions run at the resolution of the output over this integer, which
+            divides the patch size; usually at that of the image.
 
     Raises:
-        ValueError: The heads do not divide the width.
+        ValueError: The heads do not divide the width, or the scale not the patch size.
     """
 
     def __init__(
@@ -55,6 +65,8 @@ class PixelDecoder(StrictInitModule):
         ffn_ratio: int = 4,
         drop_path_rate: float = 0.0,
         with_positions: bool = True,
+        refine_channels: int = 0,
+        refine_scale: int = 1,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(
@@ -92,20 +104,44 @@ class PixelDecoder(StrictInitModule):
         self.norm = nn.LayerNorm(decoder_embed_dim, eps=1e-6)
         #: Whether initialization sets the last layer to zero.
         self.starts_at_zero = False
-        self.pred = nn.Linear(decoder_embed_dim, math.prod(to_2tuple(patch_size)) * out_channels)
+        self.refine: nn.Sequential | None = None
+        #: Height and width of what the linear layer computes of a token.
+        self.token_size = to_2tuple(patch_size)
+        token_channels = out_channels
+        if refine_channels:
+            if any(side % refine_scale for side in self.token_size):
+                raise ValueError(f"refine_scale={refine_scale} does not divide {patch_size=}")
+            self.token_size = tuple(side // refine_scale for side in self.token_size)
+            token_channels = _REFINED_CHANNELS
+            self.refine = nn.Sequential(
+                nn.Conv2d(token_channels + 3, refine_channels, 3, padding=1),
+                nn.GELU(),
+                nn.Conv2d(refine_channels, refine_channels, 3, padding=1),
+                nn.GELU(),
+                nn.Conv2d(refine_channels, out_channels * refine_scale**2, 3, padding=1),
+                nn.PixelShuffle(refine_scale),
+            )
+            # Twice as fast on a CPU as the usual order.
+            self.refine.to(memory_format=torch.channels_last)
+        self.pred = nn.Linear(decoder_embed_dim, math.prod(self.token_size) * token_channels)
         store_settings(self, decoder_num_heads=decoder_num_heads, with_positions=with_positions)
 
     def init_own_weights(self) -> None:
         """Set the last layer to zero if ``starts_at_zero``."""
         if self.starts_at_zero:
-            nn.init.zeros_(self.pred.weight)
-            nn.init.zeros_(self.pred.bias)
+            last = self.refine[-2] if self.refine is not None else self.pred
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
-    def forward(self, feature_map: Tensor) -> Tensor:
+    def forward(self, feature_map: Tensor, images: Tensor | None = None) -> Tensor:
         """Decode a map ``(B, C, rows, columns)`` to images ``(B, c, rows * p, columns * p)``.
 
+        Args:
+            feature_map: Output of the encoder.
+            images: Its input, ``(B, 3, H, W)`` of any size; needed with ``refine_channels``.
+
         Raises:
-            ValueError: The input is no map.
+            ValueError: The input is no map, or the images are missing.
         """
         if not isinstance(feature_map, Tensor) or feature_map.dim() != 4:
             kind = describe_output(feature_map)
@@ -116,7 +152,17 @@ class PixelDecoder(StrictInitModule):
             tokens = tokens + self._positions_of(grid, tokens)
         for block in self.blocks:
             tokens = block(tokens)
-        return unpatchify(self.pred(self.norm(tokens)), grid, self.patch_size)
+        pixels = unpatchify(self.pred(self.norm(tokens)), grid, self.token_size)
+        if self.refine is None:
+            return pixels
+        if images is None:
+            raise ValueError("a PixelDecoder with refine_channels needs the images as well")
+        size = (pixels.shape[-2], pixels.shape[-1])
+        if tuple(images.shape[-2:]) != size:
+            images = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        joined = torch.cat([pixels, images.to(pixels)], dim=1)
+        refined: Tensor = self.refine(joined.contiguous(memory_format=torch.channels_last))
+        return refined.contiguous()
 
     def _positions_of(self, grid: tuple[int, int], tokens: Tensor) -> Tensor:
         if grid == self.grid:
@@ -173,7 +219,7 @@ class PixelModel(StrictInitModule, BaseModel):
 
     def compute_pixels(self, inputs: Tensor) -> Tensor:
         """Encode and decode images."""
-        pixels: Tensor = self.decoder(self.backbone(inputs))
+        pixels: Tensor = self.decoder(self.backbone(inputs), inputs)
         return pixels
 
 

@@ -138,7 +138,7 @@ class TextSuperResolver(PixelModel):
 
     def restore(self, enlarged: Tensor) -> Tensor:
         """Restore normalized enlarged images; black is 0 and white 1, not clamped."""
-        output = self.decoder(self.backbone(enlarged)).float()
+        output = self.decoder(self.backbone(enlarged), enlarged).float()
         return self.data_preprocessor.unit_range(enlarged + output if self.residual else output)
 
     def loss(
