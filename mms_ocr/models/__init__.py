@@ -5,6 +5,7 @@ from mms_ocr.models.pixel.decoder import PixelDecoder
 from mms_ocr.models.pixel.mask_losses import MaskCrossEntropy, MaskDice, MaskSquaredError
 from mms_ocr.models.pixel.segmentor import TextSegmentor
 from mms_ocr.models.pixel.super_resolver import (
+    EncoderFeatureLoss,
     GradientProfileLoss,
     TextSuperResolver,
     WordPairDataPreprocessor,
@@ -20,6 +21,7 @@ from mms_ocr.models.weights import PretrainedModel, PretrainedRecognizer, Pretra
 __all__ = [
     "MMS",
     "CrossAttentionDecoder",
+    "EncoderFeatureLoss",
     "GradientProfileLoss",
     "MaskCrossEntropy",
     "MaskDice",

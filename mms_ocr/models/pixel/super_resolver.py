@@ -1,4 +1,4 @@
-"""Super-resolution of word images, with its data preprocessor and gradient-profile loss."""
+"""Super-resolution of word images, with its data preprocessor and its further losses."""
 
 from __future__ import annotations
 
@@ -59,6 +59,39 @@ class GradientProfileLoss(nn.Module):
 
 
 @MODELS.register_module()
+class EncoderFeatureLoss(nn.Module):
+    """Mean squared difference of the maps that a frozen encoder computes of two images.
+
+    A perceptual loss (Johnson et al., arXiv 1603.08155) with an encoder of words in place of one of
+    objects: with that of a reader, restored words are to read like the true ones.
+
+    Args:
+        encoder: Config of a :class:`~mms_ocr.models.TextViT` with an ``init_cfg`` that loads it; its
+            images are normalized to [-1, 1].
+        loss_weight: Weight of the loss.
+    """
+
+    def __init__(self, encoder: dict, loss_weight: float = 0.01) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+        self._config = encoder
+        # In a tuple, so that it is no part of the state dict; built when training starts, so that a
+        # trained model does without it.
+        self._encoder: tuple[nn.Module, ...] = ()
+
+    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Compute the loss of RGB images ``(B, 3, H, W)`` in [0, 1]."""
+        if not self._encoder:
+            encoder: Any = build_part(self._config)
+            encoder.init_weights()
+            self._encoder = (encoder.requires_grad_(False).eval(),)
+        encoder = self._encoder[0].to(predicted.device)
+        with torch.no_grad():
+            target = encoder(truth * 2 - 1)
+        return self.loss_weight * F.mse_loss(encoder(predicted * 2 - 1).float(), target.float())
+
+
+@MODELS.register_module()
 class WordPairDataPreprocessor(ImagePreprocessor):
     """Moves pairs of images to the device and normalizes the small ones.
 
@@ -104,6 +137,7 @@ class TextSuperResolver(PixelModel):
         residual: Whether the decoder's output is added to the enlarged image.
         criterion: ``'L2'`` or ``'L1'``, the mean over all values of images in [0, 1].
         gradient_loss: :class:`~mms_ocr.models.GradientProfileLoss` or its config; None for none.
+        feature_loss: :class:`~mms_ocr.models.EncoderFeatureLoss` or its config; None for none.
 
     Raises:
         ValueError: The criterion is unknown.
@@ -117,6 +151,7 @@ class TextSuperResolver(PixelModel):
         residual: bool = True,
         criterion: str = "L2",
         gradient_loss: dict | nn.Module | None = None,
+        feature_loss: dict | nn.Module | None = None,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         if criterion not in CRITERIA:
@@ -129,6 +164,7 @@ class TextSuperResolver(PixelModel):
         store_settings(self, residual=residual)
         self.criterion = criterion
         self.gradient_loss = None if gradient_loss is None else build_part(gradient_loss)
+        self.feature_loss = None if feature_loss is None else build_part(feature_loss)
         #: Height and width of the enlarged images, in pixels.
         self.size: tuple[int, int] = tuple(self.backbone.img_size)
 
@@ -147,7 +183,7 @@ class TextSuperResolver(PixelModel):
         data_samples: list[BaseDataElement] | None = None,
         gt_img: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute ``loss_pixel`` and, if there is a ``gradient_loss``, ``loss_gradient``.
+        """Compute ``loss_pixel`` and, where they are set, ``loss_gradient`` and ``loss_feature``.
 
         The true images ``gt_img`` are ``(B, 3, H, W)`` in [0, 1].
 
@@ -165,6 +201,8 @@ class TextSuperResolver(PixelModel):
         losses = {"loss_pixel": CRITERIA[self.criterion](predicted, gt_img)}
         if self.gradient_loss is not None:
             losses["loss_gradient"] = self.gradient_loss(predicted, gt_img)
+        if self.feature_loss is not None:
+            losses["loss_feature"] = self.feature_loss(predicted, gt_img)
         return losses
 
     @torch.no_grad()

@@ -35,3 +35,17 @@ val_dataloader = dict(
 )
 test_dataloader = dict(batch_size=64, **_base_.held_out_loader, dataset=dict(path=sharp_words))
 optim_wrapper = dict(optimizer=dict(lr=1e-3))
+model = dict(
+    feature_loss=dict(
+        type="mms_ocr.EncoderFeatureLoss",
+        encoder=dict(
+            type="mms_ocr.TextViT",
+            arch="nano",
+            img_size=(32, 128),
+            patch_size=(8, 4),
+            stem="conv",
+            init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint="mms_ocr://mms_vit_n_ctc"),
+        ),
+        loss_weight=0.01,
+    )
+)
