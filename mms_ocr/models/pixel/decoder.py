@@ -106,30 +106,31 @@ class PixelDecoder(StrictInitModule):
         self.starts_at_zero = False
         self.refine: nn.Sequential | None = None
         #: Height and width of what the linear layer computes of a token.
-        self.token_size = to_2tuple(patch_size)
+        self.token_size: tuple[int, int] = to_2tuple(patch_size)
         token_channels = out_channels
         if refine_channels:
             if any(side % refine_scale for side in self.token_size):
                 raise ValueError(f"refine_scale={refine_scale} does not divide {patch_size=}")
-            self.token_size = tuple(side // refine_scale for side in self.token_size)
+            height, width = self.token_size
+            self.token_size = (height // refine_scale, width // refine_scale)
             token_channels = _REFINED_CHANNELS
-            self.refine = nn.Sequential(
+            convolutions = (
                 nn.Conv2d(token_channels + 3, refine_channels, 3, padding=1),
-                nn.GELU(),
                 nn.Conv2d(refine_channels, refine_channels, 3, padding=1),
-                nn.GELU(),
                 nn.Conv2d(refine_channels, out_channels * refine_scale**2, 3, padding=1),
-                nn.PixelShuffle(refine_scale),
             )
-            # Twice as fast on a CPU as the usual order.
-            self.refine.to(memory_format=torch.channels_last)
+            for convolution in convolutions:  # twice as fast on a CPU as in the usual layout
+                convolution.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            first, second, third = convolutions
+            shuffle = nn.PixelShuffle(refine_scale)
+            self.refine = nn.Sequential(first, nn.GELU(), second, nn.GELU(), third, shuffle)
         self.pred = nn.Linear(decoder_embed_dim, math.prod(self.token_size) * token_channels)
         store_settings(self, decoder_num_heads=decoder_num_heads, with_positions=with_positions)
 
     def init_own_weights(self) -> None:
         """Set the last layer to zero if ``starts_at_zero``."""
         if self.starts_at_zero:
-            last = self.refine[-2] if self.refine is not None else self.pred
+            last: Any = self.refine[-2] if self.refine is not None else self.pred
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 

@@ -66,8 +66,8 @@ class EncoderFeatureLoss(nn.Module):
     objects: with that of a reader, restored words are to read like the true ones.
 
     Args:
-        encoder: Config of a :class:`~mms_ocr.models.TextViT` with an ``init_cfg`` that loads it; its
-            images are normalized to [-1, 1].
+        encoder: Config of a :class:`~mms_ocr.models.TextViT` with an ``init_cfg`` that loads it;
+            its images are normalized to [-1, 1].
         loss_weight: Weight of the loss.
     """
 

@@ -46,6 +46,6 @@ model = dict(
             stem="conv",
             init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint="mms_ocr://mms_vit_n_ctc"),
         ),
-        loss_weight=0.01,
+        loss_weight=0.02,
     )
 )

@@ -92,6 +92,59 @@ def test_values(settings, shape):
     torch.testing.assert_close(decoder(feature_map), expected, rtol=1e-4, atol=1e-5)
 
 
+def slow_convolution(image, convolution):
+    """3x3 convolution of one image ``(C, H, W)``, pixel by pixel, zeros outside."""
+    _, height, width = image.shape
+    out = convolution.bias[:, None, None].repeat(1, height, width)
+    for y in range(height):
+        for x in range(width):
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    if 0 <= y + dy < height and 0 <= x + dx < width:
+                        weight = convolution.weight[:, :, dy + 1, dx + 1]
+                        out[:, y, x] += weight @ image[:, y + dy, x + dx]
+    return out
+
+
+@torch.no_grad()
+def test_refined_values():
+    decoder = shake(build(refine_channels=6, refine_scale=2, patch_size=(8, 4))).eval()
+    feature_map, images = torch.randn(1, 24, 2, 5), torch.randn(1, 3, 8, 10)
+    assert decoder.pred.out_features == 8 * 4 * 2  # eight values of every pixel of 8x10
+    joined = torch.empty(11, 8, 10)
+    tokens = torch.stack([decoder.embed(cell) for cell in feature_map[0].flatten(1).T])
+    tokens = tokens + sincos_positions((2, 5), 16)
+    for block in decoder.blocks:
+        tokens = slow_block(tokens, block, 2)
+    for place, token in enumerate(tokens):
+        values = decoder.pred(slow_norm(token, decoder.norm)).view(4, 2, 8)
+        r, c = divmod(place, 5)
+        joined[:8, r * 4 : r * 4 + 4, c * 2 : c * 2 + 2] = values.permute(2, 0, 1)
+    joined[8:] = images[0]
+    first, _, second, _, third, _ = decoder.refine
+    coarse = F.gelu(slow_convolution(F.gelu(slow_convolution(joined, first)), second))
+    coarse = slow_convolution(coarse, third)
+    expected = torch.empty(2, 16, 20)
+    for y in range(16):
+        for x in range(20):
+            for channel in range(2):
+                place = channel * 4 + (y % 2) * 2 + x % 2
+                expected[channel, y, x] = coarse[place, y // 2, x // 2]
+    refined = decoder(feature_map, images)
+    torch.testing.assert_close(refined[0], expected, rtol=1e-4, atol=1e-4)
+    # Images of another size are resized first.
+    larger = images.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert decoder(feature_map, larger).shape == (1, 2, 16, 20)
+
+
+def test_refining_needs_the_images_and_a_scale_that_divides():
+    decoder = build(refine_channels=4)
+    with pytest.raises(ValueError, match="needs the images"):
+        decoder(torch.randn(1, 24, 2, 5))
+    with pytest.raises(ValueError, match="refine_scale=3"):
+        build(refine_channels=4, refine_scale=3)
+
+
 def test_initialization():
     decoder = build(embed_dim=512, decoder_embed_dim=256, decoder_num_heads=2)
     decoder.init_weights()

@@ -1,4 +1,4 @@
-"""TextSuperResolver, its preprocessor and its gradient-profile term."""
+"""TextSuperResolver, its preprocessor and its further losses."""
 
 import math
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.structures import BaseDataElement
+from tiny_models import shake
 
 from mms_ocr.models.pixel.super_resolver import enlarge, gradient_magnitude
 from mms_ocr.registry import MODELS
@@ -14,7 +15,7 @@ from mms_ocr.registry import MODELS
 ARCH = dict(embed_dims=24, num_layers=1, num_heads=3, feedforward_channels=48)
 
 
-def resolver(img_size=(8, 16), **settings):
+def resolver(img_size=(8, 16), refine_channels=0, **settings):
     return MODELS.build(
         dict(
             type="mms_ocr.TextSuperResolver",
@@ -24,6 +25,7 @@ def resolver(img_size=(8, 16), **settings):
                 decoder_embed_dim=24,
                 decoder_depth=1,
                 decoder_num_heads=2,
+                refine_channels=refine_channels,
             ),
             **settings,
         )
@@ -71,8 +73,9 @@ def test_preprocessing_makes_rgb_normalized_inputs_and_truth_in_one(batch):
     assert single["gt_img"] is None
 
 
-def test_it_starts_from_the_bicubic_image(batch):
-    model = resolver()
+@pytest.mark.parametrize("refine_channels", [0, 4])
+def test_it_starts_from_the_bicubic_image(batch, refine_channels):
+    model = resolver(refine_channels=refine_channels)
     model.init_weights()
     samples = model.test_step(batch)
     for index, sample in enumerate(samples):
@@ -113,6 +116,31 @@ def test_losses_by_hand(batch, criterion):
         slow_magnitude(predicted[1]) - slow_magnitude(truth[1])
     ).abs().mean()
     assert losses["loss_gradient"].item() == pytest.approx(0.5 * slopes.item() / 2, rel=1e-5)
+
+
+def test_feature_loss_is_that_of_a_frozen_encoder(batch, tmp_path):
+    encoder = shake(MODELS.build(dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16)))).eval()
+    torch.save(dict(state_dict=encoder.state_dict()), tmp_path / "encoder.pth")
+    config = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16))
+    init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=str(tmp_path / "encoder.pth"))
+    plain = resolver()
+    model = resolver(
+        feature_loss=dict(
+            type="mms_ocr.EncoderFeatureLoss",
+            encoder=dict(config, init_cfg=init_cfg),
+            loss_weight=0.5,
+        )
+    ).train()
+    model.load_state_dict(plain.state_dict())  # the frozen encoder is no part of the model
+    assert set(model.state_dict()) == set(plain.state_dict())
+    data = model.data_preprocessor(batch)
+    losses = model(**data, mode="loss")
+    difference = encoder(model(**data) * 2 - 1) - encoder(data["gt_img"] * 2 - 1)
+    expected = 0.5 * (difference**2).mean()
+    torch.testing.assert_close(losses["loss_feature"], expected, rtol=1e-5, atol=1e-7)
+    losses["loss_feature"].backward()
+    assert bool(model.decoder.pred.weight.grad.any())
+    assert len(list(model.parameters())) == len(list(plain.parameters()))
 
 
 def slow_magnitude(image):
