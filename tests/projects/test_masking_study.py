@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mms_ocr.evaluation.characters import Word, character_patches
+from mms_ocr.evaluation.characters import character_patches
 from mms_ocr.models import TextViT
 from mms_ocr.registry import MODELS, TASK_UTILS
 
@@ -164,18 +164,21 @@ def test_settings_of_a_work_folder_stay(study, settings, tmp_path):
         study.steps.check_settings(tmp_path, other)
 
 
-def made_word(text, width=128, height=32, first=16, step=16):
-    """A word whose characters are all 12 pixels wide, and 4 apart."""
+def made_word(study, text, width=128, height=32, first=16, step=16):
+    """A word of noise whose characters are all 12 pixels wide, and 4 apart."""
     boxes = [(first + i * step, 0, 12, height) for i in range(len(text))]
     patches = [character_patches(box, (height, width), (4, 32)) for box in boxes]
-    return Word("", text, torch.stack(patches))
+    pixels = torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+    return study.probes.Word(text, torch.stack(patches), pixels)
 
 
 def test_examples_of_context_are_inner_characters(study):
     classes = study.probes.CLASSES.index
     # Beside a hyphen, and at the ends of a word, nothing is asked for.
-    assert study.probes.find_examples([made_word("aB-9x"), made_word("no")], (4, 32)) == []
-    examples = study.probes.find_examples([made_word("Ab9"), made_word("abcdefg")], (4, 32))
+    words = [made_word(study, text) for text in ("aB-9x", "no")]
+    assert study.probes.find_examples(words, (4, 32)) == []
+    words = [made_word(study, text) for text in ("Ab9", "abcdefg")]
+    examples = study.probes.find_examples(words, (4, 32))
     assert [example.word for example in examples] == [0, 1, 1, 1, 1, 1]
     assert examples[0].label == (classes("b"), classes("a"), classes("9"))
     # The character is on pixels 32 to 44, hence on columns 8 to 10; one more on each side.
@@ -184,11 +187,10 @@ def test_examples_of_context_are_inner_characters(study):
     assert int(examples[0].mask.sum()) == 20
 
 
-def test_features_of_context_are_those_of_words_one_by_one(study, monkeypatch):
+def test_features_of_context_are_those_of_words_one_by_one(study):
     encoder = TextViT(**NANO).eval()
-    words = [made_word("abc"), made_word("defg"), made_word("hij", step=20)]
-    pixels = torch.randn(3, 3, 32, 128)
-    monkeypatch.setattr(study.probes, "load_pixels", lambda *args: list(pixels))
+    words = [made_word(study, "abc"), made_word(study, "defg"), made_word(study, "hij", step=20)]
+    pixels = study.probes.load_pixels(words)
     examples = study.probes.find_examples(words, encoder.grid)
     features = study.probes.context_features(encoder, words, examples)
     for example, feature in zip(examples, features):
@@ -207,10 +209,10 @@ def test_features_of_context_are_those_of_words_one_by_one(study, monkeypatch):
 
 def test_calibration_gives_the_statistics_of_whole_images(study):
     encoder = TextViT(**NANO).eval()
-    pixels = list(torch.randn(8, 3, 32, 128) * 3 + 1)
-    study.probes.calibrate(encoder, pixels)
+    words = [made_word(study, "abcd") for _ in range(8)]
+    study.probes.calibrate(encoder, words)
     norm = encoder.patch_embed.convs[1]
-    before = encoder.patch_embed.convs[0](torch.stack(pixels))
+    before = encoder.patch_embed.convs[0](study.probes.load_pixels(words))
     assert torch.allclose(norm.running_mean, before.mean(dim=(0, 2, 3)), atol=1e-4)
     assert torch.allclose(norm.running_var, before.var(dim=(0, 2, 3)), rtol=1e-3)
     assert not encoder.training
@@ -297,7 +299,10 @@ def test_the_whole_at_tiny_budgets(repository, shared_data, tmp_path):
         return done.stdout
 
     words = tmp_path / "words.lmdb"
-    run("-m", "mms_ocr.cli.main", "render", "--count", 64, "--out", words)
+    run(
+        *("-m", "mms_ocr.cli.main", "render", "--count", 64, "--out", words),
+        *("--extras", "char_boxes"),
+    )
     printed = run(
         *("projects/studies/masking/study.py", "--data", shared_data, "--rendered", words),
         *("--work-dir", tmp_path / "work", "--views", 192, "--words", 64, "--probe-words", 100),

@@ -1,15 +1,16 @@
 """What a frozen encoder knows: masked error, characters, and characters from their context.
 
-Both probes are linear, fitted on the training set of IIIT5K and measured on its test set.
+Both probes are linear and measured on the test set of IIIT5K. That of characters is fitted on its
+training set, that of context on rendered words as well.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import torch
@@ -17,7 +18,8 @@ from mmengine.config import Config
 from plan import PROBE_FIT, PROBE_TEST, Chain, Settings, masked_error_dataset, pretraining_config
 from torch import Tensor, nn
 
-from mms_ocr.evaluation.characters import Word, fit_linear_probe, pool_characters, read_characters
+from mms_ocr.datasets.sources import open_source
+from mms_ocr.evaluation.characters import character_patches, fit_linear_probe, pool_characters
 from mms_ocr.models import MMS, TextViT
 from mms_ocr.models.weights import PretrainedTextViT, load_model
 from mms_ocr.registry import DATASETS, MODELS
@@ -26,6 +28,21 @@ from mms_ocr.utils.decoding import decode_image
 CLASSES = "0123456789abcdefghijklmnopqrstuvwxyz"
 MARGIN = 1  # columns removed on either side of a character, beside its own
 BATCH = 64
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word in the size of the encoder.
+
+    Attributes:
+        text: What it reads.
+        patches: Those of every character, bool ``(characters, L)``.
+        pixels: RGB, uint8 ``(3, H, W)``.
+    """
+
+    text: str
+    patches: Tensor
+    pixels: Tensor
 
 
 @dataclass(frozen=True)
@@ -61,19 +78,19 @@ def measure_encoder(chain: Chain, settings: Settings, checkpoint: str | None) ->
     if checkpoint:
         results |= masked_errors(cfg, settings, checkpoint)
         PretrainedTextViT(checkpoint)(encoder)
-    fit, test = (
-        select_words(path, encoder, settings.probe_words)
-        for path in settings.paths([PROBE_FIT, PROBE_TEST])
-    )
-    calibrate(encoder.eval(), load_pixels(fit, encoder.img_size))
+    paths = [*settings.paths([PROBE_FIT, PROBE_TEST]), settings.rendered]
+    limits = (settings.probe_words, settings.probe_words, 10 * settings.probe_words)
+    fit, test, rendered = (read_words(path, encoder, limit) for path, limit in zip(paths, limits))
+    calibrate(encoder.eval(), fit)
     parts = [character_features(encoder, words) for words in (fit, test)]
     results["characters"] = estimate_share(fit_linear_probe(*parts), len(parts[1][1]))
-    known = {word.text.lower() for word in fit}
+    spelled = fit + rendered
+    known = {word.text.lower() for word in spelled}
     unseen = [word for word in test if word.text.lower() not in known]
-    examples = [find_examples(words, encoder.grid) for words in (fit, unseen)]
+    examples = [find_examples(words, encoder.grid) for words in (spelled, unseen)]
     labels = [torch.tensor([example.label for example in part]) for part in examples]
     features = [
-        context_features(encoder, words, part) for words, part in zip((fit, unseen), examples)
+        context_features(encoder, words, part) for words, part in zip((spelled, unseen), examples)
     ]
     count = len(labels[1])
     accuracy = fit_linear_probe((features[0], labels[0][:, 0]), (features[1], labels[1][:, 0]))
@@ -119,24 +136,42 @@ def masked_errors(cfg: Config, settings: Settings, checkpoint: str) -> dict[str,
     }
 
 
-def select_words(path: str, encoder: TextViT, limit: int) -> list[Word]:
-    """Words whose characters all have boxes, at most ``limit``."""
-    words = read_characters(path, encoder.grid)
-    return [word for word in words if len(word.text) == len(word.patches)][:limit]
+def read_words(path: str, encoder: TextViT, limit: int) -> list[Word]:
+    """Read at most ``limit`` words, of which every character has a box.
+
+    Args:
+        path: JSON lines or an LMDB, with boxes.
+        encoder: Gives the size of the images and the grid of patches.
+        limit: Words to look at; those without a box for each character are left out.
+
+    Raises:
+        ValueError: No word has them.
+    """
+    source, words = open_source(path), []
+    height, width = encoder.img_size
+    for index in range(min(len(source), limit)):
+        raw = source.read(index, labelled=True)
+        boxes = json.loads(raw.char_boxes) if isinstance(raw.char_boxes, bytes) else raw.char_boxes
+        if not raw.text or len(boxes or ()) != len(raw.text):
+            continue
+        image = decode_image(raw.data)[:, :, ::-1]
+        patches = [character_patches(box, image.shape[:2], encoder.grid) for box in boxes]
+        pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+        words.append(
+            Word(raw.text, torch.stack(patches), torch.from_numpy(pixels).permute(2, 0, 1))
+        )
+    if not words:
+        raise ValueError(f"no word of {path} has char_boxes; render with --extras char_boxes")
+    return words
 
 
-def load_pixels(words: Sequence[Word], size: tuple[int, int]) -> list[Tensor]:
-    """Normalized RGB images ``(3, H, W)`` of words."""
-    pixels = []
-    for word in words:
-        image = decode_image(Path(word.path).read_bytes())[:, :, ::-1]
-        image = cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
-        pixels.append(torch.from_numpy(image).permute(2, 0, 1).float() / 127.5 - 1)
-    return pixels
+def load_pixels(words: Sequence[Word]) -> Tensor:
+    """Normalized RGB images ``(N, 3, H, W)`` of words."""
+    return torch.stack([word.pixels for word in words]).float() / 127.5 - 1
 
 
 @torch.no_grad()
-def calibrate(encoder: TextViT, pixels: Sequence[Tensor]) -> None:
+def calibrate(encoder: TextViT, words: Sequence[Word]) -> None:
     """Estimate the statistics of batch normalization anew, on whole images.
 
     Those of pretraining are of images of which most is blank.
@@ -146,8 +181,8 @@ def calibrate(encoder: TextViT, pixels: Sequence[Tensor]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches
         norm.train()
-    for start in range(0, len(pixels), BATCH) if norms else ():
-        encoder(torch.stack(list(pixels[start : start + BATCH])))
+    for start in range(0, len(words), BATCH) if norms else ():
+        encoder(load_pixels(words[start : start + BATCH]))
     encoder.eval()
 
 
@@ -157,7 +192,7 @@ def character_features(encoder: TextViT, words: Sequence[Word]) -> tuple[Tensor,
     features, classes = [], []
     for start in range(0, len(words), BATCH):
         batch = words[start : start + BATCH]
-        maps = encoder(torch.stack(load_pixels(batch, encoder.img_size)))
+        maps = encoder(load_pixels(batch))
         for word, tokens in zip(batch, maps):
             known = [i for i, letter in enumerate(word.text.lower()) if letter in CLASSES]
             features.append(pool_characters(tokens, word.patches)[known])
@@ -188,7 +223,6 @@ def context_features(
     encoder: TextViT, words: Sequence[Word], examples: Sequence[Example]
 ) -> Tensor:
     """Features next to what is removed, means of the columns left and right: ``(N, 2 * C)``."""
-    pixels = load_pixels(words, encoder.img_size)
     grid = encoder.grid
     features = torch.zeros(len(examples), 2 * encoder.embed_dims)
     by_size = defaultdict(list)
@@ -198,7 +232,7 @@ def context_features(
         for start in range(0, len(places), BATCH):
             batch = places[start : start + BATCH]
             masks = torch.stack([examples[place].mask for place in batch])
-            images = torch.stack([pixels[examples[place].word] for place in batch])
+            images = load_pixels([words[examples[place].word] for place in batch])
             tokens, visible, _ = encoder(images, masks, num_removed=num_removed)
             index = visible[..., None].expand(-1, -1, tokens.shape[-1])
             whole = tokens.new_zeros(len(batch), grid[0] * grid[1], tokens.shape[-1])
