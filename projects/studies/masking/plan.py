@@ -90,7 +90,7 @@ class Settings:
         views: Masked views that every pretraining sees.
         words: Words that every fine-tuning sees.
         probe_words: At most so many real words fit a probe, and at most so many measure it.
-            Ten times as many rendered words fit that of context beside the real ones.
+            Four times as many rendered words fit that of context beside the real ones.
         test_share: Share of every test set that recognizers are measured on, in (0, 1].
     """
 

@@ -79,7 +79,7 @@ def measure_encoder(chain: Chain, settings: Settings, checkpoint: str | None) ->
         results |= masked_errors(cfg, settings, checkpoint)
         PretrainedTextViT(checkpoint)(encoder)
     paths = [*settings.paths([PROBE_FIT, PROBE_TEST]), settings.rendered]
-    limits = (settings.probe_words, settings.probe_words, 10 * settings.probe_words)
+    limits = (settings.probe_words, settings.probe_words, 4 * settings.probe_words)
     fit, test, rendered = (read_words(path, encoder, limit) for path, limit in zip(paths, limits))
     calibrate(encoder.eval(), fit)
     parts = [character_features(encoder, words) for words in (fit, test)]
