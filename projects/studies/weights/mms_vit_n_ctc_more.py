@@ -16,7 +16,7 @@ train_dataloader = dict(
 )
 optim_wrapper = dict(optimizer=dict(lr=6e-4))
 
-max_iters = 5_000  # 320,000 words
+max_iters = 3_000  # 192,000 words
 param_scheduler = [
     dict(type="LinearLR", start_factor=1e-3, by_epoch=False, begin=0, end=200),
     dict(
