@@ -23,6 +23,7 @@ from mms_ocr.compat.running import use_recompute, write_results_once
 from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.resuming import find_resume_point, prepare_loading, use_checked_reading
 from mms_ocr.utils.cfg_options import merge_cfg_options
+from mms_ocr.utils.devices import usable_cores
 from mms_ocr.utils.dictionaries import check_dictionaries
 from mms_ocr.utils.escaping import is_unicode
 
@@ -102,8 +103,7 @@ def fit_to_machine(cfg: Config) -> None:
 
 def cores_of_process(launcher: str) -> int:
     """Return the number of cores of this process of a job, at least 1."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
+    cores = usable_cores()
     if launcher == "slurm" and "SLURM_CPUS_PER_TASK" in os.environ:
         # Where slurm binds tasks to cores, a task sees only its own.
         return max(1, min(cores, int(os.environ["SLURM_CPUS_PER_TASK"])))
