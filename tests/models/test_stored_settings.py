@@ -4,10 +4,8 @@ import pytest
 import torch
 from tiny_models import ARCH, BACKBONE, CROSS, PIXELS, SELF, mms_config
 
-from mms_ocr.models.weights import (
-    load_model,
-    write_checkpoint,
-)
+from mms_ocr.models import PretrainedTextViT, TextViT
+from mms_ocr.models.weights import find_encoder, load_model, read_state_dict, write_checkpoint
 from mms_ocr.registry import MODELS
 
 
@@ -60,3 +58,13 @@ def test_weights_without_stored_settings_are_loaded(tmp_path):
     model = MODELS.build(pixel_model(heads=4))
     load_model(model, path)
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
+
+
+def test_the_encoder_of_a_model_stores_its_heads(tmp_path):
+    path = str(tmp_path / "weights.pth")
+    torch.save({"state_dict": MODELS.build(pixel_model()).state_dict()}, path)
+    with pytest.raises(ValueError, match="num_heads=3 and this model has num_heads=4"):
+        PretrainedTextViT(path)(TextViT(arch=dict(ARCH, num_heads=4), img_size=(16, 32)))
+    weights = find_encoder(read_state_dict(path), path).weights
+    assert weights._metadata[""]["num_heads"] == 3
+    assert weights._metadata[""]["grid"] == [4, 8]

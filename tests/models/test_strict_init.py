@@ -15,7 +15,9 @@ from tiny_models import (
     mms_config,
     recognizer_config,
     shake,
+    tiny_mms,
 )
+from torch.nn import ModuleDict
 
 from mms_ocr.models.strict_init import use_strict_loading
 from mms_ocr.registry import MODELS
@@ -95,6 +97,21 @@ def test_the_encoder_of_a_whole_model_needs_no_prefix(task):
     assert differing(model, trained, "backbone.") == []
 
 
+@pytest.mark.parametrize("form", ["model", "distributed", "encoder"])
+def test_a_pretrained_encoder_in_every_model(task, tmp_path, form):
+    config, path = copy.deepcopy(task[0]), str(tmp_path / "mms.pth")
+    pretrained = tiny_mms()
+    saved = {"distributed": ModuleDict({"module": pretrained}), "encoder": pretrained.backbone}
+    torch.save({"state_dict": saved.get(form, pretrained).state_dict()}, path)
+    init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=path)
+    config["backbone"] = dict(config["backbone"], init_cfg=init_cfg)
+    model = MODELS.build(config)
+    model.init_weights()
+    assert differing(model.backbone, pretrained.backbone) == []
+    if config["type"] == "mms_ocr.TextSuperResolver":
+        assert not model.decoder.pred.weight.any()
+
+
 @pytest.mark.parametrize("where", ["whole", "backbone"])
 def test_weights_that_do_not_fit_are_errors(task, tmp_path, where):
     config, trained, path = copy.deepcopy(task[0]), *task[1:]
@@ -116,3 +133,11 @@ def test_super_resolution_without_a_checkpoint_starts_as_the_enlarged_image(tmp_
         model = MODELS.build(dict(config, residual=residual))
         model.init_weights()
         assert (float(model.decoder.pred.weight.detach().abs().sum()) == 0) is residual
+
+
+def test_a_decoder_that_was_built_before_starts_at_zero_as_well(tmp_path):
+    config = configs("super_resolver", tmp_path)
+    decoder = dict(PIXELS, embed_dim=24, out_channels=3, grid=(4, 8))
+    model = MODELS.build(dict(config, decoder=MODELS.build(decoder)))
+    model.init_weights()
+    assert not model.decoder.pred.weight.detach().any()

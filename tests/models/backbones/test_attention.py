@@ -84,6 +84,11 @@ def test_masks_dropout_and_scale_are_torchs(settings, torchs):
     assert len(torchs) == 2
 
 
+def test_no_dropout_leaves_the_fast_way_open(torchs):
+    attend(*tensors(), dropout_p=0.0)
+    assert not torchs
+
+
 def test_probabilities_are_kept_up_to_a_limit(torchs, monkeypatch):
     monkeypatch.setattr(attention, "MAX_PROBABILITIES", 2 * 3 * 17 * 33)
     attend(*tensors())
@@ -130,6 +135,17 @@ def test_models_attend_by_it(index):
     layers = [layer for layer in model.modules() if isinstance(layer, MultiheadAttention)]
     assert layers
     assert all(layer.scaled_dot_product_attention is attend for layer in layers)
+
+
+def test_encoder_trains_by_it(torchs):
+    model = TextViT(arch=ARCH, img_size=(16, 64))
+    images = torch.randn(2, 3, 16, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(images).sum().backward()
+    assert not torchs
+    with torch.no_grad():
+        model(images)
+    assert len(torchs) == 3
 
 
 def test_cross_attention_trains_by_it(torchs):

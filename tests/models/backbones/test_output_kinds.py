@@ -31,6 +31,16 @@ def test_a_classifier_with_the_neck_of_mmpretrain_takes_a_tuple():
         torch.testing.assert_close(logits, model.head.fc(feature_map.mean(dim=(2, 3))))
 
 
+def test_a_classifier_takes_the_class_token():
+    model = classifier(None, "VisionTransformerClsHead", out_type="cls_token", out_indices=[-1])
+    images = torch.randn(3, 3, 32, 128)
+    tokens = TextViT(arch=ARCH, out_type="tokens").eval()
+    tokens.load_state_dict(model.backbone.state_dict())
+    with torch.no_grad():
+        logits, expected = model(images), model.head.layers.head(tokens(images)[:, 0])
+    torch.testing.assert_close(logits, expected)
+
+
 def test_a_tensor_for_a_classifier_is_an_error_that_names_the_setting():
     for neck, more in (("GlobalAveragePooling", {}), (None, dict(out_type="cls_token"))):
         with pytest.raises(ValueError, match=r"ImageClassifier takes a tuple.*out_indices=\[-1\]"):

@@ -6,12 +6,17 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
-from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
+from mmengine.config import ConfigDict
+from mmengine.model import BaseModule
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner.checkpoint import get_state_dict, load_state_dict, save_checkpoint
 from mmpretrain.models.backbones import VisionTransformer
-from tiny_models import random_mask, shake
+from tiny_models import mms_config, random_mask, shake
 
 from mms_ocr.models import TextViT
+from mms_ocr.models.backbones.patches import gather_tokens, split_mask
 from mms_ocr.models.backbones.positions import sincos_positions
+from mms_ocr.registry import MODELS
 
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 # The same number of patches as (16, 64) pixels, laid out otherwise.
@@ -103,6 +108,15 @@ def test_the_number_of_removed_patches_may_be_given():
         assert torch.equal(counted, known)
 
 
+def test_a_mask_that_removes_nothing_changes_nothing():
+    model = encoder(out_type="tokens")
+    images = torch.randn(2, 3, *SMALL)
+    tokens, visible, removed = model(images, torch.zeros(2, 64, dtype=torch.bool))
+    assert torch.allclose(tokens, model(images), atol=1e-5)
+    assert visible.tolist() == [list(range(64))] * 2
+    assert removed.shape == (2, 0)
+
+
 def test_masked_forward_on_another_size():
     model = encoder()
     images, mask = torch.randn(2, 3, *WIDE), random_mask(2, 128, 100)
@@ -125,6 +139,15 @@ def test_masked_forward_on_another_size():
 def test_masks_that_do_not_fit(mask, message):
     with pytest.raises(ValueError, match=message):
         encoder()(torch.randn(2, 3, *SMALL), mask)
+
+
+def test_split_and_gather_restore_the_order():
+    mask = random_mask(4, 12, 5)
+    tokens = torch.randn(4, 12, 3)
+    restored = torch.zeros_like(tokens)
+    for part in split_mask(mask):
+        restored.scatter_(1, part[..., None].expand(-1, -1, 3), gather_tokens(tokens, part))
+    assert torch.equal(restored, tokens)
 
 
 def manual(positions, source, target):
@@ -167,6 +190,17 @@ def test_positions_are_resized_from_the_true_grid(tmp_path, way, img_size, grid,
     assert torch.equal(target.layers[1].ffn.layers[1].weight, source.layers[1].ffn.layers[1].weight)
 
 
+@pytest.mark.parametrize("load", [lambda m, s: m.load_state_dict(s), load_state_dict])
+def test_positions_inside_a_model_are_resized(tmp_path, load):
+    source = encoder()
+    source.pos_embed.data.normal_()
+    holder, target = BaseModule(), BaseModule()
+    holder.backbone, target.backbone = source, TextViT(arch=ARCH, img_size=SQUARE)
+    load(target, through_mmengine(holder, tmp_path / "weights.pth"))
+    expected = manual(source.pos_embed, (4, 16), (8, 8))
+    assert torch.allclose(target.backbone.pos_embed, expected, atol=1e-6)
+
+
 def test_loading_leaves_the_state_dict_alone():
     state_dict = encoder().state_dict()
     before = {key: value.clone() for key, value in state_dict.items()}
@@ -177,6 +211,13 @@ def test_loading_leaves_the_state_dict_alone():
 def bare(state_dict):
     """Without metadata, as other libraries write their weights."""
     return {key: value.clone() for key, value in state_dict.items()}
+
+
+def test_fixed_positions_without_metadata_are_recognized():
+    source = encoder()
+    target = TextViT(arch=ARCH, img_size=WIDE)
+    target.load_state_dict(bare(source.state_dict()))
+    assert torch.allclose(target.pos_embed, manual(source.pos_embed, (4, 16), (4, 32)), atol=1e-6)
 
 
 def test_trained_positions_of_an_unknown_grid():
@@ -194,6 +235,14 @@ def test_trained_positions_of_an_unknown_grid():
     assert torch.allclose(model.pos_embed, expected, atol=1e-6)
 
 
+def test_as_many_positions_as_patches_are_taken_as_they_are():
+    state_dict = bare(encoder().state_dict())
+    state_dict["pos_embed"].normal_()
+    target = TextViT(arch=ARCH, img_size=SMALL)
+    target.load_state_dict(state_dict)
+    assert torch.equal(target.pos_embed, state_dict["pos_embed"])
+
+
 def test_a_stored_grid_comes_before_checkpoint_grid():
     """A model that took foreign weights of another grid must resume from its own checkpoints."""
     model = TextViT(arch=ARCH, img_size=SMALL, checkpoint_grid=(8, 8))
@@ -201,6 +250,12 @@ def test_a_stored_grid_comes_before_checkpoint_grid():
     again = TextViT(arch=ARCH, img_size=SMALL, checkpoint_grid=(8, 8))
     again.load_state_dict(model.state_dict())
     assert torch.equal(again.pos_embed, model.pos_embed)
+
+
+def test_a_wrong_checkpoint_grid():
+    model = TextViT(arch=ARCH, img_size=WIDE, checkpoint_grid=(8, 9))
+    with pytest.raises(ValueError, match="do not belong to a grid of 8×9"):
+        model.load_state_dict(bare(encoder().state_dict()))
 
 
 def test_weights_with_a_class_token_fit_a_model_without():
@@ -235,6 +290,33 @@ def test_init_weights():
     assert not model.pos_embed.requires_grad
 
 
+def test_a_checkpoint_is_applied_last(tmp_path):
+    source = encoder()
+    path = tmp_path / "encoder.pth"
+    save_checkpoint({"state_dict": get_state_dict(source)}, str(path))
+    model = TextViT(
+        arch=ARCH,
+        img_size=SMALL,
+        init_cfg=[
+            dict(type="Constant", layer="Linear", val=3.0),
+            dict(type="Pretrained", checkpoint=str(path)),
+        ],
+    )
+    before = copy.deepcopy(model.init_cfg)
+    model.init_weights()
+    for name, value in source.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+    assert model.init_cfg == before
+
+
+def test_init_weights_runs_once():
+    model = TextViT(arch=ARCH, img_size=SMALL)
+    model.init_weights()
+    kernel = model.patch_embed.projection.weight.clone()
+    model.init_weights()
+    assert torch.equal(model.patch_embed.projection.weight, kernel)
+
+
 def test_drop_path_grows_with_depth():
     model = TextViT(arch=ARCH, img_size=SMALL, drop_path_rate=0.2)
     rates = [getattr(layer.attn.out_drop, "drop_prob", 0.0) for layer in model.layers]
@@ -254,6 +336,25 @@ def test_layer_depth_of_every_parameter():
     for name, (depth, _) in depths.items():
         first, *rest = name.split(".")
         assert depth == (int(rest[0]) + 1 if first == "layers" else expected[first])
+
+
+def test_layer_wise_learning_rates():
+    config = mms_config(SMALL)
+    model = MODELS.build(config | dict(backbone=dict(config["backbone"], arch=ARCH)))
+    wrapper = build_optim_wrapper(
+        model,
+        ConfigDict(
+            optimizer=dict(type="AdamW", lr=1.0, weight_decay=0.05),
+            constructor="mmpretrain.LearningRateDecayOptimWrapperConstructor",
+            paramwise_cfg=dict(layer_decay_rate=0.5),
+        ),
+    )
+    rates = {group["param_name"]: group["lr"] for group in wrapper.optimizer.param_groups}
+    assert set(rates) == {name for name, p in model.named_parameters() if p.requires_grad}
+    assert rates["backbone.cls_token"] == rates["backbone.patch_embed.projection.bias"] == 0.5**4
+    assert rates["backbone.layers.0.ln1.weight"] == 0.5**3
+    assert rates["backbone.layers.2.ffn.layers.1.bias"] == 0.5
+    assert rates["backbone.ln1.weight"] == rates["neck.mask_token"] == rates["neck.pred.bias"] == 1
 
 
 def test_more_frozen_stages_than_layers_are_refused():
@@ -330,9 +431,10 @@ def conv_encoder(**settings):
     return model.eval()
 
 
+@pytest.mark.parametrize("stem", ["patch", "conv"])
 @pytest.mark.parametrize("training", [False, True])
-def test_nothing_of_removed_patches_reaches_the_others_through_the_stem(training):
-    model = conv_encoder().train(training)
+def test_nothing_of_removed_patches_reaches_the_others_through_the_stem(training, stem):
+    model = conv_encoder(stem=stem).train(training)
     images = torch.randn(3, 3, 16, 64)
     mask = random_mask(3, 32, 20)
     pixels = mask.view(3, 1, 2, 16).repeat_interleave(8, 2).repeat_interleave(4, 3)
@@ -343,6 +445,17 @@ def test_nothing_of_removed_patches_reaches_the_others_through_the_stem(training
     assert torch.equal(visible, kept)
     # What is visible does count.
     assert not torch.allclose(model(torch.where(pixels, images, images + 1), mask)[0], tokens)
+
+
+def test_a_token_of_the_stem_sees_its_own_patch():
+    model = conv_encoder()
+    images = torch.randn(1, 3, 16, 64)
+    tokens = model.patch_embed(images)[0].unflatten(1, (2, 16))
+    images[..., 8:, 40:44] += 1  # the patch of row 1, column 10
+    changed = (model.patch_embed(images)[0].unflatten(1, (2, 16)) - tokens).abs().amax(-1)[0]
+    assert changed[1, 10] > 0
+    assert changed[:, :7].max() == 0
+    assert changed[:, 14:].max() == 0
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,25 @@ def test_refining_needs_the_images_and_a_scale_that_divides():
         build(refine_channels=4, refine_scale=3)
 
 
+def test_equal_widths_need_no_layer_between():
+    names = {name.split(".")[0] for name, _ in build(embed_dim=16).named_parameters()}
+    assert names == {"blocks", "norm", "pred"}
+    assert "embed" in {name.split(".")[0] for name, _ in build().named_parameters()}
+
+
+def test_positions_are_not_stored():
+    assert not [name for name in build().state_dict() if "positions" in name]
+
+
+def test_the_defaults_are_those_of_ccd():
+    with torch.device("meta"):
+        decoder = MODELS.build(dict(type="mms_ocr.PixelDecoder", embed_dim=384, out_channels=3))
+    assert len(decoder.blocks) == 3
+    assert decoder.blocks[0].attn.num_heads == 2
+    assert decoder.blocks[0].embed_dims == 384
+    assert decoder.pred.out_features == 48
+
+
 def test_initialization():
     decoder = build(embed_dim=512, decoder_embed_dim=256, decoder_num_heads=2)
     decoder.init_weights()

@@ -52,6 +52,12 @@ def samples(masks):
     return found
 
 
+def test_logits_have_the_decoders_size():
+    assert tiny()(torch.randn(2, 3, 16, 32)).shape == (2, 1, 32, 64)
+    simple = tiny(decoder=dict(config()["decoder"], patch_size=4))
+    assert simple(torch.randn(2, 3, 16, 32)).shape == (2, 1, 16, 32)
+
+
 def test_label_coverage_by_hand():
     given = torch.tensor([[[1, 0, 255, 255], [1, 1, 255, 0]]])
     coverage, valid = label_coverage(given, (1, 2))

@@ -3,6 +3,7 @@
 import math
 
 import cv2
+import mmengine
 import numpy as np
 import pytest
 import torch
@@ -184,6 +185,14 @@ def test_a_few_steps_beat_bicubic(batch):
     )
 
 
+def test_settings_of_the_caller_stay_as_they_are():
+    decoder = mmengine.ConfigDict(type="mms_ocr.PixelDecoder", decoder_embed_dim=24)
+    backbone = mmengine.ConfigDict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16))
+    MODELS.build(dict(type="mms_ocr.TextSuperResolver", backbone=backbone, decoder=decoder))
+    assert set(decoder) == {"type", "decoder_embed_dim"}
+    assert set(backbone) == {"type", "arch", "img_size"}
+
+
 def test_wrong_settings_are_named(batch):
     with pytest.raises(ValueError, match="criterion must be 'L1' or 'L2', got 'L3'"):
         resolver(criterion="L3")
@@ -195,3 +204,6 @@ def test_wrong_settings_are_named(batch):
         model(data["inputs"], mode="loss")
     with pytest.raises(ValueError, match=r"\(8, 8\) and the encoder's \(8, 16\)"):
         model(data["inputs"], mode="loss", gt_img=data["gt_img"][..., :8])
+    images = [torch.zeros(3, 4, 8, dtype=torch.uint8), torch.zeros(3, 4, 6, dtype=torch.uint8)]
+    with pytest.raises(ValueError, match="differ in size"):
+        model.data_preprocessor(dict(inputs=images))

@@ -122,3 +122,11 @@ def test_what_cannot_train_beside_it(decoder_config, head):
     with pytest.raises(ValueError, match=head["type"]):
         MODELS.build(config)
     assert config == before
+
+
+def test_a_dictionary_without_blank(decoder_config):
+    head = dict(type="mms_ocr.CTCDecoder", module_loss=LOSS)
+    config = decoder_config(auxiliary=head, tokens=dict(with_padding=False))
+    config["module_loss"] = None
+    with pytest.raises(ValueError, match="with_padding=True"):
+        MODELS.build(config)

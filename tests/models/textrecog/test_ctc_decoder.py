@@ -90,6 +90,13 @@ def test_confidences_are_the_probabilities_of_the_words_that_are_read(blank):
     assert {0, 1} < read, read
 
 
+def test_certain_columns_give_certain_words():
+    probabilities = torch.zeros(1, 4, 3)
+    probabilities[0, range(4), [0, 0, 2, 1]] = 1
+    assert read_columns([0, 0, 2, 1], blank=2) == [0, 1]
+    assert ctc_word_confidences(probabilities, 2, [4]).item() == pytest.approx(1)
+
+
 def test_predictions_are_mmocr_s_reading_with_their_confidence(decoder):
     decoder.word_confidence = True
     decoder.eval()
@@ -239,6 +246,17 @@ def test_columns_of_convolutions_are_what_sums_of_products_give(dictionary):
     columns = means @ conv.skip.weight.T + conv.skip.bias + added
     expected = decoder.classifier(columns).softmax(-1)
     assert torch.allclose(decoder(feature_map), expected, atol=1e-6)
+
+
+def test_the_path_past_the_convolutions_is_the_mean_of_the_rows(dictionary):
+    conv = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
+    feature_map = torch.randn(2, 6, 2, 4)
+    conv(feature_map).log()[..., 1].sum().backward()
+    assert all(value.grad.abs().max() > 0 for value in conv.columns.parameters())
+    torch.nn.init.zeros_(conv.columns.out.weight)
+    torch.nn.init.zeros_(conv.columns.out.bias)
+    mean = feature_map.mean(dim=2).transpose(1, 2)
+    assert torch.allclose(conv(feature_map), conv.classifier(mean).softmax(-1), atol=1e-6)
 
 
 def test_convolutions_need_the_rows_of_the_map(dictionary):

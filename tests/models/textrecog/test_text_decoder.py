@@ -213,6 +213,13 @@ def test_no_images_give_no_words(pair):
     assert greedy_decode(weights, torch.zeros(0, 10, 16), **settings).shape == (0, 9, 10)
 
 
+def test_the_caller_s_config_is_left_alone(decoder_config):
+    config = decoder_config()
+    before = copy.deepcopy(config)
+    MODELS.build(config)
+    assert config == before
+
+
 @pytest.mark.parametrize(
     ("word", "message"),
     [
@@ -307,6 +314,13 @@ def test_half_precision_reads_and_is_sure_in_float32(decoder_config, dtype, num_
             confidences = word_confidences(found, decoder.dictionary.end_idx).tolist()
             assert [one.pred_text.confidence for one in read] == pytest.approx(confidences)
             assert {one.pred_text.item for one in read} == {"c" * 9}
+
+
+def test_the_loss_is_that_of_the_labels_in_evaluation_mode_too(decoder_config):
+    decoder = MODELS.build(decoder_config(dropout=0.0))
+    tokens = torch.randn(3, 10, 16)
+    expected = decoder.train().loss(None, tokens, samples(WORDS))
+    torch.testing.assert_close(decoder.eval().loss(None, tokens, samples(WORDS)), expected)
 
 
 def test_predict_does_not_use_labels_in_training_mode(pair):

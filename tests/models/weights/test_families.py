@@ -153,6 +153,24 @@ def test_our_own_files_without_their_grid(tmp_path):
     torch.testing.assert_close(ours.pos_embed.data, expected.data)
 
 
+def broken(content):
+    del content["blocks.1.attn.qkv.bias"]
+    content["blocks.0.ls1.gamma"] = torch.ones(DIM)
+    content["reg_token"] = torch.ones(1, 4, DIM)
+    content["norm.weight"] = torch.ones(DIM + 1)
+    return content
+
+
+def test_every_key_that_does_not_fit_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"weights\.pth \(family timm\) does not fit") as caught:
+        loaded(broken(TimmStyle().state_dict()), tmp_path)
+    message = str(caught.value)
+    assert "1 missing (layers.1.attn.qkv.bias)" in message
+    assert "2 unknown (blocks.0.ls1.gamma, reg_token)" in message
+    assert f"1 of another shape (ln1.weight ({DIM + 1},) instead of ({DIM},))" in message
+    assert "\n" not in message
+
+
 # What does not fit
 
 
@@ -178,3 +196,19 @@ def test_the_options_of_a_run_of_mae_are_read(tmp_path):
     read = read_checkpoint(path)
     assert read["epoch"] == 19
     assert read["args"] == argparse.Namespace(model="mae_vit_small", blr=1.5e-4, norm_pix_loss=True)
+
+
+class Carrying:
+    def __reduce__(self):
+        return eval, ("1 + 1",)
+
+
+@pytest.mark.parametrize("where", ["options", "beside"])
+def test_code_in_a_file_of_another_family_is_refused(tmp_path, where):
+    content = mae_checkpoint(TimmStyle())
+    if where == "options":
+        content["args"].model = Carrying()
+    else:
+        content["more"] = Carrying()
+    with pytest.raises(ValueError, match=r"was refused: it carries the object .*eval"):
+        loaded(content, tmp_path)

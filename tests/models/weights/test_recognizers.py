@@ -12,11 +12,8 @@ from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
 from mmocr.models.common.dictionary import Dictionary
 from timm_reference import ARCH, DIM, GRID, TimmStyle, mae_positions
 
-from mms_ocr.models.weights import (
-    find_recognizer,
-    load_model,
-    read_state_dict,
-)
+from mms_ocr.models import PretrainedRecognizer
+from mms_ocr.models.weights import find_recognizer, load_model, read_state_dict
 from mms_ocr.models.weights.families import MAEREC_CLASSES
 from mms_ocr.registry import MODELS
 
@@ -148,6 +145,13 @@ def test_other_characters(maerec, dictionary, characters, settings, message):
     assert "\n" not in str(caught.value)
 
 
+def test_initializing_again_leaves_the_weights_alone(maerec, dictionary):
+    model = build(dictionary(CHARACTERS[::-1]), maerec[1])
+    before = copy.deepcopy(model.state_dict())
+    model.init_weights()
+    assert same(model.state_dict(), before)
+
+
 # Our own recognizers
 
 
@@ -186,6 +190,14 @@ def test_a_recognizer_inside_another_module(own, dictionary, tmp_path, prefix):
     assert same(build(dictionary("abcd"), path).state_dict(), own[0].state_dict())
     with pytest.raises(ValueError, match=r"1 unknown to the checkpoint \('e'\)"):
         build(dictionary("abce"), path)
+
+
+def test_our_own_recognizer_in_another_order(own, dictionary):
+    moved = build(dictionary("dcba"), own[1])
+    images = torch.randn(2, 3, 32, 128)
+    (expected, written), (read, _) = probabilities(own[0], images), probabilities(moved, images)
+    order = [3, 2, 1, 0, 4, 5, 6]
+    torch.testing.assert_close(read[written][:, order], expected[written])
 
 
 @pytest.mark.parametrize("load", [load_model, load_checkpoint])
@@ -252,6 +264,14 @@ def test_an_encoder_alone_is_no_recognizer(tmp_path, dictionary):
     torch.save(TimmStyle().state_dict(), path)
     with pytest.raises(ValueError, match="an encoder of family timm and no recognizer"):
         build(dictionary(), path)
+
+
+def test_another_decoder_is_named(maerec, dictionary):
+    config = recognizer_config(dictionary())
+    config["decoder"]["n_layers"] = 1
+    model = MODELS.build(config)
+    with pytest.raises(ValueError, match=r"18 unknown \(decoder\.layer_stack\.1"):
+        PretrainedRecognizer(maerec[1])(model)
 
 
 def build_helped(dictionary, init_cfg=None):

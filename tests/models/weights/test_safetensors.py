@@ -10,11 +10,13 @@ from tiny_models import tiny_mms
 
 from mms_ocr.models import PretrainedTextViT
 from mms_ocr.models.weights import (
+    load_model,
     read_checkpoint,
     read_state_dict,
     timm_names,
     write_checkpoint,
 )
+from mms_ocr.registry import MODELS
 
 
 def test_a_file_holds_what_the_checkpoint_of_torch_holds(tmp_path):
@@ -49,6 +51,15 @@ def test_views_and_shared_weights_are_stored_by_value(tmp_path):
     assert equal(read_state_dict(tmp_path / "w.safetensors"), weights)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "float8_e4m3fn"])
+def test_other_types_are_cast_to_those_of_the_model(tmp_path, dtype):
+    source, target = encoder(), encoder()
+    cast = {key: value.to(getattr(torch, dtype)) for key, value in source.state_dict().items()}
+    save_file(cast, tmp_path / "w.safetensors")
+    load_model(target, tmp_path / "w.safetensors")
+    assert equal(target.state_dict(), {key: value.float() for key, value in cast.items()})
+
+
 def test_files_of_others_are_taken_as_their_checkpoints_of_torch(tmp_path):
     source = encoder()
     source.pos_embed.data.normal_()  # trained ones, whose grid nothing shows
@@ -65,6 +76,16 @@ def test_files_of_others_are_taken_as_their_checkpoints_of_torch(tmp_path):
             PretrainedTextViT(str(tmp_path / name))(encoder((16, 64)))
     assert equal(loaded[0], loaded[1])
     assert equal(loaded[0], source.state_dict())
+
+
+def test_wrappers_and_the_grid_of_the_positions(tmp_path):
+    source, path = encoder(), tmp_path / "w.safetensors"
+    wrapped = torch.nn.ModuleDict({"module": torch.nn.ModuleDict({"backbone": source})})
+    write_checkpoint(path, wrapped.state_dict())
+    target, expected = encoder((32, 16)), encoder((32, 16))
+    PretrainedTextViT(str(path))(target)
+    expected.load_state_dict(source.state_dict())
+    assert equal(target.state_dict(), expected.state_dict())
 
 
 def damaged(whole):
@@ -115,3 +136,21 @@ def test_what_cannot_be_stored_leaves_the_old_file(tmp_path, weight, meta, half,
         write_checkpoint(path, {"a": weight}, meta, half=half)
     assert path.read_bytes() == b"old"
     assert [each.name for each in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_characters_of_a_decoder(tmp_path):
+    pytest.importorskip("mmocr")
+
+    def decoder(characters):
+        file = tmp_path / "characters.txt"
+        file.write_text("\n".join(characters))
+        dictionary = dict(type="mmocr.Dictionary", dict_file=str(file), with_padding=True)
+        return MODELS.build(dict(type="mms_ocr.CTCDecoder", in_channels=24, dictionary=dictionary))
+
+    path, source, target = tmp_path / "w.safetensors", decoder("añ7"), decoder("añ7")
+    write_checkpoint(path, source.state_dict())
+    load_model(target, str(path))
+    assert equal(target.state_dict(), source.state_dict())
+    assert read_state_dict(path)._metadata[""]["classes"][:3] == ["a", "ñ", "7"]
+    with pytest.raises(ValueError, match="checkpoint has 'ñ' at index 1, the dictionary 'n'"):
+        load_model(decoder("an7"), str(path))

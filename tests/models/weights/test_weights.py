@@ -8,10 +8,10 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
-from tiny_models import BACKBONE, tiny_encoder, tiny_mms
+from tiny_models import ARCH, BACKBONE, SELF, tiny_encoder, tiny_mms
 from tiny_models import same_weights as same
 
-from mms_ocr.models import PretrainedModel
+from mms_ocr.models import PretrainedModel, PretrainedTextViT, TextViT
 from mms_ocr.models.weights import (
     find_encoder,
     load_model,
@@ -133,6 +133,8 @@ def test_the_allow_list_is_not_left_open(tmp_path):
 def damaged_files():
     yield "empty", b""
     yield "text", b"these are no weights\n"
+    yield "braces", b"{}"
+    yield "newline", b"\n"
     yield "zeros", bytes(300)
     yield "png", b"\x89PNG\r\n\x1a\n" + bytes(range(256))
     yield "pickle", pickle.dumps({"a": 1})
@@ -207,6 +209,19 @@ def test_every_key_that_does_not_fit_is_named_at_once():
     assert same(model, before)
 
 
+def test_many_keys_are_counted():
+    with pytest.raises(ValueError, match=r"30 missing \(.* and 24 more\)"):
+        load_strictly(tiny_encoder(), {}, "weights.pth")
+
+
+def test_positions_of_another_decoder_grid_do_not_fit():
+    model, other = tiny_mms(neck=SELF), tiny_mms(neck=SELF, img_size=(16, 64))
+    before = cloned(model.state_dict())
+    with pytest.raises(ValueError, match=r"1 of another shape \(neck.decoder_pos_embed"):
+        load_strictly(model, other.state_dict(), "weights.pth")
+    assert same(model, before)
+
+
 def test_positions_of_an_unknown_grid_leave_the_module_as_it_was():
     class Holder(torch.nn.Module):
         def __init__(self):
@@ -233,10 +248,24 @@ def test_a_whole_model(tmp_path):
     assert same(wrapped.module, source.state_dict())
 
 
+def test_another_architecture(tmp_path):
+    path = saved(tiny_mms(), tmp_path / "mms.pth")
+    wide = TextViT(arch=dict(ARCH, embed_dims=36, num_layers=3), img_size=(16, 32))
+    before = cloned(wide.state_dict())
+    with pytest.raises(
+        ValueError, match="does not fit TextViT: of 42 weights, 12 missing"
+    ) as caught:
+        PretrainedTextViT(path)(wide)
+    assert path in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("; its encoder is 24 wide, and that of the config 36")
+    assert same(wide, before)
+
+
 # The encoder in a checkpoint
 
 
-def test_no_tiny_encoder():
+def test_no_encoder():
     with pytest.raises(ValueError, match=r"no encoder of a known family .*none of its 1 keys"):
         find_encoder({"neck.weight": torch.ones(1)}, "weights.pth")
 
