@@ -161,6 +161,14 @@ def test_other_errors_are_passed_on_and_not_tried_again(world, tmp_path, package
     assert tries.read_text() == "x"
 
 
+def test_a_package_that_is_absent_stays_absent(world):
+    report = world({}, caught("mmocr_that_is_not_there"))
+    assert report["result"] == [
+        "ModuleNotFoundError",
+        "No module named 'mmocr_that_is_not_there'",
+    ]
+
+
 def test_the_operator_stand_in_names_the_operator_and_the_remedy(world):
     code = """
     from mmcv import _ext

@@ -106,6 +106,20 @@ def test_any_model_with_the_encoder_as_its_backbone():
     assert groups == 5 * 2 + 1
 
 
+def test_text_vit_in_a_classifier_has_the_settings_of_mmpretrain_s_constructor():
+    mmengine.registry.init_default_scope("mmpretrain")
+    backbone = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
+    head = dict(type="LinearClsHead", num_classes=5, in_channels=24)
+    model = MODELS.build(dict(type="mmpretrain.ImageClassifier", backbone=backbone, head=head))
+    paramwise = dict(layer_decay_rate=0.7, **SPARED)
+    ours, _ = settings_of(model, **paramwise)
+    theirs, _ = settings_of(
+        model, "mmpretrain.LearningRateDecayOptimWrapperConstructor", **paramwise
+    )
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] == pytest.approx(theirs[name]) for name in ours)
+
+
 def test_other_multipliers_are_multiplied_with_the_layers():
     settings, _ = settings_of(
         Model(),
@@ -174,7 +188,9 @@ def test_an_impossible_rate_gives_one_line(rate):
         settings_of(Model(), layer_decay_rate=rate)
 
 
-@pytest.mark.parametrize("key", ["layer_decay", "bias_lr_mult", "bypass_duplicate"])
+@pytest.mark.parametrize(
+    "key", ["layer_decay", "bias_lr_mult", "dwconv_decay_mult", "bypass_duplicate"]
+)
 def test_unknown_settings_and_those_that_mmpretrain_ignores_are_refused(key):
     with pytest.raises(ValueError, match=f"no {key};"):
         settings_of(Model(), layer_decay_rate=0.5, **{key: 1.0})
@@ -184,3 +200,10 @@ def test_a_model_without_layers_gives_one_line():
     with pytest.raises(ValueError, match="Head"):
         settings_of(Head(), layer_decay_rate=0.5)
     assert settings_of(Head())[1] == 1
+
+
+def test_the_constructor_is_available_in_any_scope():
+    mmengine.registry.init_default_scope("mmocr")
+    model = MODELS.build(dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32)))
+    settings, _ = settings_of(model, layer_decay_rate=0.5)
+    assert settings["layers.0.ln1.weight"][0] == pytest.approx(LR / 8)

@@ -172,6 +172,15 @@ def test_every_changed_byte_is_reported_or_changes_nothing(tmp_path):
     assert reported > 100
 
 
+@pytest.mark.parametrize("length", [0, 1, 2, 50, 0.5, -23, -2, -1])
+def test_every_cut_is_reported(tmp_path, length):
+    path = save(tmp_path / "iter_1.pth")
+    size = os.path.getsize(path)
+    os.truncate(path, int(size * length) if length == 0.5 else length % size if length else 0)
+    with pytest.raises(ValueError, match=r"iter_1\.pth"):
+        read_checkpoint(path)
+
+
 def test_a_changed_tensor_and_bytes_at_the_end_are_damage(tmp_path):
     path = Path(save(tmp_path / "iter_1.pth"))
     good = path.read_bytes()

@@ -50,6 +50,13 @@ def test_the_shortest_runs_still_validate_log_and_save(iterations):
     assert cfg.param_scheduler[0].begin == 0
 
 
+def test_one_scheduler_need_not_be_in_a_list():
+    cfg = config(param_scheduler=dict(type="CosineAnnealingLR", T_max=1000, begin=0, end=1000))
+    set_iterations(cfg, 100)
+    (scheduler,) = cfg.param_scheduler
+    assert scheduler.T_max == scheduler.end == 100
+
+
 def test_steps_move_along():
     steps = dict(type="MultiStepLR", by_epoch=False, milestones=[600, 900])
     step = dict(type="StepLR", by_epoch=False, step_size=300)
@@ -76,8 +83,9 @@ def test_settings_that_a_config_lacks_are_left_out():
 def test_runs_that_have_no_iterations(settings):
     with pytest.raises(ValueError, match="train_cfg has no max_iters"):
         set_iterations(Config(settings), 5)
-    with pytest.raises(ValueError, match="got 0"):
-        set_iterations(config(), 0)
+    for iterations in (0, -3):
+        with pytest.raises(ValueError, match=f"at least 1 iteration, got {iterations}"):
+            set_iterations(config(), iterations)
 
 
 SCHEDULES = ("pretrain", "pixel", "rec_finetune")

@@ -88,6 +88,7 @@ def test_read_characters_finds_images_beside_the_file(tmp_path):
     [
         ({"filename": "a.png", "text": "a"}, r"a\.png has no char_boxes"),
         ({"filename": "b.png", "text": "a", "char_boxes": [[0, 0, 1, 1]]}, r"b\.png"),
+        ({"filename": "a.png", "text": "a\u2028\x85"}, r"a\.png has no char_boxes"),
         ([1], r"words\.jsonl, line 1"),
         ("{", r"words\.jsonl, line 1: not JSON"),
     ],

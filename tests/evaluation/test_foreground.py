@@ -69,6 +69,33 @@ def test_scores(seed):
     assert scores == pytest.approx(slow_scores(pairs))
 
 
+def test_scores_by_hand():
+    # (right, wrong, missed) pixels: of two images with text, and of two without.
+    scores = foreground_scores([(1, 1, 1), (6, 0, 0), (0, 2, 0), (0, 0, 0)])
+    assert scores == pytest.approx(
+        {
+            "iou_dataset": 7 / 11,
+            "precision_dataset": 7 / 10,
+            "recall_dataset": 7 / 8,
+            "f_score_dataset": 14 / 18,
+            "iou_image_mean": (1 / 3 + 1) / 2,
+            "f_score_image_mean": (1 / 2 + 1) / 2,
+            "images": 4,
+            "images_without_text": 2,
+            "clean_without_text": 1 / 2,
+        }
+    )
+
+
+def test_columns_without_text_do_not_count():
+    """IoU is of the image, not the mean of its columns, in which empty ones would count as 1."""
+    truth = np.zeros((4, 100), np.uint8)
+    truth[:, :2] = 1
+    prediction = np.zeros_like(truth)
+    prediction[:, 0] = 1
+    assert foreground_scores([count_foreground(prediction, truth)])["iou_dataset"] == 0.5
+
+
 def test_what_has_nothing_to_be_computed_from():
     scores = foreground_scores([(0, 0, 0)])
     assert scores.pop("clean_without_text") == 1
@@ -120,6 +147,16 @@ def test_the_log_says_why_a_score_is_nan(prediction, truth, lines, capsys):
     assert len(reports) == len(lines)
     assert all(expected in line for expected, line in zip(lines, reports))
     assert math.isnan(scores["foreground/iou_dataset"]) == (not prediction and not truth)
+
+
+def test_processes_may_share_images_in_any_way():
+    """Processes exchange counts of images, so order and shares do not matter."""
+    pairs = masks()
+    parts = [ForegroundMetric(), ForegroundMetric()]
+    for rank, metric in enumerate(parts):
+        metric.process(None, [sample.to_dict() for sample in samples(pairs[rank::2], np.asarray)])
+    collected = parts[1].results + parts[0].results
+    assert parts[0].compute_metrics(collected) == pytest.approx(slow_scores(pairs))
 
 
 def test_images_that_cannot_be_compared():

@@ -1,5 +1,7 @@
 """PSNR and SSIM against hand-computed cases, scikit-image and slow sums over windows."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,13 @@ def test_both_kinds_of_ssim_are_the_slow_ones(pair):
     assert ssim_zero_padded(*pair).tolist() == pytest.approx(slow, abs=1e-9)
 
 
+def test_the_border_matters_and_equal_images_have_an_ssim_of_1(pair):
+    predicted, truth = pair[0][0], pair[1][0]
+    assert abs(ssim(predicted, truth) - float(ssim_zero_padded(*pair)[0])) > 1e-3
+    assert ssim(truth, truth) == pytest.approx(1)
+    assert float(ssim_zero_padded(truth[None], truth[None])) == pytest.approx(1)
+
+
 def test_ssim_needs_room_for_its_window():
     with pytest.raises(ValueError, match=r"11 x 11 pixels and more, got \(10, 20\)"):
         ssim(torch.zeros(3, 10, 20), torch.zeros(3, 10, 20))
@@ -64,7 +73,15 @@ def test_psnr_is_scikit_image_s(pair):
 
 @pytest.mark.parametrize(
     ("error", "maximum", "decibels"),
-    [(1.0, 100, 0.0), (0.01, 100, 20.0), (0.0, 100, 100.0), (1e-12, 100, 100), (1e-12, 200, 120)],
+    [
+        (1.0, 100, 0.0),
+        (0.01, 100, 20.0),
+        (0.5, 100, 10 * math.log10(2)),
+        (0.0, 100, 100.0),
+        (0.0, 60, 60),
+        (1e-12, 100, 100),
+        (1e-12, 200, 120),
+    ],
 )
 def test_psnr_by_hand_and_its_limit(error, maximum, decibels):
     assert psnr(error, maximum) == pytest.approx(decibels)

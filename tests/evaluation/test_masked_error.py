@@ -3,6 +3,7 @@
 import pytest
 from mmengine.structures import BaseDataElement
 
+from mms_ocr.evaluation import MaskedError
 from mms_ocr.registry import METRICS
 
 
@@ -25,3 +26,9 @@ def test_mean_over_images_whatever_the_batches():
         "masked_error/span": pytest.approx(5.0),
         "masked_error/mean": pytest.approx(4.0),
     }
+
+
+def test_padding_of_the_last_batch_is_left_out():
+    metric = MaskedError()
+    metric.process({}, samples((1.0, 2.0), (3.0, 4.0), (100.0, 100.0)))
+    assert metric.evaluate(2)["masked_error/mean"] == pytest.approx(2.5)

@@ -86,6 +86,13 @@ def test_accuracy_of_all_three_by_every_protocol(metric):
     assert metrics == pytest.approx(expected)
 
 
+def test_words_that_are_gained_and_lost(metric):
+    metric.process(None, [sample("gray", 64, 0, 64), sample("dark", 255, 0, 0)])
+    metrics = metric.evaluate(2)
+    assert metrics["LR/word_acc_ignore_case"] == metrics["SR/word_acc_ignore_case"] == 0.5
+    assert metrics["gained/word_acc_ignore_case"] == metrics["lost/word_acc_ignore_case"] == 0.5
+
+
 def test_subsets_beside_the_whole(metric):
     metric.process(None, [sample("gray", 64, 64, 64, subset="easy")])
     metric.process(None, [sample("gray", 0, 0, 64, subset="hard")])

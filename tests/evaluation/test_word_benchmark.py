@@ -10,6 +10,7 @@ import mms_ocr  # noqa: F401
 from mms_ocr.evaluation.benchmark_scores import (
     ReadWord,
     SetScore,
+    benchmark_json,
     benchmark_notes,
     benchmark_table,
     markdown_table,
@@ -133,6 +134,15 @@ def test_the_table_has_sets_mean_and_all_images():
     alone = benchmark_table(scores()[:1])
     assert alone[0] == ["word accuracy, %", "IIIT5K"]
     assert benchmark_notes(scores()[:1]) == []
+
+
+def test_json_is_not_rounded():
+    report = benchmark_json(scores(), checkpoint="w.pth")
+    assert report["checkpoint"] == "w.pth"
+    assert report["sets"][1]["accuracy"]["word_acc"] == 21 / 30
+    assert report["sets"][1]["images_in_papers"] == 40
+    assert report["mean_of_sets"]["word_acc"] == (0.7 + 0.7) / 2
+    assert set(report["protocols"]) == set(report["of_all_images"])
 
 
 @needs_mmocr

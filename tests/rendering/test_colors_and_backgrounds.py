@@ -212,6 +212,16 @@ def test_broken_backgrounds_are_left_out_as_if_they_were_not_there(photos, damag
     assert pickle.loads(pickle.dumps(images)).files == good.files
 
 
+def test_masks_are_no_backgrounds(photos):
+    folder, data, _ = photos
+    (folder / "1.jpg").unlink()
+    for name in ("image", "mask"):
+        (folder / "sub" / name).mkdir()
+        (folder / "sub" / name / "1.jpg").write_bytes(data)
+    (folder / "sub" / "\udce9.jpg").unlink()
+    assert BackgroundImages(folder).files == ["sub/image/1.jpg"]
+
+
 def test_a_render_is_resumed_without_the_broken_background(photos, tmp_path):
     folder, _, _ = photos
     (folder / "zz.jpg").write_bytes(b"text")

@@ -74,6 +74,13 @@ def test_same_sample_in_a_spawned_process_and_in_any_order(words):
     assert all(map(_same, here, [fresh[index] for index in indices]))
 
 
+def test_loader_workers_give_what_the_data_set_gives(words):
+    loader = torch.utils.data.DataLoader(
+        words, batch_size=None, num_workers=2, sampler=range(8), collate_fn=lambda item: item
+    )
+    assert all(_same(words[i], {**item}) for i, item in enumerate(loader))
+
+
 @settings(max_examples=25, deadline=None)
 @given(index=st.integers(0, 999), state=st.integers(0, 2**32 - 1))
 def test_global_random_state_is_neither_read_nor_changed(words, index, state):

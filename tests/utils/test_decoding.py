@@ -102,6 +102,14 @@ def test_faint_letters_are_judged_by_their_color():
     np.testing.assert_array_equal(pixels[8, 4::8, 0], [0, 100, 0])
 
 
+def test_transparent_parts_are_white():
+    pixels = np.zeros((1, 3, 4), np.uint8)
+    pixels[0, :, 3] = [0, 255, 128]  # black: clear, opaque, half
+    for image in (Image.fromarray(pixels), Image.fromarray(pixels).convert("LA")):
+        data = pillow_bytes(image, "PNG")
+        np.testing.assert_allclose(decode_image(data)[0, :, 0], [255, 0, 127], atol=1)
+
+
 def test_palette_and_its_transparent_color():
     image = Image.new("P", (3, 1))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])

@@ -3,8 +3,10 @@
 import importlib.util
 
 import pytest
+from mmengine.config import Config
 
 from mms_ocr.cli import training
+from mms_ocr.cli.launching import build_runner
 from mms_ocr.cli.main import main
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.dictionaries import check_dictionaries, read_dictionary
@@ -108,3 +110,8 @@ def test_labels_refuses_it(dict_file, tmp_path, capsys):
     (tmp_path / "gt.txt").write_text("1.jpg a\n")
     assert main(["labels", str(tmp_path / "gt.txt"), "--dictionary", dict_file(b"a\nb\na")]) == 2
     assert "in line 1 and in line 3" in capsys.readouterr().err
+
+
+def test_a_runner_is_not_built_with_it(dict_file):
+    with pytest.raises(ValueError, match="twice"):
+        build_runner(Config(dict(model=dict(dictionary=dict(dict_file=dict_file(b"a\na"))))))

@@ -85,6 +85,16 @@ def test_one_place_for_two_outputs(tmp_path):
     check_outputs(["/dev/null", "/dev/null"], [])
 
 
+@pytest.mark.parametrize("output", ["", "inside/out", "link/out"])
+def test_pictures_do_not_go_into_a_folder_that_is_read(words, tmp_path, output):
+    (tmp_path / "link").symlink_to(words, target_is_directory=True)
+    folder = Path(output.replace("link", str(tmp_path / "link"))) if output else words
+    folder = folder if folder.is_absolute() else words / folder
+    with pytest.raises(ValueError, match="would be among the images of"):
+        check_picture_folder(folder, (".png",), [words])
+    check_picture_folder(tmp_path / "new" / "deep", (".png",), [words])
+
+
 def test_pictures_do_not_get_the_name_of_an_input(words, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
