@@ -8,6 +8,7 @@ import sys
 import mmengine.registry
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from mms_ocr.cli import testing, training
@@ -124,6 +125,18 @@ def test_labelled_words_are_packed_for_mmocr():
     unlabelled.pipeline.transforms.pop(0)
     with pytest.raises(ValueError, match=r"a\.png: no text to train on; set labelled=True"):
         unlabelled[0]
+
+
+@pytest.mark.parametrize(("size", "width"), [("n", 128), ("t", 192), ("s", 384), ("b", 768)])
+def test_configs_build_and_their_decoder_takes_the_map(repository, size, width):
+    cfg = Config.fromfile(repository / "configs" / "textrecog" / f"mms_vit_{size}_ar_words.py")
+    mmengine.registry.init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    assert model.backbone.embed_dims == width
+    assert model.decoder.dictionary.num_classes == 94 + 3
+    memory, mask = model.decoder._memory(torch.zeros(1, width, 8, 32), None, None)
+    assert memory.shape == (1, 256, min(width, 384))
+    assert mask is None
 
 
 def test_a_run_trains_evaluates_and_is_tested(repository, tmp_path, capfd):
