@@ -8,7 +8,7 @@ default_hooks = dict(
         type="mms_ocr.AtomicCheckpointHook", by_epoch=False, interval=2000, max_keep_ckpts=3
     ),
     sampler_seed=dict(type="DistSamplerSeedHook"),
-    # What a run survives, and how: docs/reliability.md.
+    # Protections against faults: docs/reliability.md.
     exact_resume=dict(type="mms_ocr.ExactResumeHook"),
     stop_on_signal=dict(type="mms_ocr.StopOnSignalHook"),
     non_finite=dict(type="mms_ocr.SkipNonFiniteHook", max_in_row=10),

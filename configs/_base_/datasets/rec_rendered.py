@@ -1,5 +1,5 @@
 # Labelled words rendered on the fly: no files needed, the same index always gives the same word. The
-# renderer rotates, tilts, blurs and lights its words itself, so there is no further augmentation.
+# renderer rotates, tilts, blurs and lights the words, so there is no other augmentation.
 pipeline = [
     dict(type="mms_ocr.ResizeWordImage", size=(32, 128), interpolation="bicubic"),
     dict(type="mms_ocr.PackLabelledWord"),

@@ -1,4 +1,5 @@
-# Word crops of TextSeg as released: train on train, choose the best checkpoint on val, test on test.
+# Word crops of TextSeg as released. The train split is for training, val selects the best checkpoint,
+# and tools/test.py uses test.
 # Published numbers use train and val together and the last checkpoint:
 #   python tools/train.py configs/segmentation/mms_vit_s_seg_textseg.py \
 #       --cfg-options train_dataloader.dataset.splits=[train,val]

@@ -4,7 +4,7 @@ max_iters = 20_000
 
 optim_wrapper = dict(
     type="mms_ocr.Bf16OptimWrapper",
-    # Parameters of the same settings in one group: MMEngine makes one group of each.
+    # One group for all parameters of equal settings; MMEngine makes one group per parameter.
     constructor="mms_ocr.LayerDecayOptimWrapperConstructor",
     optimizer=dict(type="AdamW", lr=1e-4, betas=(0.9, 0.95), weight_decay=0.05),
     clip_grad=dict(max_norm=5.0),

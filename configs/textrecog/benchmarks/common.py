@@ -1,4 +1,4 @@
-# The six common test sets, with the larger parts of IC13 and IC15, as MAERec is measured.
+# The six common test sets, with the larger parts of IC13 and IC15, as in MAERec's results.
 #   python tools/test.py CONFIG CHECKPOINT --benchmark common [--benchmark-root DIR --sets iiit5k]
 _base_ = "../../_base_/datasets/rec_benchmark.py"
 
