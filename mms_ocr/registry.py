@@ -65,7 +65,7 @@ class _Registry(Registry):
         self._needing_mmocr = needing_mmocr
 
     def get(self, key: str) -> Any:
-        """The type of this name, as MMEngine's registries give it.
+        """Return the type of this name, as MMEngine's registries do.
 
         Raises:
             ImportError: The type needs MMOCR, and MMOCR cannot be imported.

@@ -1,7 +1,7 @@
 """Make the virtual environment of ``make env``: the exact versions of requirements/lock/.
 
-An environment that was made from the same lock files by the same Python is kept as it is. One that
-was not, or that was left half-made, is made anew.
+An environment that was made from the same lock files by the same Python is kept. Another one,
+or an incomplete one, is made again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SetupError(Exception):
 
 
 def fingerprint() -> str:
-    """What an environment is made from: lock files, packaging, Python, and this checkout's path."""
+    """Hash the inputs of an environment: lock files, packaging, Python, path of the checkout."""
     digest = hashlib.sha256()
     for path in [*sorted(LOCK.glob("*.txt")), REPOSITORY / "setup.py", Path(__file__)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -50,12 +50,12 @@ def fingerprint() -> str:
 
 
 def venv_python(venv: Path) -> Path:
-    """The environment's interpreter."""
+    """Return the environment's interpreter."""
     return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def is_ready(venv: Path, stamp: Path) -> bool:
-    """Whether the environment is whole and made from today's requirements."""
+    """Return whether the environment is complete and made from the current requirements."""
     if not stamp.is_file() or stamp.read_text() != fingerprint():
         return False
     try:
@@ -67,14 +67,14 @@ def is_ready(venv: Path, stamp: Path) -> bool:
 
 
 def create(venv: Path) -> None:
-    """An empty environment with pip at ``venv``, in place of what was there."""
+    """Create an empty environment with pip at ``venv``, replacing an existing one."""
     if venv.exists():
         if any(venv.iterdir()) and not (venv / "pyvenv.cfg").is_file():
             raise SetupError(
-                f"{venv} is no virtual environment: move it away, or choose another place with "
+                f"{venv} is not a virtual environment: move it away, or choose another place with "
                 "make env VENV=…"
             )
-        print(f"{venv} is out of date or incomplete: made anew", flush=True)
+        print(f"{venv} is out of date or incomplete: made again", flush=True)
         shutil.rmtree(venv)
     run_venv(venv)
 
@@ -84,8 +84,8 @@ def run_venv(venv: Path, *options: str) -> None:
     # Not sys.executable, which is in the very folder just removed where the user has activated it.
     base = getattr(sys, "_base_executable", sys.executable)
     command = [base, "-m", "venv", *options, str(venv)]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode != 0:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
         shutil.rmtree(venv, ignore_errors=True)
         raise SetupError(
             f"{base} cannot make a virtual environment with pip in it. Install what it lacks "
@@ -176,7 +176,7 @@ def main() -> int:
         print(f"make env: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nmake env: interrupted; the next call starts anew", file=sys.stderr)
+        print("\nmake env: interrupted; the next call starts again", file=sys.stderr)
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""What every test shares: seeds, clean MMEngine state, few threads, and the real word images."""
+"""Fixtures of all tests: seeds, clean MMEngine state, few threads, and the real word images."""
 
 import os
 import random

@@ -109,7 +109,7 @@ def caught(module: str) -> str:
     """
 
 
-def test_the_package_alone_imports_nothing_heavy(repository):
+def test_importing_the_package_imports_nothing_heavy(repository):
     code = """
     import sys, mms_ocr
     heavy = {"torch", "torchvision", "mmengine", "mmcv", "mmdet", "mmpretrain", "mmocr", "numpy"}
@@ -118,7 +118,7 @@ def test_the_package_alone_imports_nothing_heavy(repository):
     assert run_python(code, repository).strip() == "[]"
 
 
-def test_nothing_acts_where_everything_imports_by_itself(world):
+def test_no_shim_acts_where_all_packages_import(world):
     files = {
         "torchvision/__init__.py": "",
         "mmcv/_ext.py": "def nms(): return 'compiled'",
@@ -194,7 +194,7 @@ def test_the_operator_stand_in_names_the_operator_and_the_remedy(world):
     assert report["active"] == [["mmcv-ops", reason]]
 
 
-def test_a_compiled_extension_that_fails_is_not_papered_over(world):
+def test_failing_compiled_extension_is_not_replaced(world):
     files = {"mmcv/_ext.py": "raise ImportError('undefined symbol: _ZN3c10')"}
     report = world(files, caught("mmcv._ext"))
     assert report["result"] == ["ImportError", "undefined symbol: _ZN3c10"]
@@ -233,7 +233,7 @@ def test_mmdetections_own_ceiling(world, mmdet_version, ceiling, mmcv_version):
     assert [name for name, _ in report["active"]] == ["version-ceilings"]
 
 
-def test_a_version_that_is_too_old_stays_refused_with_the_package_s_words(world):
+def test_old_version_is_refused_with_the_original_message(world):
     mmocr = """
     import mmcv
     assert mmcv.__version__ >= "2.0.0", f"MMCV {mmcv.__version__} is incompatible with MMOCR."
@@ -305,7 +305,7 @@ sys.meta_path.insert(1, EditableFinder)
     assert report["result"] == ["2.0.1", "3.1.0"]
 
 
-def test_the_installed_stack(repository, tmp_path):
+def test_installed_packages_import(repository, tmp_path):
     """MMPretrain and MMOCR import beside mms_ocr, and what acted is what the plain import lacks."""
     pytest.importorskip("mmpretrain", exc_type=ImportError)
     code = """
@@ -407,7 +407,7 @@ def test_mmpretrain_beside_transformers_5(repository, tmp_path):
 
 
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_a_cache_of_yapf_that_is_half_written(repository, tmp_path, monkeypatch, share):
+def test_incomplete_cache_of_yapf(repository, tmp_path, monkeypatch, share):
     """As where several processes start for the first time at once."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     code = """
@@ -435,4 +435,6 @@ def test_a_cache_of_yapf_that_is_half_written(repository, tmp_path, monkeypatch,
     assert json.loads(run_python(plain, repository)) in ("EOFError", "UnpicklingError")
     report = run_python(ours, repository)
     assert json.loads(report.splitlines()[-1]) == ["a = 1\n", ["yapf-cache"]]
-    assert [cache.stat().st_size for cache in caches] == [int(share * len(one)) for one in written]
+    assert [cache.stat().st_size for cache in caches] == [
+        int(share * len(content)) for content in written
+    ]

@@ -62,19 +62,19 @@ def locked(repository) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_tested_versions_are_within_what_users_are_told(ranges, locked, python):
+def test_locked_versions_are_within_the_requirements(ranges, locked, python):
     for requirement in [each for group in ranges.values() for each in group]:
         name = canonicalize_name(requirement.name)
         assert name in locked[python], f"{name} has no tested version for Python {python}"
         assert requirement.specifier.contains(locked[python][name]), requirement
 
 
-def test_an_environment_holds_no_second_opencv_and_no_transformers(locked):
+def test_environment_has_one_opencv_and_no_transformers(locked):
     for versions in locked.values():
         assert not {"opencv-python-headless", "transformers", "numba", "imgaug"} & set(versions)
 
 
-def test_installing_mms_ocr_replaces_nobody_s_stack(ranges):
+def test_installing_mms_ocr_replaces_no_package(ranges):
     names = {canonicalize_name(each.name) for each in ranges["runtime"]}
     both_builds = {"mmengine", "mmcv", "mmcv-lite", "mmdet", "mmpretrain", "mmocr"}
     assert not names & both_builds
@@ -82,14 +82,14 @@ def test_installing_mms_ocr_replaces_nobody_s_stack(ranges):
 
 
 def imported_modules(folder: Path) -> set[str]:
-    found = set()
+    imported = set()
     for path in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
-                found |= {alias.name.partition(".")[0] for alias in node.names}
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                found.add(str(node.module).partition(".")[0])
-    return found - set(sys.stdlib_module_names)
+                imported.add(str(node.module).partition(".")[0])
+    return imported - set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_everything_imported_is_required_somewhere(repository, ranges, folder, g
 
 def test_doctor_reads_all_requirements(ranges):
     groups = {name: [str(each) for each in ranges[name]] for name in RANGES if name != "dev"}
-    found = {name: [] for name in groups}
+    requirements = {name: [] for name in groups}
     for name, requirement in read_requirements():
-        found[name].append(str(requirement))
-    assert found == groups
+        requirements[name].append(str(requirement))
+    assert requirements == groups
 
 
 # Building: in a copy, so that nothing is left in the checkout.
@@ -163,7 +163,7 @@ def wheel(checkout, tmp_path_factory) -> Path:
     return build(checkout, "wheel", tmp_path_factory.mktemp("wheel"))
 
 
-def test_a_wheel_carries_the_package_and_mim_s_parts(checkout, wheel):
+def test_wheel_holds_the_package_and_its_mim_files(checkout, wheel):
     assert wheel.name == f"mms_ocr-{mms_ocr.__version__}-py3-none-any.whl"
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
@@ -300,7 +300,7 @@ def test_an_environment_is_made_once_and_again_when_requirements_change(
     assert len(steps) == 12
 
 
-def test_a_half_made_environment_is_made_anew(make_env, steps, monkeypatch, tmp_path, capsys):
+def test_incomplete_environment_is_made_again(make_env, steps, monkeypatch, tmp_path, capsys):
     venv = tmp_path / "venv"
 
     def fails(python):
@@ -311,21 +311,21 @@ def test_a_half_made_environment_is_made_anew(make_env, steps, monkeypatch, tmp_
         with pytest.raises(make_env.SetupError):
             make_env.make(venv)
     make_env.make(venv)
-    assert "made anew" in capsys.readouterr().out
+    assert "made again" in capsys.readouterr().out
     make_env.venv_python(venv).unlink()
     make_env.make(venv)
-    assert "made anew" in capsys.readouterr().out
+    assert "made again" in capsys.readouterr().out
     assert make_env.is_ready(venv, venv / "made-from")
 
 
-def test_a_folder_that_is_no_environment_is_left_alone(make_env, steps, tmp_path):
+def test_folder_without_an_environment_is_not_changed(make_env, steps, tmp_path):
     (tmp_path / "thesis.txt").write_text("x")
-    with pytest.raises(make_env.SetupError, match="is no virtual environment"):
+    with pytest.raises(make_env.SetupError, match="is not a virtual environment"):
         make_env.make(tmp_path)
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_a_python_without_ensurepip_is_told_in_one_line(make_env, monkeypatch, tmp_path):
+def test_missing_ensurepip_gives_one_line(make_env, monkeypatch, tmp_path):
     poor = tmp_path / "python"
     poor.write_text("#!/bin/sh\necho 'ensurepip is not available' >&2\nexit 1\n")
     poor.chmod(0o755)
@@ -338,7 +338,7 @@ def test_a_python_without_ensurepip_is_told_in_one_line(make_env, monkeypatch, t
     assert not (tmp_path / "venv").exists()
 
 
-def test_a_failed_install_shows_pip_s_last_lines(make_env, tmp_path):
+def test_failed_install_shows_the_last_lines_of_pip(make_env, tmp_path):
     log = tmp_path / "install.log"
     arguments = ["--no-index", "a-package-that-nobody-has"]
     with pytest.raises(make_env.SetupError, match="No matching distribution") as caught:
@@ -347,7 +347,7 @@ def test_a_failed_install_shows_pip_s_last_lines(make_env, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("version", "said"),
+    ("version", "message"),
     [
         ("3.9.18", "needs Python 3.10 to 3.13, and"),
         ("3.14.0", "needs Python 3.10 to 3.13, and"),
@@ -355,7 +355,7 @@ def test_a_failed_install_shows_pip_s_last_lines(make_env, tmp_path):
     ],
 )
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
-def test_make_refuses_another_python_in_one_line(repository, tmp_path, version, said):
+def test_make_refuses_another_python_in_one_line(repository, tmp_path, version, message):
     python = tmp_path / "python"
     if version:
         # Answers the Makefile's two questions.
@@ -375,7 +375,7 @@ def test_make_refuses_another_python_in_one_line(repository, tmp_path, version, 
     assert done.returncode == 2
     first, *rest = done.stderr.splitlines()
     assert first.startswith("make: ")
-    assert said in first
+    assert message in first
     assert str(python) in first
     assert version is None or version in first
     assert all("***" in line for line in rest)  # make's own closing words

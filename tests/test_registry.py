@@ -21,7 +21,7 @@ encoders.append(MODELS.build(dict(type="mms_ocr.TextViT", arch="tiny")))
 built = [f"{{type(encoder).__module__}}.{{type(encoder).__name__}}" for encoder in encoders]
 print(json.dumps([built, "mmocr" in sys.modules]))
 """
-# How packages fail that need a shim.
+# Import errors of packages that need a shim.
 SHIMMED = ("operator torchvision::", "is incompatible with", "No module named 'mmcv._ext'")
 
 
@@ -37,7 +37,7 @@ def run_python(code: str, folder) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("package", ["mmengine", "mmpretrain", "mmocr", "mms_ocr"])
-def test_a_type_resolves_from_every_scope_with_nothing_imported(repository, package):
+def test_types_resolve_from_every_scope_without_imports(repository, package):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     done = run_python(BUILD.format(package=package, first=""), repository)
@@ -52,7 +52,7 @@ def test_a_type_resolves_from_every_scope_with_nothing_imported(repository, pack
 
 
 @pytest.mark.parametrize("name", registry.__all__)
-def test_every_registry_is_a_child_of_mmengine_s_and_knows_where_to_look(name):
+def test_registries_are_children_of_mmengine_and_have_locations(name):
     ours = getattr(registry, name)
     assert ours.scope == "mms_ocr"
     assert ours.parent is getattr(root, name)
@@ -63,7 +63,7 @@ def test_every_registry_is_a_child_of_mmengine_s_and_knows_where_to_look(name):
         importlib.import_module(location)
 
 
-def test_every_registry_that_can_be_filled_is_there():
+def test_registries_cover_those_of_mmengine():
     parents = {
         name
         for name in dir(root)

@@ -48,7 +48,7 @@ def newest(folder: Path, pattern: str) -> Path:
 
 
 def bundled_models() -> dict:
-    """The bundled reader, segmenter and upscaler by name; prints which of them are not bundled."""
+    """Load the bundled reader, segmenter and upscaler by name; print which are not bundled."""
     models = {}
     for name, kind in dict(
         reader=WordReader, segmenter=WordSegmenter, upscaler=WordUpscaler

@@ -25,7 +25,7 @@ from mms_ocr.utils.bundled import bundled_file, bundled_names
 from mms_ocr.utils.errors import run_program
 
 ROOT = config_folder().parent
-# Other machines round differently, which changes single words.
+# Other machines round differently, which changes the text of a few words.
 TOLERANCE = 0.002
 TOLERANCE_OF_DECIBELS = 0.02
 DECIMALS = 4
@@ -42,12 +42,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="folder of the test sets (default: %(default)s)",
     )
     parser.add_argument("--write", action="store_true", help="write the scores to the metafile")
-    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 
 def check(args: argparse.Namespace) -> int:
-    """Check and measure; 1 if anything differs from the metafile, or could not be measured."""
+    """Check files and scores; return 1 if any differs from the metafile or was not measured."""
     entries = read_zoo()
     chosen = [bundled_file(name).stem for name in args.names]
     chosen = chosen or sorted({*entries, *bundled_names()})
@@ -64,17 +64,17 @@ def check(args: argparse.Namespace) -> int:
             print(f"{name}, {result['Dataset']}: {reason or scores}", flush=True)
     if args.write:
         write_zoo(entries)
-    print("\n".join(["", *faults]) if faults else f"{len(chosen)} models are as described")
+    print("\n".join(["", *faults]) if faults else f"{len(chosen)} models match their metafiles")
     return 1 if faults else 0
 
 
 def check_total() -> list[str]:
     total = sum(size_in_mb(name) for name in bundled_names())
-    return [f"all files have {total:.1f} MB, and at most {MAX_TOTAL}"] if total > MAX_TOTAL else []
+    return [f"all files have {total:.1f} MB; the limit is {MAX_TOTAL}"] if total > MAX_TOTAL else []
 
 
 def check_file(name: str, entry: Entry | None) -> list[str]:
-    """What is wrong with the file of a model, and with those that describe it."""
+    """List the faults of the file of a model, and of the files that describe it."""
     if entry is None:
         return ["the metafile does not describe it"]
     if name not in bundled_names():
@@ -82,11 +82,11 @@ def check_file(name: str, entry: Entry | None) -> list[str]:
     facts, data = entry["Metadata"], bundled_file(name).read_bytes()
     faults = []
     if hashlib.sha256(data).hexdigest() != facts["SHA256"]:
-        faults.append("its SHA-256 is not that of the metafile")
+        faults.append("the SHA-256 differs from that in the metafile")
     if len(data) != facts["File Size"]:
-        faults.append(f"it has {len(data):,} bytes, and {facts['File Size']:,} by the metafile")
+        faults.append(f"the file has {len(data):,} bytes, not {facts['File Size']:,}")
     if len(data) > MAX_FILE * 1e6:
-        faults.append(f"it has more than {MAX_FILE} MB")
+        faults.append(f"the file has more than {MAX_FILE} MB")
     needed = [entry["Config"], facts["Training Log"]]
     return faults + [f"{path} is missing" for path in needed if not (ROOT / path).is_file()]
 
@@ -95,12 +95,12 @@ def measure(result: dict[str, Any], data: str, write: bool) -> str:
     """Measure a result again.
 
     Args:
-        result: Of the metafile; its metrics are replaced where ``write`` is set.
+        result: Result in the metafile; its metrics are replaced if ``write`` is set.
         data: Folder of the test sets.
-        write: Take what is measured, whatever it is.
+        write: Store the measured values without comparing them.
 
     Returns:
-        What is wrong, ``''`` for nothing.
+        A description of the faults, ``''`` if there are none.
     """
     forms = shlex.split(result["Arguments"])
     arguments = [form.replace("{data}", data) for form in forms]
@@ -119,14 +119,14 @@ def measure(result: dict[str, Any], data: str, write: bool) -> str:
         elif write:
             result["Metrics"][metric] = round(value, DECIMALS)
         elif stored is None:
-            faults.append(f"{metric} is {value:.4f}, and the metafile has none (--write)")
+            faults.append(f"{metric} is {value:.4f}, but the metafile has none (use --write)")
         elif abs(value - stored) > (TOLERANCE if abs(stored) <= 1 else TOLERANCE_OF_DECIBELS):
-            faults.append(f"{metric} is {value:.4f}, and {stored:.4f} by the metafile")
+            faults.append(f"{metric} is {value:.4f}, but {stored:.4f} in the metafile")
     return "; ".join(faults)
 
 
 def run_test(arguments: list[str]) -> dict[str, float]:
-    """What tools/test.py measures.
+    """Run tools/test.py, and return its scores.
 
     Raises:
         ValueError: It fails.
@@ -141,7 +141,7 @@ def run_test(arguments: list[str]) -> dict[str, float]:
 
 
 def find_score(measured: dict[str, float], metric: str) -> float | None:
-    """A score by its name, or the one score whose name ends in it."""
+    """Find a score by its name, or the only score whose name ends in it."""
     values = [value for name, value in measured.items() if f"/{name}".endswith(f"/{metric}")]
     is_one = bool(values) and max(values) - min(values) < 1e-9
     return measured.get(metric, values[0] if is_one else None)

@@ -187,7 +187,7 @@ def _check_array(array: np.ndarray, name: str) -> InputImage | BrokenImage:
     is_color = array.ndim == 3 and array.shape[2] == 3
     if array.dtype != np.uint8 or not array.size or not (is_gray or is_color):
         kinds = "uint8 (H, W, 3) in BGR or (H, W) in gray"
-        reason = f"an array of {array.dtype} {array.shape} is no word image: give {kinds}"
+        reason = f"an array of {array.dtype} {array.shape} is not a word image: give {kinds}"
         return BrokenImage(name, reason)
     return InputImage(name, np.repeat(array[:, :, None], 3, axis=2) if is_gray else array)
 

@@ -122,7 +122,7 @@ def mmocr_inferencer(
     weights = choose_weights(weights, RECOGNITION)
     cfg = inferencer_config(load_config(config, weights, RECOGNITION))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Checkpoint is not loaded")  # it is, below
+        warnings.filterwarnings("ignore", "Checkpoint is not loaded")  # they are loaded below
         inferencer = TextRecInferencer(model=cfg, device=usable_device(device))
     load_model(inferencer.model, weights)
     return inferencer

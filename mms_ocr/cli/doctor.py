@@ -40,7 +40,7 @@ _DISTRIBUTIONS = {
     "mmpretrain": ("onedl-mmpretrain", "mmpretrain"),
     "skimage": ("scikit-image",),
 }
-# What is imported, where the package itself imports too little to show that it works.
+# Modules to import, where importing only the package does not show that it works.
 _IMPORTS = {"mmocr": "mmocr.models", "mmpretrain": "mmpretrain.models"}
 
 

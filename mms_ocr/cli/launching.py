@@ -50,9 +50,7 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     launchers = ("none", "pytorch", "slurm", "mpi")
     parser.add_argument("--launcher", choices=launchers, default="none", help="job launcher")
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error arose"
-    )
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
 
 
 def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Config:

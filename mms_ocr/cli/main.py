@@ -21,7 +21,7 @@ _COMMANDS = (
     "segment", "upscale", "zoo",
 )  # fmt: skip
 COMMANDS = {name: import_module(f"mms_ocr.cli.{name}") for name in _COMMANDS}
-_TRACEBACK_HELP = "show where in the code an error arose"
+_TRACEBACK_HELP = "show the traceback of an error"
 
 
 def build_parser() -> argparse.ArgumentParser:

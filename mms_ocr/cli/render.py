@@ -18,7 +18,7 @@ _SHEET_COUNT = 160
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--count", type=int, help="number of words (160 for a sheet alone)")
+    parser.add_argument("--count", type=int, help="number of words (160 for a sheet without --out)")
     parser.add_argument(
         "--out", help="NAME.lmdb, or a folder for image files and labels.jsonl; a stopped run of "
         "the same command resumes"
@@ -180,7 +180,7 @@ def _write_set(renderer: WordRenderer, args: argparse.Namespace) -> int:
     if finished is not None:
         if finished != args.count:
             raise ValueError(f"{args.out} is finished with {finished} words; choose another name")
-        print(f"{args.out}: all {finished} words are there already")
+        print(f"{args.out}: all {finished} words exist already")
         return 0
     began = time.monotonic()
     workers = args.workers or usable_cores()

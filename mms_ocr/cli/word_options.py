@@ -36,7 +36,7 @@ def add_word_options(
     add_weights_options(parser, model)
     parser.add_argument("--out", required=needs_out, metavar="DIR", help=out)
     parser.add_argument(
-        "--batch-size", type=int, default=64, metavar="N", help="images at once (64)"
+        "--batch-size", type=int, default=64, metavar="N", help="images in a batch (64)"
     )
 
 

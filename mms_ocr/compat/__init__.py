@@ -1,7 +1,7 @@
 """Patches of libraries under us: for imports here, for runs in :mod:`mms_ocr.compat.running`.
 
 A shim acts only after the plain import of a package has failed with the error that it knows; a
-package that imports by itself is not changed. Every shim that acted is logged once at INFO and
+package that imports without a shim is not changed. Every shim that acted is logged once at INFO and
 listed by :func:`active`; one that acts nowhere any more can be removed.
 
 - ``torchvision-schemas``, for a torchvision from PyPI beside a CPU torch, which lacks its binary
@@ -202,7 +202,7 @@ def _show_accepted_versions(error: Exception) -> Iterator[None]:
 def _leave_out_multimodal(error: Exception) -> Iterator[None]:
     dependency: Any = importlib.import_module("mmpretrain.utils.dependency")
     models = importlib.import_module("mmpretrain.registry").MODELS
-    # What was registered before the import failed makes room for placeholders.
+    # Models registered before the import failed are removed, so that placeholders get their names.
     for name, kind in list(models.module_dict.items()):
         if kind.__module__.startswith("mmpretrain.models.multimodal."):
             del models.module_dict[name]
@@ -228,7 +228,7 @@ def _use_own_cache(error: Exception) -> Iterator[None]:
 
 
 Repair = Callable[[Exception], contextlib.AbstractContextManager[None]]
-#: Packages, the error that their import raises, a part of its message, and what mends it.
+#: Packages, the error that their import raises, a part of its message, and its repair.
 _REPAIRS: dict[str, tuple[type[Exception] | tuple[type[Exception], ...], str, Repair]] = {
     "torchvision": (RuntimeError, "operator torchvision::", _declare_operators),
     "mmdet": (AssertionError, "incompatible", _show_accepted_versions),
@@ -236,7 +236,7 @@ _REPAIRS: dict[str, tuple[type[Exception] | tuple[type[Exception], ...], str, Re
     "mmpretrain.models.multimodal": (
         TypeError, "NoneType takes no arguments", _leave_out_multimodal
     ),
-    # What unpickling half a file raises.
+    # Errors of unpickling an incomplete file.
     "yapf": ((EOFError, pickle.UnpicklingError), "", _use_own_cache),
 }  # fmt: skip
 

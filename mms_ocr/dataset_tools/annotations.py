@@ -42,14 +42,14 @@ def read_annotations(path: str) -> list[Annotation]:
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no annotation file {path}")
     try:
-        with open(path, encoding="utf-8-sig") as file:  # a byte order mark is no part of a name
+        with open(path, encoding="utf-8-sig") as file:  # a byte order mark is not a part of a name
             text = file.read()
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise ValueError(
             f"{path}, line {line}: no UTF-8 text ({error.reason}); save the file as UTF-8"
         ) from error
-    # Not by splitlines: labels may hold characters that it takes for line ends.
+    # Not by splitlines: labels may hold characters that it treats as line ends.
     lines = text.split("\n")
     first = next((line for line in lines if line.strip()), None)
     if first is None:
@@ -135,7 +135,7 @@ def _data_list(first: str, text: str, path: str) -> list[Any] | None:
     try:
         content = parse_json(text)
     except BrokenImageError as error:
-        raise ValueError(f"{path} is no JSON, or was cut short: {error.__cause__}") from error
+        raise ValueError(f"{path} is not JSON, or is truncated: {error.__cause__}") from error
     entries = content.get("data_list") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise ValueError(f"{path} is JSON, but no object with a list 'data_list' as MMOCR's")

@@ -164,7 +164,7 @@ class TextSegWriter(FolderWriter):
     """``image/TAG.jpg``, ``semantic_label/TAG_maskfg.png``, ``annotation/TAG_anno.json``, splits.
 
     A word is a whole image with one polygon around all of it. The bytes of images are kept, also
-    where they are no JPEG: readers go by the content.
+    if they are not JPEG: readers recognize the format by the content.
     """
 
     def _layout(self, number: int, record: Record) -> tuple[dict[str, bytes], bytes]:

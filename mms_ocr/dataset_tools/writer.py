@@ -141,7 +141,7 @@ class WordWriter(ABC):
                 self.folder.mkdir()
 
     def _unlock(self) -> None:
-        # While it is locked, so that no process locks the file that goes; Windows removes it later.
+        # Deleted while locked, so that no other process locks it; Windows deletes it later.
         with contextlib.suppress(OSError):
             os.unlink(self._lock.lock_file)
         self._lock.release()

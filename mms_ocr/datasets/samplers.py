@@ -17,7 +17,7 @@ _BLOCK = 4096
 
 @DATA_SAMPLERS.register_module()
 class EndlessSampler(Sampler[int]):
-    """Passes over a data set again and again, in a new order each time, without end.
+    """Endless passes over a data set, each in a new order.
 
     All ranks share one stream of indices, of which each of ``world_size`` ranks takes every
     ``world_size``-th. So each image is drawn exactly once per pass, by one of the ranks. Nothing of
@@ -75,7 +75,7 @@ class EndlessSampler(Sampler[int]):
         return indices + passes.astype(np.int64) * self.length if self.numbered else indices
 
     def set_position(self, drawn: int) -> None:
-        """Continue as if each rank had drawn so many indices; ValueError if it is negative."""
+        """Continue as if each rank had drawn ``drawn`` indices; ValueError if it is negative."""
         if drawn < 0:
             raise ValueError(f"a position is not negative, got {drawn}")
         self._drawn = int(drawn)
@@ -104,7 +104,7 @@ class EndlessSampler(Sampler[int]):
         if state["length"] != self.length:
             raise ValueError(
                 f"the sampler's state is of a data set of {state['length']:,} images, and this one "
-                f"has {self.length:,}: start anew, or train on the same data"
+                f"has {self.length:,}: start a new run, or train on the same data"
             )
         self.seed = int(state["seed"])
         self.shuffle = bool(state["shuffle"])

@@ -43,7 +43,7 @@ class WordImageDataset(Dataset):
         max_pixels: An image of more pixels counts as broken.
         holdout: ``dict(share=0.1, part='train')`` leaves a tenth of every source out, and
             ``part='val'`` is that tenth; see :func:`mms_ocr.datasets.hashing.holdout_indices`.
-        indices: Only these images of the part: the first so many, or a list.
+        indices: Only these images of the part: the first N, or a list of indices.
         extras: ``('char_boxes',)`` adds the boxes of a word's characters, float32 ``(n, 4)``
             ``[x, y, w, h]`` in pixels, if the source has them: JSON lines in the field
             ``char_boxes``, an LMDB under ``boxes-%09d``, as ``mms-ocr render`` writes them.
@@ -229,7 +229,7 @@ def _read_boxes(raw: RawImage) -> np.ndarray:
     try:
         boxes = np.array(json.loads(stored) if isinstance(stored, bytes) else stored, np.float32)
     except (ValueError, TypeError) as error:
-        raise BrokenImageError(f"{raw.name}: its char_boxes are no numbers: {error}") from error
+        raise BrokenImageError(f"{raw.name}: its char_boxes are not numbers: {error}") from error
     if boxes.shape != (count, 4) or not np.isfinite(boxes).all():
         raise BrokenImageError(
             f"{raw.name}: its char_boxes must be [x, y, w, h] for each of the {count} characters "

@@ -200,7 +200,7 @@ class ResumableEpochLoop(Resumable, EpochBasedTrainLoop):
         self._epoch_start = self._iter
 
     def _resume(self) -> None:
-        # MMEngine's own checkpoints have no position: the epoch starts anew.
+        # MMEngine's own checkpoints have no position: the epoch starts again.
         done = (self.resumed_in_epoch or 0) // self._samples_of_step()
         self._epoch_start = self._iter - min(done, len(self.dataloader))
         if not self._place_sampler() and self._is_endless:

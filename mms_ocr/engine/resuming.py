@@ -147,7 +147,8 @@ class LoadFromHook(Hook):
             ) from error
         kept = {key: value for key, value in own.items() if key not in weights}
         if kept:
-            print_log(f"{len(kept)} weights of {', '.join(self.exclude)} start anew", "current")
+            parts = ", ".join(self.exclude)
+            print_log(f"{len(kept)} weights of {parts} are initialized, not loaded", "current")
         # MMEngine would log each of them as missing.
         weights.update(kept)
         checkpoint["state_dict"] = weights

@@ -56,7 +56,7 @@ class FontCollection:
             except ValueError as error:
                 if is_given:
                     raise
-                broken.append(str(error))  # machines carry bitmap and emoji fonts
+                broken.append(str(error))  # systems have bitmap and emoji fonts
                 self.skipped.append(path)
                 continue
             if face.is_text_font:

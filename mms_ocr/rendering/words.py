@@ -42,7 +42,7 @@ def read_words(path: str | os.PathLike[str]) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such word file; give a text file with one word a line")
     try:
-        # Not by splitlines, which takes more characters for line ends.
+        # Not by splitlines, which treats more characters as line ends.
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(

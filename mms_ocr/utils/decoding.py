@@ -132,7 +132,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> tuple[np.ndarray, int]:
         rgb = np.repeat(_to_8_bits(levels, stored.bits)[:, :, None], 3, axis=2)
     else:
         try:
-            # By RGBA, as Pillow takes palettes and transparent colors apart in one step.
+            # By RGBA, since Pillow converts palettes and transparent colors to it in one step.
             has_alpha = "A" in image.mode or "transparency" in image.info
             rgb = np.asarray(image.convert("RGBA" if has_alpha else "RGB"))[:, :, :3]
         except ValueError as error:

@@ -109,8 +109,9 @@ def _flush(path: Path) -> None:
     """Have the disk store a file's contents, or the names in a folder."""
     is_folder = path.is_dir()
     if is_folder and not hasattr(os, "O_DIRECTORY"):
-        return  # Windows opens no folder
-    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # Windows flushes no other
+        return  # Windows cannot open folders
+    # Windows only flushes files that are open for writing.
+    descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:

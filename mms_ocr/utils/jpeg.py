@@ -18,7 +18,7 @@ _PROGRESSIVE = 0xC2
 _WITHOUT_LENGTH = (0x00, 0x01, 0xFF, *range(0xD0, 0xD9))
 _APP0, _APP1, _SCAN = 0xE0, 0xE1, 0xDA
 # Under the usual Huffman tables (Annex K of the standard; these are the code lengths of one) zeros
-# are endless coefficients of -1, which no image has. The decoder may still end in step.
+# are endless coefficients of -1, which no image has. The decoder may still end at the right place.
 _USUAL_TABLE = bytes.fromhex("0002010303020403050504040000017d")
 _ZEROS = bytes(16)
 
@@ -119,18 +119,18 @@ def _mend_harmless_faults(data: bytes) -> bytes:
     ranges in the scan of a sequential file (some phones leave them 0), and zeros between the pixels
     and the end mark. Without zeros in place of pixels, libjpeg reports missing pixels.
     """
-    mended, is_sequential = bytearray(JPEG_START), False
+    repaired, is_sequential = bytearray(JPEG_START), False
     for marker, start, end in _segments(data):
         part = bytearray(data[start:end])
         if marker == _SCAN:
             if is_sequential:
                 part[-3:] = b"\x00\x3f\x00"
-            mended += part + data[end:]
+            repaired += part + data[end:]
             break
         if marker == _APP0 and part[4:9] == b"JFIF\0":
             part[9:10] = b"\1"
         elif marker in _FRAMES:
             is_sequential = marker in _SEQUENTIAL
-        mended += part
-    end = mended.rfind(_END)
-    return bytes(mended[:end].rstrip(b"\0") + _END) if end > 0 else bytes(mended)
+        repaired += part
+    end = repaired.rfind(_END)
+    return bytes(repaired[:end].rstrip(b"\0") + _END) if end > 0 else bytes(repaired)

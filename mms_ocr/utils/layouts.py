@@ -43,7 +43,7 @@ def is_lmdb(path: str | os.PathLike[str]) -> bool:
 
 
 def is_json_lines(path: str) -> bool:
-    """Return whether a path is named as an annotation file, and is no folder."""
+    """Return whether a path has the name of an annotation file, and is not a folder."""
     return path.lower().endswith((".jsonl", ".json")) and not os.path.isdir(path)
 
 
@@ -100,7 +100,7 @@ def layer_files(names: Collection[str]) -> set[str]:
     ``1_cutout.png``, for at least a quarter of the files, or ``mask.png`` and ``image.jpg`` alone.
     """
     joined = "/".join(names).lower()
-    if not any(end in joined for end in _MASK_ENDS):  # nearly always, and seen at once
+    if not any(end in joined for end in _MASK_ENDS):  # the usual case, found quickly
         return set()
     stems = {os.path.splitext(name)[0].lower() for name in names}
     if stems <= {*_IMAGES, *_LAYERS} and not stems.isdisjoint(_IMAGES):

@@ -46,7 +46,7 @@ def check_outputs(
         if suffixes and suffix not in suffixes:
             raise ValueError(f"{path}: the name must end in {', '.join(suffixes)}")
         if not suffixes and suffix in IMAGE_SUFFIXES:
-            raise ValueError(f"{path}: the output is no image; give a name without {suffix}")
+            raise ValueError(f"{path}: the output is not an image; give a name without {suffix}")
         if path.is_dir() or not path.name:
             raise IsADirectoryError(f"{path} is a folder; give the name of a file")
         if path.exists() and not path.is_file():

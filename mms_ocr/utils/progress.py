@@ -17,7 +17,7 @@ def silent(indices: Iterable[int], title: str, total: int) -> Iterable[int]:
 
 
 def progress_bar(indices: Iterable[int], title: str, total: int) -> Iterable[int]:
-    """Show a progress bar on standard error, or a line every half minute if it is no terminal."""
+    """Show a progress bar on standard error, or, without a terminal, a line every half minute."""
     initial = total - len(indices) if isinstance(indices, Sized) else 0
     return tqdm(
         indices,

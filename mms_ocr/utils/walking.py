@@ -105,7 +105,7 @@ def file_identity(path: str | os.PathLike[str]) -> Any:
         status = os.stat(path)
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
-    # Some network file systems number no files.
+    # Some network file systems give files no inode number.
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
@@ -198,7 +198,7 @@ class _Walk:
         suffix = os.path.splitext(name)[1].lower()
         if not os.path.exists(entry.path):
             if not fits:
-                self._skip("links that lead nowhere", inside, name)
+                self._skip("links without target", inside, name)
             return fits  # as a missing image
         if not entry.is_file():
             if fits:

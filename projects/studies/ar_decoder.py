@@ -20,7 +20,7 @@ from mms_ocr.utils.devices import describe_machine
 
 WORDS, CHARACTERS = "recog/word_acc_ignore_case_symbol", "recog/char_recall"
 STEPS = 5  # validations of a run
-# As wide as nano, with a third of its work.
+# As wide as nano, with a third of its computations.
 SMALL = dict(embed_dims=128, num_layers=3, num_heads=4, feedforward_channels=512)
 
 
@@ -35,8 +35,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         nargs="+",
         required=True,
         help="ctc; or ar and the number of layers, as ar2, with +ctc for a CTC head beside it that "
-        "knows where rendered characters are, or +plain for one that does not, and its weight "
-        "behind it, as ar2+ctc0.5",
+        "knows where rendered characters are, or +plain for one that does not, then its "
+        "weight, as ar2+ctc0.5",
     )
     parser.add_argument(
         "--small",
@@ -52,7 +52,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def set_decoder(cfg: Config, variant: str, rows: int) -> None:
-    """Set up the decoder of a variant for a map of so many rows.
+    """Set up the decoder of a variant for a map with ``rows`` rows.
 
     Raises:
         ValueError: It is no variant.
@@ -73,7 +73,7 @@ def set_decoder(cfg: Config, variant: str, rows: int) -> None:
 
 
 def study_config(variant: str, args: argparse.Namespace) -> Config:
-    """The config of a variant."""
+    """Build the config of a variant."""
     head = "ctc" if variant == "ctc" else "ar"
     cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_n_{head}_words.py")
     if args.small:
@@ -106,7 +106,7 @@ def study_config(variant: str, args: argparse.Namespace) -> Config:
 
 
 def measure(variant: str, args: argparse.Namespace) -> list[str]:
-    """Train a variant; word accuracies of its validations, and the last one of characters."""
+    """Train a variant; return the word accuracies of its validations and its character recall."""
     name = f"{'small' if args.small else 'nano'}_{variant}_{args.seed}"
     folder = Path(args.work_dir, name)
     train(study_config(variant, args), folder, args.iterations, STEPS)

@@ -56,7 +56,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def study_config(encoder: str, args: argparse.Namespace) -> Config:
-    """The config of a variant, whose encoder is frozen."""
+    """Build the config of a variant with a frozen encoder."""
     cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_{args.arch}_ctc_words.py")
     cfg.model.backbone.frozen_stages = 12
     cfg.model.backbone.init_cfg = pretrained(encoder)
@@ -104,7 +104,7 @@ def train_head(decoder: Any, words: Words, args: argparse.Namespace) -> None:
 
 
 def held_out(model: Any, words: Words, cfg: Config) -> dict[str, float]:
-    """What the head reads of the words that were held out, by protocol."""
+    """Measure the word accuracy of the head on held-out words, by protocol."""
     evaluator = Evaluator(cfg.val_evaluator)
     maps, samples = words
     model.decoder.eval()
@@ -147,8 +147,12 @@ def measure(encoder: str, args: argparse.Namespace) -> list[str]:
             )
         )
         real = map_words(model, DATASETS.build(cfg.train_dataloader.dataset))
-        made = map_words(model, rendered)
-        train_head(model.decoder, (torch.cat([real[0], made[0]]), real[1] + made[1]), args)
+        rendered_maps = map_words(model, rendered)
+        train_head(
+            model.decoder,
+            (torch.cat([real[0], rendered_maps[0]]), real[1] + rendered_maps[1]),
+            args,
+        )
         words = map_words(model, DATASETS.build(cfg.val_dataloader.dataset))
         accuracy = held_out(model, words, cfg) | {"seconds": time.time() - start}
         (folder / "held_out.json").write_text(json.dumps(accuracy))

@@ -37,7 +37,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def restored(mask: NDArray[np.uint8], size: tuple[int, int], as_labels: bool) -> NDArray[np.uint8]:
-    """A mask after it went through ``size``."""
+    """Resize a mask to ``size`` and back."""
     shares = torch.from_numpy(mask_coverage(mask, size)).float() / COVERAGE_STEPS
     if as_labels:
         shares = (shares >= 0.5).float()

@@ -75,7 +75,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def study_config(head: str, encoder: str, args: argparse.Namespace) -> Config:
-    """The config of a variant."""
+    """Build the config of a variant."""
     cfg = Config.fromfile(ROOT / f"configs/textrecog/mms_vit_{args.arch}_{head}_words.py")
     paths = [str(Path(path).resolve()) for path in args.train]
     words = cfg.train_dataloader.dataset
@@ -113,7 +113,7 @@ def set_overfit(cfg: Config, head: str) -> None:
 
 
 def further_words(args: argparse.Namespace, plain: list, augmented: list) -> dict | None:
-    """The data set that half of every batch comes from, if there is one."""
+    """Build the config of the data set of half of every batch, if there is one."""
     if args.rendered:
         fonts, words = (str(Path(path).resolve()) for path in args.rendered)
         return dict(

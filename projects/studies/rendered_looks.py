@@ -1,4 +1,4 @@
-"""How rendered words measure beside real ones: light, contrast, color, sharpness, shape.
+"""Compare rendered with real words: light, contrast, color, sharpness, shape.
 
 Every word is scaled to a height of 32 pixels; the table gives the 10th, 50th and 90th percentile
 over the words of each data set.

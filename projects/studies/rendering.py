@@ -118,13 +118,13 @@ def render(settings: dict[str, Any], folder: Path, workers: int) -> None:
 
 
 def load(folder: Path, picture: str) -> Words:
-    """The words that :func:`render` left; ``picture`` is ``'image'`` or ``'clean'``."""
+    """Load the words that :func:`render` stored; ``picture`` is ``'image'`` or ``'clean'``."""
     labels = (folder / "labels.txt").read_text().split()
     return Words(np.load(folder / f"{picture}.npy"), labels)
 
 
 def is_there(folder: Path, what: str, settings: dict[str, Any]) -> bool:
-    """Whether ``what`` is in the folder already, made with these settings.
+    """Return whether ``what`` exists in the folder, made with these settings.
 
     Raises:
         ValueError: It was made with others.
@@ -250,7 +250,7 @@ def study(args: argparse.Namespace) -> None:
 
 
 def short(path: str) -> str:
-    """The last folder and the file's name."""
+    """Shorten a path to its last folder and the file name."""
     return "/".join(Path(path).parts[-2:])
 
 

@@ -47,12 +47,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def pixels(image: Tensor) -> np.ndarray:
-    """BGR as it would be stored, uint8 ``(H, W, 3)``, from RGB in [0, 1]."""
+    """Convert RGB in [0, 1] to BGR as stored in a file, uint8 ``(H, W, 3)``."""
     return (image.permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()[:, :, ::-1].copy()
 
 
 def scores(samples: list[BaseDataElement], reader: str) -> dict[str, Scores]:
-    """Scores on the words that have a letter or digit, by kind of image."""
+    """Compute the scores on words with a letter or digit, by kind of image."""
     model = load_model(Path(reader))
     samples = [sample for sample in samples if normalize(sample.text)]
     labels = [normalize(sample.text) for sample in samples]

@@ -132,13 +132,13 @@ def validations(folder: Path, key: str) -> list[dict[str, float]]:
 
 
 def split_name(entry: str) -> tuple[str, str]:
-    """Name and absolute path of ``NAME=PATH``; both are the same for ``none``."""
+    """Split ``NAME=PATH`` into name and absolute path; both are ``none`` for ``none``."""
     name, _, path = entry.partition("=")
     return name, str(Path(path).resolve()) if path else name
 
 
 def pretrained(entry: str) -> dict[str, str] | None:
-    """``init_cfg`` of an encoder ``NAME=CHECKPOINT``, or None for ``none``."""
+    """Return the ``init_cfg`` of an encoder ``NAME=CHECKPOINT``, or None for ``none``."""
     name, path = split_name(entry)
     return None if name == "none" else dict(type="mms_ocr.PretrainedTextViT", checkpoint=path)
 

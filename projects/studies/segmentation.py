@@ -91,7 +91,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def study_config(variant: str, args: argparse.Namespace) -> str:
-    """Text of the config of a variant.
+    """Write the text of the config of a variant.
 
     Raises:
         ValueError: ``--changes`` replaces the pretrained encoder.
@@ -121,7 +121,7 @@ def study_config(variant: str, args: argparse.Namespace) -> str:
 
 
 def test_words(config: Config, count: int) -> Any:
-    """Rendered words of neither training nor validation, with their masks."""
+    """Render words that are not in training or validation, with their masks."""
     settings = config.val_dataloader.dataset
     return DATASETS.build(dict(settings, num_samples=count, seed=TEST_SEED))
 
@@ -133,7 +133,7 @@ def batches(words: Any, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def measure(segmenter: WordSegmenter, words: Any, args: argparse.Namespace) -> dict[str, float]:
-    """Scores of a segmentor."""
+    """Compute the scores of a segmentor."""
     counts = []
     for batch in batches(words, args):
         for sample in segmenter.model.test_step(batch):
@@ -155,14 +155,14 @@ def measure_otsu(words: Any) -> dict[str, float]:
 
 
 def real_words(path: str, count: int, seed: int) -> list[NDArray[np.uint8]]:
-    """Images drawn from a data set, the same ones for the same seed."""
+    """Draw images from a data set, the same ones for the same seed."""
     dataset = WordImageDataset(path)
     order = np.random.default_rng(seed).permutation(len(dataset))[:count]
     return [dataset[int(index)]["img"] for index in sorted(order)]
 
 
 def real_sheet(segmenter: WordSegmenter, images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Words in four columns, in BGR, each beside its mask."""
+    """Draw words in four columns, in BGR, each beside its mask."""
     cells = []
     for word in segmenter(images):
         mask = np.repeat(word.mask[:, :, None].astype(np.uint8) * 255, 3, axis=2)

@@ -18,12 +18,12 @@ _REACH = (4, 2)  # pixels that an edge may move while training: left and right, 
 
 
 def normalize(text: str) -> str:
-    """Letters and digits of ASCII only, in lower case: what is compared."""
+    """Keep only ASCII letters and digits, in lower case, for comparisons."""
     return "".join(char for char in text.lower() if char in CHARACTERS)
 
 
 def to_input(image: NDArray) -> NDArray[np.uint8]:
-    """``(32, 128)`` gray values of an image ``(H, W, 3)``, whatever its shape was."""
+    """Resize an image ``(H, W, 3)`` of any shape to gray values ``(32, 128)``."""
     gray = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     shrinks = gray.shape[0] > HEIGHT or gray.shape[1] > WIDTH
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -55,7 +55,7 @@ class SmallRecognizer(nn.Module):
         self.classify = nn.Conv2d(along, len(CHARACTERS) + 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Log-probabilities ``(32, B, 37)``, blank last, of gray images ``(B, 32, 128)`` uint8."""
+        """Return log-softmax ``(32, B, 37)``, blank last, of uint8 images ``(B, 32, 128)``."""
         images = images.float()
         images = images - images.mean((1, 2), keepdim=True)
         images = images / (images.std((1, 2), keepdim=True) + 4)
@@ -169,7 +169,7 @@ def read(model: SmallRecognizer, images: NDArray[np.uint8], batch_size: int = 25
 
 
 def collapse(path: Sequence[int]) -> str:
-    """The text of a CTC path: repeats count once, blanks not at all."""
+    """Convert a CTC path to text: merge repeats, remove blanks."""
     kept = [
         place
         for index, place in enumerate(path)

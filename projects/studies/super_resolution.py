@@ -1,7 +1,7 @@
 """Compare super-resolution with and without a pretrained encoder, on degraded real words.
 
 Every variant trains the same model on the same budget, on rendered words and on nine tenths of the
-real ones, degraded anew every time; the encoder starts from random weights or from a checkpoint.
+real ones, degraded differently every time; the encoder starts from random weights or a checkpoint.
 The last weights are measured on the tenth of the real words that was held out, always degraded in
 the same way: PSNR and SSIM beside bicubic interpolation, and word accuracy of a given recognizer on
 the enlarged input (LR), the restored (SR) and the true image (HR). One sheet of pictures shows real
@@ -73,7 +73,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def study_config(args: argparse.Namespace, encoder: str | None) -> Config:
-    """The config of a variant."""
+    """Build the config of a variant."""
     cfg = Config.fromfile(args.config)
     words = dict(
         type="mms_ocr.WordImageDataset",
@@ -106,7 +106,7 @@ def study_config(args: argparse.Namespace, encoder: str | None) -> Config:
 
 
 def restore(cfg: Config, checkpoint: Path, dataset: dict) -> list[BaseDataElement]:
-    """What a checkpoint makes of the words of a data set."""
+    """Restore the words of a data set with a checkpoint."""
     model = MODELS.build(cfg.model)
     load_model(model, str(checkpoint))
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
@@ -119,7 +119,7 @@ def restore(cfg: Config, checkpoint: Path, dataset: dict) -> list[BaseDataElemen
 def rendered_words(
     args: argparse.Namespace, cfg: Config, count: int, seed: int, pipeline: Any
 ) -> dict:
-    """Rendered words as in training, without camera effects."""
+    """Render words as in training, without camera effects."""
     return dict(
         type="mms_ocr.RenderedWordDataset",
         num_samples=count,
@@ -133,7 +133,7 @@ def rendered_words(
 
 
 def measure(metric: Any, samples: list[BaseDataElement]) -> dict[str, float]:
-    """Numbers of a metric."""
+    """Compute the values of a metric."""
     for start in range(0, len(samples), 64):
         metric.process(None, [sample.to_dict() for sample in samples[start : start + 64]])
     return metric.evaluate(len(samples))
@@ -145,7 +145,7 @@ def each_psnr(samples: list[BaseDataElement], field: str) -> np.ndarray:
 
 
 def quality(samples: list[BaseDataElement], field: str) -> list[str]:
-    """PSNR, PSNR_batch, SSIM and SSIM_batch of a field."""
+    """Compute PSNR, PSNR_batch, SSIM and SSIM_batch of a field."""
     numbers = measure(PSNR(pred_key=field), samples) | measure(SSIM(pred_key=field), samples)
     return [
         f"{numbers['PSNR']:.2f}",
@@ -156,14 +156,14 @@ def quality(samples: list[BaseDataElement], field: str) -> list[str]:
 
 
 def gain(samples: list[BaseDataElement]) -> str:
-    """Gain over bicubic in dB, with its 95% interval over words."""
+    """Compute the gain over bicubic in dB, with its 95% interval over words."""
     steps = each_psnr(samples, "pred_img") - each_psnr(samples, "bicubic_img")
     margin = 1.96 * steps.std() / np.sqrt(len(steps))
     return f"{steps.mean():+.2f} ± {margin:.2f}"
 
 
 def draw(restored: dict[str, list[BaseDataElement]], count: int, path: Path) -> None:
-    """The sheet: input | every variant | truth."""
+    """Draw the sheet: input | every variant | truth."""
     first = next(iter(restored.values()))
     chosen = np.linspace(0, len(first) - 1, min(count, len(first))).round().astype(int)
     rows = [

@@ -1,4 +1,4 @@
-"""Images as users give them."""
+"""Input images in all forms."""
 
 import os
 
@@ -26,7 +26,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_one_of_each(folder):
+def test_images_of_every_kind(folder):
     gray = pixels(7)[:, :, 0]
     images = list(input_images([str(folder / "1.png"), folder, pixels(5), gray]))
     names = [folder / "1.png", *(folder / f"{n}.png" for n in range(3)), "image 3", "image 4"]
@@ -40,7 +40,7 @@ def test_one_of_each(folder):
     "kind",
     [str, lambda path: path, lambda path: path.read_bytes(), lambda path: cv2.imread(str(path))],
 )
-def test_a_single_one_needs_no_list(folder, kind):
+def test_single_inputs_need_no_list(folder, kind):
     (given,) = input_images(kind(folder / "2.png"))
     np.testing.assert_array_equal(given.image, pixels(2))
     assert is_one_image(kind(folder / "2.png"))
@@ -57,7 +57,7 @@ def test_patterns_and_data_sets(folder):
         (folder / "words.jsonl", ["2.png"]),
     ):
         reports = []
-        names = [one.name for one in input_images(given, reports.append)]
+        names = [image.name for image in input_images(given, reports.append)]
         assert names == [str(folder / name) for name in expected]
         assert is_one_image(given) == (not reports and len(names) == 1)
     assert reports == [f"{folder}/gone.png: No such file or directory"]
@@ -99,7 +99,7 @@ def test_broken_inputs_are_reported_and_skipped(folder):
             "1.png: not an image of a known format",
             "alone.jpg: the file is empty",
             "missing.png: there is no such file or folder",
-            "image 3: an array of float64 (2, 2) is no word image: give uint8",
+            "image 3: an array of float64 (2, 2) is not a word image: give uint8",
         ],
         strict=True,
     ):
@@ -119,7 +119,7 @@ def test_broken_inputs_are_reported_and_skipped(folder):
         (3, TypeError, "by its path, .* or as an array, got a int"),
     ],
 )
-def test_without_a_report_it_is_an_error(given, error, message):
+def test_without_report_broken_inputs_raise(given, error, message):
     with pytest.raises(error, match=message):
         list(input_images([given]))
 
@@ -147,7 +147,7 @@ def test_a_pattern_in_a_loop_of_links_finds_each_file_once(folder):
     assert names == [str(folder / f"{number}.png") for number in range(3)]
 
 
-def test_a_folder_that_is_a_data_set_is_one(folder):
+def test_folder_that_is_a_data_set_is_read_as_one(folder):
     for name in ("image", "mask"):
         (folder / "words" / name).mkdir(parents=True)
         cv2.imwrite(str(folder / "words" / name / "1.png"), pixels(1))
@@ -169,7 +169,7 @@ def test_a_folder_that_is_a_data_set_is_one(folder):
         ("x" * 300 + "1.png", "x" * 300 + "2.png"),
     ],
 )
-def test_names_that_are_one_on_some_system_get_a_number(first, second):
+def test_names_equal_on_some_file_system_get_a_number(first, second):
     taken = set()
     stems = [output_stem(name, taken) for name in (first, second)]
     assert stems[1].endswith("_2")

@@ -61,7 +61,7 @@ def test_words_are_read_and_tabled(
     assert "0.0 % are read in the restored image and not in the bicubic one, and 0.0 %" in note
 
 
-def test_what_cannot_be_read_is_one_line(
+def test_unreadable_data_raise_one_line(
     resolver, tiny_recognizer, word_images, tmp_path, capsys, repository
 ):
     word_images(3)

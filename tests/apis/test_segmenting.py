@@ -39,7 +39,7 @@ def word(number, height=24, width=70):
     return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_values(segmenter):
+def test_masks_and_probabilities(segmenter):
     images = [word(0), word(1, 50, 41), word(2, 32, 128)]
     results = segmenter(images)
     assert [result.name for result in results] == ["image 1", "image 2", "image 3"]
@@ -99,7 +99,7 @@ def test_the_command_writes_three_pictures_a_word(run, segmenter, tmp_path, caps
     assert cli.main(arguments) == 0
 
 
-def test_a_threshold_that_is_no_probability(run):
+def test_invalid_threshold_raises(run):
     with pytest.raises(ValueError, match=r"threshold must lie in \(0, 1\)"):
         WordSegmenter(str(run / "weights.pth"), str(run / "small.py"), threshold=1.5)
 

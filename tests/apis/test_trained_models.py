@@ -36,7 +36,7 @@ def checkpoint(tmp_path, run, width):
         (SUPER_RESOLUTION, "mms_vit_s_seg_textseg", 24, None),
     ],
 )
-def test_the_config_of_a_checkpoint(tmp_path, task, run, width, expected):
+def test_config_by_name_and_width(tmp_path, task, run, width, expected):
     weights = checkpoint(tmp_path, run, width)
     if expected is None:
         message = f"trained with {run!r}, none of the bundled {task.noun} configs"
@@ -72,7 +72,7 @@ def decoder_of(kind):
     ],
 )
 @pytest.mark.parametrize("run", [None, "mine"])
-def test_the_config_of_a_recognizer_by_its_weights(tmp_path, width, kind, expected, run):
+def test_config_of_a_recognizer_by_its_weights(tmp_path, width, kind, expected, run):
     state = {"backbone.patch_embed.projection.bias": torch.zeros(width), **decoder_of(kind)}
     meta = {} if run is None else dict(experiment_name=run)
     path = tmp_path / "w.pth"
@@ -105,8 +105,8 @@ def test_a_checkpoint_in_the_place_of_the_config(tmp_path):
 
 def test_a_given_config_is_copied_and_has_to_be_of_the_task():
     cfg = Config(dict(model=dict(type="mms_ocr.TextSegmentor", decoder=dict())))
-    found = load_config(cfg, "none.pth", SEGMENTATION)
-    found.model.type = "changed"
+    loaded = load_config(cfg, "none.pth", SEGMENTATION)
+    loaded.model.type = "changed"
     assert cfg.model.type == "mms_ocr.TextSegmentor"
     for task in (RECOGNITION, SUPER_RESOLUTION):
         message = f"the config describes no {task.noun}: its model is mms_ocr.TextSegmentor"
@@ -140,7 +140,7 @@ def saved(tmp_path, weights):
         ("TextSegmentor", "a pretraining run", "neck.mask_token"),
     ],
 )
-def test_weights_of_another_task_are_called_what_they_are(tmp_path, kind, other, key):
+def test_weights_of_another_task_are_named(tmp_path, kind, other, key):
     source = "TextSuperResolver" if kind == "TextSegmentor" else "TextSegmentor"
     weights = MODELS.build(small(source).model).state_dict()
     if key is not None:
@@ -159,17 +159,17 @@ def test_weights_of_another_size(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("keys", "task", "said"),
+    ("keys", "task", "message"),
     [
         (["neck.mask_token"], RECOGNITION, "a pretraining run, which is no recognizer"),
         (["neck.mask_token"], SEGMENTATION, "a pretraining run, which is no segmentor"),
         (["decoder.classifier.weight"], SEGMENTATION, "a recognizer, which is no segmentor"),
     ],
 )
-def test_the_weights_of_another_task_raise(tmp_path, keys, task, said):
+def test_weights_of_another_task_raise(tmp_path, keys, task, message):
     path = checkpoint(tmp_path, "pretrain_vit_s_words", 192)
     saved = torch.load(path)
     saved["state_dict"].update({key: torch.zeros(1) for key in keys})
     torch.save(saved, path)
-    with pytest.raises(ValueError, match=rf"w\.pth holds the weights of {said}$"):
+    with pytest.raises(ValueError, match=rf"w\.pth holds the weights of {message}$"):
         load_config(None, path, task)

@@ -27,7 +27,7 @@ def reader(reading, tiny_recognizer):
 def test_words_and_confidences_are_those_of_the_test_set(
     reader, tiny_recognizer, word_images, label_words
 ):
-    """As the model reads them through the data set of its config, whatever the batch size."""
+    """The reference is the model on the data set of its config; the batch size does not matter."""
     paths = word_images(5)
     labels = label_words(paths, ["x"] * 5, "all")
     cfg = Config.fromfile(tiny_recognizer[0])
@@ -51,7 +51,7 @@ def test_words_and_confidences_are_those_of_the_test_set(
         for reading, sample in zip(readings, expected):
             assert reading.confidence == pytest.approx(sample.pred_text.confidence, rel=1e-3)
     arrays = [cv2.imread(path) for path in paths]
-    assert [one.text for one in reader(arrays)] == texts
+    assert [word.text for word in reader(arrays)] == texts
     encoded = reader([open(paths[3], "rb").read()])  # noqa: SIM115
     assert (encoded[0].name, encoded[0].text) == ("image 1", texts[3])
     assert reader(paths[2]).text == texts[2]
@@ -77,10 +77,10 @@ def test_broken_images_leave_the_others_alone(reader, word_images, tmp_path):
     paths = word_images(3)
     (tmp_path / "images" / "1.png").write_bytes(b"no image")
     reader.batch_size = 2
-    texts = [one.text for one in reader.stream([*paths, "missing.png", np.zeros((4, 4, 2))])]
+    texts = [word.text for word in reader.stream([*paths, "missing.png", np.zeros((4, 4, 2))])]
     assert texts[1] is texts[3] is texts[4] is None
-    assert [texts[0], texts[2]] == [one.text for one in reader([paths[0], paths[2]])]
-    errors = [one.error for one in reader.stream([paths[1], "missing.png", np.zeros((4, 4, 2))])]
+    assert [texts[0], texts[2]] == [word.text for word in reader([paths[0], paths[2]])]
+    errors = [word.error for word in reader.stream([paths[1], "missing.png", np.zeros((4, 4, 2))])]
     assert errors[0] == "not an image of a known format"
     assert errors[1] == "there is no such file or folder"
     assert "an array of float64 (4, 4, 2)" in errors[2]
@@ -92,22 +92,22 @@ def test_broken_images_leave_the_others_alone(reader, word_images, tmp_path):
     assert [line.partition(": ")[0] for line in reports] == [paths[1], "missing.png"]
 
 
-def test_mmocr_s_inferencer_reads_the_same(reading, reader, tiny_recognizer, word_images):
+def test_inferencer_of_mmocr_reads_the_same_words(reading, reader, tiny_recognizer, word_images):
     from mmocr.apis import TextRecInferencer
 
     paths = word_images(3)
-    expected = [one.text for one in reader(paths)]
+    expected = [item.text for item in reader(paths)]
     inferencer = reading.mmocr_inferencer(*tiny_recognizer[::-1], device="cpu")
-    found = inferencer([*paths, cv2.imread(paths[0])], batch_size=2, progress_bar=False)
-    assert [one["text"] for one in found["predictions"]] == [*expected, expected[0]]
+    result = inferencer([*paths, cv2.imread(paths[0])], batch_size=2, progress_bar=False)
+    assert [item["text"] for item in result["predictions"]] == [*expected, expected[0]]
     cfg = reading.inferencer_config(tiny_recognizer[0])
     by_itself = TextRecInferencer(model=cfg, weights=tiny_recognizer[1], device="cpu")
-    found = by_itself(paths[1], progress_bar=False, return_vis=True)
-    assert found["predictions"][0]["text"] == expected[1]
-    assert found["visualization"][0].shape[1] >= 60
+    result = by_itself(paths[1], progress_bar=False, return_vis=True)
+    assert result["predictions"][0]["text"] == expected[1]
+    assert result["visualization"][0].shape[1] >= 60
 
 
-def test_mmocr_s_own_configs_have_a_pipeline_for_reading(reading):
+def test_configs_of_mmocr_have_a_pipeline_for_reading(reading):
     cfg = Config(
         dict(
             test_dataloader=dict(
@@ -122,7 +122,7 @@ def test_mmocr_s_own_configs_have_a_pipeline_for_reading(reading):
             )
         )
     )
-    kinds = [one["type"] for one in reading.inference_pipeline(cfg)]
+    kinds = [transform["type"] for transform in reading.inference_pipeline(cfg)]
     assert kinds == ["Resize", "mmocr.PackTextRecogInputs"]
     cfg.test_dataloader.dataset.pipeline.pop()
     with pytest.raises(ValueError, match="does not end in"):
@@ -134,7 +134,7 @@ class Bomb:
         return (print, ("a checkpoint was run",))
 
 
-def test_nothing_in_a_checkpoint_is_run(reading, tiny_recognizer, tmp_path, capsys):
+def test_checkpoints_run_no_code(reading, tiny_recognizer, tmp_path, capsys):
     config, weights = tiny_recognizer
     state = torch.load(weights, weights_only=True)["state_dict"]
     path = tmp_path / "w.pth"
@@ -153,7 +153,7 @@ def test_nothing_in_a_checkpoint_is_run(reading, tiny_recognizer, tmp_path, caps
 
 
 @pytest.mark.parametrize("name", ["mms_vit_t_ar_words", "../etc/passwd", "", None, 3])
-def test_the_config_is_found_by_the_name_of_the_run(reading, tmp_path, name):
+def test_config_is_found_by_the_name_of_the_run(reading, tmp_path, name):
     path = tmp_path / "w.pth"
     run = f"{name}_20260101_123456" if isinstance(name, str) else name
     torch.save(dict(state_dict={}, meta=dict(experiment_name=run)), path)

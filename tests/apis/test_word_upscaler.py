@@ -27,7 +27,7 @@ def tiny_resolver(tmp_path_factory, repository):
 
 
 def darkened(image):
-    """What that model makes of BGR pixels at its own size."""
+    """Compute the output of that model for BGR pixels at its own size."""
     small = resize_word_image(image, (16, 64)).astype(np.float32)
     large = cv2.resize(small, (128, 32), interpolation=cv2.INTER_CUBIC)
     large[:, :, 2] -= 20
@@ -35,7 +35,7 @@ def darkened(image):
 
 
 @pytest.mark.parametrize("shape", [(16, 64), (9, 31), (40, 50), (20, 300)])
-def test_the_image_is_the_network_s_in_the_shape_of_the_word(tiny_resolver, shape):
+def test_upscaled_image_is_twice_the_size_of_the_word(tiny_resolver, shape):
     config, weights = tiny_resolver
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (4, 12, 3), np.uint8)
@@ -57,8 +57,8 @@ def test_paths_arrays_and_lists_in_batches(tiny_resolver, word_images):
     words = upscaler([paths[0], cv2.imread(paths[1]), paths[2]])
     assert [word.name for word in words] == [paths[0], "image 2", paths[2]]
     folder = upscaler(paths[0].rsplit("/", 1)[0])
-    for one, other in zip(words, folder):
-        np.testing.assert_allclose(one.upscaled, other.upscaled, atol=1)
+    for first, second in zip(words, folder):
+        np.testing.assert_allclose(first.upscaled, second.upscaled, atol=1)
 
 
 def run(capsys, *arguments):
@@ -93,7 +93,7 @@ def test_the_command_writes_pictures_and_names_broken_images(
     assert cv2.imread(str(out / "0.png")).shape == (32, 128, 3)
 
 
-def test_wrong_weights_and_configs_are_one_line(tiny_resolver, word_images, tmp_path, capsys):
+def test_wrong_weights_and_configs_give_one_line(tiny_resolver, word_images, tmp_path, capsys):
     config, weights = tiny_resolver
     (path,) = word_images(1)
     options = [path, "--out", str(tmp_path / "out")]

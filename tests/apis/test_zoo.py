@@ -89,7 +89,7 @@ def run(capsys):
     return command
 
 
-def test_a_list_of_them(full, run):
+def test_zoo_prints_a_table(full, run):
     status, written = run("zoo")
     lines = written.out.splitlines()
     assert status == 0
@@ -138,7 +138,7 @@ def test_weights_without_their_option(full, run, word_images):
 
 
 @pytest.mark.parametrize("kind", [WordSegmenter, WordUpscaler])
-def test_the_first_of_a_task_is_the_default(full, word_images, kind):
+def test_first_weights_of_a_task_are_the_default(full, word_images, kind):
     name = "tiny_seg" if kind is WordSegmenter else "tiny_sr"
     weights = read_checkpoint(f"mms_ocr://{name}")["state_dict"]
     results = []

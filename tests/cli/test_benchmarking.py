@@ -82,7 +82,7 @@ def test_a_table_of_known_figures(tiny_recognizer, labelled, tmp_path, capfd):
     ]  # fmt: skip
 
 
-def test_names_of_images_that_are_no_text_are_reported(tmp_path):
+def test_image_names_outside_unicode_are_reported(tmp_path):
     name = os.fsdecode(b"caf\xe9.png")
     scores = [SetScore("a", "A", 2, 1, dict(word_acc_ignore_case_symbol=1, word_acc=1))]
     write_words(str(tmp_path / "words.jsonl"), [ReadWord(0, "\xe9", "\xe9", path=name)], scores)
@@ -94,7 +94,7 @@ def test_names_of_images_that_are_no_text_are_reported(tmp_path):
     assert "Skipped: `caf\\udce9.png`" in (tmp_path / "benchmark.md").read_text("utf-8")
 
 
-def test_reports_are_written_over_no_input_and_checked_before(tmp_path):
+def test_reports_never_replace_inputs(tmp_path):
     for name in ("benchmark.json", "c.pth", "c.py"):
         (tmp_path / name).write_text('{"filename": "a.png"}')
     os.link(tmp_path / "c.pth", tmp_path / "link")
@@ -126,7 +126,7 @@ def test_two_processes_count_each_image_once(tiny_recognizer, labelled, tmp_path
     assert capfd.readouterr().out.count("| all characters, case-sensitive") == 1
 
 
-def test_a_benchmark_with_sets_of_its_own_and_others(tiny_recognizer, labelled, tmp_path, capfd):
+def test_own_benchmark_with_bundled_and_other_sets(tiny_recognizer, labelled, tmp_path, capfd):
     config, weights = tiny_recognizer
     options = ["--work-dir", str(tmp_path / "run"), *FEW]
     command = [config, weights, "--benchmark", "common", *options]
@@ -143,9 +143,7 @@ def test_a_benchmark_with_sets_of_its_own_and_others(tiny_recognizer, labelled, 
     assert "Left out: IIIT5K, IC13, IC15, SVTP, CUTE80." in markdown
 
 
-def test_held_out_words_are_those_that_training_leaves_out(
-    tiny_recognizer, labelled, tmp_path, capfd
-):
+def test_held_out_words_are_not_in_training(tiny_recognizer, labelled, tmp_path, capfd):
     config, weights = tiny_recognizer
     options = ["--work-dir", str(tmp_path), "--held-out", *FEW]
     assert testing.main([config, weights, "--data", labelled[0], *options]) == 0
@@ -175,7 +173,7 @@ def test_held_out_words_are_those_that_training_leaves_out(
         (["--data", "SECOND", *FEW], "test set second: 1 of 4 images of"),
     ],
 )
-def test_bad_input_is_a_line_and_status_2(
+def test_bad_input_gives_one_line_and_status_2(
     tiny_recognizer, labelled, tmp_path, capfd, arguments, message
 ):
     places = dict(FIRST=labelled[0], SECOND=labelled[1])
@@ -213,7 +211,7 @@ def test_sets_get_their_names_from_their_paths(tmp_path):
         name_sets(["svt="])
 
 
-def test_which_configs_read_words(repository):
+def test_configs_that_read_words(repository):
     for name, reads in (
         ("textrecog/mms_vit_t_ar_words.py", True),
         ("textrecog/benchmarks/common.py", True),
@@ -225,7 +223,7 @@ def test_which_configs_read_words(repository):
 @pytest.mark.parametrize(
     ("name", "sets", "counted"), [("common", 6, 6), ("common_small", 6, 6), ("union14m", 9, 7)]
 )
-def test_shipped_benchmarks(repository, tmp_path, name, sets, counted):
+def test_bundled_benchmarks(repository, tmp_path, name, sets, counted):
     path = repository / "configs" / "textrecog" / "benchmarks" / f"{name}.py"
     dataset = Config.fromfile(path).test_dataloader.dataset
     assert len(dataset.sets) == sets

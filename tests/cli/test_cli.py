@@ -53,13 +53,13 @@ def test_a_command_gets_its_arguments_and_gives_the_exit_status(command, capsys)
         (ValueError(), "ValueError"),
     ],
 )
-def test_an_error_of_the_user_is_one_line_and_status_2(command, capsys, error, message):
+def test_user_errors_give_one_line_and_status_2(command, capsys, error, message):
     command(raising(error))
     assert cli.main(["try-it"]) == 2
     assert capsys.readouterr().err == f"mms-ocr try-it: {message}\n"
 
 
-def test_a_missing_operator_is_an_error_of_the_user(command, capsys):
+def test_missing_operator_is_a_user_error(command, capsys):
     _ext = pytest.importorskip("mmcv._ext")
     if _ext.__spec__.origin != "mms_ocr.compat":
         pytest.skip("mmcv has compiled operators")
@@ -133,7 +133,7 @@ def test_starting_up_imports_nothing_heavy(repository):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_closed_pipe_is_no_error(repository):
+def test_closed_pipe_is_not_reported(repository):
     code = """
     import sys
     from types import SimpleNamespace

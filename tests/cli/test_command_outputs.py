@@ -1,4 +1,4 @@
-"""No command writes over what it reads, whatever the file is called; and names are bytes."""
+"""No command overwrites its inputs, under any name; names may be any bytes."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def run(monkeypatch):
         ("words/1.png words/2_mask.png", "words"),
     ],
 )
-def test_out_is_not_where_the_images_are(words, run, tmp_path, capsys, command, images, out):
+def test_out_inside_the_inputs_is_refused(words, run, tmp_path, capsys, command, images, out):
     (tmp_path / "link").symlink_to(words, target_is_directory=True)
     for folder in ("hard", "linked"):
         (tmp_path / folder).mkdir()
@@ -194,9 +194,7 @@ def test_data_commands_check_outputs_before_the_work(
 
 
 @pytest.mark.parametrize("command", ["convert words new", "render --count 1 --out new"])
-def test_a_folder_of_the_user_is_not_taken_for_an_unfinished_set(
-    words, tmp_path, monkeypatch, command
-):
+def test_user_folder_is_not_treated_as_an_unfinished_set(words, tmp_path, monkeypatch, command):
     (tmp_path / "new.part").mkdir()
     (tmp_path / "new.part" / "labels.jsonl").write_text("of the user")
     monkeypatch.chdir(tmp_path)
@@ -234,7 +232,7 @@ def test_data_commands_take_names_of_any_bytes(tmp_path, capsys):
     assert not capsys.readouterr().err.count("Traceback")
 
 
-def test_in_a_locale_of_ascii(tmp_path):
+def test_ascii_locale(tmp_path):
     folder = write_images(tmp_path / "words", ["é.png".encode(), b"caf\xe9.png"])
     lines = [dict(filename=path.name, text="é") for path in sorted(folder.iterdir())]
     (folder / "gt.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -14,7 +14,7 @@ from mms_ocr.registry import TRANSFORMS
 from mms_ocr.utils.errors import run_command
 
 
-def test_a_setting_that_a_type_does_not_know_is_one_line(capsys):
+def test_unknown_argument_of_a_type_gives_one_line(capsys):
     def build():
         TRANSFORMS.build(dict(type="mms_ocr.ResizeWordImage", sise=(32, 128)))
 
@@ -28,7 +28,7 @@ def test_a_setting_that_a_type_does_not_know_is_one_line(capsys):
         run_command("train.py", build, traceback=True)
 
 
-def test_the_lines_of_processes_that_fail_together_do_not_run_into_each_other(monkeypatch):
+def test_each_error_is_written_in_one_call(monkeypatch):
     writes = []
     stream = SimpleNamespace(write=writes.append, flush=lambda: None)
     monkeypatch.setattr("sys.stderr", stream)
@@ -81,7 +81,7 @@ def test_an_error_in_a_config_names_it(tmp_path, text, message):
     assert str(raised.value).startswith(f"{config} cannot be read: ")
 
 
-def test_a_config_that_was_copied_without_its_bases(tmp_path):
+def test_config_copied_without_its_bases(tmp_path):
     config = tmp_path / "copied.py"
     config.write_text('_base_ = ["../_base_/models/rec_ctc.py"]\n')
     with pytest.raises(FileNotFoundError, match=r"rec_ctc\.py does not exist") as raised:
@@ -97,7 +97,7 @@ def test_a_config_that_was_copied_without_its_bases(tmp_path):
         (testing.main, 'model = dict(type="mms_ocr.MMS")\n', "test_dataloader"),
     ],
 )
-def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, main, text, part):
+def test_incomplete_config_gives_one_line(tmp_path, capsys, main, text, part):
     config = tmp_path / "part.py"
     config.write_text(text)
     assert main([str(config), *(["none.pth"] if main is testing.main else [])]) == 2
@@ -106,7 +106,7 @@ def test_a_config_that_lacks_a_part_is_one_line(tmp_path, capsys, main, text, pa
 
 
 @pytest.mark.parametrize("name", ["mms/pretrain_vit_s_words", "textrecog/mms_vit_t_ctc_words"])
-def test_data_that_are_not_there_are_named_with_the_option(capsys, repository, tmp_path, name):
+def test_missing_data_are_named_with_the_option(capsys, repository, tmp_path, name):
     config = repository / "configs" / f"{name}.py"
     for main, options in ((training.main, []), (testing.main, ["none.pth"])):
         assert main([str(config), *options, "--work-dir", str(tmp_path)]) == 2
@@ -115,7 +115,7 @@ def test_data_that_are_not_there_are_named_with_the_option(capsys, repository, t
         assert "--data" in line
 
 
-def test_a_work_folder_whose_name_is_no_text_is_one_line(tmp_path, capsys):
+def test_work_folder_name_outside_utf8_gives_one_line(tmp_path, capsys):
     config = tmp_path / "c.py"
     config.write_text("model = dict(type='none')\n")
     work = str(tmp_path / os.fsdecode(b"caf\xe9"))
@@ -124,7 +124,7 @@ def test_a_work_folder_whose_name_is_no_text_is_one_line(tmp_path, capsys):
     assert not os.path.exists(work)
 
 
-def test_a_work_folder_among_the_data_is_warned_of(tmp_path, caplog):
+def test_work_folder_inside_the_data_gives_a_warning(tmp_path, caplog):
     (tmp_path / "link").symlink_to(tmp_path / "words", target_is_directory=True)
     (tmp_path / "words").mkdir()
     dataset = dict(type="mms_ocr.WordImageDataset", path=[str(tmp_path / "words")])

@@ -115,7 +115,7 @@ def test_decontaminate_counts_each_pair_of_sets(words, test_words, tmp_path, cap
         ),
     ],
 )
-def test_bad_input_is_a_line_and_status_2(words, tmp_path, capsys, command, message):
+def test_bad_input_gives_one_line_and_status_2(words, tmp_path, capsys, command, message):
     places = {"WORDS": str(words), "OUT": str(tmp_path / "out")}
     command = [places.get(word, word.replace("OUT", str(tmp_path / "out"))) for word in command]
     assert main(command) == 2
@@ -124,7 +124,7 @@ def test_bad_input_is_a_line_and_status_2(words, tmp_path, capsys, command, mess
     assert any(part in error for part in message.split("|"))
 
 
-def test_a_training_set_without_clean_images_is_an_error(test_words, tmp_path, capsys):
+def test_training_set_without_clean_images_raises(test_words, tmp_path, capsys):
     out = tmp_path / "clean.lmdb"
     command = ["decontaminate", str(test_words), "--against", str(test_words), "--out", str(out)]
     assert main(command) == 2

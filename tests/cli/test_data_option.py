@@ -1,4 +1,4 @@
-"""``--data`` reaches every data set that reads files, however it is wrapped, or says where not."""
+"""``--data`` reaches every data set that reads files, in any wrapper, or reports its place."""
 
 from pathlib import Path
 
@@ -81,12 +81,12 @@ def test_every_loader_of_a_list_is_reached():
         (repeated(OTHER), r"train_dataloader\.dataset\.dataset"),
     ],
 )
-def test_what_is_not_reached_is_named(dataset, place):
+def test_unreachable_data_sets_are_named(dataset, place):
     with pytest.raises(ValueError, match=rf"does not reach {place} of .*: OCRDataset has no path"):
         set_data(config(dataset), ["new"])
 
 
-def test_a_loader_that_is_not_used_may_read_others():
+def test_unused_loaders_may_read_other_data():
     cfg = config(repeated(WORDS), test_dataloader=dict(dataset=OTHER))
     set_data(cfg, ["new"], parts=("train", "val"))
     assert paths(cfg.train_dataloader.to_dict()) == [["new"]]
@@ -94,12 +94,12 @@ def test_a_loader_that_is_not_used_may_read_others():
         set_data(cfg, ["new"], parts=("test",))
 
 
-def test_data_that_are_missing_are_found_within_wrappers():
+def test_missing_data_inside_wrappers_are_found():
     with pytest.raises(FileNotFoundError, match="no data at 'old'"):
         check_data(config(joined(RENDERED, repeated(WORDS))), ("train",))
 
 
-def test_what_is_only_tested_on_is_not_reached_for_training():
+def test_test_sets_are_not_changed_for_training():
     cfg = config(RENDERED, val=RENDERED, test_dataloader=dict(dataset=WORDS))
     with pytest.raises(ValueError, match="reads no files"):
         set_data(cfg, ["new"], parts=("train", "val"))
@@ -129,7 +129,7 @@ TRAIN, VAL = dict(share=0.2, part="train"), dict(share=0.2, part="val")
         (TRAIN, TRAIN, False),
     ],
 )
-def test_validating_on_what_is_trained_on_is_said(monkeypatch, train, val, apart):
+def test_validation_on_training_words_is_reported(monkeypatch, train, val, apart):
     warnings = []
     monkeypatch.setattr(data_option, "warn", warnings.append)
     check_holdout(config(repeated(dict(WORDS, holdout=train)), val=dict(WORDS, holdout=val)))
@@ -142,7 +142,7 @@ def test_validating_on_what_is_trained_on_is_said(monkeypatch, train, val, apart
 
 
 @pytest.mark.parametrize("holdout", [dict(share=0.4), dict(part="val"), dict(VAL, share_=1)])
-def test_a_holdout_that_lacks_a_part(word_images, holdout):
+def test_invalid_holdout_raises(word_images, holdout):
     folder = str(Path(word_images(2)[0]).parent)
     with pytest.raises(ValueError, match="holdout takes share, part and seed, got"):
         WordImageDataset(folder, pipeline=[], holdout=holdout)

@@ -1,4 +1,4 @@
-"""Several processes do what one does: the same loss, the same weights, every image counted once."""
+"""Several processes give the result of one: equal loss and weights, every image counted once."""
 
 import importlib.util
 import json

@@ -112,7 +112,7 @@ def test_only_what_is_needed_gives_status_1(monkeypatch, capsys, group, status):
     assert "-m pip install 'part_a>=2.0'" in out
 
 
-def test_two_distributions_of_one_module_are_warned_of(monkeypatch, capsys):
+def test_two_distributions_of_one_module_give_a_warning(monkeypatch, capsys):
     versions = {"opencv-python": "5.0", "opencv-python-headless": "5.0"}
     monkeypatch.setattr(doctor, "_installed", lambda names: versions)
     requirements = [("runtime", Requirement("opencv-python>=4.5"))]

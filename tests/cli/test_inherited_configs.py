@@ -35,7 +35,7 @@ def read(path):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_it_is_the_config_that_it_inherits(tmp_path, installed, name):
+def test_child_equals_the_inherited_config(tmp_path, installed, name):
     path = tmp_path / "my.py"
     path.write_text(f"_base_ = 'mms_ocr::{name}'\n")
     assert read(path).to_dict() == read(installed / name).to_dict()

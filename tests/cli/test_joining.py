@@ -25,7 +25,7 @@ SLURM = {"SLURM_PROCID": "5", "SLURM_NTASKS": "8", "SLURM_LOCALID": "1", "SLURM_
 @pytest.fixture
 def job(monkeypatch):
     """A process of a job: gives a function that joins, and what it asked torch for."""
-    asked = {}
+    calls = {}
     for name in list(os.environ):
         if name.startswith(("SLURM", "MASTER", "OMPI", "MV2", "PMI", "MPI_")) or name in RANKS:
             monkeypatch.delenv(name)
@@ -43,15 +43,15 @@ def job(monkeypatch):
                     patch.delenv(name)
             patch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
             patch.setattr(torch.cuda, "device_count", lambda: gpus)
-            patch.setattr(torch.cuda, "set_device", lambda number: asked.update(gpu=number))
+            patch.setattr(torch.cuda, "set_device", lambda number: calls.update(gpu=number))
             patch.setattr(
                 torch.distributed,
                 "init_process_group",
-                lambda backend, timeout: asked.update(backend=backend, timeout=timeout),
+                lambda backend, timeout: calls.update(backend=backend, timeout=timeout),
             )
             joining.join_processes(launcher, "nccl" if gpus else "gloo", 90)
             address = os.environ["MASTER_ADDR"]
-            return {**asked, **{name: os.environ[name] for name in RANKS}, "address": address}
+            return {**calls, **{name: os.environ[name] for name in RANKS}, "address": address}
 
     return start
 
@@ -72,13 +72,13 @@ def test_without_gpus(job, launcher, variables):
 
 
 @pytest.mark.parametrize(("gpus", "number"), [(4, 1), (2, 1), (1, 0)])
-def test_the_gpu_of_a_task(job, gpus, number):
+def test_gpu_of_a_slurm_task(job, gpus, number):
     state = job(gpus, **SLURM)
     assert (state["backend"], state["gpu"], state["LOCAL_RANK"]) == ("nccl", number, str(number))
     assert state["RANK"] == "5"
 
 
-def test_the_gpu_of_a_process_of_torchrun(job):
+def test_gpu_of_a_torchrun_process(job):
     ranks = dict(RANK="3", WORLD_SIZE="4", LOCAL_RANK="3")
     assert job(4, "pytorch", **ranks)["gpu"] == 3
     with pytest.raises(ValueError, match=r"process 3 of this machine .* there are 2"):
@@ -100,14 +100,14 @@ def test_missing_variables_are_named(job, launcher, message):
 
 @pytest.mark.parametrize("variables", MPIS)
 def test_mpis_on_one_machine_and_on_several(job, variables):
-    nowhere = variables | {"MASTER_ADDR": None, "MASTER_PORT": None}
+    unset = variables | {"MASTER_ADDR": None, "MASTER_PORT": None}
     with pytest.raises(ValueError, match=r"several machines .* -x MASTER_ADDR"):
-        job(launcher="mpi", **nowhere)
+        job(launcher="mpi", **unset)
     local_size = list(variables)[-1]
-    assert job(launcher="mpi", **nowhere | {local_size: "8"})["address"] == "127.0.0.1"
+    assert job(launcher="mpi", **unset | {local_size: "8"})["address"] == "127.0.0.1"
 
 
-def test_two_jobs_of_open_mpi_on_one_machine_have_ports_of_their_own(monkeypatch):
+def test_two_jobs_of_open_mpi_have_different_ports(monkeypatch):
     ports = []
     for job in ("prterun-host-71@1", "prterun-host-71@1", "prterun-host-72@1", "2841509889", None):
         with monkeypatch.context() as patch:

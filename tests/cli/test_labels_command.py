@@ -47,7 +47,7 @@ def test_labels_are_checked_or_written(word_images, tmp_path, capsys):
         (["gt.txt", "--dictionary", "none.txt"], "no dictionary file none.txt"),
     ],
 )
-def test_bad_input_is_a_line_and_status_2(word_images, tmp_path, capsys, arguments, message):
+def test_bad_input_gives_one_line_and_status_2(word_images, tmp_path, capsys, arguments, message):
     word_images(1)
     arguments = [word.replace("FOLDER", str(tmp_path / "images")) for word in arguments]
     assert main(["labels", *arguments]) == 2

@@ -56,7 +56,7 @@ def test_a_slow_process_is_waited_for(tmp_path, config):
         assert seconds(tmp_path / "left_1") >= seconds(tmp_path / "done")
 
 
-def test_an_error_at_the_end_is_the_only_one_reported(tmp_path, config, capfd):
+def test_only_the_last_error_is_reported(tmp_path, config, capfd):
     options = [str(config), "--work-dir", str(tmp_path / "w"), "--launcher", "pytorch"]
     assert in_processes(2, finish_late, training, options, tmp_path, True) == [2, 0]
     errors = capfd.readouterr().err
@@ -91,7 +91,7 @@ def test_a_process_of_several_exits_without_finalization(tmp_path):
         assert (process.returncode, output) == (3, "registered\n")
 
 
-def test_a_single_process_exits_as_usual():
+def test_single_process_exits_normally():
     with pytest.raises(SystemExit) as left:
         exit_process(75)
     assert left.value.code == 75

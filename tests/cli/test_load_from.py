@@ -1,4 +1,4 @@
-"""Starting from other weights: load_from, strictly, and what a run makes of it."""
+"""Starting from other weights by load_from, strictly."""
 
 import json
 
@@ -42,7 +42,7 @@ def trained(config, tmp_path):
 
 
 def loaded(runner):
-    """Weights of a model after it is initialized and loaded, each time from anew."""
+    """Weights of a model after it is initialized and loaded, each time from the start."""
     runner._has_loaded = False
     for module in runner.model.modules():
         module._is_init = False
@@ -82,7 +82,7 @@ def unfit(weights):
     yield {**weights, "backbone.ln1.bias": torch.full((24,), torch.nan)}, "not finite"
 
 
-def test_what_does_not_fit_is_an_error(config, trained):
+def test_misfits_raise(config, trained):
     weights, path = trained
     runner = config(load_from=path)
     for content, message in unfit(weights):
@@ -92,7 +92,7 @@ def test_what_does_not_fit_is_an_error(config, trained):
         assert path in str(caught.value)
 
 
-def test_parts_that_are_excluded_start_anew(config, trained):
+def test_excluded_parts_are_initialized(config, trained):
     weights, path = trained
     excluded = differing(loaded(config(load_from=path, load_from_exclude="decoder")), weights)
     assert excluded == {"decoder"}
@@ -110,13 +110,13 @@ def test_parts_that_are_excluded_start_anew(config, trained):
     assert torch.equal(own[layer], weights[layer])
 
 
-def test_a_part_that_is_nowhere_is_an_error(config, trained):
+def test_unknown_excluded_part_raises(config, trained):
     for part in ("decoder.classifer", "back"):
         with pytest.raises(ValueError, match=f"{part!r} is excluded .* neither the model nor"):
             loaded(config(load_from=trained[1], load_from_exclude=[part]))
 
 
-def test_a_resumed_run_needs_the_groups_that_it_began_with(config, trained):
+def test_resuming_needs_equal_parameter_groups(config, trained):
     begun, resumed = config(load_from=trained[1]), config(resume=trained[1])
     for runner in (begun, resumed):
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -151,7 +151,7 @@ def test_an_encoder_that_was_loaded_counts_as_pretrained(config, trained, tmp_pa
     assert first_layer_rate(config(load_from=path, resume=True)) == 1
 
 
-def test_a_run_that_may_resume_starts_from_load_from_while_there_is_nothing(config, trained):
+def test_resume_without_a_checkpoint_starts_from_load_from(config, trained):
     runner = config(load_from=trained[1], resume="auto")
     assert runner._resume is False
     assert differing(loaded(runner), trained[0]) == set()
@@ -165,7 +165,7 @@ def test_average_of_weights_starts_from_them(config, trained):
     assert differing(hook.ema_model.module.state_dict(), trained[0]) == set()
 
 
-def test_pretrained_recognizers_of_mmocr_s_types_load_strictly(config, trained):
+def test_pretrained_mmocr_recognizers_load_strictly(config, trained):
     weights, path = trained
     init_cfg = dict(type="Pretrained", checkpoint=path)
     model = config(model=dict(init_cfg=init_cfg)).model
@@ -189,8 +189,8 @@ def test_commands_exit_with_status_2(config, trained, tmp_path, capsys):
     assert not list((tmp_path / "run").glob("*.pth"))
 
 
-def test_a_test_is_of_its_checkpoint_whatever_training_starts_from(tmp_path, monkeypatch):
-    """By value: the score is that of the checkpoint named, and load_from is not even read."""
+def test_test_uses_its_checkpoint_and_not_load_from(tmp_path, monkeypatch):
+    """The score is that of the named checkpoint, and load_from is not read."""
     monkeypatch.setattr(bundled, "FOLDER", tmp_path)
     config = write_task(tmp_path / "tiny.py", "segmentation")
     cfg = Config.fromfile(config)

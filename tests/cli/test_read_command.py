@@ -40,7 +40,7 @@ def test_a_line_for_each_image_in_its_order(read, word_images, tmp_path):
         assert json.loads(line)["confidence"] == pytest.approx(float(row[1]), abs=6e-5)
 
 
-def test_a_broken_image_is_told_and_the_others_come(read, word_images, tmp_path):
+def test_broken_images_are_reported_and_the_others_read(read, word_images, tmp_path):
     paths = word_images(3)
     (tmp_path / "images" / "1.png").write_bytes(b"")
     status, lines, errors = read(*paths, "gone.png", "--out", str(tmp_path / "out"))
@@ -64,7 +64,7 @@ def test_pictures_show_the_image_and_its_text(read, word_images, tmp_path):
     assert (picture[72:, :] < 128).any(), "no text below"
 
 
-def test_bad_input_is_a_line_and_status_2(read, word_images, tmp_path):
+def test_bad_input_gives_one_line_and_status_2(read, word_images, tmp_path):
     (path,) = word_images(1)
     (tmp_path / "empty").mkdir()
     for arguments, message in (

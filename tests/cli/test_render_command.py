@@ -22,13 +22,13 @@ def _render(*arguments: object) -> int:
     return main(["render", *map(str, arguments)])
 
 
-def test_an_lmdb_and_again(tmp_path, capsys):
+def test_rendering_a_finished_lmdb_again(tmp_path, capsys):
     arguments = ("--count", 5, "--out", tmp_path / "w.lmdb", "--difficulty", 0, "--workers", 1)
     assert _render(*arguments) == 0
     assert "w.lmdb: 5 words; rendered 5 of them" in capsys.readouterr().out
     assert len(WordImageDataset(tmp_path / "w.lmdb", labelled=True)) == 5
     assert _render(*arguments) == 0
-    assert "all 5 words are there already" in capsys.readouterr().out
+    assert "all 5 words exist already" in capsys.readouterr().out
     assert _render("--count", 6, *arguments[2:]) == 2
     assert "w.lmdb is finished with 5 words; choose another name" in capsys.readouterr().err
 
@@ -106,7 +106,7 @@ def test_a_sheet_beside_other_words(tmp_path):
         ("--sheet a.png --beside . --parts", "two different sheets"),
     ],
 )
-def test_wrong_input_is_one_clear_line(tmp_path, monkeypatch, capsys, arguments, message):
+def test_wrong_input_gives_one_line(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     assert _render(*arguments.split()) == 2
     errors = capsys.readouterr().err
@@ -116,7 +116,7 @@ def test_wrong_input_is_one_clear_line(tmp_path, monkeypatch, capsys, arguments,
     assert not any("lmdb" in file.name for file in tmp_path.iterdir() if file.suffix == ".lmdb")
 
 
-def test_an_interrupt_reports_what_is_there(tmp_path, capsys, monkeypatch):
+def test_interrupt_reports_the_written_words(tmp_path, capsys, monkeypatch):
     append = LmdbWriter._append
 
     def append_once(self: LmdbWriter, *arguments: object) -> None:

@@ -1,4 +1,4 @@
-"""The work folder may be that of the config, and may have any name."""
+"""The work folder may be the folder of the config, and may have any name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Nothing(BaseModel):
 
 
 @pytest.mark.parametrize("given", ["config", "base", "link", "copy"])
-def test_no_config_is_replaced_by_its_dump(tmp_path, given):
+def test_dump_does_not_replace_a_config(tmp_path, given):
     base, config = tmp_path / "base" / "run.py", tmp_path / "run.py"
     base.parent.mkdir()
     base.write_text("setting = 1  # why\n")
@@ -28,7 +28,7 @@ def test_no_config_is_replaced_by_its_dump(tmp_path, given):
     if given == "link":
         os.link(config, work / "run.py")
     elif given == "copy":
-        (work / "run.py").write_text("of the run before")
+        (work / "run.py").write_text("of an earlier run")
     before = base.read_bytes(), config.read_bytes()
     ConfigKeepingRunner(
         model=Nothing(), work_dir=str(work), cfg=Config.fromfile(config), experiment_name=given
@@ -37,7 +37,7 @@ def test_no_config_is_replaced_by_its_dump(tmp_path, given):
     assert ((work / "run.py").read_text() == "setting = 1\n") == (given == "copy")
 
 
-def test_a_log_holds_any_name(tmp_path):
+def test_log_escapes_any_name(tmp_path):
     work = tmp_path / os.fsdecode(b"caf\xe9")
     cfg = Config(dict(setting=1))
     runner = ConfigKeepingRunner(

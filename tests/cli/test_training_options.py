@@ -1,4 +1,4 @@
-"""What makes training larger or faster computes the same: by value, in tiny runs."""
+"""Options for larger or faster training give the same values, in tiny runs."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def assert_same_weights(weights, other, rtol=1e-5, atol=1e-7):
         "compile = dict(backend='eager')",
     ],
 )
-def test_an_option_leaves_the_weights_as_they_are(tmp_path, words, plain, extra):
+def test_options_do_not_change_the_weights(tmp_path, words, plain, extra):
     losses, checkpoint = train(
         1, write_config(tmp_path / "c.py", words, extra=extra), tmp_path / "w"
     )
@@ -134,7 +134,7 @@ def test_a_strategy_is_refused(tmp_path, words, capfd):
     assert "strategy=FSDPStrategy" in capfd.readouterr().err
 
 
-def test_the_rate_is_scaled_by_the_images_of_a_step():
+def test_learning_rate_scales_with_the_images_of_a_step():
     scaling = dict(enable=True, base_batch_size=256)
     cfg = Config(dict(optim_wrapper=dict(accumulative_counts=4), auto_scale_lr=dict(scaling)))
     training.count_accumulation(cfg)
@@ -145,7 +145,7 @@ def test_the_rate_is_scaled_by_the_images_of_a_step():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it works with a GPU")
-def test_mmengines_wrapper_without_a_gpu_is_one_line(tmp_path, words, capfd):
+def test_amp_wrapper_without_a_gpu_gives_one_line(tmp_path, words, capfd):
     config = write_config(tmp_path / "c.py", words)
     arguments = [str(config), "--work-dir", str(tmp_path / "w"), "--cfg-options"]
     assert training.main([*arguments, "optim_wrapper.type=AmpOptimWrapper"]) == 2
@@ -154,7 +154,7 @@ def test_mmengines_wrapper_without_a_gpu_is_one_line(tmp_path, words, capfd):
     assert "mms_ocr.Fp16OptimWrapper" in line
 
 
-def test_a_process_that_cannot_reach_the_first_says_so(tmp_path, words, capfd, monkeypatch):
+def test_unreachable_first_process_is_reported(tmp_path, words, capfd, monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("SLURM_NTASKS", "2")
     monkeypatch.setenv("SLURM_LOCALID", "0")
@@ -198,7 +198,7 @@ def test_epochs_count_the_images_of_all_processes(tmp_path, words):
 
 
 @pytest.mark.parametrize("epochs", ["0", "-1", "nan", "inf"])
-def test_epochs_that_are_no_length(tmp_path, words, capfd, epochs):
+def test_invalid_numbers_of_epochs(tmp_path, words, capfd, epochs):
     config = write_config(tmp_path / "c.py", words)
     options = [str(config), "--work-dir", str(tmp_path / "w"), f"--epochs={epochs}"]
     assert training.main(options) == 2

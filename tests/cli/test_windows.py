@@ -1,4 +1,4 @@
-"""What a Python without fork, file locks and most signals can do, as on Windows."""
+"""The package on a Python without fork, file locks and most signals, as on Windows."""
 
 import os
 import subprocess

@@ -75,13 +75,13 @@ def cut(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("source", "change"), [("words", cut), ("folder", shutil.rmtree)])
-def test_data_that_vanish_under_workers_end_the_command(source, change, request, capsys):
+def test_data_removed_during_reading_end_the_command(source, change, request, capsys):
     path = request.getfixturevalue(source)
     dataset = WordImageDataset(path, PIPELINE, max_broken=0.01)
     assert run_until_error(dataset, lambda: change(path), capsys)
 
 
-def test_too_many_images_that_vanish(folder, capsys):
+def test_too_many_removed_images(folder, capsys):
     dataset = WordImageDataset(folder, PIPELINE)
     gone = [file for file in sorted(folder.iterdir()) if file.name > "100"]
     line = run_until_error(dataset, lambda: [file.unlink() for file in gone], capsys)
@@ -114,7 +114,7 @@ def test_a_lost_worker_ends_the_command(number, capsys):
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError(104, "reset"), EOFError()])
-def test_a_worker_that_ends_while_its_batch_is_fetched(error, capsys):
+def test_worker_that_exits_during_a_fetch(error, capsys):
     def _try_get_data():  # as in torch's loader
         raise error
 
@@ -122,7 +122,7 @@ def test_a_worker_that_ends_while_its_batch_is_fetched(error, capsys):
     assert "a loader worker ended" in capsys.readouterr().err
 
 
-def test_the_signal_that_ended_a_worker_is_reported(capsys):
+def test_signal_that_killed_a_worker_is_reported(capsys):
     def command() -> None:
         cause = RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
         raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly") from cause
@@ -132,7 +132,7 @@ def test_the_signal_that_ended_a_worker_is_reported(capsys):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes"), EOFError()])
-def test_other_errors_are_left_as_they_are(error):
+def test_other_errors_are_unchanged(error):
     def command() -> None:
         raise error
 
@@ -148,7 +148,7 @@ class Failing(Dataset):
         raise ValueError("words.lmdb: no such key; set ValueError: or labelled=False")
 
 
-def test_the_message_of_a_worker_has_no_traceback(capsys):
+def test_errors_of_workers_have_no_traceback(capsys):
     def command() -> None:
         list(DataLoader(Failing(), num_workers=1, multiprocessing_context="fork"))
 

@@ -50,7 +50,7 @@ def test_tests_on_two_nodes(slurm, config, trained_run):
     assert re.findall(r"masked_error/mean: ([\d.]+)", done.stdout) == [validated]
 
 
-def test_a_preempted_run_goes_on_by_itself(slurm, config, trained_run):
+def test_preempted_run_resumes(slurm, config, trained_run):
     folder = config.parent / "preempted"
     run = preempted_run(slurm, config, folder, 1, random.Random(0), OPTIONS, every_at_start=0)
     assert (run.state, run.injected, run.attempts, run.repeated) == ("COMPLETED", 1, 2, 0), run.log
@@ -70,7 +70,7 @@ def test_a_canceled_run_stays_canceled(slurm, config):
 
 
 @pytest.mark.slow
-def test_time_that_is_over_is_not_the_end(slurm, config):
+def test_job_at_its_time_limit_is_queued_again(slurm, config):
     """Slurm's limits are whole minutes, and it warns tasks a minute before."""
     folder = config.parent / "limited"
     done = slurm.run(

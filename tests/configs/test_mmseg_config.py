@@ -35,7 +35,7 @@ SMALL = [
 ]
 
 
-def test_its_encoder_decoder_trains_and_both_metrics_agree(tmp_path):
+def test_mmseg_model_trains_and_both_metrics_agree(tmp_path):
     config = config_folder() / "segmentation" / "mmseg_text_vit_s_segformer.py"
     options = ["--work-dir", str(tmp_path), "--iterations", "2", "--cfg-options", *SMALL]
     assert training.main([str(config), *options]) == 0

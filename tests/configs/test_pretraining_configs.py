@@ -40,7 +40,7 @@ def difference(child, parent):
     }
 
 
-def test_all_configs_are_here():
+def test_folder_holds_the_expected_configs():
     expected = {f"pretrain_vit_{size}.py" for size in "ntsb"}
     expected |= {f"pretrain_vit_s_{data}.py" for data in ("words", "union14m")}
     ablations = ("random_patch", "blockwise", "span", "joint", "joint_contrastive")
@@ -134,7 +134,7 @@ def test_the_contrastive_ablation_adds_the_term():
 
 
 @pytest.mark.parametrize("name", ["pretrain_vit_s.py", "pretrain_vit_s_union14m.py"])
-def test_the_schedule_is_mae_recs(name):
+def test_schedule_is_that_of_maerec(name):
     cfg = load(name)
     assert cfg.optim_wrapper.optimizer == ConfigDict(
         type="AdamW", lr=1.5e-4, betas=(0.9, 0.95), weight_decay=0.05
@@ -167,6 +167,6 @@ def test_weight_decay_spares_biases_norms_and_tokens():
         for value in group["params"]:
             name = names[id(value)]
             in_groups.add(name)
-            spared = value.ndim == 1 or name.endswith(("cls_token", "mask_token"))
-            assert group["weight_decay"] == (0 if spared else 0.05), name
+            is_exempt = value.ndim == 1 or name.endswith(("cls_token", "mask_token"))
+            assert group["weight_decay"] == (0 if is_exempt else 0.05), name
     assert in_groups == {name for name, value in model.named_parameters() if value.requires_grad}

@@ -1,4 +1,4 @@
-"""Pretraining from the command line to the files it leaves, on very little."""
+"""Pretraining from the command line to its output files, on few images."""
 
 import json
 
@@ -53,7 +53,7 @@ def run(tmp_path_factory, config):
     return folder
 
 
-def test_a_run_leaves_checkpoint_log_and_pictures(run):
+def test_run_writes_checkpoint_log_and_pictures(run):
     assert (run / "iter_2.pth").is_file()
     assert list(run.glob("best_masked_error_mean_iter_*.pth"))
     assert list(run.glob("*/*.log"))
@@ -77,7 +77,7 @@ def test_errors_are_logged_per_strategy(run):
     )
 
 
-def test_its_checkpoint_is_read_without_running_anything(run):
+def test_checkpoint_is_read_without_running_code(run):
     checkpoint = read_checkpoint(run / "iter_2.pth")
     assert {"state_dict", "optimizer", "message_hub", "param_schedulers"} <= set(checkpoint)
     encoder = TextViT(arch="tiny")
@@ -97,7 +97,7 @@ def test_testing_gives_the_numbers_of_the_validation(run, config, tmp_path):
         assert tested[name] == pytest.approx(validated[name], rel=1e-4)
 
 
-def test_a_run_goes_on(run, config):
+def test_run_resumes(run, config):
     options = ["--work-dir", str(run), "--iterations", "3", "--resume"]
     options += ["--cfg-options", *LITTLE, *RENDERED]
     assert training.main([str(config / "pretrain_vit_t.py"), *options]) == 0
@@ -148,7 +148,7 @@ def test_own_images_are_one_option(config, tmp_path, capfd):
         ),
     ],
 )
-def test_bad_input_is_one_line(config, tmp_path, capfd, name, options, message):
+def test_bad_input_gives_one_line(config, tmp_path, capfd, name, options, message):
     status = training.main([str(config / name), "--work-dir", str(tmp_path), *options])
     assert status == 2
     written = capfd.readouterr().err.strip().splitlines()
@@ -159,7 +159,7 @@ def test_bad_input_is_one_line(config, tmp_path, capfd, name, options, message):
 
 
 @pytest.mark.parametrize("kind", ["absent", "other", "garbage"])
-def test_testing_a_wrong_checkpoint_is_one_line(config, tmp_path, capfd, kind):
+def test_testing_a_wrong_checkpoint_gives_one_line(config, tmp_path, capfd, kind):
     path = tmp_path / "weights.pth"
     if kind == "other":
         torch.save({"state_dict": {"a": torch.ones(1)}}, path)

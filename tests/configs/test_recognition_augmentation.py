@@ -1,4 +1,4 @@
-"""What the training pipelines of the recognition configs do to real words."""
+"""Augmentation of real words in the training pipelines of the recognition configs."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 @pytest.fixture
 def steps():
-    """Those of the pipeline between the resize and the packing, by name."""
+    """Return the transforms between resizing and packing, by name."""
     mmengine.registry.init_default_scope("mms_ocr")
     cfg = Config.fromfile(CONFIGS / "textrecog" / "mms_vit_t_ar_words.py")
     pipeline = cfg.train_dataloader.dataset.pipeline
@@ -37,19 +37,19 @@ def image():
 
 
 @pytest.mark.parametrize(("name", "share"), [("warp", 0.5), ("blur", 0.25), ("color", 0.25)])
-def test_each_step_acts_as_often_as_it_says(steps, image, name, share):
+def test_each_transform_acts_with_its_probability(steps, image, name, share):
     assert steps[name].prob == share
     step, changed = Compose([steps[name]]), 0
     for _ in range(200):
-        found = step(dict(img=image.copy(), img_shape=(32, 128), ori_shape=(20, 90)))["img"]
-        assert (found.shape, found.dtype) == (image.shape, np.uint8)
-        changed += not np.array_equal(found, image)
+        result = step(dict(img=image.copy(), img_shape=(32, 128), ori_shape=(20, 90)))["img"]
+        assert (result.shape, result.dtype) == (image.shape, np.uint8)
+        changed += not np.array_equal(result, image)
     assert changed / 200 == pytest.approx(share, abs=0.12)
 
 
-def test_colors_change_all_over_and_shapes_stay(steps, image):
+def test_color_jitter_changes_colors_and_keeps_shapes(steps, image):
     color = dict(steps["color"], prob=1.0)
-    found = Compose([color])(dict(img=image.copy(), img_shape=(32, 128)))["img"]
+    result = Compose([color])(dict(img=image.copy(), img_shape=(32, 128)))["img"]
     for part in (image[..., 0] == 220, image[..., 2] == 200, image[..., 0] == 100):
-        assert (found[part] == found[part][0]).all()
-    assert not np.array_equal(found, image)
+        assert (result[part] == result[part][0]).all()
+    assert not np.array_equal(result, image)

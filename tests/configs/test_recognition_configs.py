@@ -65,15 +65,15 @@ def words(tmp_path_factory):
     return str(path)
 
 
-def test_all_configs_are_here():
+def test_folder_holds_the_expected_configs():
     expected = {f"mms_vit_{size}_{kind}_words.py" for size in "ntsb" for kind in ("ar", "ctc")}
     variants = ("ar_rendered", "ar_mixed", "ar_union14m", "ctc_rendered", "ctc_words_probe")
     assert expected | {f"mms_vit_s_{variant}.py" for variant in variants} == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_builds_and_trains_a_step(name, words):
-    """With one layer in place of twelve; the decoder's six of AR become one."""
+def test_config_builds_and_trains_a_step(name, words):
+    """Train with one layer instead of twelve, and one of six in the AR decoder."""
     cfg = load(name)
     mmengine.registry.init_default_scope(cfg.default_scope)
     arch, width = SIZES[name.split("_")[2]]

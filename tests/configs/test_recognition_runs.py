@@ -1,4 +1,4 @@
-"""Recognizers from the command line, on very little: averaging, probing, and bad input."""
+"""Recognizers from the command line, on few images: averaging, probing, and bad input."""
 
 import json
 
@@ -64,10 +64,10 @@ def config(request, tmp_path):
 
     def write(name, *bases, backbone="", more="", **decoder):
         configs = request.config.rootpath / "configs"
-        found = [configs / "textrecog" / name, *(configs / "_base_" / base for base in bases)]
+        paths = [configs / "textrecog" / name, *(configs / "_base_" / base for base in bases)]
         decoder = (AR if "_ar_" in name else CTC) | decoder
         text = TINY.format(
-            bases=", ".join(repr(str(path)) for path in found),
+            bases=", ".join(repr(str(path)) for path in paths),
             arch=ARCH,
             backbone=backbone,
             decoder=", ".join(f"{key}={value!r}" for key, value in decoder.items()),
@@ -114,10 +114,10 @@ def run(command, config, data, folder, *options, settings=()):
 
 def complaint(capfd, command):
     written = capfd.readouterr().err.strip().splitlines()
-    found = [line for line in written if line.startswith(f"{command}.py: ")]
+    messages = [line for line in written if line.startswith(f"{command}.py: ")]
     assert not any("Traceback" in line for line in written)
-    assert len(found) == 1, written
-    return found[0]
+    assert len(messages) == 1, written
+    return messages[0]
 
 
 def test_averaged_weights_are_validated_saved_and_tested(config, words, tmp_path):
@@ -164,11 +164,11 @@ def test_averaged_weights_are_validated_saved_and_tested(config, words, tmp_path
         arguments = [given, str(path), "--work-dir", str(folder), "--cfg-options", *settings]
         assert testing.main(arguments) == 0
         (result,) = folder.glob("*/*.json")
-        found = json.loads(result.read_text())["score"]
-        assert (found == pytest.approx(validated[-1], rel=1e-5)) == same
+        score = json.loads(result.read_text())["score"]
+        assert (score == pytest.approx(validated[-1], rel=1e-5)) == same
 
 
-def test_a_probe_learns_its_head_alone(config, words, encoder, tmp_path, capfd):
+def test_probe_trains_only_its_head(config, words, encoder, tmp_path, capfd):
     encoder, init = encoder
     probe = config("mms_vit_s_ctc_words_probe.py", backbone=f"frozen_stages=2, {init}")
     assert run(training, probe, words(), tmp_path / "run", "--iterations", "3") == 0
@@ -185,7 +185,7 @@ def test_a_probe_learns_its_head_alone(config, words, encoder, tmp_path, capfd):
     assert "is skipped since" not in logged
 
 
-def test_a_pretrained_encoder_learns_layer_by_layer(config, words, encoder, tmp_path):
+def test_pretrained_encoder_trains_with_layer_decay(config, words, encoder, tmp_path):
     rates = []
     for backbone in (encoder[1], ""):
         folder = tmp_path / f"run{len(rates)}"
@@ -218,9 +218,7 @@ def test_a_pretrained_encoder_learns_layer_by_layer(config, words, encoder, tmp_
         ),
     ],
 )
-def test_a_label_that_cannot_be_learnt_ends_the_run(
-    config, words, tmp_path, capfd, name, label, decoder, message
-):
+def test_invalid_label_ends_the_run(config, words, tmp_path, capfd, name, label, decoder, message):
     data = words(*["ab", label] * 6)
     status = run(training, config(name, **decoder), data, tmp_path / "run", "--iterations", "3")
     line = complaint(capfd, "train")
@@ -229,7 +227,7 @@ def test_a_label_that_cannot_be_learnt_ends_the_run(
     assert ".png" in line or "words.jsonl" in line
 
 
-def test_an_image_that_is_none_ends_the_run(config, words, tmp_path, capfd):
+def test_too_many_broken_images_end_the_run(config, words, tmp_path, capfd):
     data = words()
     for index in range(12):
         (tmp_path / f"{index}.png").write_bytes(b"no image")
@@ -242,9 +240,7 @@ def test_an_image_that_is_none_ends_the_run(config, words, tmp_path, capfd):
 
 @pytest.mark.parametrize("name", ["mms_vit_t_ar_words.py", "mms_vit_t_ctc_words.py"])
 @pytest.mark.parametrize("characters", ["abcd", "".join(map(chr, range(126, 32, -1)))])
-def test_a_dictionary_that_is_not_the_checkpoint_s(
-    config, words, tmp_path, capfd, name, characters
-):
+def test_dictionary_of_another_checkpoint_raises(config, words, tmp_path, capfd, name, characters):
     """Fewer characters, and the same number in another order."""
     data, folder = words(), tmp_path / "run"
     assert run(training, config(name), data, folder, "--iterations", "1") == 0

@@ -1,4 +1,4 @@
-"""What every run's configuration does to its log and its optimizer."""
+"""Effects of the runtime config on the log and the optimizer."""
 
 from types import SimpleNamespace
 

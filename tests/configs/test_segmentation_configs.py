@@ -49,7 +49,7 @@ def load(name):
     return Config.fromfile(FOLDER / f"{name}.py")
 
 
-def test_all_configs_are_here():
+def test_folder_holds_the_expected_configs():
     assert sorted(path.stem for path in FOLDER.glob("mms_*.py")) == sorted(NAMES)
 
 
@@ -105,7 +105,7 @@ def test_textseg_is_not_tested_on_what_a_checkpoint_is_chosen_by():
     assert {part.dataset.path for part in parts} == {"data/TextSeg"}
 
 
-def test_the_schedule_stretches():
+def test_schedule_scales_with_iterations():
     cfg = load("mms_vit_s_seg_rendered")
     set_iterations(cfg, 200)
     assert cfg.param_scheduler[0].end == 20
@@ -132,7 +132,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_a_run_leaves_checkpoints_scores_and_pictures(run):
+def test_run_writes_checkpoints_scores_and_pictures(run):
     assert (run / "iter_2.pth").is_file()
     assert list(run.glob("best_foreground_iou_dataset_iter_*.pth"))
     last = scores(run)[-1]
@@ -153,7 +153,7 @@ def test_testing_gives_the_numbers_of_the_validation(run, tmp_path):
         assert tested[key] == pytest.approx(validated[key], abs=2e-3)
 
 
-def test_a_run_goes_on(run):
+def test_run_resumes(run):
     options = ["--work-dir", str(run), "--iterations", "3", "--resume"]
     options += ["--cfg-options", *SMALL, *RENDERED]
     assert training.main([str(FOLDER / "mms_vit_t_seg_rendered.py"), *options]) == 0
@@ -173,7 +173,7 @@ def own_words(tmp_path):
     return tmp_path / "words"
 
 
-def test_words_of_ones_own(own_words, tmp_path):
+def test_own_words_by_data_option(own_words, tmp_path):
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "1"]
     options += ["--data", str(own_words), "--cfg-options", *SMALL]
     assert training.main([str(FOLDER / "mms_vit_s_seg_pairs.py"), *options]) == 0
@@ -195,7 +195,7 @@ def test_a_score_that_is_nan_is_never_the_best(own_words, tmp_path, capsys):
 
 
 def test_no_worker_outlives_a_run(own_words, tmp_path):
-    """One that does keeps Python from ending for as long as it disregards signals."""
+    """Such a worker would keep Python from exiting while it ignores signals."""
     options = ["--work-dir", str(tmp_path / "run"), "--iterations", "1", "--data", str(own_words)]
     options += ["--cfg-options", *SMALL, "train_dataloader.num_workers=1"]
     before = set(multiprocessing.active_children())
@@ -204,7 +204,7 @@ def test_no_worker_outlives_a_run(own_words, tmp_path):
     assert set(multiprocessing.active_children()) <= before
 
 
-def test_data_that_are_missing_are_said_in_a_line(tmp_path, capsys):
+def test_missing_data_give_one_line(tmp_path, capsys):
     options = ["--work-dir", str(tmp_path), "--iterations", "1", "--cfg-options", *SMALL]
     assert training.main([str(FOLDER / "mms_vit_s_seg_textseg.py"), *options]) == 2
     assert "there is no 'data/TextSeg/split.json'" in capsys.readouterr().err

@@ -65,14 +65,14 @@ def tiny(tmp_path_factory):
     return write
 
 
-def test_all_configs_are_here():
+def test_folder_holds_the_expected_configs():
     expected = [f"mms_vit_{size}_sr_words.py" for size in SIZES]
     expected += [f"mms_vit_s_sr_{data}.py" for data in ("pairs", "rendered", "textzoom")]
     assert sorted(expected) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_config_says_what_its_name_says(name):
+def test_config_matches_its_name(name):
     cfg = Config.fromfile(CONFIGS / name)
     arch, width = SIZES[name.split("_")[2]]
     assert cfg.model.backbone.arch == arch
@@ -94,7 +94,7 @@ def test_a_config_says_what_its_name_says(name):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_its_model_builds_and_starts_from_bicubic(size):
+def test_model_builds_and_starts_from_bicubic(size):
     cfg = Config.fromfile(CONFIGS / f"mms_vit_{size}_sr_words.py")
     model = MODELS.build(cfg.model)
     model.init_weights()
@@ -135,7 +135,7 @@ def run(tmp_path_factory, tiny, pictures):
     return folder
 
 
-def test_a_run_leaves_numbers_a_checkpoint_and_pictures(run):
+def test_run_writes_scores_checkpoint_and_pictures(run):
     assert (run / "iter_20.pth").is_file()
     assert list(run.glob("best_PSNR_iter_20.pth"))
     (line,) = [line for line in logged(run) if "PSNR" in line]
@@ -166,7 +166,7 @@ def test_testing_gives_the_numbers_of_the_validation(run, tiny, pictures, tmp_pa
         assert tested[number] == pytest.approx(validated[number], abs=1e-4)
 
 
-def test_a_run_goes_on(run, tiny, pictures):
+def test_run_resumes(run, tiny, pictures):
     options = ["--data", str(pictures / "words"), "--work-dir", str(run), "--iterations", "21"]
     assert training.main([tiny("mms_vit_t_sr_words.py"), *options, "--resume"]) == 0
     assert (run / "iter_21.pth").is_file()
@@ -232,7 +232,7 @@ def test_textzoom_from_its_folder_to_a_table(tiny, textzoom, tmp_path, capsys):
         ),
     ],
 )
-def test_bad_input_is_one_line(tiny, tmp_path, capfd, name, options, message):
+def test_bad_input_gives_one_line(tiny, tmp_path, capfd, name, options, message):
     status = training.main([tiny(name), "--work-dir", str(tmp_path), *options])
     assert status == 2
     written = capfd.readouterr().err.strip().splitlines()
@@ -241,7 +241,7 @@ def test_bad_input_is_one_line(tiny, tmp_path, capfd, name, options, message):
     assert not any("Traceback" in line for line in written)
 
 
-def test_an_empty_set_and_exchanged_pairs_are_one_line(tiny, pictures, tmp_path, capfd):
+def test_empty_set_and_exchanged_pairs_give_one_line(tiny, pictures, tmp_path, capfd):
     exchanged = tmp_path / "exchanged"
     exchanged.mkdir()
     (exchanged / "hr").symlink_to(pictures / "pairs" / "lr")

@@ -15,7 +15,7 @@ from mms_ocr.datasets import open_source
 
 
 def smooth(number: int, height: int = 32, width: int = 96) -> np.ndarray:
-    """An image with a look of its own that survives compression and scaling."""
+    """A distinctive image that stays recognizable after compression and scaling."""
     small = np.random.default_rng(number).integers(0, 256, (5, 12, 3), dtype=np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -46,7 +46,7 @@ def sources(make_source):
     ]
 
 
-def test_what_is_found_and_as_what(sources):
+def test_matches_by_kind(sources):
     result = find_contamination(*sources)
     assert [(match.train[1], match.test, match.kind) for match in result.matches] == [
         (1, (0, 7), "file"),
@@ -79,7 +79,7 @@ def test_distances_against_imagehash_itself(sources):
         assert match.distance == pytest.approx(nearest / 256)
 
 
-def test_the_distance_is_a_limit(sources):
+def test_max_distance_limits_matches(sources):
     assert [match.kind for match in find_contamination(*sources, max_distance=0).matches][:2] == [
         "file",
         "pixels",
@@ -99,8 +99,8 @@ def test_words_in_both_parts_of_iiit5k(shared_data):
     result = find_contamination([train], [test], max_distance=0.11)
     # Judged by eye: the same sign or web page, seen in two photographs.
     assert [(train.name(m.train[1]), test.name(m.test[1])) for m in result.matches] == [
-        (str(folder / "train" / one), str(folder / "test" / other))
-        for one, other in [
+        (str(folder / "train" / first), str(folder / "test" / second))
+        for first, second in [
             ("1053_1.jpg", "1049_1.jpg"),
             ("1053_8.jpg", "1050_8.jpg"),
             ("2059_4.jpg", "2059_6.jpg"),

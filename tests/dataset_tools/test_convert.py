@@ -44,7 +44,7 @@ def contents(records) -> list:
     ("kind", "outs"),
     [("folder", ["a.lmdb", "b"]), ("lmdb", ["a", "b.lmdb"]), ("jsonl", ["a.lmdb", "b", "c.lmdb"])],
 )
-def test_there_and_back(make_source, tmp_path, kind, outs, labels):
+def test_round_trip(make_source, tmp_path, kind, outs, labels):
     if kind == "folder" and labels:
         pytest.skip("folders have no labels")
     source = open_records(str(make_source(kind, IMAGES, labels)), "words")
@@ -94,7 +94,7 @@ def test_broken_images_are_left_out_and_reported(make_source, tmp_path):
     ] == IMAGES
 
 
-def test_labels_are_not_dropped_where_the_first_word_has_none(make_source, tmp_path):
+def test_labels_are_kept_if_the_first_word_has_none(make_source, tmp_path):
     path = make_source("lmdb", IMAGES, LABELS)
     with lmdb.open(str(path)) as file, file.begin(write=True) as transaction:
         transaction.delete(b"label-000000001")
@@ -104,8 +104,8 @@ def test_labels_are_not_dropped_where_the_first_word_has_none(make_source, tmp_p
         open_records(str(path), "words"), str(tmp_path / "out.lmdb"), max_broken=0.2
     )
     assert "label-000000001: the key is missing" in result.broken[0]
-    found = contents(open_records(str(tmp_path / "out.lmdb"), "words"))
-    assert [record.text for record in found] == LABELS[1:]
+    converted = contents(open_records(str(tmp_path / "out.lmdb"), "words"))
+    assert [record.text for record in converted] == LABELS[1:]
 
 
 # --- stops, full disks, other processes ----------------------------------------------------------
@@ -154,7 +154,7 @@ def on_a_full_disk(path: str, out: str, limit: int, errors) -> None:
 
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
-def test_a_full_disk_is_one_line_and_loses_nothing(make_source, tmp_path, out):
+def test_full_disk_gives_one_line_and_loses_nothing(make_source, tmp_path, out):
     images = [encode(word_pixels(number, 64, 64 + 20 * number)) for number in range(9)]
     path, out = str(make_source("jsonl", images)), tmp_path / out
     context = multiprocessing.get_context("fork")
@@ -202,7 +202,7 @@ def test_another_source_or_selection_is_not_mixed_in(make_source, tmp_path):
     assert [record.images["image"] for record in contents(back)] == IMAGES[1:4]
 
 
-def test_a_folder_whose_labels_were_lost_starts_anew(make_source, tmp_path):
+def test_folder_with_lost_labels_starts_from_scratch(make_source, tmp_path):
     path, out = str(make_source("lmdb", IMAGES, LABELS)), tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         convert_records(Stopping(path, 5), str(out))
@@ -214,7 +214,7 @@ def test_a_folder_whose_labels_were_lost_starts_anew(make_source, tmp_path):
 
 
 @pytest.mark.parametrize("out", ["out.lmdb", "out"])
-def test_the_lock_is_held_until_the_set_has_its_name(make_source, tmp_path, monkeypatch, out):
+def test_lock_is_held_until_the_set_is_renamed(make_source, tmp_path, monkeypatch, out):
     source, out = open_records(str(make_source("lmdb", IMAGES)), "words"), tmp_path / out
     renamed = []
 

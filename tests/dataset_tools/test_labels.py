@@ -43,7 +43,7 @@ def pairs(path):
 
 
 @pytest.mark.parametrize("indent", [None, 1])
-def test_mmocr_s_json(tmp_path, indent):
+def test_json_of_mmocr(tmp_path, indent):
     path = tmp_path / "a.json"
     mmocr_json(path, WORDS)
     path.write_text(json.dumps(json.loads(path.read_text()), indent=indent))
@@ -61,7 +61,7 @@ def test_mmocr_s_json(tmp_path, indent):
         ("\ufeffa.png x\n", [("a.png", "x")]),
     ],
 )
-def test_text(tmp_path, content, expected):
+def test_text_files(tmp_path, content, expected):
     path = tmp_path / "gt.txt"
     path.write_text(content, encoding="utf-8")
     assert pairs(path) == expected
@@ -76,7 +76,7 @@ LINE_ENDS = [
 
 
 def test_only_line_feeds_end_lines(tmp_path):
-    """And none of the characters that str.splitlines takes for line ends as well."""
+    """Other characters that str.splitlines treats as line ends do not end a line."""
     lines = [json.dumps(dict(filename=n, text=t), ensure_ascii=False) for n, t in LINE_ENDS]
     (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert pairs(tmp_path / "a.jsonl") == LINE_ENDS
@@ -85,7 +85,7 @@ def test_only_line_feeds_end_lines(tmp_path):
     assert pairs(tmp_path / "a.txt") == inside
 
 
-def test_text_that_is_no_unicode_is_left_out_and_reported(root):
+def test_text_outside_unicode_is_left_out_and_reported(root):
     words = [*WORDS, ("images/4.png", "half \ud800"), ("images/\0.png", "x")]
     lines = [json.dumps(dict(filename=name, text=text)) for name, text in words]
     (root / "a.jsonl").write_text("\n".join(lines))
@@ -102,14 +102,14 @@ def test_text_that_is_no_unicode_is_left_out_and_reported(root):
     [
         ("", "has no lines"),
         ('{"images": []}', "'filename'"),
-        ('{"data_list": [{"img_path": "a"}, ', "cut short"),
-        ('{"data_list": [{"img_path": a}]}', "is no JSON"),
+        ('{"data_list": [{"img_path": "a"}, ', "is truncated"),
+        ('{"data_list": [{"img_path": a}]}', "is not JSON"),
         ("[1, 2]", "no object with a list 'data_list'"),
         (b"\xff\xfe\x00", "no UTF-8"),
         (b"1.jpg a\n2.jpg caf\xe9\n", "line 2: no UTF-8"),
     ],
 )
-def test_files_that_are_no_annotations(tmp_path, content, message):
+def test_files_that_are_not_annotations(tmp_path, content, message):
     path = tmp_path / "a.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     try:
@@ -136,7 +136,7 @@ def test_faults_of_single_entries_are_reported_by_place(tmp_path):
     assert faults[0] == "0 instances, and a word image has one"
     assert faults[1].startswith("no instances")
     assert "'img_path'" in faults[2]
-    assert faults[3].startswith("'text' is no string")
+    assert faults[3].startswith("'text' is not a string")
     assert faults[4].startswith("no instances")
     text = tmp_path / "gt.txt"
     text.write_text("a.png x\nonly\n")
@@ -201,7 +201,7 @@ def test_unusable_words_are_left_out_and_reported(root):
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "/etc/hostname", "images/../../x.png"])
-def test_names_that_lead_out_of_the_data_root_are_refused(root, name):
+def test_names_outside_the_data_root_raise(root, name):
     (root / "in").mkdir()
     source = mmocr_json(root / "a.json", [*WORDS, (name, "x")])
     with pytest.raises(ValueError, match=r"entry 5: file name .* leads out of"):
@@ -210,7 +210,7 @@ def test_names_that_lead_out_of_the_data_root_are_refused(root, name):
         convert_labels([source], str(root / "in" / "b.jsonl"), [str(root)])
 
 
-def test_the_data_root_is_found_or_asked_for(root):
+def test_data_root_is_found_or_must_be_given(root):
     deep = mmocr_json(root / "annos" / "mmocr1.0" / "a.json", WORDS)
     assert find_data_root(deep) == str(root)
     lost = mmocr_json(root / "b.json", [("nowhere/1.png", "a")])
@@ -266,7 +266,7 @@ def test_images_of_the_same_names_in_two_folders_are_refused(tmp_path, annotatio
 
 
 def test_images_that_are_split_between_two_folders_are_refused(tmp_path):
-    """Whichever of the many entries those of the second folder are."""
+    """The position of the second folder's entries does not matter."""
     source = gt_and_images(tmp_path, "data/gt.txt", "data", count=200)
     (tmp_path / "data" / "more").mkdir()
     for name in range(150, 200):
@@ -284,7 +284,7 @@ def test_images_that_are_split_between_two_folders_are_refused(tmp_path):
         ('{"data_list": []}', "has no words"),
     ],
 )
-def test_files_whose_first_entry_is_none_are_not_looked_for_in_folders(tmp_path, content, message):
+def test_invalid_first_entries_raise_before_the_search(tmp_path, content, message):
     path = tmp_path / "a.txt"
     path.write_text(content)
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Folders that are data sets: converted as what they are, whichever way they are given."""
+"""Folders that are data sets are converted as data sets, by any path."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_two_images_of_one_stem_are_refused(tmp_path, first, second, open_set):
 
 
 def test_pairs_in_another_order_belong_together(tmp_path):
-    """Suffixes change the order of the names, and not which images belong together."""
+    """Suffixes change the order of the names, but not the pairs."""
     large, small = (40, 80), (20, 40)
     for folder, (height, width), suffixes in (
         ("hr", large, (".png", ".png")),

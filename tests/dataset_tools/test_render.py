@@ -115,7 +115,7 @@ def test_several_processes_give_the_same_as_one(tmp_path, renderer):
     assert _content(tmp_path / "one.lmdb") == _content(tmp_path / "two.lmdb")
 
 
-def test_more_words_may_be_asked_for_than_were_begun(tmp_path, renderer):
+def test_resuming_with_more_words_but_not_with_fewer(tmp_path, renderer):
     with pytest.raises(StopError):
         _make(renderer, tmp_path / "a.lmdb", 100, progress=_stop_at(64))
     with pytest.raises(ValueError, match=r"a\.lmdb\.part holds 64 words already; ask for at least"):
@@ -140,7 +140,7 @@ def test_other_settings_do_not_resume(tmp_path, renderer):
         _make(renderer, tmp_path / "a.lmdb", quality=50)
 
 
-def test_what_is_there_is_kept(tmp_path, renderer):
+def test_existing_files_are_kept(tmp_path, renderer):
     (tmp_path / "file.lmdb").write_text("mine")
     (tmp_path / "folder").mkdir()
     for name in ("file.lmdb", "folder"):
@@ -179,7 +179,7 @@ class _Dying(WordRenderer):
         return super().render(index)
 
 
-def test_a_worker_that_dies_is_an_error_and_not_a_hang(tmp_path, renderer):
+def test_dead_worker_raises(tmp_path, renderer):
     dying = _Dying(renderer.fonts, renderer.source, renderer.settings, renderer.seed)
     with pytest.raises(RuntimeError, match="exited unexpectedly"):
         _make(dying, tmp_path / "a.lmdb", workers=2)

@@ -52,12 +52,12 @@ def pixels(data: bytes) -> np.ndarray:
         ((0, 100, 200, 255), {0: 0, 100: 100, 200: 200, 255: 255}),
     ],
 )
-def test_there_and_back_by_value(words, tmp_path, levels, expected, capsys):
+def test_round_trip_by_value(words, tmp_path, levels, expected, capsys):
     source, out = words(levels), tmp_path / "out"
     assert main(["convert", source, str(out), "--to-textseg", "val"]) == 0
-    said = capsys.readouterr().out
-    assert "5 words of" in said
-    assert ("the levels are TextSeg's" if 100 in levels else "all else text") in said
+    output = capsys.readouterr().out
+    assert "5 words of" in output
+    assert ("the levels are TextSeg's" if 100 in levels else "all else text") in output
     assert guess_layout(str(out)) == "textseg"
     assert {file.name for file in out.iterdir()} == {
         "image", "annotation", "semantic_label", "split.json"
@@ -83,7 +83,7 @@ def test_given_levels_win(words, tmp_path):
     np.testing.assert_array_equal(pixels(mask), masks((0, 255))[1])  # 255 is to be ignored
 
 
-def test_the_bytes_of_images_are_kept(words, tmp_path):
+def test_bytes_of_images_are_kept(words, tmp_path):
     records = MasksAsTextSeg(open_records(words(), "words"))
     convert_records(records, str(tmp_path / "out"), textseg_split="test")
     files = sorted((tmp_path / "out" / "image").iterdir())
@@ -109,7 +109,7 @@ def run_convert(*arguments: object) -> int:
     return main(["convert", *map(str, arguments)])
 
 
-def test_bad_input_is_one_clear_line(words, make_source, tmp_path, capsys):
+def test_bad_input_gives_one_line(words, make_source, tmp_path, capsys):
     source, out = words(), tmp_path / "out"
     plain = make_source("lmdb", IMAGES, LABELS, name="plain")
     entries = lmdb_entries(IMAGES) | {
@@ -124,7 +124,7 @@ def test_bad_input_is_one_clear_line(words, make_source, tmp_path, capsys):
     ]:
         assert run_convert(*arguments) == 2
         errors = capsys.readouterr().err
-        said = [line for line in errors.replace("\r", "\n").splitlines() if "mms-ocr" in line]
-        assert len(said) == 1
-        assert message in said[0]
+        messages = [line for line in errors.replace("\r", "\n").splitlines() if "mms-ocr" in line]
+        assert len(messages) == 1
+        assert message in messages[0]
         assert not Path(out).exists()

@@ -64,7 +64,7 @@ def test_some_of_the_sets_and_held_out_parts(root):
     )
 
 
-def test_missing_sets_are_named_all_at_once(root):
+def test_all_missing_sets_are_named(root):
     sets = {
         **SETS,
         "d": dict(path="D", origin="from the moon"),
@@ -110,7 +110,7 @@ def test_impossible_choices(root, sets, chosen, message):
         BenchmarkDataset(sets, root=str(root), chosen=chosen)
 
 
-def test_chosen_images_are_counted_in_their_own_sets(root):
+def test_selected_images_count_in_their_sets(root):
     dataset = BenchmarkDataset(SETS, root=str(root), indices=[0, 2, 4, 8])
     assert spans(dataset) == [("a", 0, 2), ("b", 2, 3), ("c", 3, 4)]
     assert [dataset[index]["text"] for index in range(4)] == list("acei")

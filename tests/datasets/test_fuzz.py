@@ -20,14 +20,14 @@ def fuzz_of(kind, folder):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_read_wrongly(tmp_path, kind):
+def test_damaged_data_are_never_read_wrongly(tmp_path, kind):
     endings, faults = fuzz_data.run(fuzz_of(kind, tmp_path), 60)
     assert faults == []
     assert endings["refused"]
     assert sum(endings.values()) - endings["unchanged"] == 60
 
 
-def test_the_fuzzer_finds_a_careless_decoder(monkeypatch):
+def test_fuzzer_detects_a_lenient_decoder(monkeypatch):
     def careless(data):
         try:
             return decode_image(data)
@@ -40,7 +40,7 @@ def test_the_fuzzer_finds_a_careless_decoder(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (b'{"filename": "a\\ud800.png"}', "not Unicode text"),
         (b'{"filename": "a.png", "text": "\\udfff"}', "not Unicode text"),
@@ -52,19 +52,19 @@ def test_the_fuzzer_finds_a_careless_decoder(monkeypatch):
         (b'{"filename": "/etc/passwd"}', "outside of the data root"),
     ],
 )
-def test_lines_that_attack_are_refused(tmp_path, line, said):
+def test_malicious_lines_raise(tmp_path, line, message):
     (tmp_path / "words").mkdir()
     (tmp_path / "secret.png").write_bytes(b"secret")
     path = tmp_path / "words" / "labels.jsonl"
     path.write_bytes(line + b"\n")
-    with pytest.raises(ValueError, match=said) as raised:
+    with pytest.raises(ValueError, match=message) as raised:
         open_source(str(path))
     assert "line 1" in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("tag", ["../secret", "/etc/passwd", "a\0", 7, None])
-def test_textseg_names_no_image_outside(tmp_path, tag):
+def test_textseg_names_outside_the_folder_raise(tmp_path, tag):
     from mms_ocr.dataset_tools.records import open_records
 
     (tmp_path / "annotation").mkdir()

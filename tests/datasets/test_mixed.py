@@ -20,7 +20,7 @@ class Named(list):
         super().__init__((name, place) for place in range(length))
 
 
-def test_by_size_is_one_after_the_other():
+def test_choosing_by_size_is_sequential():
     mixed = MixedDataset([Named("a", 3), Named("b", 2)])
     assert list(map(mixed.__getitem__, range(5))) == [*Named("a", 3), *Named("b", 2)]
     assert len(mixed) == 5

@@ -72,7 +72,7 @@ def test_any_position_is_restored(length, seed, world_size, position, count):
 
 @few
 @given(lengths, seeds, st.integers(1, 6), st.integers(1, 6), st.integers(0, 500))
-def test_nothing_is_lost_when_the_number_of_ranks_changes(length, seed, before, after, drawn):
+def test_another_number_of_ranks_skips_no_sample(length, seed, before, after, drawn):
     state = sampler(length, 0, before, seed=seed).state_dict(drawn)
     ranks = [sampler(length, rank, after, seed=0) for rank in range(after)]
     for rank in ranks:
@@ -109,7 +109,7 @@ def test_hash_against_plain_integers(numbers, key):
 
 
 @pytest.mark.parametrize("length", [2, 5, 24, 100])
-def test_each_sample_comes_at_each_place_equally_often(length):
+def test_samples_are_at_each_position_equally_often(length):
     passes = 20_000
     drawn = sampler(length, seed=1).indices(0, passes * length).reshape(passes, length)
     for place in {0, 1, length // 2, length - 1}:
@@ -130,7 +130,7 @@ def test_all_orders_of_a_few_samples_occur():
 # --- cost ----------------------------------------------------------------------------------------
 
 
-def test_a_far_position_of_a_huge_set_is_reached_at_once():
+def test_far_position_of_a_huge_set_is_set_quickly():
     far = sampler(10**10, seed=0)
     start = time.process_time()  # what else runs on the machine does not count
     far.set_position(10**13)
@@ -142,7 +142,7 @@ def test_a_far_position_of_a_huge_set_is_reached_at_once():
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_runner_builds_it(workers):
+def test_runner_builds_the_sampler(workers):
     loader = Runner.build_dataloader(
         dict(
             batch_size=4,

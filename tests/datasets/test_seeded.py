@@ -14,7 +14,7 @@ from mms_ocr.utils.randomness import seed_everything, take_random_states
 
 
 class Drawing(Dataset):
-    """Items that are what was drawn for them."""
+    """Items are the numbers drawn for them."""
 
     metainfo = {"name": "drawing"}
 
@@ -58,7 +58,7 @@ def test_workers_batches_and_position_do_not_matter():
     assert drawn(0, 24, seed=2) != expected
 
 
-def test_each_pass_draws_anew():
+def test_each_pass_draws_other_numbers():
     items = drawn(0, 20)
     first = {item[0]: item[1:] for item in items[:10]}
     second = {item[0]: item[1:] for item in items[10:]}
@@ -66,7 +66,7 @@ def test_each_pass_draws_anew():
     assert all(first[index] != second[index] for index in range(10))
 
 
-def test_the_process_itself_is_left_alone():
+def test_global_random_state_is_restored():
     seed_everything(3)
     before = take_random_states()
     SeededDataset(Drawing(), 0)[13]
@@ -74,7 +74,7 @@ def test_the_process_itself_is_left_alone():
     assert torch.equal(take_random_states()["python"][1], before["python"][1])
 
 
-def test_all_else_is_as_inside():
+def test_other_attributes_are_those_of_the_wrapped_set():
     dataset = SeededDataset(Drawing(), 0)
     assert len(dataset) == 10
     assert dataset.metainfo == {"name": "drawing"}
@@ -82,7 +82,7 @@ def test_all_else_is_as_inside():
         _ = dataset.nothing_like_it
 
 
-def test_what_is_known_to_draw_nothing():
+def test_data_sets_without_random_transforms():
     resize = dict(type="mms_ocr.ResizeWordImage", size=(32, 128))
     pack = dict(type="mms_ocr.PackWordImage", meta_keys=())
     fixed = RenderedWordDataset(4, [resize, pack])

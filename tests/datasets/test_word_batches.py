@@ -112,7 +112,7 @@ def test_loaders(make_source, context):
 
 
 def damage_leaf(file: Path, key: bytes) -> None:
-    """Damage the page of an LMDB that holds a key, so that it is no leaf of its tree."""
+    """Damage the page of an LMDB that holds a key, so that it is not a leaf of its tree."""
     data = bytearray(file.read_bytes())
     for start in range(0, len(data), 4096):
         is_leaf = int.from_bytes(data[start + 10 : start + 12], "little") == 2

@@ -97,7 +97,7 @@ def test_a_broken_image_gives_the_next_one(make_source, kind, caplog):
     assert dataset.num_read == 27 + 6
 
 
-def test_the_log_names_the_image_and_stays_short(make_source, capsys):
+def test_log_names_the_image_at_powers_of_two(make_source, capsys):
     dataset = WordImageDataset(make_source("lmdb", images(100, broken=(7,))), max_broken=0.5)
     for _ in range(20):
         dataset[7]
@@ -118,7 +118,7 @@ def test_too_many_broken_images_stop_the_run(make_source, max_broken, words):
     assert "\n" not in str(error.value)
 
 
-def test_nothing_but_broken_images(make_source):
+def test_only_broken_images(make_source):
     path = make_source("lmdb", images(5, broken=(0, 1, 2, 3, 4)))
     with pytest.raises(TooManyBrokenError, match=r"1 of 1 images read .* are broken"):
         WordImageDataset(path)[0]
@@ -137,7 +137,7 @@ def test_large_sets_are_judged_by_what_was_read_of_them():
         counter.count_broken("x")
 
 
-def test_bombs_count_as_broken(make_source):
+def test_images_with_too_many_pixels_count_as_broken(make_source):
     dataset = WordImageDataset(make_source("lmdb", images(2)), max_pixels=1000, max_broken=0.9)
     with pytest.raises(TooManyBrokenError, match="60 x 20 pixels, more than max_pixels=1,000"):
         dataset[0]
@@ -218,7 +218,7 @@ def test_indices(make_source):
 # --- within MMEngine -----------------------------------------------------------------------------
 
 
-def test_the_runner_builds_a_loader_of_it(make_source):
+def test_runner_builds_a_loader(make_source):
     loader = Runner.build_dataloader(
         dict(
             batch_size=4,

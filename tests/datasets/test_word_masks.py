@@ -1,4 +1,4 @@
-"""Images with masks from every layout, and what is said of those that cannot be used."""
+"""Images with masks from every layout, and messages about invalid ones."""
 
 import json
 import pickle
@@ -71,7 +71,7 @@ def test_pairs_by_value(pairs):
     assert dataset.num_broken == 0
 
 
-def test_what_the_renderer_stores_is_what_it_draws(tmp_path):
+def test_stored_masks_equal_rendered_masks(tmp_path):
     words = RenderedWordDataset(3, seed=5, extras=("mask",))
     render_words(words.renderer, tmp_path / "words.lmdb", 3, extras=("mask",), suffix=".png")
     stored = WordMaskDataset(tmp_path / "words.lmdb")
@@ -235,9 +235,9 @@ def test_textseg_converted_is_the_same(textseg, tmp_path):
     values = dict(background=(0, 200), text=(100,), ignored=(255,))
     converted = WordMaskDataset(out, mask_values=values)
     released = TextSegDataset(str(textseg), splits=("train",))
-    for one, other in zip(converted, released):
-        np.testing.assert_array_equal(one["mask"], other["mask"])
-        np.testing.assert_array_equal(one["img"], other["img"])
+    for first, second in zip(converted, released):
+        np.testing.assert_array_equal(first["mask"], second["mask"])
+        np.testing.assert_array_equal(first["img"], second["img"])
 
 
 def test_textseg_in_the_wrong_place(textseg, tmp_path):
@@ -247,7 +247,7 @@ def test_textseg_in_the_wrong_place(textseg, tmp_path):
         TextSegDataset(str(tmp_path))
 
 
-def test_textseg_that_is_not_whole(textseg):
+def test_incomplete_textseg(textseg):
     for splits, message in ((["training"], "splits of TextSeg are"), (["val"], "has no words in")):
         with pytest.raises(ValueError, match=message):
             TextSegDataset(str(textseg), splits=splits)

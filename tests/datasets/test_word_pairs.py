@@ -142,7 +142,7 @@ def test_a_broken_pair_is_replaced_by_the_next(tmp_path, kind, fault):
         ),
     ],
 )
-def test_too_many_broken_pairs_are_an_error_of_one_line(tmp_path, fault, message):
+def test_too_many_broken_pairs_raise(tmp_path, fault, message):
     dataset = WordPairDataset(write_pairs("lmdb", tmp_path, *BROKEN[fault]), max_broken=0)
     with pytest.raises(TooManyBrokenError, match=message) as error:
         dataset[2]

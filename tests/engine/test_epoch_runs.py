@@ -70,8 +70,8 @@ def test_with_an_endless_sampler_the_resumed_run_ends_the_same(build, tmp_path):
     build("part", **settings, resume=True).train()
     # The next whole epoch takes the place of the part.
     assert names(tmp_path / "part") == ["epoch_1.pth", "epoch_2.pth"]
-    one, other = (weights(tmp_path / folder / "epoch_2.pth") for folder in ("whole", "part"))
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    first, second = (weights(tmp_path / folder / "epoch_2.pth") for folder in ("whole", "part"))
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_only_the_last_part_of_an_epoch_is_kept(build, tmp_path):
@@ -95,18 +95,18 @@ def test_a_signal_waits_for_the_end_of_an_accumulation(build, tmp_path, loop, si
 
 
 @pytest.mark.parametrize("loop", [None, epochs(2)])
-def test_a_stop_without_the_hook_that_saves_is_said(build, tmp_path, monkeypatch, loop):
+def test_stopping_without_a_saving_hook_is_reported(build, tmp_path, monkeypatch, loop):
     by_mmengine = dict(type="CheckpointHook", interval=100, save_last=False)
     runner = stop_after(build(train_cfg=loop, checkpoint=by_mmengine), 3)
-    said = []
-    monkeypatch.setattr(runner.logger, "warning", said.append)
+    warnings = []
+    monkeypatch.setattr(runner.logger, "warning", warnings.append)
     runner.train()
     assert names(tmp_path / "run") == []
-    assert "default_hooks.checkpoint.type" in said[0]
-    assert "nothing is saved now" in said[-1]
+    assert "default_hooks.checkpoint.type" in warnings[0]
+    assert "nothing is saved now" in warnings[-1]
 
 
-def test_another_batch_size_goes_on_within_the_epoch(build):
+def test_another_batch_size_resumes_within_the_epoch(build):
     settings = dict(train_cfg=epochs(2), checkpoint=BY_EPOCH)
     expected = read_by(build("whole", **settings))
     read = read_by(stop_after(build("part", **settings), 7))
@@ -114,7 +114,7 @@ def test_another_batch_size_goes_on_within_the_epoch(build):
     assert read + read_by(resumed) == expected
 
 
-def test_a_validation_that_was_cut_short_is_made_up_for(build, monkeypatch):
+def test_interrupted_validation_is_repeated(build, monkeypatch):
     settings = dict(train_cfg=epochs(2), checkpoint=BY_EPOCH)
     with monkeypatch.context() as patch:
         patch.setattr(Score, "process", lambda *args: os.kill(os.getpid(), signal.SIGTERM))
@@ -141,12 +141,12 @@ BY_MMENGINE = dict(by_epoch=True, max_epochs=2)
         (dict(custom_hooks=[dict(type="EMAHook", begin_epoch=2)]), "begin_iter"),
     ],
 )
-def test_settings_that_would_never_act_are_refused(build, settings, message):
+def test_settings_without_effect_raise(build, settings, message):
     with pytest.raises(ValueError, match=message):
         build(**settings).train()
 
 
-def test_a_rate_that_waits_for_validations_needs_no_epochs(build):
+def test_plateau_schedule_needs_no_epochs(build):
     plateau = dict(
         type="ReduceOnPlateauLR", monitor="score", rule="greater", factor=0.1, patience=0
     )
@@ -179,21 +179,21 @@ def test_a_warm_up_of_one_epoch_reaches_the_rate(build, converted, batch_size):
         (dict(type="mms_ocr.ResumableTrainLoop", max_iters=2), "ResumableTrainLoop"),
     ],
 )
-def test_mmengines_loops_give_way(given, expected):
+def test_loops_of_mmengine_are_replaced(given, expected):
     cfg = ConfigDict(given)
     use_resumable_loop(cfg)
     assert cfg.type == f"mms_ocr.{expected}"
     assert "by_epoch" not in cfg
 
 
-def test_loops_of_others_stay():
+def test_other_loops_are_unchanged():
     cfg = ConfigDict(type="mmdet.OtherLoop", max_epochs=2)
     use_resumable_loop(cfg)
     assert cfg == dict(type="mmdet.OtherLoop", max_epochs=2)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         (dict(type="mms_ocr.ResumableTrainLoop", max_iters=9, max_epochs=2), "_delete_=True"),
         (dict(type="mms_ocr.ResumableTrainLoop", max_iters=9, by_epoch=True), "_delete_=True"),
@@ -201,12 +201,12 @@ def test_loops_of_others_stay():
         (dict(type="EpochBasedTrainLoop", max_iters=2), "max_epochs"),
     ],
 )
-def test_settings_of_two_loops(given, said):
-    with pytest.raises(ValueError, match=said):
+def test_settings_of_two_loops(given, message):
+    with pytest.raises(ValueError, match=message):
         use_resumable_loop(ConfigDict(given))
 
 
-def test_without_the_hook_that_keeps_the_place_a_larger_batch_skips_no_epoch(build):
+def test_larger_batch_without_exact_resume_skips_no_epoch(build):
     for number, batch_size, iterations in ((1, 2, 5), (2, 10, 6)):
         runner = build(
             train_cfg=epochs(number),

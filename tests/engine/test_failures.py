@@ -40,7 +40,7 @@ def test_full_disks(number):
         KeyError("x"),
     ],
 )
-def test_others_are_left_as_they_are(error):
+def test_other_errors_are_unchanged(error):
     assert explain_failure(error) is error
 
 
@@ -64,7 +64,7 @@ def test_lost_ranks(monkeypatch):
     assert str(explained).startswith("rank 3 lost another process of the job")
 
 
-def test_processes_that_do_not_come(monkeypatch):
+def test_missing_processes(monkeypatch):
     monkeypatch.setenv("RANK", "2")
     explained = explain_failure(
         torch.distributed.DistStoreError("Timed out after 61 seconds waiting")

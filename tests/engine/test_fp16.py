@@ -20,7 +20,7 @@ def test_trains_nearly_as_float32_does():
     assert job.counts == (0, 0, 0)
 
 
-def test_overflows_lower_the_scale_and_are_no_faults():
+def test_overflows_lower_the_scale_and_do_not_count():
     # 2 * outputs / 32 * 2**24 does not fit into fp16, whose largest number is 65504.
     job = fp16_job(max_in_row=1, loss_scale=dict(init_scale=2.0**24))
     before, steps = job.state(), 0
@@ -53,7 +53,7 @@ def test_losses_that_are_not_finite_are_faults(value):
         job.step(lambda loss: loss * float(value))
 
 
-def test_gradients_that_overflow_for_good_end_the_run():
+def test_permanent_overflow_ends_the_run():
     job = fp16_job(max_in_row=3, loss_scale=dict(init_scale=8.0))
 
     def spoilt(loss):
@@ -67,7 +67,7 @@ def test_gradients_that_overflow_for_good_end_the_run():
         job.step(spoilt)
 
 
-def test_a_scale_that_stays_is_no_excuse():
+def test_overflows_count_if_the_scale_is_fixed():
     job = fp16_job(max_in_row=2, loss_scale=2.0**24)
     job.step()
     assert job.scale == 2.0**24
@@ -76,7 +76,7 @@ def test_a_scale_that_stays_is_no_excuse():
 
 
 @pytest.mark.parametrize("scale", [1.0, 1024.0])
-def test_what_is_clipped_is_the_gradient_without_its_scale(scale):
+def test_clipping_applies_to_the_unscaled_gradient(scale):
     job = fp16_job(optimizer="SGD", lr=1.0, loss_scale=scale, clip_grad=dict(max_norm=0.01))
     before = job.state()
     job.step()
@@ -96,7 +96,7 @@ def test_a_cycle_of_accumulation_with_one_infinite_loss_is_a_fault():
     assert not torch.equal(job.state(), before)
 
 
-def test_scale_and_its_growth_go_on_where_they_were():
+def test_scale_and_growth_resume():
     settings = dict(loss_scale=dict(init_scale=64.0, growth_interval=3))
     whole = fp16_job(**settings)
     for _ in range(10):
@@ -117,6 +117,6 @@ def test_scale_and_its_growth_go_on_where_they_were():
 
 
 @pytest.mark.parametrize("scale", ["static", True, None])
-def test_a_scale_that_is_none(scale):
+def test_invalid_loss_scale_raises(scale):
     with pytest.raises(ValueError, match=r"loss_scale must be 'dynamic', a number or arguments"):
         fp16_job(loss_scale=scale)

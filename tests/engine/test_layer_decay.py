@@ -14,7 +14,7 @@ from mms_ocr.registry import MODELS
 LR, DECAY = 1e-3, 0.05
 ARCH = dict(embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48)
 CONSTRUCTOR = "mms_ocr.LayerDecayOptimWrapperConstructor"
-SPARED = dict(
+NO_DECAY = dict(
     norm_decay_mult=0.0,
     bias_decay_mult=0.0,
     flat_decay_mult=0.0,
@@ -56,7 +56,7 @@ def classifier():
 
 @pytest.mark.parametrize("rate", [0.5, 0.75, 1.0])
 def test_a_classifier_has_the_settings_of_mmpretrain_s_constructor(classifier, rate):
-    paramwise = dict(layer_decay_rate=rate, **SPARED)
+    paramwise = dict(layer_decay_rate=rate, **NO_DECAY)
     theirs, their_groups = settings_of(
         classifier, "mmpretrain.LearningRateDecayOptimWrapperConstructor", **paramwise
     )
@@ -93,15 +93,15 @@ def depth_of(name):
     return 1 + int(part[1]) if part[0] == "layers" else 4
 
 
-def test_any_model_with_the_encoder_as_its_backbone():
+def test_models_with_the_encoder_as_backbone():
     model = Model()
-    settings, groups = settings_of(model, layer_decay_rate=0.5, **SPARED)
+    settings, groups = settings_of(model, layer_decay_rate=0.5, **NO_DECAY)
     learning = {name: p for name, p in model.named_parameters() if name != "backbone.pos_embed"}
     assert settings.keys() == learning.keys()
     for name, (lr, decay) in settings.items():
         assert lr == pytest.approx(LR * 0.5 ** (4 - depth_of(name))), name
-        spared = learning[name].dim() == 1 or name.endswith("cls_token")
-        assert decay == (0 if spared else DECAY), name
+        is_exempt = learning[name].dim() == 1 or name.endswith("cls_token")
+        assert decay == (0 if is_exempt else DECAY), name
     # Of every layer those with and without decay, and the class token, which has a rule of its own.
     assert groups == 5 * 2 + 1
 
@@ -111,7 +111,7 @@ def test_text_vit_in_a_classifier_has_the_settings_of_mmpretrain_s_constructor()
     backbone = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(16, 32))
     head = dict(type="LinearClsHead", num_classes=5, in_channels=24)
     model = MODELS.build(dict(type="mmpretrain.ImageClassifier", backbone=backbone, head=head))
-    paramwise = dict(layer_decay_rate=0.7, **SPARED)
+    paramwise = dict(layer_decay_rate=0.7, **NO_DECAY)
     ours, _ = settings_of(model, **paramwise)
     theirs, _ = settings_of(
         model, "mmpretrain.LearningRateDecayOptimWrapperConstructor", **paramwise
@@ -166,7 +166,7 @@ def test_random_encoders_train_at_the_full_rate_with_pretrained_only(pretrained)
     assert rates == ({LR / 2**k for k in range(5)} if pretrained else {LR})
 
 
-def test_without_any_setting_all_share_one_group():
+def test_without_settings_all_parameters_share_one_group():
     settings, groups = settings_of(Model(frozen_stages=1))
     assert groups == 1
     assert set(settings.values()) == {(LR, DECAY)}
@@ -174,7 +174,7 @@ def test_without_any_setting_all_share_one_group():
 
 
 @pytest.mark.parametrize(("optimizer", "decay"), [("SGD", 0), ("AdamW", 0.01)])
-def test_without_a_weight_decay_the_optimizer_s_default_applies(optimizer, decay):
+def test_default_weight_decay_of_the_optimizer(optimizer, decay):
     wrapper = build_optim_wrapper(
         Model(), dict(constructor=CONSTRUCTOR, optimizer=dict(type=optimizer, lr=LR))
     )
@@ -183,7 +183,7 @@ def test_without_a_weight_decay_the_optimizer_s_default_applies(optimizer, decay
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, 1.5, math.nan])
-def test_an_impossible_rate_gives_one_line(rate):
+def test_invalid_learning_rate_gives_one_line(rate):
     with pytest.raises(ValueError, match=f"layer_decay_rate.* got {rate}"):
         settings_of(Model(), layer_decay_rate=rate)
 

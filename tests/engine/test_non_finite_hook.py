@@ -19,7 +19,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_nothing_moves(kind):
+def test_skipped_step_changes_nothing(kind):
     job = Job()
     job.step()
     before = job.state()
@@ -32,7 +32,7 @@ def test_nothing_moves(kind):
     assert "step 2 was skipped" in job.logged[0]
 
 
-def test_gradients_that_overflow_alone():
+def test_overflowing_gradients_with_a_finite_loss():
     job = Job()
     before = job.state()
     job.step(lambda loss: loss * 0 + (job.model[0].weight.sum() * 0 + 1e-60).sqrt())
@@ -50,7 +50,7 @@ def test_finite_losses_are_not_touched():
     assert torch.equal(watched.state(), plain.state())
 
 
-def test_too_many_in_a_row():
+def test_too_many_skipped_steps_in_a_row():
     job = Job(max_in_row=3)
     for change in ("NaN", "shifted", None, "NaN", "NaN"):
         job.step(BAD[change]) if change else job.step()
@@ -60,7 +60,7 @@ def test_too_many_in_a_row():
         job.step(BAD["NaN"])
 
 
-def test_counts_go_on_where_they_were():
+def test_counts_resume():
     job = Job()
     job.step(BAD["NaN"])
     again = Job()
@@ -83,7 +83,7 @@ def test_a_cycle_of_accumulation_is_skipped_whole():
     assert not torch.equal(job.state(), before)
 
 
-def test_a_scaler_that_does_not_step_counts_too():
+def test_step_skipped_by_the_scaler_counts():
     job = Job()
     job.optim_wrapper.optimizer.step = lambda: None
     job.step()

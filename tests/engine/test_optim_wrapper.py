@@ -23,7 +23,7 @@ def test_bf16_trains_nearly_as_float32_does():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_the_device_decides(monkeypatch, dtype):
+def test_autocast_depends_on_the_device(monkeypatch, dtype):
     monkeypatch.setattr(optim_wrapper, "computes_bf16", lambda device: dtype == torch.bfloat16)
     Job(wrapper=BF16, dtype=dtype).step()
 

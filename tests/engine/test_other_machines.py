@@ -40,7 +40,7 @@ def resume(*states):
     hook.before_train_iter(SimpleNamespace(), 1)
 
 
-def test_the_generator_of_a_gpu_goes_on(logged, gpu):
+def test_gpu_generator_is_restored(logged, gpu):
     state = take_random_states()
     expected = torch.rand(3)
     seed_everything(9)

@@ -54,7 +54,7 @@ def read(folder, name):
 
 
 @pytest.mark.parametrize("part", ["val", "test"])
-def test_the_first_predictions_are_drawn(tmp_path, runner, part):
+def test_first_predictions_are_drawn(tmp_path, runner, part):
     hook = HOOKS.build(dict(type="mms_ocr.ComparisonHook", fields=FIELDS, num_images=3))
     images, samples = inputs(4), [segmented() for _ in range(4)]
     for half in (slice(0, 2), slice(2, 4)):
@@ -77,7 +77,7 @@ def window(sheet, row, column, scale):
 
 @pytest.mark.parametrize("part", ["val", "test"])
 @pytest.mark.parametrize("scale", [1, 2])
-def test_the_first_reconstructions_are_drawn(tmp_path, runner, part, scale):
+def test_first_reconstructions_are_drawn(tmp_path, runner, part, scale):
     hook = HOOKS.build(dict(type="mms_ocr.ReconstructionHook", num_images=3, scale=scale))
     samples = [reconstructed() for _ in range(5)]
     for batch in (samples[:2], samples[2:]):
@@ -95,7 +95,7 @@ def test_the_first_reconstructions_are_drawn(tmp_path, runner, part, scale):
     np.testing.assert_array_equal(runner.shown[0][1], sheet)
 
 
-def test_every_validation_starts_anew(tmp_path, runner):
+def test_every_validation_draws_its_own_images(tmp_path, runner):
     hook = ReconstructionHook(num_images=1)
     for runner.iter in (1, 2):
         element = reconstructed()
@@ -106,7 +106,7 @@ def test_every_validation_starts_anew(tmp_path, runner):
 
 
 @pytest.mark.parametrize("hook", [ReconstructionHook(), ComparisonHook(FIELDS)])
-def test_nothing_to_draw(tmp_path, runner, hook):
+def test_no_samples_draw_no_picture(tmp_path, runner, hook):
     hook.after_val_epoch(runner)
     assert not list(tmp_path.iterdir())
 

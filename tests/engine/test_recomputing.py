@@ -35,7 +35,7 @@ def gradients(model, images, bf16=False):
 
 @pytest.mark.parametrize("frozen_stages", [-1, 1, 2])
 @pytest.mark.parametrize("bf16", [False, True])
-def test_everything_that_is_not_frozen_learns_as_without_it(frozen_stages, bf16):
+def test_gradients_equal_those_without_recomputing(frozen_stages, bf16):
     model, images = built(frozen_stages)
     plain = gradients(copy.deepcopy(model), images, bf16)
     runs = []
@@ -49,7 +49,7 @@ def test_everything_that_is_not_frozen_learns_as_without_it(frozen_stages, bf16)
         assert torch.equal(recomputed[name], gradient), name
 
 
-def test_a_copy_computes_by_itself():
+def test_copies_recompute_their_own_layers():
     model, images = built()
     recompute(model, LAYERS[0])
     average = copy.deepcopy(model)
@@ -72,7 +72,7 @@ def test_compiled_layers():
         torch.testing.assert_close(recomputed[name], gradient, msg=name)
 
 
-def test_a_part_that_is_not_there_is_named():
+def test_missing_part_is_named():
     with pytest.raises(ValueError, match=r"names 'backbone.layers.7', which Model does not have"):
         recompute(built()[0], ["backbone.layers.0", "backbone.layers.7"])
 

@@ -18,7 +18,7 @@ from mms_ocr.engine.loops import seeded_loader
 from mms_ocr.models.weights import read_checkpoint
 
 
-def test_there_is_always_a_whole_checkpoint(build, tmp_path, monkeypatch):
+def test_a_whole_checkpoint_always_exists(build, tmp_path, monkeypatch):
     seen = []
 
     def replace(path, target):
@@ -38,7 +38,7 @@ def test_there_is_always_a_whole_checkpoint(build, tmp_path, monkeypatch):
     assert (tmp_path / "run/last_checkpoint").read_text() == str(tmp_path / "run/iter_3.pth")
 
 
-def test_the_best_is_kept_until_a_better_one_is_whole(build, tmp_path):
+def test_best_checkpoint_is_kept_until_a_better_one_is_whole(build, tmp_path):
     hook = dict(max_keep_ckpts=1, save_best="score", rule="greater")
     build(checkpoint=hook, scores=[0.2, 0.7, 0.5]).train()
     assert names(tmp_path / "run") == ["best_score_iter_4.pth", "iter_6.pth"]
@@ -56,19 +56,19 @@ def test_a_copied_run_leaves_the_original_alone(build, tmp_path):
     assert best == ["best_score_iter_4.pth"]
 
 
-def test_a_score_that_is_not_there(build):
+def test_unknown_save_best_raises(build):
     hook = dict(save_best="accuracy", rule="greater")
     with pytest.raises(ValueError, match=r"save_best='accuracy' .* score"):
         build(checkpoint=hook, scores=[0.2]).train()
 
 
-def test_saves_wait_for_the_end_of_an_accumulation(build, tmp_path):
+def test_checkpoints_wait_for_the_end_of_an_accumulation(build, tmp_path):
     build(checkpoint=dict(interval=3), counts=2, iterations=8).train()
     assert names(tmp_path / "run") == ["iter_4.pth", "iter_6.pth", "iter_8.pth"]
 
 
 @pytest.mark.parametrize("validates", [True, False])
-def test_a_resumed_run_reads_on_and_ends_the_same(build, tmp_path, validates):
+def test_resumed_run_continues_its_data_and_ends_the_same(build, tmp_path, validates):
     scores = [0.1, 0.3, 0.2] if validates else []
     whole = read_by(build("whole", scores=scores))
     assert len(whole) == 12
@@ -76,14 +76,14 @@ def test_a_resumed_run_reads_on_and_ends_the_same(build, tmp_path, validates):
     last = str(tmp_path / "part/iter_3.pth")
     rest = read_by(build("part", scores=scores[1:], resume=True, load_from=last))
     assert rest == whole[6:]
-    one, other = (
+    first, second = (
         read_checkpoint(tmp_path / folder / "iter_6.pth")["state_dict"]
         for folder in ("whole", "part")
     )
-    assert all(torch.equal(one[key], other[key]) for key in one)
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_another_batch_size_goes_on_at_the_same_sample(build, tmp_path):
+def test_another_batch_size_resumes_at_the_same_sample(build, tmp_path):
     whole = read_by(build("whole"))
     again = []
     for iterations, batch_size in ((3, 2), (5, 1), (6, 4)):
@@ -91,7 +91,7 @@ def test_another_batch_size_goes_on_at_the_same_sample(build, tmp_path):
     assert again == whole
 
 
-def test_a_validation_that_was_cut_short_is_made_up_for(build, tmp_path, monkeypatch):
+def test_interrupted_validation_is_repeated(build, tmp_path, monkeypatch):
     def fail(self, results):
         raise RuntimeError("killed")
 
@@ -106,7 +106,7 @@ def test_a_validation_that_was_cut_short_is_made_up_for(build, tmp_path, monkeyp
     assert runner.val_evaluator.metrics[0].scores == [0.4]
 
 
-def test_the_model_has_to_fit(build, tmp_path):
+def test_checkpoint_of_another_model_raises(build, tmp_path):
     build(iterations=1).train()
     path = tmp_path / "run/iter_1.pth"
     checkpoint = torch.load(path, weights_only=False)
@@ -144,7 +144,7 @@ def test_a_signal_in_a_validation_stops_it(build, tmp_path, monkeypatch):
     assert runner.val_evaluator.metrics[0].scores == []
 
 
-def test_what_cannot_be_read_is_one_line(build):
+def test_unreadable_data_raise_one_line(build):
     with pytest.raises(DataError, match=r"iteration \d failed: too many images are broken$"):
         build(dataset=Numbers(broken=range(10))).train()
 
@@ -174,9 +174,9 @@ def test_unfinished_files_of_a_killed_run_are_deleted(build, tmp_path):
 def test_seeded_loaders():
     sampler = dict(type="mms_ocr.EndlessSampler", shuffle=True)
     given = dict(dataset=dict(type="X"), sampler=sampler, batch_size=2)
-    made = seeded_loader(given, 7)
-    assert made["dataset"] == dict(type="mms_ocr.SeededDataset", dataset=dict(type="X"), seed=7)
-    assert made["sampler"]["numbered"]
+    loader = seeded_loader(given, 7)
+    assert loader["dataset"] == dict(type="mms_ocr.SeededDataset", dataset=dict(type="X"), seed=7)
+    assert loader["sampler"]["numbered"]
     assert "numbered" not in sampler
     other = dict(given, sampler=dict(type="DefaultSampler"))
     assert seeded_loader(other, 7) is other
@@ -191,7 +191,7 @@ def schedule(length):
     return dict(type="CosineAnnealingLR", T_max=length, end=length, by_epoch=False)
 
 
-def test_a_run_of_another_length_goes_on_by_its_schedule_and_says_so(build, monkeypatch):
+def test_run_of_another_length_keeps_its_schedule_and_reports_it(build, monkeypatch):
     logged = []
     for module in (exact_resume_hook, loops):
         monkeypatch.setattr(
@@ -207,7 +207,7 @@ def test_a_run_of_another_length_goes_on_by_its_schedule_and_says_so(build, monk
     assert longer.param_schedulers[0].T_max == 4
 
 
-def test_a_run_that_has_ended_says_so(build, monkeypatch):
+def test_resuming_a_finished_run_is_reported(build, monkeypatch):
     logged = []
     monkeypatch.setattr(loops, "print_log", lambda message, **kw: logged.append(message))
     build(iterations=4).train()

@@ -35,7 +35,7 @@ class Attack:
         return os.mkdir, (self.marker,)
 
 
-def test_the_newest_is_the_one_saved_last(tmp_path):
+def test_newest_checkpoint_is_the_last_saved(tmp_path):
     paths = [save(tmp_path / name) for name in ("iter_9.pth", "iter_10.pth", "iter_2.pth")]
     for seconds, path in enumerate(paths):
         os.utime(path, (seconds, seconds))
@@ -52,7 +52,7 @@ def test_the_newest_is_the_one_saved_last(tmp_path):
     assert [paths[0] in fault for fault in faults] == [True]
 
 
-def test_what_is_passed_over_is_named(tmp_path, next_tick):
+def test_skipped_checkpoints_are_named(tmp_path, next_tick):
     whole = save(tmp_path / "iter_1.pth")
     next_tick()
     torch.save({"state_dict": {}}, tmp_path / "best_acc_iter_2.pth")
@@ -68,7 +68,7 @@ def test_what_is_passed_over_is_named(tmp_path, next_tick):
     assert [torn in faults[1], str(bare) in faults[0], len(faults)] == [True, True, 2]
 
 
-def test_the_pointer_of_a_folder_that_was_moved(tmp_path):
+def test_last_checkpoint_of_a_moved_folder(tmp_path):
     named = save(tmp_path / "my_5.pth")
     (tmp_path / "last_checkpoint").write_text("/somewhere/else/my_5.pth")
     assert newest_whole_checkpoint(tmp_path) == (named, [])
@@ -81,7 +81,7 @@ def runner(folder, **settings):
     return SimpleNamespace(_resume=True, _load_from=None, work_dir=str(folder), **settings)
 
 
-def test_the_checkpoint_that_a_run_starts_from(tmp_path):
+def test_starting_checkpoint_of_a_run(tmp_path):
     job = runner(tmp_path)
     find_resume_point(job)
     assert (job._resume, job._load_from) == (False, None)  # there is none: from scratch
@@ -101,7 +101,7 @@ def test_the_checkpoint_that_a_run_starts_from(tmp_path):
     ("lost", "named"),
     [("optimizer", "no optimizer"), ("meta", "no meta"), ("message_hub", "no message_hub")],
 )
-def test_parts(lost, named):
+def test_missing_parts_raise(lost, named):
     checkpoint = {"state_dict": {}, **PARTS}
     check_parts(checkpoint, "a.pth")
     with pytest.raises(ValueError, match=rf"a\.pth cannot be resumed from: it has {named}"):
@@ -117,7 +117,7 @@ def checked_reading(monkeypatch):
     use_checked_reading()
 
 
-def test_a_config_in_a_checkpoint_is_not_run(tmp_path, checked_reading):
+def test_config_in_a_checkpoint_is_not_run(tmp_path, checked_reading):
     """MMEngine's Runner hands ``meta["config"]`` to Config.fromstring, which runs it."""
     meta = {"iter": 5, "epoch": 0, "config": "import os; os.mkdir('attacked')", "seed": 1}
     path = save(tmp_path / "iter_1.pth", meta=meta)
@@ -131,7 +131,7 @@ def test_a_config_in_a_checkpoint_is_not_run(tmp_path, checked_reading):
             CheckpointLoader.load_checkpoint(path)
 
 
-def test_mmengine_runs_nothing_that_a_file_carries(tmp_path, checked_reading):
+def test_mmengine_runs_no_code_of_checkpoints(tmp_path, checked_reading):
     marker = tmp_path / "attacked"
     path = save(tmp_path / "iter_1.pth", attack=Attack(str(marker)))
     with pytest.raises(ValueError, match="was refused: it carries the object"):

@@ -39,7 +39,7 @@ def test_everything_keeps_its_share(iterations):
 
 
 @pytest.mark.parametrize("iterations", [1, 2, 7])
-def test_the_shortest_runs_still_validate_log_and_save(iterations):
+def test_short_runs_validate_log_and_save(iterations):
     cfg = config()
     set_iterations(cfg, iterations)
     assert 1 <= cfg.train_cfg.val_interval <= iterations
@@ -57,7 +57,7 @@ def test_one_scheduler_need_not_be_in_a_list():
     assert scheduler.T_max == scheduler.end == 100
 
 
-def test_steps_move_along():
+def test_milestones_scale():
     steps = dict(type="MultiStepLR", by_epoch=False, milestones=[600, 900])
     step = dict(type="StepLR", by_epoch=False, step_size=300)
     restarts = dict(type="CosineRestartLR", by_epoch=False, periods=[400, 600], restart_weights=[1])
@@ -80,7 +80,7 @@ def test_settings_that_a_config_lacks_are_left_out():
 
 
 @pytest.mark.parametrize("settings", [{}, {"train_cfg": None}, {"train_cfg": dict(max_epochs=3)}])
-def test_runs_that_have_no_iterations(settings):
+def test_configs_without_max_iters_raise(settings):
     with pytest.raises(ValueError, match="train_cfg has no max_iters"):
         set_iterations(Config(settings), 5)
     for iterations in (0, -3):
@@ -130,7 +130,7 @@ def test_runs_of_any_length_reach_their_rate(repository, name, iterations):
         dict(type=LinearLR, start_factor=0.01, end=1),
     ],
 )
-def test_a_warm_up_too_short_to_rise_is_at_its_end(warm_up):
+def test_warm_up_of_one_step_starts_at_its_final_rate(warm_up):
     cfg = Config(dict(param_scheduler=[dict(warm_up, by_epoch=False)]))
     fit_warm_ups(cfg.param_scheduler)
     assert rates(cfg, 6) == pytest.approx([1.0] * 6)
@@ -144,7 +144,7 @@ def test_schedules_without_a_list_and_of_several_optimizers():
     assert cfg.param_scheduler.second[0].end == 100
 
 
-def test_what_begins_late_and_changes_on_the_way_moves_along():
+def test_starts_and_changing_intervals_scale():
     cfg = config(
         train_cfg=dict(
             max_iters=1000, val_begin=500, val_interval=200, dynamic_intervals=[(0, 200), (800, 50)]

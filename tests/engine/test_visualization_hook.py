@@ -1,4 +1,4 @@
-"""VisualizationHook: pictures of images that are no files, under names that every disk takes."""
+"""VisualizationHook: pictures of images without files, with names that any file system allows."""
 
 from types import SimpleNamespace
 
@@ -26,7 +26,7 @@ class Drawing(Visualizer):
         self.drawn.append((name, image, options))
 
 
-def test_every_image_is_drawn_at_its_size_whatever_its_source():
+def test_images_of_all_sources_are_drawn_at_their_size():
     runner = SimpleNamespace(iter=10, visualizer=Drawing())
     hook = VisualizationHook(enable=True, interval=5, draw_gt=True)
     hook.before_run(runner)
@@ -48,7 +48,7 @@ def test_every_image_is_drawn_at_its_size_whatever_its_source():
     assert len(runner.visualizer.drawn) == 12
 
 
-def test_what_pads_a_word_is_not_drawn():
+def test_padding_is_not_drawn():
     runner = SimpleNamespace(iter=0, visualizer=Drawing())
     image = torch.cat([torch.ones(1, 4, 6), torch.zeros(1, 4, 2)], dim=2)
     sample = BaseDataElement(metainfo=dict(ori_shape=(8, 12), valid_ratio=0.75))
@@ -66,7 +66,7 @@ def test_pages_are_drawn_by_mmocr(kind):
     assert cfg.custom_hooks == [hook]
 
 
-def test_a_visualizer_that_draws_nothing_is_an_error():
+def test_visualizer_without_drawing_raises():
     runner = SimpleNamespace(visualizer=Visualizer())
     VisualizationHook(enable=False).before_run(runner)
     with pytest.raises(ValueError, match=r"visualizer.type=mmocr\.TextRecogLocalVisualizer"):
@@ -82,7 +82,7 @@ def test_a_visualizer_that_draws_nothing_is_an_error():
         ("mms_ocr", "mmpretrain.VisualizationHook", False),
     ],
 )
-def test_the_hook_of_mmocr_gives_way(scope, kind, replaced):
+def test_hook_of_mmocr_is_replaced(scope, kind, replaced):
     hooks = dict(default_hooks=dict(visualization=dict(type=kind, enable=True)))
     cfg = Config(dict(default_scope=scope, custom_hooks=[dict(type=kind)], **hooks))
     use_visualization_hook(cfg)

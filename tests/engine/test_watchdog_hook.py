@@ -30,7 +30,7 @@ def statuses(monkeypatch):
 
 @pytest.fixture
 def watchdogs():
-    """Watchdogs of this test; runs of earlier ones that failed may have left theirs."""
+    """List the watchdogs of this test, without those of earlier tests that failed."""
     before = threading.enumerate()
 
     def find():
@@ -71,7 +71,7 @@ def test_progress_and_the_end_of_a_run_are_noticed(tmp_path, statuses, watchdogs
     assert statuses.all == []
 
 
-def test_a_process_whose_run_has_failed_is_left_alone(tmp_path, statuses, monkeypatch, watchdogs):
+def test_watchdog_ignores_a_failed_run(tmp_path, statuses, monkeypatch, watchdogs):
     monkeypatch.setattr(watchdog_hook, "is_running", is_running)
     WatchdogHook(timeout=0.1).before_run(SimpleNamespace(iter=0, log_dir=str(tmp_path)))
     for thread in watchdogs():

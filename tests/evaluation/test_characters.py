@@ -14,7 +14,7 @@ from mms_ocr.evaluation.characters import (
 
 
 def touched_slowly(box, image_size, grid):
-    """Every patch that shares area with the box, found by looking at all of them."""
+    """Find every patch that shares area with the box, by testing all patches."""
     x, y, w, h = box
     patch_h, patch_w = image_size[0] / grid[0], image_size[1] / grid[1]
     touched = torch.zeros(grid, dtype=torch.bool)
@@ -58,7 +58,7 @@ def test_pool_characters_averages_each_cell_of_a_box():
             torch.testing.assert_close(pooled[1, :, cell_row, cell_column], large)
 
 
-def test_linear_probe_separates_what_can_be_separated_and_nothing_else():
+def test_linear_probe_on_separable_and_random_features():
     torch.manual_seed(0)
     centers = 4 * torch.eye(3, 6)
     classes = torch.arange(3).repeat(60)
@@ -93,7 +93,7 @@ def test_read_characters_finds_images_beside_the_file(tmp_path):
         ("{", r"words\.jsonl, line 1: not JSON"),
     ],
 )
-def test_what_read_characters_cannot_use_is_named(tmp_path, line, message):
+def test_invalid_lines_are_named(tmp_path, line, message):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 128, 3), np.uint8))
     text = line if line == "{" else json.dumps(line, ensure_ascii=False)
     (tmp_path / "words.jsonl").write_text(text, encoding="utf-8")

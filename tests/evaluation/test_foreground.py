@@ -96,7 +96,7 @@ def test_columns_without_text_do_not_count():
     assert foreground_scores([count_foreground(prediction, truth)])["iou_dataset"] == 0.5
 
 
-def test_what_has_nothing_to_be_computed_from():
+def test_scores_without_text_are_nan():
     scores = foreground_scores([(0, 0, 0)])
     assert scores.pop("clean_without_text") == 1
     assert (scores.pop("images"), scores.pop("images_without_text")) == (1, 1)
@@ -108,13 +108,13 @@ def test_what_has_nothing_to_be_computed_from():
 
 
 def samples(pairs, to_data):
-    found = []
+    scores = []
     for prediction, truth in pairs:
         sample = BaseDataElement()
         sample.pred_sem_seg = PixelData(data=to_data(prediction[None]))
         sample.gt_sem_seg = PixelData(data=to_data(truth[None]))
-        found.append(sample)
-    return found
+        scores.append(sample)
+    return scores
 
 
 @pytest.mark.parametrize("to_data", [torch.from_numpy, np.asarray])
@@ -136,7 +136,7 @@ def test_batches_add_up(to_data):
         (1, 1, []),
     ],
 )
-def test_the_log_says_why_a_score_is_nan(prediction, truth, lines, capsys):
+def test_log_gives_the_reason_of_nan(prediction, truth, lines, capsys):
     masks = [(np.full((2, 3), prediction), np.full((2, 3), truth))] * 2
     metric = ForegroundMetric()
     metric.process(None, [sample.to_dict() for sample in samples(masks, np.asarray)])

@@ -28,10 +28,10 @@ def slow_ssim(predicted, truth, padded):
     if padded:
         images = [np.pad(image, ((0, 0), (5, 5), (5, 5))) for image in images]
     values = []
-    for one, other in zip(*images):
-        for y in range(one.shape[0] - 10):
-            for x in range(one.shape[1] - 10):
-                a, b = one[y : y + 11, x : x + 11], other[y : y + 11, x : x + 11]
+    for first, second in zip(*images):
+        for y in range(first.shape[0] - 10):
+            for x in range(first.shape[1] - 10):
+                a, b = first[y : y + 11, x : x + 11], second[y : y + 11, x : x + 11]
                 mean_a, mean_b = (window * a).sum(), (window * b).sum()
                 var_a = (window * (a - mean_a) ** 2).sum()
                 var_b = (window * (b - mean_b) ** 2).sum()
@@ -44,7 +44,7 @@ def slow_ssim(predicted, truth, padded):
     return np.mean(values)
 
 
-def test_both_kinds_of_ssim_are_the_slow_ones(pair):
+def test_both_kinds_of_ssim_equal_slow_ones(pair):
     for predicted, truth in zip(*pair):
         assert ssim(predicted, truth) == pytest.approx(slow_ssim(predicted, truth, False), abs=1e-9)
     slow = [slow_ssim(predicted, truth, True) for predicted, truth in zip(*pair)]
@@ -63,7 +63,7 @@ def test_ssim_needs_room_for_its_window():
         ssim(torch.zeros(3, 10, 20), torch.zeros(3, 10, 20))
 
 
-def test_psnr_is_scikit_image_s(pair):
+def test_psnr_equals_scikit_image(pair):
     for predicted, truth, error in zip(*pair, squared_error(*pair).tolist()):
         expected = peak_signal_noise_ratio(
             truth.double().numpy(), predicted.double().numpy(), data_range=1

@@ -47,9 +47,9 @@ def test_psnr_per_image_and_per_batch():
         decibels(ERRORS[4]),
     ]
     assert metrics["PSNR_batch"] == pytest.approx(sum(batches) / 3, abs=1e-4)
-    one = evaluate(PSNR(batch_size=5), make_samples())
-    assert one["PSNR_batch"] == pytest.approx(decibels(sum(ERRORS) / 5), abs=1e-4)
-    assert one["PSNR_batch"] < one["PSNR"]
+    single = evaluate(PSNR(batch_size=5), make_samples())
+    assert single["PSNR_batch"] == pytest.approx(decibels(sum(ERRORS) / 5), abs=1e-4)
+    assert single["PSNR_batch"] < single["PSNR"]
 
 
 @pytest.mark.parametrize("kind", [PSNR, SSIM])

@@ -17,7 +17,7 @@ def cells(table):
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
 
 
-def test_without_words_read():
+def test_table_without_word_accuracy():
     table = restored_table(quality("", 25) | quality("bicubic/", 22.125))
     assert cells(table) == [
         ["words", "image", "PSNR, dB", "PSNR_batch, dB", "SSIM", "SSIM_batch"],
@@ -52,7 +52,7 @@ def test_subsets_and_words():
     assert "and 2.5 % the other way round" in note
 
 
-def test_other_metrics_make_no_table():
+def test_other_metrics_give_no_table():
     assert restored_table({"foreground/iou_dataset": 0.5}) == ""
     rows = cells(restored_table({"PSNR": 30.0}))  # no SSIM and no baseline
     assert rows[2][2:] == ["", "", "", ""]

@@ -47,7 +47,7 @@ METRICS = {
 
 
 def scores(metric: BaseMetric, samples: list[dict]) -> dict[str, float]:
-    """What the metric says of this process's share, two images at a time."""
+    """Compute the metric of this process's share, two images at a time."""
     mine = [samples[i] for i in DefaultSampler(samples, shuffle=False)]
     for start in range(0, len(mine), 2):
         metric.process(None, mine[start : start + 2])
@@ -58,8 +58,8 @@ def be_rank(rank, count, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.distributed.init_process_group("gloo", rank=rank, world_size=count)
     for name, (kind, samples) in METRICS.items():
-        found = scores(kind(), samples())
-        (folder / f"{name}_{rank}.json").write_text(json.dumps(found))
+        result = scores(kind(), samples())
+        (folder / f"{name}_{rank}.json").write_text(json.dumps(result))
     torch.distributed.destroy_process_group()
     os._exit(0)
 
@@ -82,5 +82,5 @@ def test_each_image_is_counted_once(tmp_path, count):
     for name, (kind, samples) in METRICS.items():
         expected = scores(kind(), samples())
         for rank in range(count):
-            found = json.loads((tmp_path / f"{name}_{rank}.json").read_text())
-            assert found == pytest.approx(expected, rel=1e-9), name
+            result = json.loads((tmp_path / f"{name}_{rank}.json").read_text())
+            assert result == pytest.approx(expected, rel=1e-9), name

@@ -48,7 +48,7 @@ def equal(words):
 
 
 @needs_mmocr
-def test_which_words_are_right():
+def test_correct_words_by_protocol():
     from mms_ocr.evaluation.word_benchmark import judge_words
 
     judged = judge_words([ReadWord(i, case[0], case[1]) for i, case in enumerate(CASES)])
@@ -58,7 +58,7 @@ def test_which_words_are_right():
 
 
 @needs_mmocr
-def test_figures_are_those_of_mmocr_s_metric_before_it_rounds():
+def test_scores_equal_unrounded_ones_of_mmocr():
     from mmocr.evaluation.metrics import WordMetric
 
     from mms_ocr.evaluation.word_benchmark import judge_words
@@ -115,7 +115,7 @@ def scores():
     ]
 
 
-def test_the_table_has_sets_mean_and_all_images():
+def test_table_has_sets_mean_and_all_images():
     rows = benchmark_table(scores())
     assert rows[0][1:] == ["IIIT5K", "SVT", "Cut*", "mean of 2 sets", "all images"]
     assert rows[1][1:] == ["10", "30", "20", "", "40"]
@@ -146,7 +146,7 @@ def test_json_is_not_rounded():
 
 
 @needs_mmocr
-def test_confidence_is_the_model_s_or_the_product_of_its_characters():
+def test_confidence_of_the_model_or_product_of_characters():
     from mms_ocr.evaluation.word_benchmark import text_confidence
 
     assert text_confidence(dict(item="ab", score=[0.5, 0.5], confidence=0.2)) == 0.2
@@ -156,7 +156,7 @@ def test_confidence_is_the_model_s_or_the_product_of_its_characters():
 
 
 @needs_mmocr
-def test_the_metric_asks_for_what_it_needs():
+def test_missing_meta_keys_raise():
     from mms_ocr.evaluation.word_benchmark import WordBenchmark
 
     metric = WordBenchmark()

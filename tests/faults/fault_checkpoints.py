@@ -40,14 +40,14 @@ class Attack:
 
 
 def saved(content: object, **options: object) -> bytes:
-    """What torch writes for an object."""
+    """Return the bytes that torch writes for an object."""
     file = io.BytesIO()
     torch.save(content, file, **options)
     return file.getvalue()
 
 
 def truncated(path: Path, places: int, rng: random.Random, marker: Path) -> Iterator[bytes]:
-    """The file cut at random places, and one byte before its end."""
+    """Cut the file at random places, and one byte before its end."""
     good = path.read_bytes()
     for _ in range(places - 1):
         yield good[: rng.randrange(1, len(good))]
@@ -55,7 +55,7 @@ def truncated(path: Path, places: int, rng: random.Random, marker: Path) -> Iter
 
 
 def flipped(path: Path, places: int, rng: random.Random, marker: Path) -> Iterator[bytes]:
-    """The file with one byte changed: somewhere, and in each of the last 150, a zip's directory."""
+    """Change one byte: a random one, and each of the last 150, the directory of the zip."""
     good = path.read_bytes()
     random_places = [rng.randrange(len(good)) for _ in range(places)]
     # The last one is in the pickle or a tensor, which a run is started on.
@@ -66,7 +66,7 @@ def flipped(path: Path, places: int, rng: random.Random, marker: Path) -> Iterat
 
 
 def garbage(path: Path, places: int, rng: random.Random, marker: Path) -> Iterator[bytes]:
-    """Files that never were checkpoints."""
+    """Yield files that are not checkpoints."""
     good = path.read_bytes()
     yield b""
     yield b"\0" * len(good)
@@ -87,7 +87,7 @@ def incomplete(path: Path, places: int, rng: random.Random, marker: Path) -> Ite
 
 
 def attacks(path: Path, places: int, rng: random.Random, marker: Path) -> Iterator[bytes]:
-    """Files that run a command when they are unpickled, of the current and older formats."""
+    """Yield files of the current and older formats that run a command when they are unpickled."""
     checkpoint = read_checkpoint(path)
     armed = {**checkpoint, "attack": Attack(marker)}
     hidden = {**checkpoint, "meta": {**checkpoint["meta"], "seed": Attack(marker)}}
@@ -107,7 +107,7 @@ KINDS: dict[str, Damage] = {
 
 
 def handling(work: Path, good: Path) -> str:
-    """How the newest checkpoint is handled: ``'named'`` in one line, ``'whole'``, or ``'wrong'``.
+    """Read the newest checkpoint: ``'named'`` in one line, ``'whole'``, or ``'wrong'``.
 
     A changed byte that has no content, such as one of the padding, leaves a whole checkpoint, whose
     values have to be what was written.
@@ -121,7 +121,7 @@ def handling(work: Path, good: Path) -> str:
 
 
 def resume_faults(zygote: Zygote, config: Path, work: Path, good: Path) -> list[str]:
-    """What is wrong with how a run passes over the newest checkpoint, or refuses it by its name."""
+    """List the faults of a run that should skip the newest checkpoint, or refuse it when named."""
     faults = []
     options = [["--resume", work / NEWEST], ["--cfg-options", f"load_from={work / NEWEST}"]]
     if (work / NEWEST).read_bytes() == saved(read_checkpoint(good / NEWEST)["state_dict"]):

@@ -29,7 +29,7 @@ def fill_disk(lab: Lab, setup: str, *words: str) -> None:
 
 @contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[Path | None]:
-    """A file system with little space, where this user may mount one."""
+    """Mount a file system with little space, if this user is allowed to."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     mounted = (
@@ -44,7 +44,7 @@ def small_disk(folder: Path, size: int) -> Iterator[Path | None]:
 
 
 def fill_tmpfs(lab: Lab) -> None:
-    """The file system of the work folder runs full."""
+    """Fill the file system of the work folder."""
     with small_disk(lab.work() / "disk", 1_100_000) as disk:
         if disk is None:
             raise PermissionError("no file system can be mounted here")

@@ -29,7 +29,7 @@ os.fsync = lambda file: (time.sleep(0.01), flush(file))
 
 @dataclass
 class Tally:
-    """What was done and what came of it."""
+    """Counts of kills and of their outcomes."""
 
     kills: int = 0  # processes killed
     saving: int = 0  # of these, while a checkpoint was being written

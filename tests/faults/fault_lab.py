@@ -1,4 +1,4 @@
-"""A place to injure runs of tools/train.py in, for fault_processes.py."""
+"""Runs of tools/train.py into which fault_processes.py injects faults."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ ResumableTrainLoop.run_iter = run_iter
 
 
 def children(pid: int) -> list[int]:
-    """Processes that a process has started."""
-    found = []
+    """List the processes that a process has started."""
+    pids = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rsplit(")", 1)[1].split()
         except OSError:
             continue
         if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
+            pids.append(int(stat.parent.name))
+    return pids
 
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -51,7 +51,7 @@ def until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 class Lab:
-    """Runs to injure, and one that nothing happened to; all write into ``folder``."""
+    """Runs with injected faults, and an undisturbed one; all write into ``folder``."""
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         self.folder = folder
@@ -69,7 +69,7 @@ class Lab:
             zygote.close()
 
     def work(self) -> Path:
-        """A new work folder."""
+        """Make a new work folder."""
         self._number += 1
         path = self.folder / f"run_{self._number}"
         path.mkdir()
@@ -118,13 +118,13 @@ class Lab:
         return ended
 
     def expect_same_end(self, work: Path) -> None:
-        """Check that a run ends as the one that nothing happened to; else raise AssertionError."""
+        """Check that a run ends as the undisturbed one; else raise AssertionError."""
         self.expect(self.run(work), 0)
         if not same_weights(work / LAST, self.undisturbed / LAST):
             raise AssertionError(f"{work} ended with other weights")
 
     def expect_same_end_of_two(self, work: Path) -> None:
-        """The same for a run of two processes."""
+        """Do the same for a run of two processes."""
         both = self.folder / "undisturbed_two"
         for folder in [work] if (both / LAST).is_file() else [both, work]:
             self.start_two(folder, ("", ""))

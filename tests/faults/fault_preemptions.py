@@ -1,4 +1,4 @@
-"""Preempt a run under a real slurm again and again; it has to end as one that was left alone.
+"""Preempt a run under a real slurm many times; it must end like an undisturbed run.
 
 A slurm of two nodes is started on this machine (local_slurm.py), and ``tools/slurm_train.sh`` with
 ``REQUEUE=1`` trains a tiny model over both. Jobs of a partition that goes first push it out at
@@ -39,7 +39,7 @@ _START = 300  # seconds within which a queued run has to start
 
 @dataclass
 class Preempted:
-    """What became of a run that was preempted."""
+    """Outcome of a run that was preempted."""
 
     state: str = ""  # of its job in the end, in slurm's words
     injected: int = 0  # preemptions
@@ -75,13 +75,13 @@ def preempt(slurm: LocalSlurm) -> None:
 
 
 def is_over(slurm: LocalSlurm, number: str) -> bool:
-    """Whether a job has ended for good."""
+    """Return whether a job has ended and is not queued again."""
     state = slurm.job(number).get("JobState", "COMPLETED")
     return state not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "PREEMPTED")
 
 
 def trained(work_dir: Path) -> list[int]:
-    """The iterations that the job has logged, in order."""
+    """Read the iterations that the job has logged, in order."""
     logs = sorted(work_dir.glob("slurm-*.out"))
     text = logs[-1].read_text(errors="replace") if logs else ""
     return [int(number) for number in re.findall(r"Iter\(train\) \[ *(\d+)/", text)]
@@ -96,7 +96,7 @@ def preempted_run(
     arguments: tuple[str, ...] = (),
     every_at_start: int = 4,
 ) -> Preempted:
-    """Train, and preempt the run so many times, each ``every_at_start``-th while it starts."""
+    """Train, preempting the run ``times`` times, every ``every_at_start``-th time at its start."""
     number = submit(slurm, config, work_dir, *arguments)
     outcome = Preempted()
     for turn in range(1, times + 1):

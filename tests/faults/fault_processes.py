@@ -21,7 +21,7 @@ from fault_setups import HANG_READING, HANG_TRAINING, LOSS, NO_SPACE, PRINT_WEIG
 
 
 def stop_by_signal(lab: Lab, number: int) -> None:
-    """A signal to all processes of a run, as slurm sends it."""
+    """Send a signal to all processes of a run, as slurm does."""
     work = lab.work()
     pid = lab.begin(work)
     time.sleep(lab.rng.uniform(0, MOMENTS))
@@ -34,7 +34,7 @@ def stop_by_signal(lab: Lab, number: int) -> None:
 
 
 def lose_worker(lab: Lab) -> None:
-    """A loader worker is killed, as for want of memory."""
+    """Kill a loader worker, as a system without free memory does."""
     work = lab.work()
     pid = lab.begin(work)
     os.kill(lab.rng.choice(children(pid)), signal.SIGKILL)
@@ -43,7 +43,7 @@ def lose_worker(lab: Lab) -> None:
 
 
 def lose_data(lab: Lab) -> None:
-    """The folder of the training data vanishes."""
+    """Remove the folder of the training data."""
     work = lab.work()
     lab.begin(work)
     lab.words.rename(lab.folder / "gone")
@@ -54,7 +54,7 @@ def lose_data(lab: Lab) -> None:
 
 
 def lose_rank(lab: Lab) -> None:
-    """One of two processes dies."""
+    """Kill one of two processes."""
     lab.begin_two()
     lab.zygotes[1].signal(signal.SIGKILL)
     first, second = lab.wait_two()
@@ -64,7 +64,7 @@ def lose_rank(lab: Lab) -> None:
 
 
 def stop_two(lab: Lab) -> None:
-    """SIGTERM to one of two processes; both have to save and stop at the same iteration."""
+    """Send SIGTERM to one of two processes; both must save and stop at the same iteration."""
     work = lab.begin_two()
     time.sleep(lab.rng.uniform(0, MOMENTS))
     lab.zygotes[1].signal(signal.SIGTERM)
@@ -74,7 +74,7 @@ def stop_two(lab: Lab) -> None:
 
 
 def kill_two(lab: Lab) -> None:
-    """SIGKILL of both of two processes."""
+    """Send SIGKILL to both of two processes."""
     work = lab.begin_two()
     time.sleep(lab.rng.uniform(0, MOMENTS))
     for zygote in lab.zygotes:
@@ -84,7 +84,7 @@ def kill_two(lab: Lab) -> None:
 
 
 def hang(lab: Lab, setup: str, function: str, *words: str) -> None:
-    """One of two processes hangs."""
+    """Let one of two processes hang."""
     work = lab.work()
     # On a busy machine the first steps take seconds, and the time-out must not end before.
     lab.start_two(work, ("", setup), ("default_hooks.watchdog.timeout=12",))
@@ -100,7 +100,7 @@ def hang(lab: Lab, setup: str, function: str, *words: str) -> None:
 
 
 def freeze(lab: Lab) -> None:
-    """One of two processes is frozen, as on a machine that is lost."""
+    """Freeze one of two processes, as on a machine that is lost."""
     lab.begin_two("default_hooks.watchdog.timeout=12")
     lab.zygotes[1].signal(signal.SIGSTOP)
     first = lab.zygotes[0].wait()
@@ -110,7 +110,7 @@ def freeze(lab: Lab) -> None:
 
 
 def skip_step(lab: Lab, change: str) -> None:
-    """A loss that is not finite, on one of two processes; both have to skip the step."""
+    """Make the loss of one of two processes not finite; both must skip the step."""
     bad = PRINT_WEIGHTS + LOSS.format(iterations="(5, 6, 9)", change=change)
     lab.start_two(lab.work(), (PRINT_WEIGHTS, bad))
     weights = []
@@ -123,7 +123,7 @@ def skip_step(lab: Lab, change: str) -> None:
 
 
 def give_up(lab: Lab) -> None:
-    """A loss that is NaN for good."""
+    """Make the loss stay NaN."""
     bad = LOSS.format(iterations="range(5, 99)", change="* float('nan')")
     ended = lab.run(lab.work(), bad, ("default_hooks.non_finite.max_in_row=4",))
     lab.expect(ended, 2, "4 steps in a row", "not finite")

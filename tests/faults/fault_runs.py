@@ -1,4 +1,4 @@
-"""Small training runs to injure: shared by the fault_*.py scripts and their tests.
+"""Small training runs for injected faults, shared by the fault_*.py scripts and their tests.
 
 A run is tiny, and everything in it draws random numbers: the masks, the model (drop path, a sample
 of patches to predict), and a transform in the loader's workers. It keeps an average of its weights,
@@ -69,7 +69,7 @@ optim_wrapper = dict(type="OptimWrapper", optimizer=dict(lr=1e-3))
 
 
 def write_run(folder: Path, iterations: int = 24, interval: int = 4, workers: int = 2) -> Path:
-    """A config of a tiny run, with word images of its own; returns the config's path."""
+    """Write the config of a tiny run, and its word images; return the config's path."""
     import numpy as np
 
     from mms_ocr.utils.files import write_image
@@ -101,7 +101,7 @@ class Ended:
 
     @property
     def line(self) -> str:
-        """The last line that train.py wrote by itself."""
+        """The last line of output with the prefix of train.py."""
         lines = [line for line in self.output.splitlines() if line.startswith("train.py: ")]
         return lines[-1] if lines else ""
 
@@ -180,7 +180,7 @@ class Zygote:
 def serve() -> None:
     """Fork a run for each line of standard input."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what imports print is no answer
+    os.dup2(2, 1)  # output of imports is not an answer
     import fault_jitter  # noqa: F401
     from yapf.yapflib import yapf_api
 
@@ -238,7 +238,7 @@ def _wait(pid: int) -> int:
 
 
 def weights_of(path: Path) -> dict:
-    """All tensors of the end of a run: weights, their average, the optimizer's state."""
+    """Read all tensors of the last checkpoint: weights, their average, the optimizer's state."""
     from mms_ocr.models.weights import read_checkpoint
 
     checkpoint = read_checkpoint(path)
@@ -249,9 +249,9 @@ def weights_of(path: Path) -> dict:
     return tensors
 
 
-def same_weights(one: Path, other: Path) -> bool:
-    """Whether two runs ended with the same weights, averages and optimizer states, bit by bit."""
-    first, second = weights_of(one), weights_of(other)
+def same_weights(run: Path, other: Path) -> bool:
+    """Return whether two runs ended with the same weights, averages and optimizer states."""
+    first, second = weights_of(run), weights_of(other)
     return first.keys() == second.keys() and all(
         first[key].dtype == second[key].dtype
         and first[key].numpy().tobytes() == second[key].numpy().tobytes()
@@ -276,7 +276,7 @@ def parse_args(doc: str, only: Collection[str] = (), **numbers: int) -> argparse
 
 
 def row(fault: str, injected: int, survived: int, lost: str, command: str) -> str:
-    """A row of the table of docs/reliability.md."""
+    """Format a row of the table of docs/results/reliability.md."""
     return f"| {fault} | {injected} | {survived} | {lost} | `{command}` |"
 
 

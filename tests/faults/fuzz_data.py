@@ -86,7 +86,7 @@ def mutate(data: bytes, damage: list[tuple]) -> bytes:
 
 
 def make_images() -> list[tuple[str, bytes]]:
-    """Small images of several formats, sizes and modes: format and bytes."""
+    """Make small images of several formats, sizes and modes: format and bytes."""
     rng = np.random.default_rng(0)
     images = []
     for number, form in enumerate(FORMATS):
@@ -103,7 +103,7 @@ def make_images() -> list[tuple[str, bytes]]:
 
 
 def expected_pixels(data: bytes) -> np.ndarray | None:
-    """What Pillow makes of an image, or None where it refuses it."""
+    """Decode an image with Pillow; None if Pillow refuses it."""
     try:
         image = Image.open(io.BytesIO(data))
         if image.width * image.height > MAX_PIXELS:
@@ -114,7 +114,7 @@ def expected_pixels(data: bytes) -> np.ndarray | None:
 
 
 def make_masks() -> list[bytes]:
-    """PNGs with levels of every kind."""
+    """Make PNGs with levels of every kind."""
     strokes = Image.fromarray(np.eye(24, 60, dtype=np.uint8) * 255)
     deep = Image.fromarray(np.eye(24, 60, dtype=np.uint16) * 300)
     modes = [strokes.convert(mode) for mode in ("L", "1", "P", "LA", "RGB", "RGBA")]
@@ -282,7 +282,7 @@ class LmdbFuzz:
 
 
 def repeat(check: Callable[..., str], examples: int, *strategies: object) -> tuple[Counter, list]:
-    """Call so many times with other draws; return counts of outcomes, and faults."""
+    """Call ``examples`` times with different draws; return counts of outcomes, and faults."""
     endings: Counter[str] = Counter()
     faults: list[tuple] = []
 
@@ -309,7 +309,7 @@ def repeat(check: Callable[..., str], examples: int, *strategies: object) -> tup
 
 
 def run(fuzz: Callable[[int, list[tuple]], str], examples: int) -> tuple[Counter, list]:
-    """Damage files so many times; see :func:`repeat`."""
+    """Damage files ``examples`` times; see :func:`repeat`."""
     return repeat(fuzz, examples, st.integers(0, 63), _damage)
 
 

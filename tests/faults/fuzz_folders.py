@@ -46,7 +46,7 @@ _IMAGES, _LAYERS = {"image", "hr"}, {"mask", "masks", "clean", "lr"}
 
 
 class RefusedError(Exception):
-    """The tree is no folder of images."""
+    """The tree is not a folder of images."""
 
 
 def build(root: Path, entries: list[tuple[str, int, bytes, int]]) -> None:
@@ -76,7 +76,7 @@ def build(root: Path, entries: list[tuple[str, int, bytes, int]]) -> None:
 
 
 def expected_images(root: Path) -> list[str]:
-    """Paths of the images, by a slow and obvious way.
+    """Find the paths of the images in a slow and obvious way.
 
     Raises:
         RefusedError: There are none, or data sets and other images side by side.
@@ -100,7 +100,9 @@ def _visit(folder: str, seen: set[str]):
     folders = [path for path in paths if os.path.isdir(path)]
     images = [path for path in paths if path not in folders and _is_image(path)]
     masks = [path for path in images if path.endswith("_mask.png")]
-    masks = [path for path in masks if any(_stem(path) == f"{_stem(one)}_mask" for one in images)]
+    masks = [
+        path for path in masks if any(_stem(path) == f"{_stem(image)}_mask" for image in images)
+    ]
     layers = [path for path in folders if _lower(path) in _LAYERS and _stems_in(path)]
     main = [path for path in folders if _lower(path) in _IMAGES and _stems_in(path)]
     if not main and len(layers) > 1:
@@ -109,7 +111,9 @@ def _visit(folder: str, seen: set[str]):
     if main and layers:
         beside = [path for path in folders if path not in main + layers and _stems_in(path)]
         is_mixed = bool(images or beside or len(main) > 1)
-        if is_mixed and any(_stems_in(one) & _stems_in(other) for one in main for other in layers):
+        if is_mixed and any(
+            _stems_in(folder) & _stems_in(other) for folder in main for other in layers
+        ):
             raise RefusedError
         folders = folders if is_mixed else [path for path in folders if path not in layers]
     yield from (path for path in images if path not in masks or 4 * len(masks) < len(images))
@@ -168,7 +172,7 @@ def check(root: Path) -> str:
 
 
 def run(examples: int) -> tuple[Counter, list]:
-    """Build and read so many trees; gives how often it ended how, and which ended wrongly."""
+    """Build and read ``examples`` trees; return counts of outcomes, and faults."""
 
     def build_and_check(entries: list[tuple[str, int, bytes, int]]) -> str:
         with tempfile.TemporaryDirectory() as folder:

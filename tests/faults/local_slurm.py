@@ -64,7 +64,7 @@ PartitionName=high Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=2 PreemptMod
 
 
 def missing_programs() -> list[str]:
-    """Programs of slurm and munge that are not installed."""
+    """List the programs of slurm and munge that are not installed."""
     path = f"{os.environ.get('PATH', '')}:{SYSTEM}"
     return [name for name in PROGRAMS if shutil.which(name, path=path) is None]
 
@@ -216,7 +216,7 @@ class LocalSlurm:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on now."""
+    """Find ports on which nothing listens."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in sockets:

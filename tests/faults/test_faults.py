@@ -15,7 +15,7 @@ def lab(tmp_path_factory):
     lab.close()
 
 
-def test_killed_runs_end_as_if_nothing_had_been(lab, tmp_path):
+def test_killed_runs_end_with_the_same_weights(lab, tmp_path):
     tally = fault_kills.kill_and_resume(tmp_path, 3, 1, lab.zygotes[0])
     assert tally.failures == ()
     assert (tally.kills, tally.equal) == (3, tally.runs)

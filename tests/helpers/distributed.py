@@ -1,4 +1,4 @@
-"""What tests of distributed runs share: processes of one job, and tiny runs for them.
+"""Helpers for tests of distributed runs: processes of one job, and tiny runs.
 
 Processes are forked from the one that runs the tests, which has imported everything: starting
 Python afresh would take most of the time.
@@ -34,9 +34,9 @@ SECONDS = 180  # a job that takes longer hangs
 
 
 def in_processes(count, function, *arguments):
-    """Call ``function(*arguments)`` in each of so many processes of one job; gives exit statuses.
+    """Call ``function(*arguments)`` in each of ``count`` processes of a job; return exit statuses.
 
-    Where there is one, it is called in a process of its own too, which belongs to no job.
+    A single process is also a separate one, which belongs to no job.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -208,7 +208,7 @@ def write_words(folder, count=24):
 
 
 def write_config(path, data, task="pretraining", **settings):
-    """The config of a tiny run; returns its path."""
+    """Write the config of a tiny run; return its path."""
     parts, pipeline = (PRETRAINING, PLAIN) if task == "pretraining" else (RECOGNITION, LABELLED)
     values = dict(parts=1, wrapper="", iterations=4, held_out=5, batch_size=8)
     values |= dict(optimizer="type='SGD', lr=0.1, momentum=0.9") | settings
@@ -219,7 +219,7 @@ def write_config(path, data, task="pretraining", **settings):
 
 
 def train(count, config, work_dir, *arguments, statuses=None):
-    """Train in so many processes; gives every rank's losses, and the last checkpoint."""
+    """Train in ``count`` processes; return every rank's losses, and the last checkpoint."""
     launcher = ["--launcher", "pytorch"] if count > 1 else []
     options = [str(config), "--work-dir", str(work_dir), *launcher, *arguments]
     ended = in_processes(count, training.main, options)

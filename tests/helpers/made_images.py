@@ -18,7 +18,7 @@ def encode(image: np.ndarray, suffix: str = ".png") -> bytes:
 
 
 def word_pixels(number: int, height: int = 20, width: int = 60) -> np.ndarray:
-    """An image whose pixels encode its number: all differ."""
+    """Make an image whose pixels encode its number, so that all images differ."""
     return np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -36,7 +36,7 @@ def exif_block(orientation: int) -> Image.Exif:
 
 
 def tiff_bytes(levels: np.ndarray, white_is_zero: bool = False) -> bytes:
-    """An uncompressed gray TIFF with samples as in the array, its byte order included."""
+    """Encode an array as an uncompressed gray TIFF, in the byte order of the array."""
     height, width = levels.shape
     order = ">" if levels.dtype.byteorder == ">" else "<"
     pixels = levels.tobytes()

@@ -66,7 +66,7 @@ def names(folder):
 
 
 def read_by(runner):
-    """The samples that a run reads, in order."""
+    """Record the samples that a run reads, in order."""
     runner.train()
     return runner.train_dataloader.dataset.read
 

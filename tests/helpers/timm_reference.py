@@ -77,7 +77,7 @@ class TimmStyle(nn.Module):
 
 
 def mae_positions(dim=DIM, side=16):
-    """MAE's positions of a square grid, one at a time: first half the column, second the row."""
+    """Compute MAE's positions of a square grid, one at a time: half column, half row."""
     rows = [torch.zeros(dim)]
     for row in range(side):
         for column in range(side):

@@ -57,7 +57,7 @@ def tiny_encoder(img_size=(16, 32), **settings):
 
 
 def same_weights(module, weights):
-    """Whether a module (or a state dict) has these weights, bit for bit, and no others."""
+    """Return whether a module (or a state dict) has exactly these weights, bit for bit."""
     own = module.state_dict() if isinstance(module, torch.nn.Module) else module
     return own.keys() == weights.keys() and all(
         torch.equal(own[key], value) for key, value in weights.items()
@@ -65,7 +65,7 @@ def same_weights(module, weights):
 
 
 def recognizer_config(tmp_path, backbone=BACKBONE, **decoder):
-    """Config of a recognizer of MMOCR for the characters a, b and c."""
+    """Build the config of a recognizer of MMOCR for the characters a, b and c."""
     pytest.importorskip("mmocr")
     path = tmp_path / "characters.txt"
     path.write_text("a\nb\nc")
@@ -105,7 +105,7 @@ def tiny_mms(**settings):
 
 
 def one_view(mask):
-    """A given mask as the only view of a batch."""
+    """Make a mask the only view of a batch."""
     return MaskViews(
         masks=(mask,),
         strategies=(torch.zeros(len(mask), dtype=torch.long),),

@@ -43,14 +43,14 @@ def write_data(folder):
 
 
 def write_task(path, task):
-    """The config of a tiny run of a task; returns its path."""
+    """Write the config of a tiny run of a task; return its path."""
     config, model, _ = TASKS[task]
     path.write_text(TINY.format(root=ROOT, config=config, model=model))
     return path
 
 
 def task_options(task, data):
-    """Options of tools/train.py and tools/test.py beside config, checkpoint and work folder."""
+    """Return the options of tools/train.py and tools/test.py for a tiny run of a task."""
     options = ["--data", str(data["pairs" if task == "segmentation" else "plain"]), "--cfg-options"]
     options += ["custom_hooks=[]"]
     for part in ("train", "val", "test"):

@@ -27,7 +27,7 @@ _MODULES = ("fcntl", "grp", "pty", "pwd", "resource", "syslog", "termios", "tty"
 
 
 def take_away() -> None:
-    """Begin; there is no way back in this process."""
+    """Start; this process cannot return to normal."""
     for module, names in ((os, _OF_OS), (signal, _OF_SIGNAL)):
         for name in names:
             if hasattr(module, name):
@@ -58,7 +58,7 @@ def _refuse_open_files(change):
 
 
 def _in_use(path: str) -> str | None:
-    """A file at or below a path that this process has open or mapped into its memory."""
+    """Find a file at or below a path that this process has open or mapped into its memory."""
     held = [os.path.realpath(file) for file in Path("/proc/self/fd").iterdir()]
     with builtins.open("/proc/self/maps") as maps:
         held += [line.split(None, 5)[5].strip() for line in maps if line.count("/")]

@@ -90,14 +90,14 @@ def test_removal_order_by_hand():
 
 @settings(max_examples=60, deadline=None)
 @given(size=st.integers(1, 64), data=st.data())
-def test_place_reaches_every_start_and_stays_inside(size, data):
+def test_starts_cover_the_axis(size, data):
     length = data.draw(st.integers(1, size))
     noise = torch.arange(4096) / 4096
     start = place(noise, torch.full((4096,), length), size)
     assert start.unique().tolist() == list(range(size - length + 1))
 
 
-def test_place_takes_noise_next_to_one():
+def test_noise_close_to_one_stays_inside():
     noise = torch.full((64,), 1 - 2**-24)
     for length in range(1, 33):
         assert (place(noise, torch.full((64,), length), 32) == 32 - length).all()

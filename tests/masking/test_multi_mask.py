@@ -143,8 +143,8 @@ def test_mixed_masks_of_own_ratios_are_those_of_each_strategy(batch_size, weight
         assert torch.equal(views.strategies[view], assigned[places])
         assert torch.equal(views.select(view, assigned), assigned[places])
         assert views.weights[view] == len(places) / batch_size
-    found = {name for name, index in zip(views.names, range(3)) if (assigned == index).any()}
-    assert set(views.guaranteed) <= found
+    drawn = {name for name, index in zip(views.names, range(3)) if (assigned == index).any()}
+    assert set(views.guaranteed) <= drawn
 
 
 def test_strategies_of_one_ratio_share_a_view():
@@ -155,7 +155,7 @@ def test_strategies_of_one_ratio_share_a_view():
     assert views.guaranteed == views.names
 
 
-def test_noise_on_the_cpu_follows_from_the_state_of_another_generator():
+def test_cpu_noise_depends_on_the_device_generator():
     class Elsewhere:
         device = torch.device("cuda")
 

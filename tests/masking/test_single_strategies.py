@@ -69,7 +69,7 @@ def test_counts_on_the_usual_grids(strategy, grid, ratio):
 
 
 def record_rectangles(monkeypatch, module):
-    """What a generator samples: rectangles and sweeps."""
+    """Record the rectangles and sweeps that a generator samples."""
     seen = {}
     original_cover, original_sweep = module.first_cover, module.sweep_orders
 
@@ -159,7 +159,7 @@ def test_masks_are_those_of_a_loop_on_any_grid(strategy, rows, columns, share, s
         assert set(mask.nonzero().flatten().tolist()) == removed
 
 
-def test_the_rest_of_the_grid_is_swept_where_rectangles_do_not_suffice(monkeypatch):
+def test_sweep_fills_the_grid_after_the_rectangles(monkeypatch):
     grid = (4, 8)
     generator = BlockwiseMask(31 / 32, grid, min_patches=1, max_patches=1)
     generator.num_blocks = 5
@@ -205,10 +205,10 @@ def test_block_sizes_stay_near_their_bounds(grid):
     assert width.min() >= 1
     assert height.max() <= grid[0]
     assert width.max() <= grid[1]
-    wanted = low + noise[0] * (high - low)
-    # Sides are whole numbers: half a column, or half a row, may be lost or won.
+    area = low + noise[0] * (high - low)
+    # Sides are whole numbers: rounding changes them by at most half a column or row.
     slack = 0.5 * torch.maximum(height, width) + 1e-4
-    assert ((height * width - wanted).abs() <= slack).all()
+    assert ((height * width - area).abs() <= slack).all()
 
 
 def test_block_sizes_by_hand():
@@ -229,8 +229,8 @@ def test_every_patch_is_reached(strategy, grid):
 
 
 @rectangular
-def test_whole_columns_go(strategy):
-    """What random patches hardly ever do, and characters need."""
+def test_blocks_and_spans_remove_whole_columns(strategy):
+    """Random patches hardly ever remove a whole character."""
 
     def columns(kind):
         masks = make(kind, 0.75, (8, 32))(1000, rng=seeded()).view(-1, 8, 32)
@@ -243,7 +243,7 @@ def test_whole_columns_go(strategy):
 
 
 @strategies
-def test_the_same_generator_state_gives_the_same_masks(strategy):
+def test_same_generator_state_gives_same_masks(strategy):
     generator = make(strategy, 0.6, (8, 32))
     rng = seeded(3)
     state = rng.get_state()

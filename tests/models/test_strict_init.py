@@ -1,4 +1,4 @@
-"""What init_cfg loads is what a model has afterwards, bit for bit, for every model here."""
+"""Weights that init_cfg loads are those of the model afterwards, bit for bit, for every model."""
 
 import copy
 
@@ -79,7 +79,7 @@ def test_a_whole_model(task, form):
     assert differing(model, trained) == []
 
 
-def test_parts(task):
+def test_parts_with_their_own_init_cfg(task):
     config, trained, path = copy.deepcopy(task[0]), *task[1:]
     head = "neck" if "neck" in config else "decoder"
     for part in ("backbone", head):
@@ -89,7 +89,7 @@ def test_parts(task):
     assert differing(model, trained, "backbone.") == differing(model, trained, head) == []
 
 
-def test_the_encoder_of_a_whole_model_needs_no_prefix(task):
+def test_encoder_of_a_whole_model_needs_no_prefix(task):
     config, trained, path = copy.deepcopy(task[0]), *task[1:]
     config["backbone"] = dict(config["backbone"], init_cfg=pretrained(path))
     model = MODELS.build(config)
@@ -113,7 +113,7 @@ def test_a_pretrained_encoder_in_every_model(task, tmp_path, form):
 
 
 @pytest.mark.parametrize("where", ["whole", "backbone"])
-def test_weights_that_do_not_fit_are_errors(task, tmp_path, where):
+def test_weights_that_do_not_fit_raise(task, tmp_path, where):
     config, trained, path = copy.deepcopy(task[0]), *task[1:]
     weights = trained.state_dict()
     del weights["backbone.ln1.bias"]

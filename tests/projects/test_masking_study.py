@@ -33,7 +33,7 @@ def settings(study):
     return study.plan.Settings("/data", "/words.lmdb", 9600, 3200, 100, 1.0)
 
 
-def test_every_variant_under_the_first_seed_comes_first(study):
+def test_all_variants_of_the_first_seed_come_first(study):
     chains = study.plan.plan_chains()
     assert [chain.variant for chain in chains[:8]] == list(study.plan.VARIANTS)
     assert [chain.seed for chain in chains] == [0] * 8 + [1] * 5 + [2] * 5
@@ -49,7 +49,7 @@ def test_every_variant_under_the_first_seed_comes_first(study):
     ]
 
 
-def test_all_variants_see_as_many_views_in_as_many_steps(study, settings):
+def test_variants_have_equal_views_and_steps(study, settings):
     for chain in study.plan.plan_chains()[:9]:
         cfg = study.plan.pretraining_config(chain, settings)
         masks = TASK_UTILS.build(cfg.model.data_preprocessor.mask_generator)
@@ -89,7 +89,7 @@ def test_no_test_set_is_trained_on(study):
     )
 
 
-def test_the_few_words_are_fixed_and_none_is_held_out(study, shared_data):
+def test_few_words_are_fixed_and_none_is_held_out(study, shared_data):
     settings = study.plan.Settings(str(shared_data), "/words.lmdb", 96, 3200, 100, 1.0)
     chains = [study.plan.Chain(*names) for names in (("none", 0), ("random", 2))]
     few, other = (study.plan.finetuning_config(chain, settings, True, None) for chain in chains)
@@ -101,7 +101,7 @@ def test_the_few_words_are_fixed_and_none_is_held_out(study, shared_data):
     assert few.model.decoder.module_loss.letter_case == "lower"
 
 
-def test_a_claim_lasts_as_long_as_any_process_that_holds_it(study, tmp_path):
+def test_claim_lasts_as_long_as_its_processes(study, tmp_path):
     chain = study.plan.Chain("none", 0)
     with study.steps.claim(tmp_path, chain) as lock:
         assert lock is not None
@@ -146,7 +146,7 @@ def test_finished_steps_are_not_repeated(study, settings, tmp_path, monkeypatch)
     assert ran == [("random_seed0", "all"), ("random_seed0", "few")]
 
 
-def test_a_chain_that_is_taken_is_left_to_its_process(study, settings, tmp_path, monkeypatch):
+def test_claimed_chain_is_skipped(study, settings, tmp_path, monkeypatch):
     chains = study.plan.plan_chains(["random", "none"])[:2]
     ran = fake_results(study, monkeypatch)
     with study.steps.claim(tmp_path, chains[0]):
@@ -273,10 +273,10 @@ def test_impossible_options(study, tmp_path, options, message):
         study.study.study(args)
 
 
-def test_core_hours_are_reckoned_from_rates(study, settings, monkeypatch):
+def test_core_hours_are_estimated_from_rates(study, settings, monkeypatch):
     monkeypatch.setattr(study.rates, "measure_step", lambda cfg: 36.0)
     chains = study.plan.plan_chains(["none", "joint", "spans"])
-    printed = study.rates.reckon(chains, settings)
+    printed = study.rates.estimate_cost(chains, settings)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.split("\n")]
     # 100 steps of 36 seconds are an hour.
     assert ["pretraining, joint (views)", "3", "3", "3.0"] in rows
@@ -286,7 +286,7 @@ def test_core_hours_are_reckoned_from_rates(study, settings, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_whole_at_tiny_budgets(repository, shared_data, tmp_path):
+def test_whole_study_at_tiny_budgets(repository, shared_data, tmp_path):
     def run(*command):
         done = subprocess.run(
             [sys.executable, *map(str, command)],

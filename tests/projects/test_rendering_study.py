@@ -54,7 +54,7 @@ def test_difference_is_paired(study):
     assert study.difference(first, other) == "+50.0 \u00b1 49.0 points"
 
 
-def test_images_come_to_the_input_in_gray(recognizer):
+def test_images_become_gray_inputs(recognizer):
     image = np.zeros((50, 90, 3), np.uint8)
     image[:, :, 2] = 255  # red in BGR
     gray = recognizer.to_input(image)
@@ -85,7 +85,7 @@ def bars(labels, rng):
     return images.astype(np.uint8)
 
 
-def test_training_learns_and_repeats_itself(recognizer):
+def test_training_converges_and_is_reproducible(recognizer):
     rng = np.random.default_rng(0)
     labels = ["ab"[index % 2] for index in range(64)]
     images = bars(labels, rng)
@@ -97,8 +97,8 @@ def test_training_learns_and_repeats_itself(recognizer):
     assert lines[0].startswith("epoch 1 of 12: loss ")
     shorter = settings | dict(epochs=1)
     model, again = (recognizer.train(images, labels, **shorter) for _ in range(2))
-    for one, other in zip(model.parameters(), again.parameters()):
-        torch.testing.assert_close(one, other)
+    for first, second in zip(model.parameters(), again.parameters()):
+        torch.testing.assert_close(first, second)
 
 
 def test_too_few_images_for_a_batch(recognizer):
@@ -110,7 +110,7 @@ def settings_for(difficulty):
     return dict(num_samples=6, seed=3, words=["Some", "words"], case="mixed", difficulty=difficulty)
 
 
-def test_variants_share_their_texts_and_differ_in_looks(study, tmp_path):
+def test_variants_share_texts_and_differ_in_appearance(study, tmp_path):
     for difficulty in (0.0, 0.5):
         study.render(settings_for(difficulty), tmp_path / f"{difficulty}", workers=0)
     plain, full = (study.load(tmp_path / name, "image") for name in ("0.0", "0.5"))
@@ -122,7 +122,7 @@ def test_variants_share_their_texts_and_differ_in_looks(study, tmp_path):
     np.testing.assert_array_equal(plain.images, study.load(tmp_path / "0.0", "clean").images)
 
 
-def test_what_is_there_is_not_made_again(study, tmp_path):
+def test_existing_results_are_not_made_again(study, tmp_path):
     study.note_down(tmp_path, "words", dict(count=3, fonts=None, seconds=1.5))
     assert study.is_there(tmp_path, "words", dict(count=3, fonts=None))
     assert not study.is_there(tmp_path, "training", dict(count=3))
@@ -131,7 +131,7 @@ def test_what_is_there_is_not_made_again(study, tmp_path):
     assert json.loads((tmp_path / "words.json").read_text())["count"] == 3
 
 
-def test_a_missing_test_set_is_one_line(study, tmp_path, monkeypatch, capsys):
+def test_missing_test_set_gives_one_line(study, tmp_path, monkeypatch, capsys):
     missing = str(tmp_path / "no.jsonl")
     monkeypatch.setattr(sys, "argv", ["study_rendering.py", "--test", missing])
     with pytest.raises(SystemExit, match=r"rendering\.py: .*no\.jsonl"):

@@ -28,7 +28,7 @@ def study(repository, monkeypatch):
 
 
 @pytest.mark.parametrize("is_light", [True, False])
-def test_otsu_takes_the_smaller_side_for_text(study, is_light):
+def test_otsu_treats_the_smaller_side_as_text(study, is_light):
     truth = np.zeros((20, 40), np.uint8)
     truth[5:15, 8:20] = 1
     gray = np.where(truth == is_light, 200, 30).astype(np.uint8)
@@ -47,17 +47,17 @@ def test_variants_differ_in_the_encoders_weights_only(study):
     assert init.type == "mms_ocr.PretrainedTextViT"
     assert init.checkpoint.endswith("/a.pth")
     assert configs["random"].model.backbone.pop("init_cfg") is None
-    one, other = (configs[variant].to_dict() for variant in study.VARIANTS)
-    assert one == other
-    assert one["optim_wrapper"]["optimizer"]["lr"] == 1e-3
-    assert one["train_dataloader"]["dataset"]["fonts"][0].endswith("/fonts")
-    assert one["train_dataloader"]["dataset"]["font_part"] == "train"
-    words = one["val_dataloader"]["dataset"]
+    first, second = (configs[variant].to_dict() for variant in study.VARIANTS)
+    assert first == second
+    assert first["optim_wrapper"]["optimizer"]["lr"] == 1e-3
+    assert first["train_dataloader"]["dataset"]["fonts"][0].endswith("/fonts")
+    assert first["train_dataloader"]["dataset"]["font_part"] == "train"
+    words = first["val_dataloader"]["dataset"]
     assert words["font_part"] == "val"
-    assert len({one["train_dataloader"]["dataset"]["seed"], words["seed"], study.TEST_SEED}) == 3
+    assert len({first["train_dataloader"]["dataset"]["seed"], words["seed"], study.TEST_SEED}) == 3
 
 
-def test_it_needs_weights(study, capsys):
+def test_study_needs_weights(study, capsys):
     with pytest.raises(SystemExit):
         study.parse_args([])
     assert "give --pretrained CHECKPOINT" in capsys.readouterr().err

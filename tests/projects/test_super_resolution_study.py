@@ -28,19 +28,19 @@ def sample(difference):
     return element
 
 
-def test_the_gain_is_paired_and_has_a_margin(study):
+def test_gain_is_paired_with_an_interval(study):
     # -20 dB of 0.1; 0.01 gains 20 dB and 0.1 nothing: mean 10, deviation 10.
     assert study.gain([sample(0.01), sample(0.1)]) == f"+10.00 ± {1.96 * 10 / np.sqrt(2):.2f}"
 
 
-def test_quality_of_a_field(study):
+def test_scores_of_a_field(study):
     samples = [sample(0.01), sample(0.1)]
     assert study.quality(samples, "bicubic_img")[:2] == ["20.00", "20.00"]
     per_image, per_batch, *_ = study.quality(samples, "pred_img")
     assert (per_image, per_batch) == ("30.00", f"{-10 * np.log10((1e-4 + 1e-2) / 2):.2f}")
 
 
-def test_the_variants_differ_in_the_encoder_alone(study, tmp_path):
+def test_variants_differ_in_the_encoder_only(study, tmp_path):
     args = study.parse_args(["--words", "words.jsonl", "--work-dir", str(tmp_path)])
     plain, pretrained = (study.study_config(args, encoder) for encoder in (None, "encoder.pth"))
     init_cfg = pretrained.model.backbone.pop("init_cfg")
@@ -60,14 +60,14 @@ def test_the_variants_differ_in_the_encoder_alone(study, tmp_path):
     assert study.study_config(only, None).train_dataloader.dataset.type == real.type
 
 
-def test_the_sheet_has_a_column_for_each(study, tmp_path):
+def test_sheet_has_a_column_for_each_variant(study, tmp_path):
     restored = {"one": [sample(0.1)] * 5, "two": [sample(0.2)] * 5}
     study.draw(restored, 3, tmp_path / "sheet.png")
     sheet = cv2.imread(str(tmp_path / "sheet.png"))
     assert sheet.shape == (14 + 3 * 68 + 4, 4 * 260 + 4, 3)
 
 
-def test_wrong_arguments_are_one_line(study, capsys, monkeypatch, tmp_path):
+def test_wrong_arguments_give_one_line(study, capsys, monkeypatch, tmp_path):
     with pytest.raises(SystemExit):
         study.parse_args(["--words", "words.jsonl", "--rendered-share", "1"])
     assert "--rendered-share lies in [0, 1), got 1.0" in capsys.readouterr().err

@@ -35,7 +35,7 @@ def test_colors_have_the_given_luma(seed, target, saturation):
     background=st.floats(0, 1),
     ends=st.tuples(st.floats(0.02, 1), st.floats(0.02, 1)).map(sorted),
 )
-def test_contrast_lies_in_the_range_or_is_the_most_there_is(seed, background, ends):
+def test_contrast_is_in_the_range_or_the_maximum(seed, background, ends):
     ink = contrasting_luma(np.random.default_rng(seed), background, tuple(ends))
     assert -1e-9 <= ink <= 1 + 1e-9
     distance, room = abs(ink - background), max(background, 1 - background)
@@ -175,7 +175,7 @@ def test_background_images(tmp_path):
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """Two good images, one of them with a name that is no UTF-8, and the warnings of others."""
+    """Two good images, one of them with a name outside UTF-8, and the warnings about others."""
     messages: list[str] = []
     monkeypatch.setattr(backgrounds, "warn", messages.append)
     folder = tmp_path / "photos"
@@ -195,7 +195,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("damage", BROKEN)
-def test_broken_backgrounds_are_left_out_as_if_they_were_not_there(photos, damage):
+def test_broken_backgrounds_change_nothing(photos, damage):
     folder, data, messages = photos
     good = BackgroundImages(folder)
     assert good.files == ["1.jpg", "sub/\udce9.jpg"]

@@ -17,7 +17,7 @@ BENDS = [
 
 
 @pytest.mark.parametrize("bend", BENDS[1:])
-def test_bends_go_there_and_back(bend):
+def test_bends_are_invertible(bend):
     x, y = np.meshgrid(np.linspace(-140, 140, 29), np.linspace(-40, 40, 9))
     there = bend.forward(x, y)
     np.testing.assert_allclose(bend.backward(*there), (x, y), atol=1e-9)

@@ -132,7 +132,7 @@ def test_wrong_settings(arguments, message):
         RenderedWordDataset(**{"num_samples": 4, **arguments})
 
 
-def test_a_pipeline_that_gives_nothing_is_an_error():
+def test_pipeline_that_returns_none_raises():
     dataset = RenderedWordDataset(4, pipeline=[lambda results: None])
     with pytest.raises(RuntimeError, match="rendered:0:2: the pipeline returned None"):
         dataset[2]

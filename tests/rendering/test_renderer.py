@@ -158,7 +158,7 @@ def test_contrast_to_the_mean_background_lies_in_the_range(fonts):
     assert np.mean(np.abs(np.array(contrasts) - 0.4) < 0.15) > 0.9
 
 
-def test_difficulty_takes_detail_away(fonts):
+def test_difficulty_removes_detail(fonts):
     def likeness(difficulty: float) -> float:
         words = map(_renderer(fonts, difficulty).render, range(80))
         errors = [np.abs(w.image.astype(float) - w.clean).mean() for w in words]
@@ -183,7 +183,7 @@ def test_every_text_and_look_can_be_rendered(fonts, difficulty):
         assert word.mask.any()
 
 
-def test_single_marks_are_not_blown_up(dejavu, fonts):
+def test_single_marks_keep_their_size(dejavu, fonts):
     renderer = _renderer(fonts, 0)
     for text in "-.'_|:":
         word = renderer.compose(generator_for(0, 0), text, dejavu)
@@ -198,7 +198,7 @@ def test_spaces_have_no_area(dejavu, fonts):
     assert word.char_boxes[0, 0] < word.char_boxes[1, 0] <= word.char_boxes[2, 0]
 
 
-def test_labels_say_what_is_seen(make_font, dejavu):
+def test_labels_match_the_drawn_text(make_font, dejavu):
     capitals = {small: small.upper() for small in "abcdefghijklmnopqrstuvwxyz"}
     path = make_font(
         "Capitals", "".join(capitals) + "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", capitals

@@ -1,4 +1,4 @@
-"""One difficulty sets all strengths, and single ones can be set within their limits."""
+"""The difficulty sets all strengths, and single ones can be set within their limits."""
 
 import dataclasses
 
@@ -55,7 +55,7 @@ def test_wrong_overrides(override, message):
         RenderSettings.at(0.5, **override)
 
 
-def test_the_table_of_the_documentation_is_true(repository):
+def test_settings_table_of_the_documentation(repository):
     def cell(level: float | tuple[float, float]) -> str:
         return f"{level[0]:g} to {level[1]:g}" if isinstance(level, tuple) else f"{level:g}"
 

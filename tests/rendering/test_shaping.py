@@ -86,7 +86,7 @@ def test_a_word_that_no_font_has_in_its_case_is_refused(make_font):
         WordRenderer(fonts, TextSource(words, 0.0, case="upper"))
 
 
-def test_the_command_refuses_them(tmp_path, capsys):
+def test_command_refuses_unsupported_scripts(tmp_path, capsys):
     (tmp_path / "words.txt").write_text("plain\n\u05e9\u05dc\u05d5\u05dd\n", encoding="utf-8")
     sheet = tmp_path / "sheet.png"
     command = ["render", "--words", str(tmp_path / "words.txt"), "--sheet", str(sheet)]

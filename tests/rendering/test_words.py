@@ -46,7 +46,7 @@ def test_share_of_random_strings():
     assert set(_draws(TextSource(["word"], random_string_share=0), 50)) == {"word"}
 
 
-def test_cases():
+def test_letter_cases():
     results = [change_case("mcDonald", case) for case in ("keep", "lower", "upper", "title")]
     assert results == ["mcDonald", "mcdonald", "MCDONALD", "McDonald"]
     lines = _draws(TextSource(["word"], 0.0, "mixed", (2, 2)), 100)
@@ -112,7 +112,7 @@ def test_only_line_feeds_end_words_and_marks_are_composed(tmp_path):
     assert TextSource(["n\u0303"], 0.0).words == ["\xf1"]
 
 
-def test_a_case_that_needs_marks_or_room_keeps_the_word():
+def test_impossible_cases_keep_the_word():
     assert TextSource(["\u0130x"], 0.0, case="lower").forms("\u0130x") == ["\u0130x"]
     assert TextSource(["\u01f0a"], 0.0, case="upper").forms("\u01f0a") == ["\u01f0a"]
     assert TextSource(["ma\xdf"], 0.0, case="upper", max_length=3).forms("ma\xdf") == ["ma\xdf"]

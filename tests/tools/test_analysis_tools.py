@@ -88,7 +88,7 @@ def run_of(tmp_path, *starts):
 
 def test_curves_of_a_resumed_run_are_joined(tool, tmp_path):
     def logged(*iterations, loss):
-        return [{"loss": loss, "iter": one, "step": one} for one in iterations]
+        return [{"loss": loss, "iter": iteration, "step": iteration} for iteration in iterations]
 
     work_dir = run_of(tmp_path, logged(10, 20, 30, loss=2.0), logged(20, 30, 40, loss=1.0), [])
     read = tool("analysis_tools/plot_curves.py").read_scalars(work_dir)
@@ -119,7 +119,7 @@ def test_curves_of_the_other_tasks(tool, tmp_path, validated, title, curves):
     module = tool("analysis_tools/plot_curves.py")
     rows = module.read_scalars(work_dir)
     parts = {"loss": 3.0, "loss_ctc": 2.0, "loss_location": 1.0}
-    assert module.training_curves(rows, True) == {key: [(10, one)] for key, one in parts.items()}
+    assert module.training_curves(rows, True) == {key: [(10, loss)] for key, loss in parts.items()}
     assert module.training_curves(rows, False) == {"loss": [(10, 3.0)]}
     expected = {key: [(10, value)] for key, value in curves.items()}
     assert module.validation_curves(rows) == (title, expected)
@@ -144,7 +144,7 @@ def test_probe_takes_names_and_measures_of_an_architecture(tool):
         ("plot_curves.py", "plot", dict(work_dirs=["IN"])),
     ],
 )
-def test_pictures_are_written_over_no_input(tool, tmp_path, path, function, options):
+def test_pictures_never_replace_inputs(tool, tmp_path, path, function, options):
     (tmp_path / "word.png").write_bytes(b"a word")
     os.link(tmp_path / "word.png", tmp_path / "other.png")
     options = {key: [str(tmp_path)] if value == ["IN"] else value for key, value in options.items()}

@@ -37,7 +37,7 @@ def words(tmp_path):
     return path
 
 
-def test_some_of_a_set_are_evenly_spaced(bench, words):
+def test_selected_words_are_evenly_spaced(bench, words):
     assert [label for _, label in bench.read_set(words, 3)] == ["Word-0", "Word-3", "Word-6"]
     assert len(bench.read_set(words, None)) == len(bench.read_set(words, 99)) == 7
 
@@ -51,7 +51,7 @@ def test_tesseract_gets_a_large_word_with_a_border(bench, words):
 
 
 @pytest.mark.parametrize("end", ["", "\f"])
-def test_pages_are_told_apart(bench, end):
+def test_pages_are_split(bench, end):
     assert bench.split_pages("one\n\ftwo words\n\n\f\fthree\n" + end) == [
         "one", "two words", "", "three",
     ]  # fmt: skip

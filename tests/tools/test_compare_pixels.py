@@ -45,7 +45,7 @@ def test_a_checkpoint_of_either_task(compare_pixels, monkeypatch, tmp_path, name
     np.testing.assert_array_equal(cv2.imread(str(out))[..., ::-1], expected)
 
 
-def test_what_cannot_be_drawn(compare_pixels, monkeypatch, tmp_path):
+def test_invalid_inputs_raise(compare_pixels, monkeypatch, tmp_path):
     with pytest.raises(ValueError, match=r"has no mms_ocr.ComparisonHook"):
         drawn(compare_pixels, monkeypatch, config_folder() / "mms" / "pretrain_vit_t.py", "a.pth")
     config = config_folder() / f"{CONFIGS[0]}.py"

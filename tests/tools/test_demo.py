@@ -14,7 +14,7 @@ def demo(tool):
     return tool("demo.py")
 
 
-def test_the_sheet_shows_what_each_model_makes_of_the_words(demo):
+def test_sheet_shows_the_output_of_each_model(demo):
     words = [np.full((32, 128, 3), (10, 20, 30 * k), np.uint8) for k in (1, 2)]
 
     def read(images):

@@ -171,7 +171,7 @@ def test_slurm_queues_again(launch):
         ("143", "RUNNING PreemptTime=2026-11-23T06:07:18 ", True),
     ],
 )
-def test_the_batch_script_queues_a_stopped_run_again(launch, tmp_path, status, job, queued):
+def test_batch_script_requeues_a_stopped_run(launch, tmp_path, status, job, queued):
     script = requeued(launch)[1].replace("sleep 60", "sleep 0")
     (tmp_path / "batch.sh").write_text(script)
     done, calls = launch(tmp_path / "batch.sh", SLURM_JOB_ID="77", ENDS_WITH=status, JOB=job)
@@ -185,7 +185,7 @@ def test_the_batch_script_queues_a_stopped_run_again(launch, tmp_path, status, j
         assert calls[2][1] == ["requeue", "77"]
 
 
-def test_each_attempt_at_a_job_has_a_port_of_its_own(launch):
+def test_each_attempt_of_a_job_has_its_own_port(launch):
     ports = [
         launch("slurm_train.sh", *"pjcw", SLURM_JOB_ID="1", SLURM_RESTART_COUNT=str(count))[1][1][2]
         for count in range(3)
@@ -229,7 +229,7 @@ def test_slurm_without_gpus(launch):
         ("slurm_train.sh", [*"pjcw", "--resume=x"], {"REQUEUE": "1"}, "leave --resume=x out"),
     ],
 )
-def test_wrong_use_is_one_line(launch, script, arguments, environment, message):
+def test_wrong_use_gives_one_line(launch, script, arguments, environment, message):
     done, calls = launch(script, *arguments, **environment)
     assert done.returncode == 2
     assert message in done.stderr

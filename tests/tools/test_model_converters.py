@@ -58,7 +58,7 @@ SUFFIXES = pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 
 
 @SUFFIXES
-def test_there_and_back(run, source, tmp_path, suffix):
+def test_round_trip(run, source, tmp_path, suffix):
     weights = read_state_dict(source)
     theirs, ours = tmp_path / "new" / f"timm.{suffix}", tmp_path / f"ours.{suffix}"
     status, output = run(CONVERT, source, theirs, "--to", "timm")
@@ -191,7 +191,7 @@ def test_publishing(run, source, tmp_path, suffix):
     PretrainedTextViT(str(half))(encoder((16, 128)))
 
 
-def test_a_head_that_only_helps_to_train_is_not_published(run, source, tmp_path):
+def test_auxiliary_head_is_not_published(run, source, tmp_path):
     content = torch.load(source, weights_only=True)
     expected = set(content["state_dict"])
     content["state_dict"]["decoder.auxiliary.classifier.bias"] = torch.zeros(3)
@@ -228,7 +228,7 @@ def test_an_interrupted_write_leaves_the_old_file(run, source, tmp_path, monkeyp
 
 @pytest.mark.parametrize("program", [CONVERT, PUBLISH])
 @pytest.mark.parametrize("kind", [os.link, os.symlink])
-def test_no_name_of_the_checkpoint_is_written_to(run, source, tmp_path, program, kind):
+def test_outputs_never_replace_the_checkpoint(run, source, tmp_path, program, kind):
     before = source.read_bytes()
     kind(source, tmp_path / "other.pth")
     status, output = run(program, source, tmp_path / "other.pth")

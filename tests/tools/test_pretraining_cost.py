@@ -16,7 +16,7 @@ def sheet(repository):
     return shlex.split(command[1]), command[2]
 
 
-def test_the_document_shows_what_its_command_prints(repository, sheet):
+def test_documented_table_is_the_output_of_the_command(repository, sheet):
     command, table = sheet
     done = subprocess.run(
         [sys.executable, *command], cwd=repository, capture_output=True, text=True, check=True
@@ -24,7 +24,7 @@ def test_the_document_shows_what_its_command_prints(repository, sheet):
     assert done.stdout == table
 
 
-def test_the_figures_by_hand(sheet):
+def test_costs_by_hand(sheet):
     command, table = sheet
     given = dict(zip(command[1::2], map(float, command[2::2])))
     rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]

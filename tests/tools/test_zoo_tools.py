@@ -1,4 +1,4 @@
-"""Bundling weights, and checking them again."""
+"""Bundling weights, and measuring their scores again."""
 
 import gzip
 import hashlib
@@ -68,23 +68,23 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
     text = gzip.decompress((tmp_path / facts["Training Log"]).read_bytes()).decode()
     assert text == "reads …/data/words.jsonl\nloss 1/2\n"
 
-    asked = []
+    calls = []
 
     def measure(arguments):
-        asked.append(arguments)
+        calls.append(arguments)
         return {"foreground/iou_dataset": 0.81234567, "foreground/images": 3.0}
 
     monkeypatch.setattr(check, "run_test", measure)
     assert check.main([]) == 1
-    assert "iou_dataset is 0.8123, and the metafile has none" in capsys.readouterr().out
+    assert "iou_dataset is 0.8123, but the metafile has none" in capsys.readouterr().out
     assert check.main(["--write"]) == 0
-    assert asked[0] == ["configs/segmentation/mms_vit_n_seg_rendered.py", "mms_ocr://seg"]
+    assert calls[0] == ["configs/segmentation/mms_vit_n_seg_rendered.py", "mms_ocr://seg"]
     assert zoo.read_zoo()["seg"]["Results"][0]["Metrics"] == {"iou_dataset": 0.8123}
     assert check.main([]) == 0
 
     monkeypatch.setattr(check, "run_test", lambda arguments: {"foreground/iou_dataset": 0.809})
     assert check.main(["seg"]) == 1
-    assert "seg, rendered words, unseen fonts: iou_dataset is 0.8090, and 0.8123 by the" in (
+    assert "seg, rendered words, unseen fonts: iou_dataset is 0.8090, but 0.8123 in the" in (
         capsys.readouterr().out
     )
     monkeypatch.setattr(check, "run_test", measure)
@@ -93,12 +93,12 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
     (tmp_path / facts["Training Log"]).unlink()
     assert check.main([]) == 1
     out = capsys.readouterr().out
-    assert "seg: its SHA-256 is not that of the metafile" in out
+    assert "seg: the SHA-256 differs from that in the metafile" in out
     assert "seg.log.gz is missing" in out
     assert "other: the metafile does not describe it" in out
     (bundled.FOLDER / "other.safetensors").unlink()
 
-    # Bundled once more: facts stay, and scores have to be measured again.
+    # Bundling again keeps the metadata, and resets the scores.
     assert bundle.main(["seg", str(checkpoint), "--machine", "a GPU"]) == 0
     again = zoo.read_zoo()["seg"]
     assert again["Metadata"]["SHA256"] == facts["SHA256"]
@@ -106,7 +106,7 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
     assert again["Results"][0]["Metrics"] == {"iou_dataset": None}
 
 
-def test_the_bundled_weights_are_as_described(tool):
+def test_bundled_weights_match_their_metafile(tool):
     check = tool("zoo_check.py")
     entries = zoo.read_zoo()
     for name in {*entries, *bundled.bundled_names()}:
@@ -117,7 +117,7 @@ def test_the_bundled_weights_are_as_described(tool):
     assert check.check_total() == []
 
 
-def test_sets_that_are_absent_are_not_measured(tools, tmp_path):
+def test_missing_test_sets_are_reported(tools, tmp_path):
     _, check = tools
     (tmp_path / "a.jsonl").touch()
     result = dict(Metrics={"m": 0.5}, Arguments="c.py w --data {data}/a.jsonl b={data}/b.jsonl")
@@ -135,11 +135,11 @@ def test_sets_that_are_absent_are_not_measured(tools, tmp_path):
         ({"a/xPSNR": 2.0}, None),
     ],
 )
-def test_scores_are_found_by_the_end_of_their_names(tools, measured, expected):
+def test_scores_are_found_by_suffix(tools, measured, expected):
     assert tools[1].find_score(measured, "PSNR") == expected
 
 
-def test_what_is_not_bundled(tools, run_folder, tmp_path, capsys, monkeypatch):
+def test_invalid_bundles_are_refused(tools, run_folder, tmp_path, capsys, monkeypatch):
     bundle, _ = tools
     checkpoint, log = str(run_folder / "iter_9.pth"), str(run_folder / "run.log")
     monkeypatch.setattr(bundle, "MAX_FILE", 1)
@@ -163,7 +163,7 @@ def test_what_is_not_bundled(tools, run_folder, tmp_path, capsys, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["configs"]
 
 
-def test_a_head_that_only_helps_to_train_is_left_out(tools, run_folder, tmp_path):
+def test_auxiliary_head_is_not_bundled(tools, run_folder, tmp_path):
     pytest.importorskip("mmocr")
     bundle, _ = tools
     config = find_config("mms_vit_n_ar_words", "textrecog")

@@ -23,7 +23,7 @@ def encoder(**settings):
 
 @pytest.fixture
 def weights(tmp_path, monkeypatch):
-    """What ``mms_ocr://tiny`` holds; ``mms_ocr://other`` is there as well."""
+    """The weights of ``mms_ocr://tiny``; ``mms_ocr://other`` exists as well."""
     monkeypatch.setattr(bundled, "FOLDER", tmp_path)
     with torch.random.fork_rng():
         model = encoder()
@@ -84,12 +84,12 @@ def test_weights_are_loaded_by_name(weights, load):
 
 
 @pytest.mark.parametrize("read", [read_state_dict, PretrainedTextViT("mms_ocr://tinny")])
-def test_an_unknown_name_gives_the_known_ones(weights, read):
+def test_unknown_name_lists_the_known_names(weights, read):
     with pytest.raises(FileNotFoundError, match=r"'tinny': did you mean tiny\? .* other, tiny$"):
         read("mms_ocr://tinny")
 
 
-def test_what_a_user_means(weights, tmp_path, monkeypatch):
+def test_names_and_files_of_checkpoints(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for given in ("tiny", "mms_ocr://tiny"):
         assert bundled.name_checkpoint(given) == "mms_ocr://tiny"

@@ -58,11 +58,11 @@ def test_a_setting_that_does_not_exist_is_refused(pretraining, key, message):
         {"param_scheduler.0.end": 7, "train_cfg.max_iters": 9},
     ],
 )
-def test_a_setting_that_something_may_take_is_accepted(pretraining, options):
+def test_setting_that_a_type_may_take_is_accepted(pretraining, options):
     check_cfg_options(pretraining, options)
 
 
-def test_a_new_argument_that_resembles_another_is_warned_of(pretraining, monkeypatch):
+def test_similar_argument_names_give_a_warning(pretraining, monkeypatch):
     warnings = []
     monkeypatch.setattr(cfg_options, "warn", warnings.append)
     check_cfg_options(pretraining, {"default_hooks.checkpoint.backend_args": None})
@@ -91,6 +91,6 @@ def test_training_exits_with_status_2(repository, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("value", ["{type:EMAHook}", ['{"type":"EMAHook"}']])
-def test_hooks_that_stay_text_are_refused(value):
+def test_hooks_given_as_text_raise(value):
     with pytest.raises(ValueError, match=r"custom_hooks=.* is text"):
         check_cfg_options(Config({}), {"custom_hooks": value})

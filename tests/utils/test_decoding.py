@@ -78,7 +78,7 @@ def test_letters_stand_out_from_the_ground(luminances, ground):
         np.testing.assert_array_equal(decode_image(data)[8, 4::8, 0], levels)
 
 
-def test_the_ground_of_palettes_and_of_transparent_levels():
+def test_background_of_transparent_palettes():
     white = Image.fromarray(word_with_alpha(255))
     palette = Image.fromarray((np.asarray(white)[:, :, 3] // 255).astype(np.uint8)).convert("P")
     palette.putpalette([255, 255, 255] * 2)
@@ -92,12 +92,12 @@ def test_the_ground_of_palettes_and_of_transparent_levels():
     np.testing.assert_array_equal(decode_image(encode(deep))[8, 4::8, 0], [0, 255, 0])
 
 
-def test_nothing_but_transparency_is_broken():
+def test_fully_transparent_images_are_broken():
     with pytest.raises(BrokenImageError, match="every pixel is transparent"):
         decode_image(pillow_bytes(word_with_alpha(0, 255, opacity=0)))
 
 
-def test_faint_letters_are_judged_by_their_color():
+def test_transparent_letters_are_composed_by_their_color():
     pixels = decode_image(pillow_bytes(word_with_alpha(255, opacity=100)))
     np.testing.assert_array_equal(pixels[8, 4::8, 0], [0, 100, 0])
 
@@ -153,7 +153,7 @@ def test_orientation_is_applied(form, orientation):
     np.testing.assert_array_equal(image, opencv)
 
 
-def test_a_damaged_exif_block_turns_nothing():
+def test_damaged_exif_block_is_ignored():
     data = pillow_bytes(word_pixels(0), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
     np.testing.assert_array_equal(decode_image(data), cv2.imdecode(np.frombuffer(data, "u1"), 1))
 
@@ -211,7 +211,7 @@ def test_image_bombs_are_refused_by_their_header(suffix, monkeypatch):
         decode_image(data, max_pixels=59_999)
 
 
-def test_a_real_bomb_is_refused():
+def test_real_decompression_bomb_raises():
     # 100,000 x 100,000 pixels in a header without data.
     header = bytearray(encode(np.zeros((1, 1, 3), np.uint8)))
     header[16:24] = (100_000).to_bytes(4, "big") * 2
@@ -230,7 +230,7 @@ def test_truncated_files_are_broken(suffix, share):
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"<html>not found</html>", bytes(5000), b"\xff\xd8"])
-def test_what_is_no_image(data):
+def test_non_images_are_broken(data):
     with pytest.raises(BrokenImageError):
         decode_image(data)
 
@@ -331,7 +331,7 @@ def test_scans_of_a_progressive_jpeg_that_are_missing():
             decode_image(data[:start] + data[-2:])
 
 
-def test_zeros_after_which_the_decoder_ends_in_step():
+def test_zeros_after_which_the_decoder_stays_synchronized():
     # Chosen among 3,000: libjpeg reads the zeros as pixels and has nothing to complain of.
     for number in (310, 658, 1300, 1664):
         smooth = cv2.resize(word_pixels(number, 3, 6), (48, 24), interpolation=cv2.INTER_CUBIC)
@@ -342,7 +342,7 @@ def test_zeros_after_which_the_decoder_ends_in_step():
 
 
 @pytest.mark.parametrize("kind", ["baseline", "gray", "restarts"])
-def test_zeros_amid_the_pixels_of_a_jpeg(kind):
+def test_zeros_inside_the_scan_of_a_jpeg(kind):
     data = jpeg_bytes(kind)
     scan = data.find(b"\xff\xda")
     for share in (0.2, 0.4, 0.6, 0.8):  # libjpeg finds fault with some of them alone
@@ -351,7 +351,7 @@ def test_zeros_amid_the_pixels_of_a_jpeg(kind):
             decode_image(data[:start] + bytes(24) + data[start + 24 :])
 
 
-def test_what_libjpeg_complains_of_without_need():
+def test_harmless_jpeg_warnings_are_ignored():
     good = jpeg_bytes("baseline")
     revision = good.replace(b"JFIF\0\1", b"JFIF\0\2", 1)
     scan = good.index(b"\xff\xda")

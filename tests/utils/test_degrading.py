@@ -50,7 +50,7 @@ def test_no_motion_changes_nothing(image):
     assert blur_motion(image, 1.0, 0.3) is image
 
 
-def test_jpeg_is_opencv_s(image):
+def test_jpeg_equals_opencv(image):
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 40])
     expected = cv2.imdecode(data, cv2.IMREAD_COLOR)
     np.testing.assert_array_equal(compress_jpeg(image, 40), expected)

@@ -49,7 +49,7 @@ def test_a_wrong_file_is_refused_with_its_line(dict_file, content, message):
 
 
 @pytest.mark.parametrize("path", ["none.txt", "."])
-def test_no_file(path):
+def test_missing_file_raises(path):
     with pytest.raises(FileNotFoundError, match=path):
         read_dictionary(path)
 

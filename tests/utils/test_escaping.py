@@ -1,4 +1,4 @@
-"""Names of files are bytes: what is shown is escaped, what is stored reads back."""
+"""File names are bytes: escaped in output, and read back from files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from mms_ocr.utils.escaping import escape_output, file_name, is_unicode, printable, to_json
 
 
-def test_json_keeps_names_and_says_no_more_than_the_encoding():
+def test_json_keeps_names_and_escapes_for_the_encoding():
     name = os.fsdecode(b"caf\xe9 \xc3\xa9.jpg")
     assert json.loads(to_json({"image": name})) == {"image": name}
     assert to_json("é") == '"é"'
@@ -32,7 +32,7 @@ def test_output_escapes_what_it_cannot_show(monkeypatch, encoding):
         assert stream.buffer.getvalue() == shown
 
 
-def test_output_without_an_encoding_is_left_alone(monkeypatch):
+def test_output_without_an_encoding_is_unchanged(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     monkeypatch.setattr(sys, "stderr", None)
     escape_output()

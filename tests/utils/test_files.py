@@ -56,7 +56,7 @@ def test_a_file_may_have_the_longest_name_and_any_bytes(tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_links_are_followed_and_devices_stay(tmp_path):
+def test_links_are_followed_and_devices_are_kept(tmp_path):
     (tmp_path / "file").write_bytes(b"old")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     atomic_write(tmp_path / "link", b"new")

@@ -24,7 +24,7 @@ def words(tmp_path) -> Path:
 
 
 def other_names(path: Path, place: Path) -> list[Path]:
-    """The same file by a link, a hard link, a linked folder, and another spelling."""
+    """The same file by a link, a hard link, a linked folder, and another path."""
     (place / "link").symlink_to(path)
     os.link(path, place / "hard")
     (place / "linked").symlink_to(path.parent, target_is_directory=True)
@@ -48,11 +48,11 @@ def other_names(path: Path, place: Path) -> list[Path]:
         ("words.jsonl", "words.jsonl"),
     ],
 )
-def test_no_name_of_an_input_is_written_to(words, tmp_path, given, inputs):
+def test_outputs_never_replace_inputs(words, tmp_path, given, inputs):
     place = tmp_path / "place"
     place.mkdir()
     for path in other_names(words / given, place):
-        with pytest.raises(ValueError, match=r"is the input|the output is no image"):
+        with pytest.raises(ValueError, match=r"is the input|the output is not an image"):
             check_outputs([path], [words / inputs])
     check_outputs([place / "new", place / "link.txt"], [words])
 
@@ -66,7 +66,7 @@ def test_files_of_an_lmdb_labels_and_linked_images_are_inputs(words, tmp_path):
     (words / "linked").symlink_to(elsewhere, target_is_directory=True)
     (elsewhere / "loop").symlink_to(words, target_is_directory=True)
     for path in (words / "data.mdb", words / "labels.jsonl", elsewhere / "3.png"):
-        with pytest.raises(ValueError, match=r"is the input|the output is no image"):
+        with pytest.raises(ValueError, match=r"is the input|the output is not an image"):
             check_outputs([path], [words])
 
 
@@ -110,7 +110,7 @@ def test_pictures_do_not_get_the_name_of_an_input(words, tmp_path):
     check_picture_folder(out, (".png",), [words])
 
 
-def test_places_that_are_no_folders(words):
+def test_invalid_output_folders(words):
     for folder in (words / "1.png", words / "1.png" / "out"):
         with pytest.raises(NotADirectoryError, match=r"1\.png is a file"):
             check_picture_folder(folder, (".png",), [])
@@ -119,7 +119,7 @@ def test_places_that_are_no_folders(words):
         check_picture_folder(words / "dangling", (".png",), [])
 
 
-def test_a_new_set_is_not_made_amid_its_inputs(words, tmp_path):
+def test_new_set_inside_its_inputs_is_refused(words, tmp_path):
     with pytest.raises(ValueError, match="would be among the images of"):
         check_new_set(words / "copy", [words])
     for folder in (".", "/", ""):

@@ -24,7 +24,7 @@ def draw():
     )
 
 
-def test_states_go_through_a_file_that_is_not_trusted(tmp_path):
+def test_random_states_survive_safe_loading(tmp_path):
     draw()
     torch.save({"state_dict": {}, "states": take_random_states()}, tmp_path / "states.pth")
     expected = draw()
@@ -33,7 +33,7 @@ def test_states_go_through_a_file_that_is_not_trusted(tmp_path):
     assert draw() == expected
 
 
-def test_the_seed_of_the_run_stays_known():
+def test_initial_seed_is_kept():
     torch.manual_seed(123)
     states = take_random_states()
     seed_everything(5)

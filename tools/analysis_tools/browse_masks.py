@@ -37,14 +37,12 @@ def parse_args():
         metavar="KEY=VALUE",
         help="change any setting of the config",
     )
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error arose"
-    )
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args()
 
 
 def set_ratio(settings: dict, ratio: float | None) -> dict:
-    """Settings of a mask generator with one ratio for all its strategies; None changes none."""
+    """Set one ratio for all strategies of a mask generator's settings; None changes nothing."""
     if ratio is None:
         return settings
     changed = {**settings, "ratio": ratio}

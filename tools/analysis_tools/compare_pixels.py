@@ -47,14 +47,12 @@ def parse_args():
         metavar="KEY=VALUE",
         help="change any setting of the config",
     )
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error arose"
-    )
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args()
 
 
 def drawn_fields(cfg: Config) -> dict[str, str]:
-    """Names of columns, and the field of a sample that each shows.
+    """Return the names of the columns, and the field of a sample that each of them shows.
 
     Raises:
         ValueError: The config has no ComparisonHook.

@@ -36,9 +36,7 @@ def parse_args():
     parser.add_argument("--patch-size", type=int, default=4, help="pixels of a patch's side (4)")
     parser.add_argument("--draws", type=int, default=8, help="masks per image and strategy")
     parser.add_argument("--seed", type=int, default=0, help="of the masks (0)")
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error arose"
-    )
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args()
 
 

@@ -33,16 +33,14 @@ def parse_args():
     parser.add_argument(
         "--out", default="curves.png", help="picture to write (default: %(default)s)"
     )
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error arose"
-    )
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args()
 
 
 def read_scalars(work_dir: str) -> list[dict]:
     """Read the logged values of a run, each with its iteration.
 
-    If the run was resumed, values after the checkpoint are those of the later start.
+    If the run was resumed, the values after the checkpoint come from the resumed part.
     """
     files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
     if not files:
@@ -63,7 +61,7 @@ def read_scalars(work_dir: str) -> list[dict]:
 
 
 def training_curves(rows: list[dict], with_parts: bool) -> dict[str, list[tuple]]:
-    """Points of the loss, and of its parts if there are several and ``with_parts`` is set."""
+    """Collect the points of the loss; with ``with_parts``, of several parts too."""
     names = sorted({key for row in rows if "loss" in row for key in row if key.startswith("loss_")})
     names = ["loss", *(names if with_parts and len(names) > 1 else [])]
     curves = {
@@ -73,7 +71,7 @@ def training_curves(rows: list[dict], with_parts: bool) -> dict[str, list[tuple]
 
 
 def validation_curves(rows: list[dict]) -> tuple[str, dict[str, list[tuple]]]:
-    """Title of the validations, and points of their metrics by name."""
+    """Return the title of the validations, and the points of their metrics by name."""
     for pattern, title in VALIDATIONS.items():
         keys = sorted({key for row in rows for key in row if re.fullmatch(pattern, key)})
         if keys:

@@ -38,14 +38,12 @@ def parse_args():
         default="cuda" if torch.cuda.is_available() else "cpu",
         help="such as cpu or cuda:0 (default: a GPU if there is one)",
     )
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error arose"
-    )
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args()
 
 
 def parse_arch(arch: str) -> str | dict[str, int]:
-    """Name of an architecture of TextViT, or one of width, layers and heads."""
+    """Parse the name of an architecture of TextViT, or its width, layers and heads."""
     if "," not in arch:
         return arch
     try:
@@ -64,7 +62,7 @@ def parse_arch(arch: str) -> str | dict[str, int]:
 def character_features(
     encoder: TextViT, words: list[Word], device: str
 ) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Features ``(N, C)`` of all characters with a class, by layer, and the classes ``(N,)``."""
+    """Compute features ``(N, C)`` of all characters with a class by layer, and classes ``(N,)``."""
     features: list[list[torch.Tensor]] = [[] for _ in encoder.out_indices]
     classes = []
     height, width = encoder.img_size

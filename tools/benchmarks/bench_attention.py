@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def run(attention, tensors: list[Tensor], grad: Tensor) -> list[Tensor]:
-    """Output and gradients."""
+    """Compute output and gradients."""
     leaves = [tensor.detach().requires_grad_() for tensor in tensors]
     out = attention(*leaves)
     out.backward(grad.to(out.dtype))
@@ -49,9 +49,9 @@ def seconds(attention, tensors: list[Tensor], grad: Tensor) -> float:
     return time.process_time() - start
 
 
-def deviation(found: list[Tensor], exact: list[Tensor]) -> float:
-    pairs = zip(found, exact)
-    return max(((one.double() - true).norm() / true.norm()).item() for one, true in pairs)
+def deviation(results: list[Tensor], exact: list[Tensor]) -> float:
+    pairs = zip(results, exact)
+    return max(((result.double() - true).norm() / true.norm()).item() for result, true in pairs)
 
 
 def measure(size: str, args: argparse.Namespace) -> list[str]:
@@ -60,11 +60,11 @@ def measure(size: str, args: argparse.Namespace) -> list[str]:
     *tensors, grad = (torch.randn(shape).bfloat16().transpose(1, 2) for _ in range(4))
     variants = (F.scaled_dot_product_attention, attend)
     exact = run(variants[0], [tensor.double() for tensor in tensors], grad)
-    wrong = [deviation(run(one, tensors, grad), exact) for one in variants]
-    times = [[seconds(one, tensors, grad) for one in variants] for _ in range(args.rounds)]
+    errors = [deviation(run(variant, tensors, grad), exact) for variant in variants]
+    times = [[seconds(variant, tensors, grad) for variant in variants] for _ in range(args.rounds)]
     torchs, ours = (1000 * statistics.median(column) for column in zip(*times))
     cells = (f"{torchs:.1f}", f"{ours:.1f}", f"{torchs / ours:.1f}")
-    return [size, str(tokens), *cells, *(f"{one:.1e}" for one in wrong)]
+    return [size, str(tokens), *cells, *(f"{error:.1e}" for error in errors)]
 
 
 def main() -> None:

@@ -80,7 +80,7 @@ def seconds(run, device: str) -> float:
 
 
 def interleaved(theirs, run_theirs, run_ours, args) -> tuple[float, list[float]]:
-    """Seconds of one run of NRTRDecoder, and of the runs of TextDecoder between its steps."""
+    """Measure seconds of a run of NRTRDecoder, and of runs of TextDecoder between its steps."""
     every = max(1, args.steps // args.rounds)
     rounds: list[float] = []
     steps = 0
@@ -103,7 +103,7 @@ def interleaved(theirs, run_theirs, run_ours, args) -> tuple[float, list[float]]
 
 
 def peak_memory(run, device: str) -> float:
-    """Additional memory of ``run`` in MiB."""
+    """Measure the additional memory of ``run`` in MiB."""
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)

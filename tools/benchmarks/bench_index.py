@@ -60,7 +60,7 @@ def make_folder(path: Path, count: int) -> None:
 
 
 def own_memory() -> int:
-    """Anonymous memory of this process, in bytes: what it holds itself, without mapped files."""
+    """Return the anonymous memory of this process in bytes, without mapped files."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) * 1024
@@ -92,8 +92,8 @@ def show(name: str, path: Path, count: int) -> None:
         capture_output=True,
         text=True,
     )
-    found = json.loads(result.stdout.splitlines()[-1])
-    seconds, mebibytes = found["seconds"], found["bytes"] / 2**20
+    measured = json.loads(result.stdout.splitlines()[-1])
+    seconds, mebibytes = measured["seconds"], measured["bytes"] / 2**20
     print(
         f"{name:8} {count:10,} {seconds:7.2f} s {mebibytes:6.1f} MiB   "
         f"{seconds * TARGET / count:6.2f} s {mebibytes * TARGET / count:7.1f} MiB"

@@ -47,7 +47,7 @@ def parse_args():
 
 
 def build_mmpretrain() -> torch.nn.Module:
-    """MMPretrain's MAE as its configs build it, at word-image scale."""
+    """Build MMPretrain's MAE as its configs do, at word-image scale."""
     from mmpretrain.registry import MODELS
 
     return MODELS.build(
@@ -87,7 +87,7 @@ def build_mmpretrain() -> torch.nn.Module:
 
 
 def build_mms(variant: str) -> torch.nn.Module:
-    """The model of configs/mms/pretrain_vit_s.py, or one that differs from it as the variant."""
+    """Build the model of configs/mms/pretrain_vit_s.py, or a variant of it."""
     from pathlib import Path
 
     from mmengine.config import Config
@@ -117,7 +117,7 @@ def build_mms(variant: str) -> torch.nn.Module:
 
 
 def make_step(model: torch.nn.Module, batch_size: int, device: str, bf16: bool = False):
-    """A function that does one training step: preprocessing, forward, backward, AdamW."""
+    """Make a function that does one training step: preprocessing, forward, backward, AdamW."""
     model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
     square = type(model).__name__ == "MAE"

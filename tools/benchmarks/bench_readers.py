@@ -52,7 +52,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--config", help="config of the recognizers, where it is not known")
     parser.add_argument("--no-tesseract", action="store_true", help="only the recognizers")
-    parser.add_argument("--words", type=int, help="so many of each set, evenly spaced (all)")
+    parser.add_argument("--words", type=int, help="words of each set, evenly spaced (all)")
     parser.add_argument("--batch-size", type=int, default=64, help="of the recognizers (64)")
     args = parser.parse_args()
     if args.words is not None and args.words < 1:
@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_set(path: Path, count: int | None) -> Words:
-    """Paths and labels of a test set's words: all, or so many evenly spaced ones."""
+    """Read paths and labels of a test set's words: all, or ``count`` evenly spaced ones."""
     source = open_source(path)
     total = len(source)
     chosen = np.linspace(0, total - 1, min(count or total, total)).round().astype(int)
@@ -119,12 +119,12 @@ def read_with_tesseract(paths: Sequence[str]) -> tuple[list[str], float]:
 
 
 def split_pages(output: str) -> list[str]:
-    """Texts of the pages that Tesseract printed, between which, or after which, is a form feed."""
+    """Split the output of Tesseract into texts of pages, with a form feed between or after them."""
     return [" ".join(page.split()) for page in output.removesuffix("\f").split("\f")]
 
 
 def recognizer(weights: str, args: argparse.Namespace) -> Callable:
-    """A function that reads word images with a recognizer, as :func:`read_with_tesseract`."""
+    """Make a function that reads word images with a recognizer, as :func:`read_with_tesseract`."""
     reader = WordReader(weights, args.config, "cpu", args.batch_size)
 
     def read(paths: Sequence[str]) -> tuple[list[str], float]:
@@ -137,7 +137,7 @@ def recognizer(weights: str, args: argparse.Namespace) -> Callable:
 
 
 def measure(read: Callable, sets: Sequence[Words]) -> list[str]:
-    """Cells of a reader: accuracy of every set with its interval, and words per second."""
+    """Measure a reader: accuracy of every set with its interval, and words per second, as cells."""
     cells, taken = [], 0.0
     for words in sets:
         texts, seconds = read([path for path, _ in words])

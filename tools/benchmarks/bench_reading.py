@@ -44,7 +44,7 @@ NOISE_HEIGHTS = {"small": (16, 48), "middle": (48, 96), "large": (96, 192)}
 
 
 def noise_images(count: int, heights: tuple[int, int]) -> list[bytes]:
-    """JPEGs of smooth noise, 1 to 6 times as wide as high, of quality 95."""
+    """Make JPEGs of smooth noise, 1 to 6 times as wide as high, of quality 95."""
     rng = np.random.default_rng(0)
     images = []
     for _ in range(count):
@@ -81,18 +81,18 @@ def same_resize(images: list[bytes]) -> None:
 
 
 def words(path: str, **pack: Any) -> WordImageDataset:
-    """The data set of an LMDB, with the pipeline of the configs."""
+    """Open an LMDB as a data set with the pipeline of the configs."""
     resize = dict(type="mms_ocr.ResizeWordImage", size=(HEIGHT, WIDTH))
     return WordImageDataset(path, [resize, dict(type="mms_ocr.PackWordImage", **pack)])
 
 
 def mixed(path: str) -> MixedDataset:
-    """The data set of an LMDB twice; indices of the first are indices of the mix."""
+    """Mix the data set of an LMDB with itself; indices of the first are indices of the mix."""
     return MixedDataset([words(path, meta_keys=()), words(path, meta_keys=())])
 
 
 def fetch(dataset: Dataset) -> Callable:
-    """Batches as torch's loader has them: what it calls for a list of indices."""
+    """Read and collate batches as torch's loader does for a list of indices."""
     loader = DataLoader(dataset, batch_size=2, collate_fn=collate_words)
     return _DatasetKind.create_fetcher(
         _DatasetKind.Map, dataset, loader._auto_collation, loader.collate_fn, False
@@ -100,7 +100,7 @@ def fetch(dataset: Dataset) -> Callable:
 
 
 def stages(path: str, images: list[bytes]) -> dict[str, Callable]:
-    """What is done for a list of indices; from the read on, each with one stage more."""
+    """Return functions of a list of indices; from the read on, each adds one stage."""
     dataset = words(path)
     source = dataset.sources[0]
     resize, pack = dataset.pipeline.transforms
@@ -122,7 +122,7 @@ def stages(path: str, images: list[bytes]) -> dict[str, Callable]:
 
 
 def least(dataset: WordImageDataset, indices: list[int]) -> torch.Tensor:
-    """The same batch with nothing around it: no data set, broken images or sources that change."""
+    """Read the same batch directly: without data set, broken images or checks of the source."""
     pixels = np.empty((len(indices), HEIGHT, WIDTH, 3), np.uint8)
     # A file can be open only once in a process: the data set's own is used.
     with dataset.sources[0]._environment().begin() as transaction:
@@ -133,7 +133,7 @@ def least(dataset: WordImageDataset, indices: list[int]) -> torch.Tensor:
 
 
 def best_times(runs: dict[str, Callable], batches: list[list[int]], repeats: int) -> dict:
-    """Microseconds per image of each run: the best of the repeats for each batch, in turns.
+    """Measure microseconds per image of each run, in turns: the best repeat of each batch.
 
     Processor time, so that other work on the machine counts as little as it can.
     """
@@ -156,7 +156,7 @@ class LoaderSpeed(NamedTuple):
 
 
 def loader_speed(dataset: WordImageDataset, workers: int, batch_size: int) -> LoaderSpeed:
-    """What a loader delivers, and what its processes spend on it, its start left out."""
+    """Measure the speed of a loader and the processor time of its processes, without its start."""
     loader = DataLoader(
         dataset,
         batch_size,
@@ -181,7 +181,7 @@ def loader_speed(dataset: WordImageDataset, workers: int, batch_size: int) -> Lo
 
 
 def processor_time(process: int) -> float:
-    """Seconds that another process has spent, as Linux counts them: to a hundredth."""
+    """Return the processor time of another process in seconds, which Linux counts in hundredths."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -190,21 +190,21 @@ def scaling(dataset: WordImageDataset, workers: int, batch_size: int, repeats: i
     """Print how much faster several workers are than one, the best of the repeats of each."""
     runs = {number: [] for number in (1, workers)}
     for _ in range(repeats):
-        for number, made in runs.items():
-            made.append(loader_speed(dataset, number, batch_size))
-    best = {number: max(made) for number, made in runs.items()}
-    for number, found in best.items():
+        for number, speeds in runs.items():
+            speeds.append(loader_speed(dataset, number, batch_size))
+    best = {number: max(speeds) for number, speeds in runs.items()}
+    for number, speed in best.items():
         print(
-            f"    loader, {number} workers: {found.speed:,.0f}/s; processor time of an image: "
-            f"{found.workers:.1f} us in workers, {found.main:.1f} us in the main process"
+            f"    loader, {number} workers: {speed.speed:,.0f}/s; processor time of an image: "
+            f"{speed.workers:.1f} us in workers, {speed.main:.1f} us in the main process"
         )
     cores = len(os.sched_getaffinity(0))
-    one, many = best[1], best[workers]
+    single, many = best[1], best[workers]
     needed = max(many.workers / workers, (many.workers + many.main) / cores)
     print(
-        f"    {many.speed / one.speed:.2f} x by the clock; by processor time {cores} cores allow "
-        f"{one.workers / needed:.2f} x, and with one more for the main process "
-        f"{one.workers * workers / many.workers:.2f} x"
+        f"    {many.speed / single.speed:.2f} x by the clock; by processor time {cores} cores "
+        f"allow {single.workers / needed:.2f} x, and with one more for the main process "
+        f"{single.workers * workers / many.workers:.2f} x"
     )
 
 
@@ -240,7 +240,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--profile", action="store_true", help="what each stage adds")
-    parser.add_argument("--workers", type=int, default=0, help="also loaders of 1 and so many")
+    parser.add_argument("--workers", type=int, default=0, help="also loaders of 1 and N workers")
     args = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -48,7 +48,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def write_images(folder: Path, images: str | None, count: int) -> list[str]:
-    """The images as files, so that both sides read files."""
+    """Write the images as files, so that both sides read files."""
     if images:
         source = open_source(images)
         data = [source.read(index % len(source)).data for index in range(count)]
@@ -56,17 +56,17 @@ def write_images(folder: Path, images: str | None, count: int) -> list[str]:
         rng = np.random.default_rng(0)
         small = rng.integers(0, 256, (count, 8, 24, 3), dtype=np.uint8)
         data = [
-            cv2.imencode(".jpg", cv2.resize(one, (96, 32), interpolation=cv2.INTER_CUBIC))[1]
-            for one in small
+            cv2.imencode(".jpg", cv2.resize(image, (96, 32), interpolation=cv2.INTER_CUBIC))[1]
+            for image in small
         ]
     paths = [folder / f"{number:06d}.jpg" for number in range(count)]
-    for path, one in zip(paths, data):
-        path.write_bytes(bytes(one))
+    for path, content in zip(paths, data):
+        path.write_bytes(bytes(content))
     return [str(path) for path in paths]
 
 
 def random_weights(config: str, folder: Path) -> str:
-    """A checkpoint of random weights whose words have six characters."""
+    """Write a checkpoint of random weights whose words have six characters."""
     torch.manual_seed(0)
     model = MODELS.build(load_config(config, "", RECOGNITION).model)
     if hasattr(model.decoder, "position_enc"):
@@ -77,7 +77,7 @@ def random_weights(config: str, folder: Path) -> str:
 
 
 def measure(run: Callable[[], list[str]], args: argparse.Namespace) -> tuple[float, float]:
-    """Images per second, and MiB needed beside model and images."""
+    """Measure images per second, and MiB in addition to model and images."""
     taken = min(seconds(run, args.device) for _ in range(args.rounds))
     return args.count / taken, peak_memory(run, args.device)
 
@@ -93,8 +93,8 @@ def compare(config: str, paths: list[str], folder: Path, args: argparse.Namespac
             return [reading.text or "" for reading in reader(paths)]
 
         def theirs(batch: int = batch) -> list[str]:
-            found = inferencer(paths, batch_size=batch, progress_bar=False)
-            return [one["text"] for one in found["predictions"]]
+            result = inferencer(paths, batch_size=batch, progress_bar=False)
+            return [prediction["text"] for prediction in result["predictions"]]
 
         read = ours()  # warms up
         length = sum(map(len, read)) / len(read)
@@ -103,7 +103,7 @@ def compare(config: str, paths: list[str], folder: Path, args: argparse.Namespac
         cells += [f"{speed:.1f}", f"{memory:.0f}"]
         if inferencer is not None:
             other = theirs()
-            same = sum(one == two for one, two in zip(read, other)) / len(read)
+            same = sum(first == second for first, second in zip(read, other)) / len(read)
             slow, slow_memory = measure(theirs, args)
             cells += [f"{slow:.1f}", f"{slow_memory:.0f}", f"{speed / slow:.2f}", f"{same:.1%}"]
         print(f"| {' | '.join(cells)} |", flush=True)

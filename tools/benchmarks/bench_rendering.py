@@ -47,7 +47,7 @@ def machine() -> str:
 
 
 def one_core(dataset: RenderedWordDataset, count: int) -> tuple[float, float]:
-    """Words per second of the clock and of CPU time: each the best of several blocks."""
+    """Measure words per second, by the clock and by CPU time: the best of several blocks each."""
     clock, processor = [], []
     for block in range(BLOCKS):
         start, used = time.perf_counter(), time.process_time()
@@ -73,7 +73,7 @@ class Clocked(Dataset):
 
 
 def of_cpu_time(stamps: list[tuple[int, float]]) -> float:
-    """Words per second that the workers together would reach with a core of its own for each."""
+    """Compute the words per second of all workers if each had its own core."""
     by_worker: dict[int, list[float]] = {}
     for worker, used in stamps:
         by_worker.setdefault(worker, []).append(used)
@@ -81,7 +81,7 @@ def of_cpu_time(stamps: list[tuple[int, float]]) -> float:
 
 
 def scaling(dataset: RenderedWordDataset, count: int) -> dict[int, tuple[float, float]]:
-    """Words per second, of the clock and of CPU time, with one and two workers: the best blocks.
+    """Measure words per second, by the clock and by CPU time, with one and two workers.
 
     All workers are up before the first block, and wait while the others have their turn.
     """
@@ -162,7 +162,7 @@ def main() -> None:
             for workers, (by_clock, by_cpu) in speeds.items():
                 name = f"  {workers} DataLoader workers" if workers > 1 else "  1 DataLoader worker"
                 print(f"{name:<30}{by_clock:>18.0f}{by_cpu:>20.0f}")
-            ratios = [two / one for one, two in zip(speeds[1], speeds[2])]
+            ratios = [second / first for first, second in zip(speeds[1], speeds[2])]
             print(f"{'  times as many with two':<30}{ratios[0]:>18.2f}{ratios[1]:>20.2f}")
             if args.profile:
                 stages(dataset, args.words)

@@ -73,7 +73,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def build_model(arch: str, device: str, compiled: bool) -> torch.nn.Module:
-    """Model of the bundled config of an encoder."""
+    """Build the model of the bundled config of an encoder."""
     model = MODELS.build(Config.fromfile(ROOT / f"configs/mms/pretrain_vit_{arch}.py").model)
     model.to(device).train()
     if compiled:
@@ -87,7 +87,7 @@ def build_model(arch: str, device: str, compiled: bool) -> torch.nn.Module:
 def time_steps(
     model: torch.nn.Module, batch_size: int, device: str, bf16: bool, seconds: float
 ) -> tuple[float, float]:
-    """Images per second and peak GiB of training steps, measured for some seconds."""
+    """Measure images per second and peak GiB of training steps, for some seconds."""
     kind = device.split(":")[0]
     parameters = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
@@ -163,7 +163,7 @@ def write_noise(folder: Path, count: int = 2000) -> str:
 
 
 def measure_reading(path: str, seconds: float) -> tuple[float, float]:
-    """Images per second of one core by the pipeline of training, and bytes of an image."""
+    """Measure images per second of one core in the pipeline of training, and bytes of an image."""
     pipeline = [
         dict(type="mms_ocr.ResizeWordImage", size=(32, 128)),
         dict(type="mms_ocr.PackWordImage", meta_keys=()),

@@ -27,7 +27,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs" / "mms" / "pretrain_vit
 
 
 def median_ms(work: Callable[[], object], device: str, repeats: int) -> float:
-    """Median time of a call, in milliseconds."""
+    """Measure the median time of a call, in milliseconds."""
     work()
     times = []
     for _ in range(repeats):

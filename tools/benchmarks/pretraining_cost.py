@@ -1,10 +1,10 @@
-"""What pretraining costs in device hours, cores, reading and storage, from measured speeds.
+"""Estimate the cost of pretraining (device hours, cores, reading, storage) from measured speeds.
 
 Prints a Markdown table for 10 million, 100 million and a billion images:
 
     python tools/benchmarks/pretraining_cost.py --images 5058 --reading 10200 --bytes 7800
 
-bench_scaling.py measures these three, and prints the table for what it measured.
+bench_scaling.py measures these three numbers, and prints the same table.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ SIZES = {"10 million": 10_000_000, "100 million": 100_000_000, "1 billion": 1_00
 
 @dataclass(frozen=True)
 class Speeds:
-    """What was measured of one device and one core.
+    """Measured speeds of one device and one core.
 
     Attributes:
-        images: That a device trains on, per second.
-        reading: Images that one core reads, decodes and resizes, per second.
+        images: Images per second that a device trains on.
+        reading: Images per second that one core reads, decodes and resizes.
         size: Bytes of a stored image.
     """
 
@@ -30,22 +30,22 @@ class Speeds:
     size: float
 
     def hours(self, images: int, epochs: float) -> float:
-        """Device hours of so many passes over so many images."""
+        """Compute the device hours of ``epochs`` passes over ``images`` images."""
         return images * epochs / self.images / 3600
 
     @property
     def cores(self) -> float:
-        """Cores that read as fast as one device trains."""
+        """Number of cores that read as fast as one device trains."""
         return self.images / self.reading
 
     @property
     def megabytes(self) -> float:
-        """That a disk or a network has to give per second for one device."""
+        """Megabytes per second that a disk or a network must deliver for one device."""
         return self.images * self.size / 1e6
 
 
-def sized(count: float) -> str:
-    """So many bytes in words, in powers of 1000."""
+def format_bytes(count: float) -> str:
+    """Format a number of bytes with its unit, in powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):
         if count < 999.5:
             return f"{count:.3g} {unit}"
@@ -54,14 +54,14 @@ def sized(count: float) -> str:
 
 
 def cost_table(speeds: Speeds, epochs: float) -> str:
-    """Markdown: a row for each size of a data set."""
+    """Make a Markdown table with a row for each size of a data set."""
     lines = [
         f"| images, {epochs:g} epochs | device hours | cores to read | MB/s to read | storage |",
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
     lines += [
         f"| {name} | {speeds.hours(images, epochs):,.0f} | {speeds.cores:.1f} | "
-        f"{speeds.megabytes:,.0f} | {sized(images * speeds.size)} |"
+        f"{speeds.megabytes:,.0f} | {format_bytes(images * speeds.size)} |"
         for name, images in SIZES.items()
     ]
     return "\n".join(lines)

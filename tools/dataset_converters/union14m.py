@@ -42,7 +42,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 
 def annotation(folder: Path, name: str) -> Path:
-    """Annotation file of a name: of MMOCR 1, or else of 0.x."""
+    """Find the annotation file of a name: of MMOCR 1, or else of 0.x."""
     files = sorted(folder.glob(f"mmocr*1*/{name}.json")) or sorted(
         folder.glob(f"mmocr*/{name}.jsonl")
     )
@@ -56,7 +56,7 @@ def annotation(folder: Path, name: str) -> Path:
 
 
 def jobs(args: argparse.Namespace) -> list[tuple[list[Path], Path, Path]]:
-    """Annotation files, the file to write, and the folder that names are relative to."""
+    """List annotation files, the file to write, and the folder that names are relative to."""
     listed = []
     annotations = args.root / "train_annos"
     if "train" in args.parts:

@@ -93,7 +93,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--terms", help="terms of these data, such as 'research only'")
     parser.add_argument("--machine", help="machine of the training, such as '2 cores of …'")
     parser.add_argument("--date", help="of the training (default: today)")
-    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 

@@ -134,7 +134,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="grid of the patches that it was trained on, if the file does not store it",
     )
     parser.add_argument("--check", action="store_true", help="print what it holds, write nothing")
-    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 
@@ -195,13 +195,13 @@ def describe(encoder: EncoderWeights, facts: EncoderFacts, num_keys: int) -> Non
         f"encoder: {facts.embed_dims} wide, {facts.num_layers} layers, "
         f"{'×'.join(map(str, facts.patch_size))} patches, {len(encoder.weights)} weights"
     )
-    made = "other positions than fixed ones"
+    kind = "other positions than fixed ones"
     if facts.sincos_grid:
-        made = "fixed positions of {}×{}".format(*facts.sincos_grid)
+        kind = "fixed positions of {}×{}".format(*facts.sincos_grid)
     grid = "the file does not store the grid of the patches"
     if facts.grid:
         grid = "the patches had a grid of {}×{}".format(*facts.grid)
-    print(f"positions: {facts.num_patches} patches; {made}; {grid}")
+    print(f"positions: {facts.num_patches} patches; {kind}; {grid}")
     rooms = Counter(key.removeprefix("module.").split(".")[0] for key in encoder.left_out)
     if rooms:
         named = ", ".join(f"{room} ({count})" for room, count in sorted(rooms.items()))

@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--part", choices=("all", "encoder"), default="all", help="what to keep (default: all)"
     )
     parser.add_argument("--half", action="store_true", help="store fp16, half the bytes")
-    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 
@@ -58,10 +58,10 @@ def publish(args: argparse.Namespace) -> None:
     if args.part == "all" and isinstance(run, str):
         meta["experiment_name"] = run
     if args.part == "encoder":
-        found = find_encoder(weights, args.source)
-        weights = found.weights
-        if found.left_out:
-            others.append(f"{len(found.left_out)} weights that are not of the encoder")
+        encoder = find_encoder(weights, args.source)
+        weights = encoder.weights
+        if encoder.left_out:
+            others.append(f"{len(encoder.left_out)} weights that are not of the encoder")
     elif helpers := auxiliary_names(weights):
         for key in helpers:
             del weights[key]

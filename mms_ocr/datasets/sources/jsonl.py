@@ -172,7 +172,7 @@ def word_fields(fields: Any, name_field: str = "filename") -> tuple[str, str | N
         raise BrokenImageError(f"not a JSON object with a {name_field!r}: {shorten(str(fields))}")
     text = fields.get("text")
     if text is not None and not isinstance(text, str):
-        raise BrokenImageError(f"'text' is no string: {shorten(str(fields))}")
+        raise BrokenImageError(f"'text' is not a string: {shorten(str(fields))}")
     path = file_name(name)
     if path is None or not is_unicode(text or ""):
         raise BrokenImageError(f"not Unicode text: {shorten(name)}, {shorten(text or '')}")
@@ -193,7 +193,7 @@ def _line_starts(path: str) -> np.ndarray:
             ends = offset + np.cumsum([0, *map(len, lines)], dtype=np.uint64)
             if int(np.diff(ends).max()) > _MAX_LINE:
                 raise ValueError(
-                    f"{path!r} is no JSON lines: a line after byte {offset:,} is too long"
+                    f"{path!r} is not JSON lines: a line after byte {offset:,} is too long"
                 )
             starts.append(ends[:-1][[not line.isspace() for line in lines]])
             offset = int(ends[-1])

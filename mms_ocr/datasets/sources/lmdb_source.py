@@ -81,7 +81,7 @@ class LmdbSource(ImageSource):
         try:
             return RawImage(data, name, label.decode(), boxes)
         except UnicodeDecodeError:
-            raise BrokenImageError(f"{name}: its label is no UTF-8")
+            raise BrokenImageError(f"{name}: its label is not UTF-8")
 
     def has(self, key: str) -> bool:
         """Return whether the LMDB has an entry of this key."""

@@ -59,7 +59,7 @@ class TextSegSource(ImageSource):
                 raise ValueError(f"{split_file} has no list {split!r}")
             for tag in tags[split]:
                 if not isinstance(tag, str) or os.path.basename(tag) != tag or "\0" in tag:
-                    raise ValueError(f"{split_file}: {tag!r} in {split!r} is no name of an image")
+                    raise ValueError(f"{split_file}: {tag!r} in {split!r} is not an image name")
                 self._words += _read_words(tag, os.path.join(folder, f"{tag}_anno.json"))
         if not self._words:
             raise ValueError(f"TextSeg at {path!r} has no words in {', '.join(splits)}")
@@ -124,4 +124,4 @@ def _load_json(file: str) -> Any:
         try:
             return json.load(stream)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"{file} is no JSON: {error}")
+            raise ValueError(f"{file} is not JSON: {error}")

@@ -45,7 +45,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """
         if "://" in str(self.out_dir or ""):
             raise ValueError(
-                f"AtomicCheckpointHook cannot write to {self.out_dir}, which is no disk; use "
+                f"AtomicCheckpointHook cannot write to {self.out_dir}, which is not a disk; use "
                 "CheckpointHook"
             )
         super().before_train(runner)
@@ -121,7 +121,7 @@ class AtomicCheckpointHook(CheckpointHook):
             options = dict(save_optimizer=False, save_param_scheduler=False, by_epoch=False)
             self._write(runner, file, meta=dict(meta), **options)
             if previous and previous != path:
-                # By its name: a copied run leaves the files of the original alone.
+                # By its name, so that a copied run does not delete the files of the original.
                 _delete(Path(self.out_dir, Path(previous).name))
             if info:
                 self.best_ckpt_path_dict[name] = path

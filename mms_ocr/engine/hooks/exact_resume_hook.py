@@ -28,7 +28,7 @@ class ExactResumeHook(Hook):
     Validation leaves the generators as they were, so that a run which is killed in it resumes with
     the same numbers. A checkpoint that lacks a part or does not fit the model is refused. With
     another number of processes, or on a GPU after the CPU, the position is kept and the generators
-    start anew, which the log reports.
+    are seeded again, which the log reports.
     """
 
     priority = "VERY_HIGH"
@@ -106,7 +106,7 @@ class ExactResumeHook(Hook):
         if len(states) != dist.get_world_size():
             print_log(
                 f"the checkpoint is of {len(states)} processes, and these are "
-                f"{dist.get_world_size()}: their random generators start anew",
+                f"{dist.get_world_size()}: their random generators are seeded again",
                 "current",
             )
             return

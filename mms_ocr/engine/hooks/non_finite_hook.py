@@ -14,7 +14,7 @@ from torch import Tensor
 from mms_ocr.engine.failures import NonFiniteError
 from mms_ocr.registry import HOOKS
 
-_MIN_SCALE = 1.0  # of fp16; gradients that overflow at this scale are not finite by themselves
+_MIN_SCALE = 1.0  # of fp16; gradients that overflow at this scale are not finite without it either
 
 
 @HOOKS.register_module()
@@ -113,7 +113,7 @@ class SkipNonFiniteHook(Hook):
             update(with_nan_gradient(loss), *args, **kwargs)
             if wrapper.should_update():
                 self._updated_now = True
-                # The scaler of fp16 checks for itself, and then takes no step.
+                # The scaler of fp16 checks gradients too, and skips the step.
                 self._skipped_now |= not self._reached_step
 
         wrapper.update_params = update_params

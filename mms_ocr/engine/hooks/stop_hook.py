@@ -76,7 +76,7 @@ class StopOnSignalHook(Hook):
         if threading.current_thread() is threading.main_thread():
             self._previous = {number: signal.signal(number, self._note) for number in self.signals}
         if dist.get_world_size() > 1:
-            # A group of its own, on the CPU: its messages wait for none of the training.
+            # A separate group, on the CPU: its messages do not wait for those of the training.
             self._group = torch.distributed.new_group(backend="gloo")
 
     def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:

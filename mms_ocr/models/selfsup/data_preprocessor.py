@@ -90,7 +90,7 @@ class MaskedTextDataPreprocessor(ImagePreprocessor):
     def _training_masks(self, batch_size: int, device: torch.device) -> MaskViews:
         iteration = int(MessageHub.get_current_instance().get_info("iter", 0))
         last, repeats = self._drawn_at
-        # Outside of a Runner, count the calls in place of iterations.
+        # Outside of a Runner, calls are counted instead of iterations.
         repeats = repeats + 1 if iteration == last else 0
         self._drawn_at = (iteration, repeats)
         rng = self._generator(device, dist.get_rank(), iteration, repeats)

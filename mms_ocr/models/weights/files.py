@@ -50,7 +50,7 @@ def _under_name(module: str, name: str, function: Callable[..., Any]) -> Callabl
     return alias
 
 
-# What builds arrays and scalars.
+# Functions that build arrays and scalars.
 REBUILDING: list[Any] = [value.__reduce__()[0] for value in (np.asarray([0.0]), np.float64(0))]
 ALLOWED_FUNCTIONS: list[Any] = [
     _under_name("builtins", "getattr", _history_statistic),
@@ -155,7 +155,7 @@ def _read_safetensors(path: str) -> dict[str, Any]:
     state_dict: Any = OrderedDict()
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118  (it is no dict)
+            for key in file.keys():  # noqa: SIM118  (not a dict)
                 state_dict[key] = file.get_tensor(key)
             stored = json.loads((file.metadata() or {}).get(_METADATA_KEY, "{}"))
             modules, meta = stored.get("state_dict", {}), stored.get("meta", {})
@@ -191,7 +191,7 @@ def check_values(state_dict: Mapping[str, Any], path: str | os.PathLike[str]) ->
     """
     others = [key for key, value in state_dict.items() if not isinstance(value, Tensor)]
     if others or not state_dict:
-        what = f"values that are no tensors ({list_names(others)})" if others else "no weights"
+        what = f"values that are not tensors ({list_names(others)})" if others else "no weights"
         raise ValueError(f"{path} holds {what}")
     if empty := [key for key, value in state_dict.items() if value.is_meta]:
         raise ValueError(f"{path} holds names without values (meta tensors): {list_names(empty)}")
@@ -221,7 +221,7 @@ def write_checkpoint(
             finite, value = value.isfinite().all(), value.half()
             if finite and not value.isfinite().all():
                 raise ValueError(f"{key} has values too large for fp16; write it without --half")
-        # A view would be stored with its whole base, and safetensors takes no strides.
+        # A view would be stored with its whole base, and safetensors does not store strides.
         stored[key] = value.clone() if value.is_sparse else value.contiguous().clone()
     stored._metadata = dict(getattr(weights, "_metadata", {}))
     Path(os.path.realpath(path)).parent.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,9 @@ def find_weights(checkpoint: Mapping[str, Any], path: str) -> tuple[str, Any]:
         ValueError: A checkpoint of MMEngine has no ``state_dict``.
     """
     if "message_hub" in checkpoint and "state_dict" not in checkpoint:
-        raise ValueError(f"{path} holds no state_dict, as checkpoints of MMEngine do; save it anew")
+        raise ValueError(
+            f"{path} holds no state_dict, as checkpoints of MMEngine do; save it again"
+        )
     is_mmengine = "meta" in checkpoint and isinstance(checkpoint.get("state_dict"), Mapping)
     order = (*PLAIN, *AVERAGED) if is_mmengine else (*AVERAGED, *PLAIN)
     names = [name for name in order if isinstance(checkpoint.get(name), Mapping)]
@@ -57,7 +59,7 @@ def strip_wrappers(state_dict: Mapping[str, Any], path: str) -> Mapping[str, Any
         ValueError: Two weights get the same name, or a name is no text.
     """
     if unnamed := [repr(key) for key in state_dict if not isinstance(key, str)]:
-        raise ValueError(f"{path} holds weights whose names are no text ({list_names(unnamed)})")
+        raise ValueError(f"{path} holds weights whose names are not text ({list_names(unnamed)})")
     if not any(WRAPPERS.intersection(key.split(".")) for key in state_dict):
         return state_dict
     renamed = _renamed(state_dict, {key: _plain(key) for key in state_dict}, _plain)

@@ -1,4 +1,4 @@
-"""What the study of masking trains: variants, seeds, data, and the configs of every run."""
+"""Trainings of the study of masking: variants, seeds, data, and the configs of all runs."""
 
 from __future__ import annotations
 
@@ -82,15 +82,15 @@ VARIANTS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What all runs of a work folder share.
+    """Settings that all runs of a work folder share.
 
     Attributes:
         data: Folder with the sets of real words.
         rendered: Rendered words, an LMDB.
         views: Masked views that every pretraining sees.
         words: Words that every fine-tuning sees.
-        probe_words: At most so many real words fit a probe, and at most so many measure it.
-            Four times as many rendered words fit that of context beside the real ones.
+        probe_words: Maximum number of real words that train a probe, and of words that measure it.
+            The probe of context also trains on four times as many rendered words.
         test_share: Share of every test set that recognizers are measured on, in (0, 1].
     """
 
@@ -102,17 +102,17 @@ class Settings:
     test_share: float
 
     def paths(self, names: Sequence[str]) -> list[str]:
-        """Files of the data folder by their names."""
+        """Return the files of the data folder by their names."""
         return [str(Path(self.data, name)) for name in names]
 
     def as_dict(self) -> dict[str, Any]:
-        """Settings as JSON takes them."""
+        """Convert the settings to JSON data."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One variant under one seed: pretraining, probes of the encoder, and both fine-tunings."""
+    """A variant with a seed: pretraining, probes of the encoder, and both fine-tunings."""
 
     variant: str
     seed: int
@@ -130,20 +130,20 @@ class Chain:
 
 
 def missing_data(settings: Settings) -> list[str]:
-    """Files that the study needs and that are not there."""
+    """List the files that the study needs and that are missing."""
     needed = [*settings.paths([*UNLABELLED, *TESTS.values()]), settings.rendered]
     return [path for path in needed if not Path(path).exists()]
 
 
 def plan_chains(only: Sequence[str] | None = None) -> list[Chain]:
-    """All chains, or those of some variants: every variant under the first seed comes first."""
+    """List the chains of all or some variants, ordered by seed."""
     chains = [Chain(name, seed) for name, variant in VARIANTS.items() for seed in variant.seeds]
     chains = [chain for chain in chains if only is None or chain.variant in only]
     return sorted(chains, key=lambda chain: chain.seed)
 
 
 def pretraining_config(chain: Chain, settings: Settings) -> Config:
-    """Config of the pretraining of a chain; of its model and masks alone, without pretraining."""
+    """Build the config of a chain's pretraining; without pretraining, of model and masks only."""
     cfg = Config.fromfile(ROOT / "configs/mms/pretrain_vit_n.py")
     variant = VARIANTS[chain.variant]
     masks = cfg.model.data_preprocessor.mask_generator
@@ -182,7 +182,7 @@ def masked_error_dataset(settings: Settings) -> dict[str, Any]:
 def finetuning_config(
     chain: Chain, settings: Settings, few: bool, checkpoint: str | None
 ) -> Config:
-    """Config of a recognizer that is trained on all labelled words, or on a few of them.
+    """Build the config of a recognizer that is trained on all labelled words, or on a few of them.
 
     Args:
         chain: Variant and seed.

@@ -1,4 +1,4 @@
-"""What a frozen encoder knows: masked error, characters, and characters from their context.
+"""Probes of a frozen encoder: masked error, characters, and characters from their context.
 
 Both probes are linear and measured on the test set of IIIT5K. That of characters is fitted on its
 training set, that of context on rendered words as well.
@@ -107,14 +107,14 @@ def measure_encoder(chain: Chain, settings: Settings, checkpoint: str | None) ->
 
 
 def estimate_share(share: float, count: int) -> dict[str, float]:
-    """A share of ``count`` independent trials, and its standard error after Agresti and Coull."""
+    """Estimate a share from ``count`` independent trials, with a standard error (Agresti-Coull)."""
     adjusted = (share * count + 2) / (count + 4)  # so that no share, or all, is not certain
     return {"value": share, "se": math.sqrt(adjusted * (1 - adjusted) / (count + 4))}
 
 
 @torch.no_grad()
 def masked_errors(cfg: Config, settings: Settings, checkpoint: str) -> dict[str, dict]:
-    """Mean error of held-out words under each strategy, at one ratio and the same masks for all."""
+    """Compute the mean error of held-out words by strategy, at one ratio."""
     common = pretraining_config(Chain("mixed", 0), settings).model.data_preprocessor
     model: MMS = MODELS.build({**cfg.model, "data_preprocessor": {**common, "seed": 0}})
     load_model(model.eval(), checkpoint)
@@ -137,12 +137,12 @@ def masked_errors(cfg: Config, settings: Settings, checkpoint: str) -> dict[str,
 
 
 def read_words(path: str, encoder: TextViT, limit: int) -> list[Word]:
-    """Read at most ``limit`` words, of which every character has a box.
+    """Read at most ``limit`` words whose characters all have boxes.
 
     Args:
         path: JSON lines or an LMDB, with boxes.
         encoder: Gives the size of the images and the grid of patches.
-        limit: Words to look at; those without a box for each character are left out.
+        limit: Number of first words to read; those without a box for each character are skipped.
 
     Raises:
         ValueError: No word has them.
@@ -172,7 +172,7 @@ def load_pixels(words: Sequence[Word]) -> Tensor:
 
 @torch.no_grad()
 def calibrate(encoder: TextViT, words: Sequence[Word]) -> None:
-    """Estimate the statistics of batch normalization anew, on whole images.
+    """Estimate the statistics of batch normalization again, on whole images.
 
     Those of pretraining are of images of which most is blank.
     """
@@ -188,7 +188,7 @@ def calibrate(encoder: TextViT, words: Sequence[Word]) -> None:
 
 @torch.no_grad()
 def character_features(encoder: TextViT, words: Sequence[Word]) -> tuple[Tensor, Tensor]:
-    """Features of every letter and digit ``(N, C * 12)`` in whole images, and classes ``(N,)``."""
+    """Compute features ``(N, C * 12)`` of characters in whole images, and classes ``(N,)``."""
     features, classes = [], []
     for start in range(0, len(words), BATCH):
         batch = words[start : start + BATCH]
@@ -222,7 +222,7 @@ def find_examples(words: Sequence[Word], grid: tuple[int, int]) -> list[Example]
 def context_features(
     encoder: TextViT, words: Sequence[Word], examples: Sequence[Example]
 ) -> Tensor:
-    """Features next to what is removed, means of the columns left and right: ``(N, 2 * C)``."""
+    """Average the features of the columns left and right of the removed ones, ``(N, 2 * C)``."""
     grid = encoder.grid
     features = torch.zeros(len(examples), 2 * encoder.embed_dims)
     by_size = defaultdict(list)

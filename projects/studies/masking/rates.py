@@ -1,4 +1,4 @@
-"""What the study costs: views and words that a core trains on in a second, and the core-hours."""
+"""Cost of the study: views and words per second and core, and core-hours."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def measure_step(cfg: Config, steps: int = 4) -> float:
         return (time.process_time() - start) / steps
 
 
-def reckon(chains: Sequence[Chain], settings: Settings) -> str:
-    """Markdown table of rates and core-hours of all trainings; tests and probes not counted."""
+def estimate_cost(chains: Sequence[Chain], settings: Settings) -> str:
+    """Make a Markdown table of rates and core-hours of all trainings, without tests and probes."""
     torch.set_num_threads(1)
     rows = [["training", "per second and core", "runs", "core-hours"]]
     trainings = []

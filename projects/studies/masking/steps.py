@@ -44,7 +44,7 @@ def check_settings(folder: Path, settings: Settings) -> None:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Settings of a work folder.
+    """Read the settings of a work folder.
 
     Raises:
         ValueError: It holds no study.

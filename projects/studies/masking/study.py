@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when torch is loaded
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # runs.py
 
 from plan import BATCH_VIEWS, BATCH_WORDS, VARIANTS, Settings, missing_data, plan_chains
-from rates import reckon
+from rates import estimate_cost
 from runs import StoppedError
 from steps import check_settings, read_settings, run_next
 from tables import report
@@ -28,7 +28,7 @@ from mms_ocr.utils.errors import run_program
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of the study."""
+    """Parse the options of the study."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -43,7 +43,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         "--words", type=int, default=100_000, help="words of a fine-tuning (%(default)s)"
     )
     parser.add_argument(
-        "--probe-words", type=int, default=3000, help="at most so many words a probe (%(default)s)"
+        "--probe-words",
+        type=int,
+        default=3000,
+        help="maximum words of a probe (%(default)s)",
     )
     parser.add_argument(
         "--test-share",
@@ -55,7 +58,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--reckon", action="store_true", help="measure what the study costs, and run nothing"
     )
-    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 
@@ -73,7 +76,7 @@ def study(args: argparse.Namespace) -> int:
     if args.table:
         read_settings(folder)
     elif args.reckon:
-        print(reckon(chains, check_options(args)))
+        print(estimate_cost(chains, check_options(args)))
         return 0
     else:
         settings = check_options(args)
@@ -90,7 +93,7 @@ def study(args: argparse.Namespace) -> int:
 
 
 def check_options(args: argparse.Namespace) -> Settings:
-    """Settings that the options give.
+    """Check the options, and return their settings.
 
     Raises:
         ValueError: An option is missing or too small, or data are missing.

@@ -40,7 +40,7 @@ def half_width(values: Sequence[float], errors: Sequence[float]) -> float:
 
 
 def format_cell(estimates: Sequence[tuple[float, float]], name: str) -> str:
-    """Mean ± half of its interval; shares in %, a star where there is one seed.
+    """Format a mean ± half of its interval; shares in %, with a star if there is only one seed.
 
     Args:
         estimates: Value and standard error of each seed.
@@ -56,7 +56,7 @@ def format_cell(estimates: Sequence[tuple[float, float]], name: str) -> str:
 
 
 def collect(folder: Path, variant: str, step: str, name: str) -> dict[int, dict[str, float]]:
-    """An estimate by seed, of the seeds that have it."""
+    """Collect an estimate by seed, for the seeds that have it."""
     results = {
         seed: read_result(folder, Chain(variant, seed), step) for seed in VARIANTS[variant].seeds
     }
@@ -64,14 +64,14 @@ def collect(folder: Path, variant: str, step: str, name: str) -> dict[int, dict[
 
 
 def table(folder: Path, step: str, columns: dict[str, str], variants: Sequence[str]) -> str:
-    """Markdown table of a step: a row for each variant, a column for each estimate."""
+    """Make a Markdown table of a step: a row for each variant, a column for each estimate."""
     rows = [["pretraining", "seeds", *columns.values()]]
     for variant in variants:
-        found = [collect(folder, variant, step, name) for name in columns]
-        seeds = sorted(set().union(*found))
+        values = [collect(folder, variant, step, name) for name in columns]
+        seeds = sorted(set().union(*values))
         cells = [
             format_cell([(each["value"], each["se"]) for each in part.values()], name)
-            for part, name in zip(found, columns)
+            for part, name in zip(values, columns)
         ]
         rows.append([VARIANTS[variant].title, ", ".join(map(str, seeds)), *cells])
     return markdown_table(rows)
@@ -100,7 +100,7 @@ def difference_table(folder: Path, variants: Sequence[str]) -> str:
 
 
 def report(folder: Path, chains: Sequence[Chain]) -> str:
-    """All tables, and what is missing of them."""
+    """Make all tables, and list the missing results."""
     settings = read_settings(folder)
     variants = list(dict.fromkeys(chain.variant for chain in chains))
     tests = {name: f"{name}, %" for name in (*TESTS, "mean")}
@@ -124,7 +124,7 @@ def report(folder: Path, chains: Sequence[Chain]) -> str:
 
 
 def _references(folder: Path) -> list[str]:
-    """What the probe of context is compared with; the same for every encoder."""
+    """Compute the baselines of the context probe, which are the same for every encoder."""
     for name, variant in VARIANTS.items():
         for seed in variant.seeds:
             result = read_result(folder, Chain(name, seed), "encoder")

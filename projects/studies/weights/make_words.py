@@ -23,13 +23,13 @@ LONGEST = 24
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
-    """Options of the script."""
+    """Parse the options of the script."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", required=True, help="folder of real words, with lexicon.txt")
     parser.add_argument("--out", required=True, help="text file to write")
-    parser.add_argument("--traceback", action="store_true", help="show where an error arose")
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
 

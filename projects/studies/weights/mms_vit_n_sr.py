@@ -1,4 +1,4 @@
-# The upscaler: from the encoder, on sharp words, rendered and real ones, that are degraded anew each
+# The upscaler: from the encoder, on sharp words, rendered and real ones, that are degraded differently each
 # time.
 _base_ = ["../../../configs/super_resolution/mms_vit_n_sr_words.py", "./data.py"]
 

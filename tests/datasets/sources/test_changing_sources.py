@@ -46,7 +46,7 @@ def shorten(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [rewrite, shorten])
 @pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
-def test_a_change_is_an_error_that_names_the_file(make_source, next_tick, kind, change):
+def test_changed_file_raises_with_its_name(make_source, next_tick, kind, change):
     path = make_source(kind, IMAGES * (20 if change == shorten else 1))
     source = open_source(path)
     copy = pickle.dumps(source)
@@ -86,7 +86,7 @@ def test_a_mask_is_never_read_for_another_image(tmp_path, next_tick):
 
 
 @pytest.mark.parametrize("kind", ["folder", "jsonl"])
-def test_images_that_vanish_are_broken(make_source, kind):
+def test_removed_images_are_broken(make_source, kind):
     path = make_source(kind, IMAGES)
     dataset = WordImageDataset(path)
     root = path if kind == "folder" else path.parent

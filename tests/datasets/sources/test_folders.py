@@ -1,4 +1,4 @@
-"""What of a folder is read as word images: hidden files, links, pipes, layouts, strange names."""
+"""Files of a folder that are word images: hidden files, links, pipes, layouts, strange names."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ fuzz_folders = pytest.importorskip("fuzz_folders", reason="the fuzzer needs hypo
 
 @pytest.fixture(autouse=True)
 def warnings(monkeypatch) -> list[str]:
-    said: list[str] = []
-    monkeypatch.setattr(walking, "warn", said.append)
-    return said
+    messages: list[str] = []
+    monkeypatch.setattr(walking, "warn", messages.append)
+    return messages
 
 
 def make(root: Path, *names: str) -> Path:
@@ -41,7 +41,7 @@ HIDDEN = ["._1.jpg", "__MACOSX/1.jpg", "__MACOSX/._1.jpg", ".ipynb_checkpoints/1
 HIDDEN += [".Trash-0/files/2.jpg", "@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", "$RECYCLE.BIN/a.jpg"]
 
 
-def test_hidden_files_and_folders_are_passed_over(tmp_path, warnings):
+def test_hidden_files_and_folders_are_skipped(tmp_path, warnings):
     make(tmp_path, "1.jpg", "a/2.jpg", *HIDDEN, *(f"a/{name}" for name in HIDDEN))
     assert names_of(tmp_path) == ["1.jpg", "a/2.jpg"]
     assert warnings == []
@@ -80,7 +80,7 @@ def test_linked_folders_are_followed_and_loops_end(tmp_path, warnings):
     assert "4 links to folders that are listed already" in warnings[0]
 
 
-def test_links_that_lead_nowhere(tmp_path, warnings):
+def test_links_without_target(tmp_path, warnings):
     make(tmp_path, "1.jpg")
     (tmp_path / "2.jpg").symlink_to("gone.jpg")
     (tmp_path / "3.jpg").symlink_to("3.jpg")
@@ -90,10 +90,10 @@ def test_links_that_lead_nowhere(tmp_path, warnings):
     for index in (1, 2):
         with pytest.raises(BrokenImageError):
             source.read(index)
-    assert "1 links that lead nowhere (such as 'disk2')" in warnings[0]
+    assert "1 links without target (such as 'disk2')" in warnings[0]
 
 
-def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch):
+def test_unreadable_folder_raises(tmp_path, monkeypatch):
     make(tmp_path, "1.jpg", "a/2.jpg")
     scandir = os.scandir
 
@@ -110,9 +110,9 @@ def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch):
 def test_files_of_other_kinds_are_counted_and_named(tmp_path, warnings):
     make(tmp_path, "1.jpg", "gt.txt", "Thumbs.db", "a/2.heic", "a/3.HEIC", "4.exr", "5", "5.jpg~")
     assert names_of(tmp_path) == ["1.jpg"]
-    (said,) = warnings
-    assert "2 .heic files (such as 'a/2.heic')" in said
-    assert "and 1 more kinds" in said
+    (message,) = warnings
+    assert "2 .heic files (such as 'a/2.heic')" in message
+    assert "and 1 more kinds" in message
     with pytest.raises(ValueError, match=r"2 \.heic files"):
         open_source(tmp_path / "a")
 
@@ -142,7 +142,7 @@ LAYOUTS += [("image_hr", "image_lr"), ("JPEGImages", "SegmentationClass"), ("ima
 
 @pytest.mark.parametrize(("images", "layer"), LAYOUTS)
 @pytest.mark.parametrize("above", ["", "train/"])
-def test_masks_and_other_versions_are_no_words(tmp_path, images, layer, above, warnings):
+def test_masks_and_other_versions_are_not_words(tmp_path, images, layer, above, warnings):
     make(tmp_path, *(f"{above}{folder}/0/{n}.png" for folder in (images, layer) for n in (1, 2)))
     make(tmp_path, f"{above}notes/a.txt")
     assert names_of(tmp_path) == [f"{above}{images}/0/{n}.png" for n in (1, 2)]
@@ -169,36 +169,36 @@ def test_a_layout_with_other_images_beside_it_is_refused(tmp_path, beside):
         ["mask.png", "image.png", "word.png"],
     ],
 )
-def test_what_is_no_layout_is_read_whole(tmp_path, names, warnings):
+def test_ordinary_folders_are_read_completely(tmp_path, names, warnings):
     make(tmp_path, *names)
     assert sorted(names_of(tmp_path)) == sorted(name for name in names if name.endswith(".png"))
     assert warnings == []
 
 
-def test_masks_beside_their_images_are_no_words(tmp_path, warnings):
+def test_masks_beside_their_images_are_not_words(tmp_path, warnings):
     make(tmp_path, "1.jpg", "1_mask.png", "2.jpg", "2_mask.png", "3.jpg")
     make(tmp_path, "a/image.jpg", "a/mask.png", "b/Image.jpg", "b/Mask.png", "b/clean.png")
     assert names_of(tmp_path) == ["1.jpg", "2.jpg", "3.jpg", "a/image.jpg", "b/Image.jpg"]
     assert "5 masks of images beside them" in warnings[0]
 
 
-def test_what_segment_writes_and_ground_truth_beside_images(tmp_path):
+def test_outputs_of_segment_and_ground_truth_are_not_words(tmp_path):
     make(tmp_path, "s/1_mask.png", "s/1_cutout.png", "s/1_overlay.png", "t/1.tif", "t/1_GT.tif")
     make(tmp_path, "u/w_mask.png", "u/w_gt.png")
     expected = ["s/1_cutout.png", "t/1.tif", "u/w_gt.png", "u/w_mask.png"]
     assert names_of(tmp_path) == expected
 
 
-def test_a_folder_with_labels_is_the_words_that_they_list(tmp_path, monkeypatch):
-    said: list[str] = []
-    monkeypatch.setattr("mms_ocr.datasets.sources.opening.warn", said.append)
+def test_folder_with_labels_holds_the_listed_words(tmp_path, monkeypatch):
+    messages: list[str] = []
+    monkeypatch.setattr("mms_ocr.datasets.sources.opening.warn", messages.append)
     images = [encode(word_pixels(number)) for number in range(2)]
     write_jsonl(tmp_path / "words" / "labels.jsonl", images, ["one", "two"])
     make(tmp_path / "words", "mask/1.png", "mask/2.png")
     source = open_source(tmp_path / "words", data_root=str(tmp_path))
     assert isinstance(source, JsonlSource)
     assert [source.read(index, labelled=True).text for index in range(2)] == ["one", "two"]
-    assert "reading the 2 words" in said[0]
+    assert "reading the 2 words" in messages[0]
     with pytest.raises(ValueError, match=r"labelled data sets .*words/labels\.jsonl"):
         open_source(tmp_path)
 
@@ -233,6 +233,6 @@ def test_trees_at_random():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and pipes of POSIX")
-def test_the_fuzzer_finds_what_is_lost(monkeypatch):
+def test_fuzzer_detects_lost_images(monkeypatch):
     monkeypatch.setattr("mms_ocr.utils.walking._is_folder", lambda entry: False)
     assert fuzz_folders.run(60)[1]

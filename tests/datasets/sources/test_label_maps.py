@@ -121,7 +121,7 @@ UNCLEAR = {
 
 
 @pytest.mark.parametrize("kind", UNCLEAR)
-def test_what_is_not_clear_is_refused(kind):
+def test_ambiguous_masks_raise(kind):
     with pytest.raises(BrokenImageError) as raised:
         decode_label_map(UNCLEAR[kind])
     assert "\n" not in str(raised.value)
@@ -212,7 +212,7 @@ def test_orientation_of_both(tmp_path, orientation):
     assert item["mask"].shape == item["img"].shape[:2]
 
 
-def test_textseg_s_layout_is_upright(tmp_path):
+def test_textseg_layout_is_stored_without_orientation(tmp_path):
     block = exif_block(6)
     image, mask = (pillow_bytes(part, exif=block) for part in (IMAGE, STROKES * 255))
     records = open_records(write_words(tmp_path, "lmdb", image, mask), "words")

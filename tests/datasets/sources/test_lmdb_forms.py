@@ -1,4 +1,4 @@
-"""LMDBs as they are found: one file or a folder, any name, other forms of keys and counts."""
+"""LMDBs of others: one file or a folder, any name, other forms of keys and counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make(path, entries=None, **changes):
 @pytest.mark.parametrize(
     "value", [b"3", b"000000003", b"3 ", b" 3\n", b"3\r\n", b"+3", b"3\0", b"\t003"]
 )
-def test_the_number_of_images_in_other_forms(tmp_path, value):
+def test_other_forms_of_num_samples(tmp_path, value):
     path = make(tmp_path / "w.lmdb", **{"num-samples": value})
     source = open_source(path)
     assert len(source) == 3
@@ -36,12 +36,12 @@ def test_the_number_of_images_in_other_forms(tmp_path, value):
 @pytest.mark.parametrize(
     "value", [b"", b"three", b"-3", b"3.0", b"0", b"1_0", b"++3", b"3 4", b"9" * 5000, b"\x03\0\0"]
 )
-def test_what_is_no_number_of_images_is_refused(tmp_path, value):
+def test_invalid_num_samples_raises(tmp_path, value):
     with pytest.raises(ValueError, match=r"'num-samples' is .*, and not a positive number"):
         open_source(make(tmp_path / "w.lmdb", **{"num-samples": value}))
 
 
-def test_more_than_there_are_and_other_keys_are_refused_with_what_is_there(tmp_path):
+def test_missing_or_unnumbered_keys_raise(tmp_path):
     with pytest.raises(ValueError, match=r"'num-samples' is 4, .* no key 'image-000000004'"):
         open_source(make(tmp_path / "a.lmdb", **{"num-samples": b"4"}))
     other = {f"image-{number}": image for number, image in enumerate(IMAGES, start=1)}
@@ -53,10 +53,10 @@ def test_more_than_there_are_and_other_keys_are_refused_with_what_is_there(tmp_p
 
 
 def test_fewer_than_there_are_is_reported(tmp_path, monkeypatch):
-    said: list[str] = []
-    monkeypatch.setattr(lmdb_source, "warn", said.append)
+    messages: list[str] = []
+    monkeypatch.setattr(lmdb_source, "warn", messages.append)
     assert len(open_source(make(tmp_path / "w.lmdb", **{"num-samples": b"2"}))) == 2
-    assert "'image-000000003' and any like it are not" in said[0]
+    assert "'image-000000003' and any like it are not" in messages[0]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def single_file(tmp_path):
     return shutil.copy(tmp_path / "made.lmdb" / "data.mdb", tmp_path / "words.db")
 
 
-def test_an_lmdb_in_one_file_is_one_everywhere(single_file):
+def test_single_file_lmdb_works_everywhere(single_file):
     assert is_lmdb(single_file)
     assert isinstance(open_source(single_file), LmdbSource)
     assert guess_layout(single_file) == "words"
@@ -88,10 +88,10 @@ def test_names_of_lmdbs(name, expected):
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "message"),
     [(0, r"is empty \(0 bytes\)"), (10, "cannot open"), (4096, "cannot open"), (None, "truncated")],
 )
-def test_a_damaged_lmdb_is_refused(tmp_path, kind, size, said):
+def test_a_damaged_lmdb_is_refused(tmp_path, kind, size, message):
     path = make(tmp_path / "w.lmdb") / "data.mdb"
     data = path.read_bytes()
     data = data[: 3 * 4096] if size is None else b"\0" * size
@@ -101,13 +101,13 @@ def test_a_damaged_lmdb_is_refused(tmp_path, kind, size, said):
         path.write_bytes(data)
     else:
         path = path.parent
-    with pytest.raises(ValueError, match=said) as raised:
+    with pytest.raises(ValueError, match=message) as raised:
         open_source(path)
     assert "one.mdb" in str(raised.value) or "w.lmdb" in str(raised.value)
 
 
 def test_lmdb_version(tmp_path):
-    """What is_lmdb looks for is what this version of LMDB writes."""
+    """The bytes that is_lmdb expects are those that this version of LMDB writes."""
     with lmdb.open(str(tmp_path / "any"), subdir=False):
         pass
     assert is_lmdb(tmp_path / "any")

@@ -42,7 +42,7 @@ def test_every_kind_gives_back_what_was_written(make_source, kind):
 
 
 @pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
-def test_labels_are_read_where_asked_for(make_source, kind):
+def test_labels_are_read_if_labelled(make_source, kind):
     source = open_source(make_source(kind, IMAGES, LABELS))
     source.check_labels()
     assert [source.read(index, labelled=True).text for index in range(7)] == LABELS
@@ -50,7 +50,7 @@ def test_labels_are_read_where_asked_for(make_source, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_missing_labels_are_an_error(make_source, kind):
+def test_missing_labels_raise(make_source, kind):
     source = open_source(make_source(kind, IMAGES))
     with pytest.raises(ValueError, match="labelled=False"):
         source.check_labels()
@@ -75,7 +75,7 @@ def test_one_file_serves_several_sources_of_a_process(make_source, kind):
         assert first.read(index).data == second.read(index).data == copy.read(index).data
 
 
-def test_a_new_lmdb_of_the_same_name_is_read_anew(make_source, tmp_path):
+def test_replaced_lmdb_is_read_again(make_source, tmp_path):
     path = make_source("lmdb", IMAGES[:2])
     source = open_source(path)
     assert len(source) == 2
@@ -139,7 +139,7 @@ def test_empty_image_files_are_broken(make_source, kind):
         ("[1, 2]", "not a JSON object with a 'filename'"),
         ('{"text": "You"}', "not a JSON object with a 'filename'"),
         ('{"filename": ""}', "not a JSON object with a 'filename'"),
-        ('{"filename": "a.png", "text": 5}', "'text' is no string"),
+        ('{"filename": "a.png", "text": 5}', "'text' is not a string"),
     ],
 )
 def test_malformed_lines_are_named(tmp_path, line, message):

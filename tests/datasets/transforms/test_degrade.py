@@ -1,4 +1,4 @@
-"""Degradation: each of its steps by itself, and what it depends on."""
+"""Degradation: each step separately, and its random numbers."""
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ def degraded(image, seed=0, scale=2, **settings):
     return degrade_word(image, rng, scale, Degradation(**{**NOTHING, **settings}))
 
 
-def test_with_all_off_it_is_the_mean_of_the_pixels(word):
+def test_without_effects_pixels_are_averaged(word):
     blocks = word.reshape(16, 2, 64, 2, 3).astype(float).mean(axis=(1, 3))
     difference = degraded(word).astype(float) - blocks
     assert np.abs(difference).max() <= 0.5
@@ -39,7 +39,7 @@ def test_with_all_off_it_is_the_mean_of_the_pixels(word):
     assert np.array_equal(degraded(word, scale=1), word)
 
 
-def test_each_step_is_opencv_s(word):
+def test_each_step_equals_opencv(word):
     bicubic = cv2.resize(word, (64, 16), interpolation=cv2.INTER_CUBIC)
     assert np.array_equal(degraded(word, kernels=("bicubic",)), bicubic)
     blurred = cv2.GaussianBlur(word, (0, 0), 1.5)
@@ -52,7 +52,7 @@ def test_each_step_is_opencv_s(word):
     assert not np.array_equal(compressed, plain)
 
 
-def test_noise_has_the_strength_that_was_asked_for():
+def test_noise_has_the_given_sigma():
     gray = np.full((256, 512, 3), 128, np.uint8)
     values = degraded(gray, noise=(0.04, 0.04)).astype(float) - 128
     assert values.std() == pytest.approx(255 * 0.04, rel=0.03)
@@ -61,7 +61,7 @@ def test_noise_has_the_strength_that_was_asked_for():
     assert abs(correlation) < 0.02  # every channel has its own
 
 
-def test_strengths_fill_their_range(word):
+def test_strengths_cover_their_range(word):
     gray = np.full((32, 128, 3), 128, np.uint8)
     sigmas = [degraded(gray, seed, noise=(0.02, 0.1)).std() / 255 for seed in range(60)]
     assert 0.018 < min(sigmas) < 0.03
@@ -77,29 +77,29 @@ def results(word, index=0):
     return dict(img=word, sample_idx=index, img_path="word.png", ori_shape=word.shape[:2])
 
 
-def test_a_pair_is_made_of_one_image(word):
+def test_pair_is_made_from_one_image(word):
     tall = cv2.resize(word, (100, 64))
-    made = DegradeWord(size=(32, 128), seed=0, **NOTHING).transform(results(tall))
+    pair = DegradeWord(size=(32, 128), seed=0, **NOTHING).transform(results(tall))
     sharp = resize_word_image(tall, (32, 128))
-    assert np.array_equal(made["gt"], sharp)
-    assert np.array_equal(made["img"], degraded(sharp))
-    assert made["img_shape"] == (16, 64)
-    assert made["ori_shape"] == (64, 100)
+    assert np.array_equal(pair["gt"], sharp)
+    assert np.array_equal(pair["img"], degraded(sharp))
+    assert pair["img_shape"] == (16, 64)
+    assert pair["ori_shape"] == (64, 100)
 
 
-def test_with_a_seed_it_goes_by_the_index_alone(word):
-    one, same, other = (DegradeWord(seed=seed) for seed in (3, 3, 4))
-    first = one.transform(results(word, 7))["img"]
-    one.transform(results(word, 8))
+def test_with_a_seed_it_depends_on_the_index_only(word):
+    transform, same, other = (DegradeWord(seed=seed) for seed in (3, 3, 4))
+    first = transform.transform(results(word, 7))["img"]
+    transform.transform(results(word, 8))
     np.random.seed(99)
     assert np.array_equal(same.transform(results(word, 7))["img"], first)
-    assert not np.array_equal(one.transform(results(word, 8))["img"], first)
+    assert not np.array_equal(transform.transform(results(word, 8))["img"], first)
     assert not np.array_equal(other.transform(results(word, 7))["img"], first)
     with pytest.raises(ValueError, match="needs sample_idx"):
         other.transform(dict(img=word))
 
 
-def test_without_one_it_is_another_every_time_and_follows_numpy_s_seed(word):
+def test_without_a_seed_it_draws_from_numpy(word):
     transform = DegradeWord()
     np.random.seed(1)
     first, second = (transform.transform(results(word))["img"] for _ in range(2))
@@ -121,7 +121,7 @@ def test_without_one_it_is_another_every_time_and_follows_numpy_s_seed(word):
         (dict(kernels=()), "kernels of the degradation are some of area"),
     ],
 )
-def test_wrong_settings_are_named(settings, message):
+def test_wrong_settings_raise(settings, message):
     with pytest.raises(ValueError, match=message):
         DegradeWord(**settings)
 
@@ -134,39 +134,39 @@ def image():
     return np.random.default_rng(0).integers(60, 196, (16, 32, 3), dtype=np.uint8)
 
 
-def test_lost_resolution_is_the_mean_of_what_shrank_together(image):
+def test_lost_resolution_averages_pixels(image):
     np.testing.assert_array_equal(lose_resolution(image, 1.0), image)
-    found = lose_resolution(image, 0.25).astype(float)
+    result = lose_resolution(image, 0.25).astype(float)
     means = image.reshape(4, 4, 8, 4, 3).mean(axis=(1, 3))
-    # Halfway between the middles of four blocks lies their mean.
+    # Halfway between the centers of four blocks, the value is their mean.
     around = (means[:-1, :-1] + means[1:, :-1] + means[:-1, 1:] + means[1:, 1:]) / 4
-    four = np.stack([found[i::4, j::4][:3, :7] for i in (3, 4) for j in (3, 4)])
+    four = np.stack([result[i::4, j::4][:3, :7] for i in (3, 4) for j in (3, 4)])
     np.testing.assert_allclose(four.mean(axis=0), around, atol=1.5)
     assert lose_resolution(image, 0.001).std(axis=(0, 1)).max() == 0
 
 
-def test_what_is_done_and_how_often(image):
+def test_blur_word_changes_its_share_of_images(image):
     before, blur = image.copy(), BlurWord(prob=0.5, min_scale=1.0, noise=0.0, motion=5)
     kinds = []
     for _ in range(200):
-        found = blur(dict(img=image, text="a"))
-        assert (found["img"].shape, found["img"].dtype, found["text"]) == (
+        blurred = blur(dict(img=image, text="a"))
+        assert (blurred["img"].shape, blurred["img"].dtype, blurred["text"]) == (
             (16, 32, 3),
             np.uint8,
             "a",
         )
-        kinds.append(not np.array_equal(found["img"], image))
+        kinds.append(not np.array_equal(blurred["img"], image))
     np.testing.assert_array_equal(image, before)
-    # Without loss and noise, motion alone is left: half of the half.
+    # Without loss of resolution and noise only motion blur acts, on half of the chosen half.
     assert np.mean(kinds) == pytest.approx(0.25, abs=0.1)
     assert BlurWord(prob=0.0)(dict(img=image))["img"] is image
 
 
-def test_resolution_is_lost_as_often_at_the_end_as_at_the_start(image):
+def test_resolution_is_lost_at_a_constant_rate(image):
     blur, left = BlurWord(prob=1.0, noise=0.0), []
     for _ in range(200):
-        found = blur(dict(img=image))["img"].astype(float)
-        left.append(np.abs(np.diff(found, axis=1)).mean())
+        blurred = blur(dict(img=image))["img"].astype(float)
+        left.append(np.abs(np.diff(blurred, axis=1)).mean())
     assert np.mean(left[:100]) == pytest.approx(np.mean(left[100:]), rel=0.25)
     assert min(left) < 0.2 * max(left)
 

@@ -17,15 +17,15 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
 
 
-def test_half_the_size_is_the_mean_of_four_pixels_and_edges_go_on(image):
-    found = warp_word(image, UNIT_CORNERS * 0.5).astype(float)
+def test_halving_averages_four_pixels_and_repeats_edges(image):
+    result = warp_word(image, UNIT_CORNERS * 0.5).astype(float)
     blocks = image.reshape(4, 2, 8, 2, 3).astype(float)
     expected = blocks.mean(axis=(1, 3))
-    np.testing.assert_allclose(found[:4, :8], expected, atol=1.5)
+    np.testing.assert_allclose(result[:4, :8], expected, atol=1.5)
     # Beyond its edge, the outermost pixels are repeated.
-    np.testing.assert_allclose(found[5:, :8], np.repeat(found[5:6, :8], 3, axis=0), atol=1.5)
+    np.testing.assert_allclose(result[5:, :8], np.repeat(result[5:6, :8], 3, axis=0), atol=1.5)
     below = image[-1].reshape(8, 2, 3).astype(float).mean(axis=1)
-    np.testing.assert_allclose(found[6, :8], below, atol=1.5)
+    np.testing.assert_allclose(result[6, :8], below, atol=1.5)
 
 
 def test_a_picture_turned_upside_down(image):
@@ -45,7 +45,7 @@ def test_corners_by_hand():
 
 
 @pytest.mark.parametrize("shape", [(32, 128), (20, 300), (90, 30)])
-def test_no_part_of_a_word_ever_leaves_the_picture(shape):
+def test_words_stay_inside_the_picture(shape):
     warp, areas = WarpWord(), []
     for _ in range(300):
         corners = warp.draw_corners(shape)
@@ -80,7 +80,7 @@ def test_angles_are_those_of_the_original_image():
     np.testing.assert_allclose(corners, expected)
 
 
-def test_the_transform_keeps_size_type_and_the_image_it_was_given(image):
+def test_warp_keeps_size_and_type_and_copies(image):
     before = image.copy()
     results = [
         WarpWord().transform(dict(img=image, text="ab", ori_shape=(40, 90))) for _ in range(4)
@@ -91,9 +91,9 @@ def test_the_transform_keeps_size_type_and_the_image_it_was_given(image):
         assert result["text"] == "ab"
     assert not np.array_equal(results[0]["img"], results[1]["img"])
     np.random.seed(3)
-    one = WarpWord()(dict(img=image))["img"]
+    first = WarpWord()(dict(img=image))["img"]
     np.random.seed(3)
-    np.testing.assert_array_equal(WarpWord()(dict(img=image))["img"], one)
+    np.testing.assert_array_equal(WarpWord()(dict(img=image))["img"], first)
     still = WarpWord(degrees=0, shear=0, min_scale=1, distortion=0)
     for _ in range(6):
         np.testing.assert_array_equal(still(dict(img=image))["img"], image)

@@ -20,7 +20,7 @@ def slow_coverage(mask, size):
     """Mean over the area of every new pixel, for sizes that divide the old ones or not."""
     height, width = size
     scale_y, scale_x = mask.shape[0] / height, mask.shape[1] / width
-    found = np.zeros(size, np.uint8)
+    coverage = np.zeros(size, np.uint8)
     for r in range(height):
         for c in range(width):
             text = counted = 0.0
@@ -32,17 +32,17 @@ def slow_coverage(mask, size):
                     counted += high * wide * (mask[y, x] != 255)
             area = scale_y * scale_x
             share = text / counted if counted else 0
-            found[r, c] = 255 if counted < area / 2 - 1e-9 else round(share * 240)
-    return found
+            coverage[r, c] = 255 if counted < area / 2 - 1e-9 else round(share * 240)
+    return coverage
 
 
 @pytest.mark.parametrize("ignored", [0, 0.3])
 @pytest.mark.parametrize("size", [(4, 8), (5, 7), (8, 16)])
 def test_coverage(size, ignored):
     mask = labels(8, 16, ignored)
-    found, expected = mask_coverage(mask, size), slow_coverage(mask, size)
-    assert np.array_equal(found == 255, expected == 255)
-    assert np.abs(found.astype(int) - expected)[expected != 255].max() <= 1
+    coverage, expected = mask_coverage(mask, size), slow_coverage(mask, size)
+    assert np.array_equal(coverage == 255, expected == 255)
+    assert np.abs(coverage.astype(int) - expected)[expected != 255].max() <= 1
 
 
 def test_coverage_of_a_mask_that_grows_is_between_its_pixels():
@@ -84,7 +84,7 @@ def test_packing_for_evaluation():
     assert batch["data_samples"][1].gt_sem_seg.data.shape == (1, 9, 40)
 
 
-def test_masks_that_are_missing_or_were_resized():
+def test_missing_or_resized_masks_raise():
     given = results(img_path="a.png")
     with pytest.raises(
         ValueError, match=r"a.png: the mask is \(12, 30\), the image was \(16, 32\)"
@@ -122,7 +122,7 @@ def test_mask_and_image_move_together(seed):
     assert not np.array_equal(warped["mask"], mask)
 
 
-def test_what_comes_in_from_outside_does_not_count():
+def test_pixels_from_outside_are_ignored():
     mask = np.ones((20, 20), np.uint8)
     moved = np.add(UNIT_CORNERS, (0.25, 0))
     warped = warp_mask(mask, moved)

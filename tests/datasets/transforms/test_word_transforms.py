@@ -63,7 +63,7 @@ def test_views_of_images_are_resized_as_well(shape):
 
 @pytest.mark.parametrize("shape", [(20, 60), (32, 128), (60, 200), (70, 300)])
 @pytest.mark.parametrize("interpolation", ["nearest", "bicubic"])
-def test_resizing_to_memory_that_is_there(shape, interpolation):
+def test_resizing_into_given_memory(shape, interpolation):
     image, slots = smooth(*shape), np.zeros((3, 32, 128, 3), np.uint8)
     resized = resize_word_image(image, (32, 128), interpolation, slots[1])
     assert np.shares_memory(resized, slots)
@@ -106,7 +106,7 @@ def test_pack_by_value():
     )
 
 
-def test_pack_keeps_what_is_asked_for_and_there():
+def test_pack_keeps_existing_meta_keys():
     packed = PackWordImage(meta_keys=("text", "img_shape"))(
         dict(img=word_pixels(0), sample_idx=5, img_shape=(20, 60))
     )
@@ -129,10 +129,10 @@ def pair():
 
 def test_resize_a_pair(pair):
     expected = resize_word_image(pair["gt"], (32, 128)), resize_word_image(pair["img"], (16, 64))
-    made = ResizeWordPair().transform(dict(pair))
-    assert np.array_equal(made["gt"], expected[0])
-    assert np.array_equal(made["img"], expected[1])
-    assert made["img_shape"] == (16, 64)
+    resized = ResizeWordPair().transform(dict(pair))
+    assert np.array_equal(resized["gt"], expected[0])
+    assert np.array_equal(resized["img"], expected[1])
+    assert resized["img_shape"] == (16, 64)
     third = ResizeWordPair((30, 120), scale=3).transform(dict(pair))
     assert third["img"].shape == (10, 40, 3)
     with pytest.raises(ValueError, match=r"scale 3 does not divide the size \(32, 128\)"):

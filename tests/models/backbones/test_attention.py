@@ -26,7 +26,7 @@ def out_and_gradients(function, inputs):
 
 @pytest.fixture
 def torchs(monkeypatch):
-    """How often torch's function was called."""
+    """Count the calls of torch's function."""
     calls = []
     whole = F.scaled_dot_product_attention
 
@@ -65,7 +65,7 @@ def without_gradients():
 
 
 @pytest.mark.parametrize("inputs", [in_float32, in_half, without_gradients])
-def test_torch_attends_where_it_is_not_slow(inputs, torchs):
+def test_torch_attention_is_used_where_it_is_fast(inputs, torchs):
     given = list(inputs())
     assert torch.equal(attend(*given), F.scaled_dot_product_attention(*given))
     assert len(torchs) == 2
@@ -114,7 +114,7 @@ def test_only_probabilities_are_kept_beside_the_inputs():
     assert next(iter(large.values())).dtype is torch.bfloat16
 
 
-def test_compiled_code_has_torchs_own():
+def test_compiled_models_use_torch_attention():
     inputs = tensors()
     compiled = torch.compile(attend, backend="eager", fullgraph=True)
     assert torch.equal(compiled(*inputs), F.scaled_dot_product_attention(*inputs))
@@ -156,7 +156,7 @@ def test_cross_attention_trains_by_it(torchs):
     assert not torchs
 
 
-def test_a_scale_of_its_own_stays():
+def test_given_scale_is_kept():
     layer = MultiheadAttention(24, 3, qk_scale=0.5)
     before = layer.scaled_dot_product_attention
     use_attend(layer)

@@ -41,13 +41,13 @@ def test_a_classifier_takes_the_class_token():
     torch.testing.assert_close(logits, expected)
 
 
-def test_a_tensor_for_a_classifier_is_an_error_that_names_the_setting():
+def test_tensor_for_a_classifier_raises_with_the_setting():
     for neck, more in (("GlobalAveragePooling", {}), (None, dict(out_type="cls_token"))):
         with pytest.raises(ValueError, match=r"ImageClassifier takes a tuple.*out_indices=\[-1\]"):
             classifier(neck, **more)(torch.randn(3, 3, 32, 128))
 
 
-def test_a_tuple_for_a_model_that_takes_a_tensor_is_an_error(tmp_path):
+def test_tuple_for_a_model_of_tensors_raises(tmp_path):
     images = torch.randn(1, 3, 32, 128)
     backbone = dict(BACKBONE, out_indices=[-1])
     for kind in ("TextSegmentor", "TextSuperResolver"):
@@ -59,7 +59,7 @@ def test_a_tuple_for_a_model_that_takes_a_tensor_is_an_error(tmp_path):
         model.backbone(images)
 
 
-def test_models_of_the_user_s_own_take_what_they_like():
+def test_other_models_take_any_output():
     for indices in (-1, [-1]):
         owner = torch.nn.Module()
         owner.backbone = TextViT(arch=ARCH, out_indices=indices)

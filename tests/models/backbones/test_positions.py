@@ -65,13 +65,13 @@ def test_resizing_from_a_wrong_grid():
 
 
 @pytest.mark.parametrize("grid", [(8, 32), (4, 64), (16, 16), (7, 5), (1, 12)])
-def test_the_grid_of_fixed_positions_is_found(grid):
+def test_grid_of_fixed_positions_is_found(grid):
     positions = sincos_positions(grid, 48)
     assert find_sincos_grid(positions) == grid
     assert find_sincos_grid(positions.half()) == grid
 
 
-def test_the_official_order_of_the_halves_is_known():
+def test_swapped_halves_of_official_mae_are_recognized():
     positions = sincos_positions((14, 14), 32)
     assert find_sincos_grid(torch.cat([positions[:, 16:], positions[:, :16]], dim=1)) == (14, 14)
 

@@ -38,8 +38,8 @@ def mmpretrain_vit(img_size=SMALL, **settings):
 @pytest.mark.parametrize("out_indices", [-1, 1, (0, 2), (0, -2, -1), [-1]])
 def test_features_are_those_of_mmpretrain(out_type, theirs, out_indices):
     model = encoder(out_type=out_type, out_indices=out_indices)
-    wanted = [out_indices] if isinstance(out_indices, int) else [i % 3 for i in out_indices]
-    other = mmpretrain_vit(out_type=theirs, out_indices=wanted)
+    indices = [out_indices] if isinstance(out_indices, int) else [i % 3 for i in out_indices]
+    other = mmpretrain_vit(out_type=theirs, out_indices=indices)
     other.load_state_dict(model.state_dict())
     images = torch.randn(2, 3, *SMALL)
     ours, expected = model(images), other(images)
@@ -101,7 +101,7 @@ def test_masked_features_are_those_of_the_visible_patches_one_by_one():
         assert removed[image].tolist() == [p for p in range(64) if mask[image, p]]
 
 
-def test_the_number_of_removed_patches_may_be_given():
+def test_given_number_of_removed_patches():
     model = encoder()
     images, mask = torch.randn(2, 3, *SMALL), random_mask(2, 64, 40)
     for counted, known in zip(model(images, mask), model(images, mask, num_removed=40)):
@@ -243,7 +243,7 @@ def test_as_many_positions_as_patches_are_taken_as_they_are():
     assert torch.equal(target.pos_embed, state_dict["pos_embed"])
 
 
-def test_a_stored_grid_comes_before_checkpoint_grid():
+def test_stored_grid_overrides_checkpoint_grid():
     """A model that took foreign weights of another grid must resume from its own checkpoints."""
     model = TextViT(arch=ARCH, img_size=SMALL, checkpoint_grid=(8, 8))
     model.pos_embed.data.normal_()
@@ -416,11 +416,11 @@ def test_one_row_is_the_mean_of_the_rows():
     model, images = encoder(out_indices=(0, -1)), torch.randn(2, 3, *SMALL)
     row = TextViT(arch=ARCH, img_size=SMALL, out_type="row", out_indices=(0, -1)).eval()
     row.load_state_dict(model.state_dict())
-    for found, feature_map in zip(row(images), model(images)):
-        assert found.shape == (2, ARCH["embed_dims"], 1, 16)
+    for row_map, feature_map in zip(row(images), model(images)):
+        assert row_map.shape == (2, ARCH["embed_dims"], 1, 16)
         for column in range(16):
             rows = [feature_map[:, :, i, column] for i in range(4)]
-            torch.testing.assert_close(found[:, :, 0, column], sum(rows) / 4)
+            torch.testing.assert_close(row_map[:, :, 0, column], sum(rows) / 4)
 
 
 def conv_encoder(**settings):
@@ -433,7 +433,7 @@ def conv_encoder(**settings):
 
 @pytest.mark.parametrize("stem", ["patch", "conv"])
 @pytest.mark.parametrize("training", [False, True])
-def test_nothing_of_removed_patches_reaches_the_others_through_the_stem(training, stem):
+def test_removed_patches_do_not_leak_through_the_stem(training, stem):
     model = conv_encoder(stem=stem).train(training)
     images = torch.randn(3, 3, 16, 64)
     mask = random_mask(3, 32, 20)
@@ -467,7 +467,7 @@ def test_a_token_of_the_stem_sees_its_own_patch():
         ((2, 8), [(2, 2), (1, 2), (1, 2)]),
     ],
 )
-def test_the_stem_has_the_grid_of_the_patches(patch_size, strides):
+def test_stem_has_the_grid_of_the_patches(patch_size, strides):
     model = conv_encoder(patch_size=patch_size)
     convolutions = [layer for layer in model.patch_embed.convs if hasattr(layer, "stride")]
     assert [layer.stride for layer in convolutions] == strides

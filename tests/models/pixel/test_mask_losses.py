@@ -51,7 +51,7 @@ def test_dice():
 
 
 @pytest.mark.parametrize("function", [mask_dice, mask_squared_error])
-def test_the_truth_itself_costs_nothing(function):
+def test_perfect_prediction_has_zero_loss(function):
     _, coverage, valid = batch()
     assert function(torch.logit(coverage), coverage, valid).item() == pytest.approx(0, abs=1e-5)
 
@@ -73,7 +73,7 @@ def test_pixels_that_do_not_count_have_no_gradient(function):
 
 
 @pytest.mark.parametrize("function", [kind for kind, _ in FUNCTIONS.values()])
-def test_nothing_that_counts_and_nothing_to_find_are_finite(function):
+def test_ignored_pixels_and_empty_masks_give_finite_losses(function):
     logits, coverage, valid = batch()
     assert torch.isfinite(function(logits, coverage, torch.zeros_like(valid)))
     empty = function(torch.full_like(logits, -30), torch.zeros_like(coverage), valid)

@@ -31,7 +31,7 @@ def slow_norm(vector, norm):
 
 
 def slow_block(tokens, block, heads):
-    """One pre-norm block on the tokens ``(L, D)`` of one image, head by head, token by token."""
+    """Compute a pre-norm block on tokens ``(L, D)``, head by head, token by token."""
     length, dim = tokens.shape
     width = dim // heads
     normed = torch.stack([slow_norm(token, block.ln1) for token in tokens])
@@ -82,7 +82,7 @@ def slow_decoder(decoder, feature_map, patch_size, channels, heads):
         (dict(), (3, 2)),
     ],
 )
-def test_values(settings, shape):
+def test_output_equals_a_slow_decoder(settings, shape):
     decoder = shake(build(**settings)).eval()
     feature_map = torch.randn(2, 24, *shape)
     patch_size, channels = settings.get("patch_size", 4), settings.get("out_channels", 2)

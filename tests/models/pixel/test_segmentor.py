@@ -44,12 +44,12 @@ def labels(height=64, width=128):
 
 
 def samples(masks):
-    found = []
+    losses = []
     for mask in masks:
         sample = BaseDataElement(metainfo=dict(ori_shape=mask.shape))
         sample.gt_sem_seg = PixelData(data=mask[None])
-        found.append(sample)
-    return found
+        losses.append(sample)
+    return losses
 
 
 def test_logits_have_the_decoders_size():
@@ -75,7 +75,7 @@ def test_logits_are_interpolated_between_the_centers_of_pixels():
     assert shrunk[0, 0, 0, 0].item() == pytest.approx(8 * 0.25 / weights.sum(), rel=1e-5)
 
 
-def test_packed_and_stored_truth_cost_the_same():
+def test_packed_and_stored_masks_give_equal_losses():
     model, masks = tiny().eval(), labels()
     coverage = torch.from_numpy(np.stack([mask_coverage(mask, (32, 64)) for mask in masks]))
     inputs = model.data_preprocessor(dict(inputs=images()), True)["inputs"]
@@ -91,9 +91,9 @@ def test_losses_are_those_of_the_config():
     model = tiny(losses=losses).eval()
     inputs = torch.randn(2, 3, 16, 32)
     coverage = torch.randint(0, 241, (2, 1, 32, 64), dtype=torch.uint8)
-    (found,) = model.loss(inputs, gt_coverage=coverage).values()
+    (loss,) = model.loss(inputs, gt_coverage=coverage).values()
     expected = 2 * (model(inputs).sigmoid() - coverage / 240).square().mean()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(loss, expected)
 
 
 @pytest.mark.parametrize("threshold", [0.5, 0.8])
@@ -129,9 +129,9 @@ def test_overfits_a_few_images():
         optimizer.zero_grad()
         sum(model.loss(inputs, gt_coverage=coverage).values()).backward()
         optimizer.step()
-    found = model(inputs) > 0
+    predicted = model(inputs) > 0
     truth = coverage > 0
-    assert (found & truth).sum() / (found | truth).sum() > 0.97
+    assert (predicted & truth).sum() / (predicted | truth).sum() > 0.97
 
 
 @pytest.mark.parametrize(

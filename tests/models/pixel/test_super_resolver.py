@@ -75,7 +75,7 @@ def test_preprocessing_makes_rgb_normalized_inputs_and_truth_in_one(batch):
 
 
 @pytest.mark.parametrize("refine_channels", [0, 4])
-def test_it_starts_from_the_bicubic_image(batch, refine_channels):
+def test_model_starts_from_the_bicubic_image(batch, refine_channels):
     model = resolver(refine_channels=refine_channels)
     model.init_weights()
     samples = model.test_step(batch)
@@ -88,7 +88,7 @@ def test_it_starts_from_the_bicubic_image(batch, refine_channels):
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_output_is_the_decoder_s_with_or_without_the_input(batch, residual):
+def test_residual_adds_the_input_to_the_output(batch, residual):
     model = resolver(residual=residual)
     torch.nn.init.normal_(model.decoder.pred.weight)
     data = model.data_preprocessor(batch)
@@ -193,7 +193,7 @@ def test_settings_of_the_caller_stay_as_they_are():
     assert set(backbone) == {"type", "arch", "img_size"}
 
 
-def test_wrong_settings_are_named(batch):
+def test_wrong_settings_raise(batch):
     with pytest.raises(ValueError, match="criterion must be 'L1' or 'L2', got 'L3'"):
         resolver(criterion="L3")
     model = resolver()

@@ -26,15 +26,15 @@ def batch(grid=GRID, removed=8, images=3):
 
 
 def slow_attention(block, query, memory):
-    """One query looks at the memory, head by head and token by token."""
+    """Compute the attention of one query to the memory, head by head and token by token."""
     width = len(query)
     size = width // block.num_heads
-    asked = block.query(block.norm1(query))
+    queries = block.query(block.norm1(query))
     keys, values = block.key_value(memory).split(width, dim=-1)
     heads = []
     for head in range(block.num_heads):
         part = slice(head * size, (head + 1) * size)
-        scores = torch.stack([asked[part] @ key[part] / math.sqrt(size) for key in keys])
+        scores = torch.stack([queries[part] @ key[part] / math.sqrt(size) for key in keys])
         weights = scores.softmax(dim=0)
         heads.append(sum(weight * value[part] for weight, value in zip(weights, values)))
     query = query + block.proj(torch.cat(heads))

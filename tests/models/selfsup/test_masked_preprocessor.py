@@ -1,4 +1,4 @@
-"""From uint8 images to normalized ones with masks that depend on what they should depend on."""
+"""Normalized images, and masks that depend on seed, rank and iteration, or on the image."""
 
 import copy
 import pickle
@@ -106,13 +106,13 @@ def test_without_a_runner_every_call_draws_other_masks(at):
 
 
 def test_evaluation_in_between_changes_no_training_mask():
-    one, other = preprocessor(), preprocessor()
-    other(batch())
-    expected = one(batch(), training=True)["masks"].masks[0]
-    assert torch.equal(other(batch(), training=True)["masks"].masks[0], expected)
+    first, second = preprocessor(), preprocessor()
+    second(batch())
+    expected = first(batch(), training=True)["masks"].masks[0]
+    assert torch.equal(second(batch(), training=True)["masks"].masks[0], expected)
 
 
-def test_the_seed_of_the_run_is_the_default(at):
+def test_seed_of_the_run_is_the_default(at):
     torch.manual_seed(21)
     first = at(7, seed=None)
     torch.rand(5)

@@ -85,7 +85,7 @@ def test_joint_loss_is_the_weighted_mean_of_its_views(neck, counts):
         assert not losses[f"error_s{i}"].requires_grad
 
 
-def test_views_of_one_count_go_through_the_encoder_together():
+def test_views_with_equal_counts_share_a_forward_pass():
     model = tiny_mms()
     seen = []
     model.backbone.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
@@ -148,7 +148,7 @@ OWN_RATIOS = [
 
 
 @pytest.mark.parametrize("neck", [CROSS, SELF])
-def test_own_ratios_are_groups_that_run_alone_averaged_by_images(neck):
+def test_ratios_per_strategy_run_in_groups_averaged_by_images(neck):
     model = tiny_mms(neck=neck, strategies=OWN_RATIOS, weights=[3, 2, 1])
     data = model.data_preprocessor({"inputs": torch.randint(0, 256, (12, 3, 16, 32))}, True)
     views = data["masks"]
@@ -256,8 +256,8 @@ def test_predicting_scores_all_removed_patches():
     model.neck.predict_share = 1.0
     for mask, name in zip(data["masks"].masks, data["masks"].names):
         for image in range(3):
-            one = slice(image, image + 1)
-            expected = model.loss(data["inputs"][one], None, one_view(mask[one]))["loss_pixel"]
+            row = slice(image, image + 1)
+            expected = model.loss(data["inputs"][row], None, one_view(mask[row]))["loss_pixel"]
             assert samples[image].masked_error[name] == pytest.approx(expected.item(), abs=1e-5)
 
 
@@ -315,7 +315,7 @@ def test_perfect_predictions_give_back_the_image():
             assert difference.abs().max() <= 1
 
 
-def test_whole_images_give_features():
+def test_images_without_masks_give_features():
     model = tiny_mms().eval()
     images = torch.randn(2, 3, 16, 32)
     assert torch.equal(model(images), model.backbone(images))

@@ -46,7 +46,7 @@ def test_normalized_patches():
     assert torch.allclose(normalized * std + mean, patches, atol=1e-5)
 
 
-def test_flat_patches_do_not_blow_up():
+def test_flat_patches_stay_finite():
     normalized, mean, std = normalize_patches(torch.full((1, 1, 48), 0.3))
     assert normalized.abs().max() < 1e-3
     assert torch.allclose(normalized * std + mean, torch.full((1, 1, 48), 0.3))
@@ -69,8 +69,8 @@ def test_errors_are_those_of_mmpretrain(norm_pix, criterion):
     mask = torch.zeros(3, 16).scatter_(1, predicted, 1)
     reference = mae_head(4, norm_pix, criterion)
     for image in range(3):
-        one = slice(image, image + 1)
-        expected = reference.loss(pred[one], images[one], mask[one])
+        row = slice(image, image + 1)
+        expected = reference.loss(pred[row], images[row], mask[row])
         assert torch.allclose(errors[image], expected, atol=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_only_predicted_patches_change(norm_pix):
         assert torch.allclose(filled[patch], expected, atol=1e-5)
 
 
-def test_hiding():
+def test_hidden_patches_have_the_value():
     images = torch.randn(2, 3, 8, 24)
     mask = torch.rand(2, 12) < 0.5
     hidden = patchify(hide_patches(images, mask, (4, 4), value=7.0), 4)

@@ -35,14 +35,14 @@ def unit_vectors(count):
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
 @pytest.mark.parametrize("views", [2, 3])
-def test_loss_is_that_of_a_double_loop(views, temperature):
+def test_loss_equals_a_double_loop(views, temperature):
     vectors, images = unit_vectors(5 * views), torch.arange(5).repeat(views)
     loss = view_contrast_loss(vectors, vectors, images, 0, temperature)
     expected = slow_loss(vectors, images.tolist(), temperature, range(5 * views))
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_anchors_anywhere_among_the_candidates():
+def test_anchors_at_any_offset():
     vectors, images = unit_vectors(12), torch.tensor([0, 1, 0, 1, 2, 3, 4, 2, 3, 4, 5, 5])
     loss = view_contrast_loss(vectors[4:10], vectors, images, 4, 0.3)
     assert loss.item() == pytest.approx(slow_loss(vectors, images, 0.3, range(4, 10)), rel=1e-4)
@@ -59,7 +59,7 @@ def term(**settings):
     return shake(ViewContrast(embed_dim=6, dim=4, **settings))
 
 
-def test_the_module_averages_patches_and_leaves_out_the_class_token():
+def test_contrast_averages_patches_without_the_class_token():
     contrast = term(temperature=0.5, weight=0.25)
     views = [torch.randn(3, 1 + n, 6) for n in (4, 4, 7)]
     vectors = torch.cat([contrast.projector(view[:, 1:].mean(dim=1)) for view in views])
@@ -81,7 +81,7 @@ def test_gradients_reach_every_view():
         assert (view.grad[:, 1:].abs().sum(dim=(1, 2)) > 0).all()
 
 
-def test_similarities_keep_their_digits_under_bf16():
+def test_similarities_are_computed_in_float32():
     contrast = term(temperature=0.05, weight=1.0)
     views = [torch.randn(8, 5, 6) for _ in range(2)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -103,7 +103,7 @@ def test_impossible_settings(settings):
         term(**settings)
 
 
-def test_one_line_of_config_turns_it_on():
+def test_config_turns_the_contrastive_term_on():
     model = tiny_mms(mode="joint", contrast=dict(type="mms_ocr.ViewContrast"))
     data = model.data_preprocessor({"inputs": torch.randint(0, 256, (3, 3, 16, 32))}, True)
     losses = model(**data, mode="loss")
@@ -124,7 +124,7 @@ OWN_RATIOS = [
 
 
 @pytest.mark.parametrize("masks", [{}, dict(strategies=OWN_RATIOS)])
-def test_one_view_of_a_model_is_an_error(masks):
+def test_single_view_raises(masks):
     model = tiny_mms(mode="mixed", contrast=dict(type="mms_ocr.ViewContrast"), **masks)
     data = model.data_preprocessor({"inputs": torch.randint(0, 256, (3, 3, 16, 32))}, True)
     with pytest.raises(ValueError, match="MultiMask with mode='joint'"):
@@ -170,7 +170,7 @@ def run_rank(rank, world_size, port, views, weights, results):
 
 
 @pytest.mark.slow
-def test_two_processes_see_the_global_batch(tmp_path):
+def test_two_processes_use_the_global_batch(tmp_path):
     contrast = term()
     views = [torch.randn(6, 5, 6) for _ in range(3)]
     with socket.socket() as free:
@@ -182,5 +182,5 @@ def test_two_processes_see_the_global_batch(tmp_path):
     whole = contrast(views)
     whole.backward()
     assert torch.allclose(loss, whole, atol=1e-6)
-    # What a distributed run steps along is the mean of the gradients of its processes.
+    # A distributed run steps with the mean of the gradients of its processes.
     assert torch.allclose(gradient, contrast.projector[0].weight.grad, atol=1e-6)

@@ -73,7 +73,7 @@ def test_words_are_read_without_it(build, decoder_config):
     assert [s.pred_text.item for s in read[0]] == [s.pred_text.item for s in read[1]]
 
 
-def test_words_that_the_columns_cannot_spell_are_left_to_the_decoder(build):
+def test_words_too_long_for_ctc_train_the_decoder_only(build):
     """Three columns spell two equal characters, and no three of them."""
     decoder, feature_map = build(), torch.randn(3, 16, 2, 3)
     words = ("ab", "ccc", "dd")
@@ -94,17 +94,17 @@ def test_words_that_the_columns_cannot_spell_are_left_to_the_decoder(build):
 def test_processes_average_to_the_mean_over_all_words(build, monkeypatch):
     decoder, feature_map = build(), torch.randn(3, 16, 2, 3)
     plain = decoder.loss(feature_map, None, samples("ab", "ccc", "dd"))
-    asked = []
+    calls = []
 
     def scale_mean(mean, count):
-        asked.append((mean.item(), count.item()))
+        calls.append((mean.item(), count.item()))
         return mean * 0.5
 
     monkeypatch.setattr(text_decoder, "scale_mean", scale_mean)
     scaled = decoder.loss(feature_map, None, samples("ab", "ccc", "dd"))
     torch.testing.assert_close(scaled["loss_ctc"], plain["loss_ctc"] * 0.5)
     decoder.loss(feature_map[:1], None, samples("ccc"))
-    assert asked == [(1, 2), (1, 0)], "every process asks once, whatever its words"
+    assert calls == [(1, 2), (1, 0)], "every process asks once, whatever its words"
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_processes_average_to_the_mean_over_all_words(build, monkeypatch):
         ),
     ],
 )
-def test_what_cannot_train_beside_it(decoder_config, head):
+def test_invalid_auxiliary_heads_raise(decoder_config, head):
     config = decoder_config(auxiliary=head)
     before = copy.deepcopy(config)
     with pytest.raises(ValueError, match=head["type"]):

@@ -38,12 +38,12 @@ def dictionary(dict_file):
 
 @pytest.fixture
 def decoder(dictionary):
-    """One whose cells and classes all differ."""
-    made = MODELS.build(config(dictionary()))
+    """A decoder whose cells and classes all differ."""
+    decoder = MODELS.build(config(dictionary()))
     with torch.no_grad():
-        for parameter in made.parameters():
+        for parameter in decoder.parameters():
             parameter.copy_(torch.randn_like(parameter))
-    return made
+    return decoder
 
 
 def spelled(path, blank):
@@ -61,7 +61,7 @@ def probability(columns, word, blank):
     return total
 
 
-def test_the_loss_is_the_sum_over_all_ways_to_spell_a_word(decoder):
+def test_loss_sums_over_all_alignments(decoder):
     blank = decoder.dictionary.padding_idx
     assert blank == 3
     feature_map = torch.randn(4, 6, 2, 5)
@@ -79,9 +79,9 @@ def test_confidences_are_the_probabilities_of_the_words_that_are_read(blank):
     logits[0, :, blank] += 9  # nothing is read
     probabilities = logits.softmax(dim=-1)
     lengths = [5, 3, 1] * 4
-    found = ctc_word_confidences(probabilities, blank, lengths).tolist()
+    confidences = ctc_word_confidences(probabilities, blank, lengths).tolist()
     read = set()
-    for columns, length, confidence in zip(probabilities, lengths, found):
+    for columns, length, confidence in zip(probabilities, lengths, confidences):
         columns = columns[:length]
         word = read_columns(columns.argmax(-1).tolist(), blank)
         assert tuple(word) == spelled(columns.argmax(-1).tolist(), blank)
@@ -97,7 +97,7 @@ def test_certain_columns_give_certain_words():
     assert ctc_word_confidences(probabilities, 2, [4]).item() == pytest.approx(1)
 
 
-def test_predictions_are_mmocr_s_reading_with_their_confidence(decoder):
+def test_predictions_equal_those_of_mmocr_with_confidences(decoder):
     decoder.word_confidence = True
     decoder.eval()
     feature_map = torch.randn(6, 6, 3, 7)
@@ -115,12 +115,12 @@ def test_predictions_are_mmocr_s_reading_with_their_confidence(decoder):
 
 def test_rows_are_weighted_by_their_scores():
     feature_map, scores = torch.randn(2, 6, 3, 5), torch.randn(2, 3, 5)
-    found = pool_rows(feature_map, scores)
+    pooled = pool_rows(feature_map, scores)
     weights = scores.exp() / scores.exp().sum(dim=1, keepdim=True)
     expected = torch.zeros(2, 5, 6)
     for row in range(3):
         expected += (feature_map[:, :, row] * weights[:, None, row]).transpose(1, 2)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(pooled, expected)
 
 
 def test_attention_starts_as_the_mean_and_trains(dictionary):
@@ -176,13 +176,13 @@ def test_labels_that_just_fit_have_a_finite_loss(dictionary):
         decoder.loss(torch.randn(1, 6, 2, 4), None, samples(["ab~é"]))
 
 
-def test_the_sum_is_not_taken_in_bf16(decoder):
+def test_loss_is_computed_in_float32(decoder):
     feature_map = torch.randn(1, 6, 2, 5)
     expected = decoder.loss(feature_map, None, samples(["ab"]))["loss_ctc"]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = decoder.loss(feature_map, None, samples(["ab"]))["loss_ctc"]
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
+        loss = decoder.loss(feature_map, None, samples(["ab"]))["loss_ctc"]
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, expected, rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize(
@@ -194,12 +194,12 @@ def test_the_sum_is_not_taken_in_bf16(decoder):
     ],
 )
 def test_impossible_settings_give_one_line(dictionary, settings, message):
-    made = config(dictionary(with_padding=settings.pop("with_padding", True))) | settings
+    cfg = config(dictionary(with_padding=settings.pop("with_padding", True))) | settings
     with pytest.raises(ValueError, match=message):
-        MODELS.build(made)
+        MODELS.build(cfg)
 
 
-def test_what_it_takes(decoder):
+def test_invalid_inputs_raise(decoder):
     for given, message in (
         (torch.randn(1, 10, 6), r"takes a map \(N, C, H, W\), got \(1, 10, 6\)"),
         ((torch.randn(1, 6, 2, 4),), "got a tuple; with out_indices=-1"),
@@ -207,10 +207,10 @@ def test_what_it_takes(decoder):
     ):
         with pytest.raises(ValueError, match=message):
             decoder(given, None, samples(["a"]))
-    made = config(decoder.dictionary)
-    given = dict(made, module_loss=dict(made["module_loss"]))
+    cfg = config(decoder.dictionary)
+    given = dict(cfg, module_loss=dict(cfg["module_loss"]))
     MODELS.build(given)
-    assert given == made
+    assert given == cfg
 
 
 def test_columns_of_convolutions_are_what_sums_of_products_give(dictionary):

@@ -1,4 +1,4 @@
-"""Columns that are known, and the CTC loss that uses them."""
+"""The CTC loss with known positions of characters."""
 
 import math
 
@@ -22,18 +22,18 @@ def test_columns_of_two_characters_a_gap_and_margins():
     assert column_targets(spans, [1, 2], 8, BLANK).tolist() == expected
 
 
-def test_characters_in_one_column_are_left_to_the_first():
+def test_first_of_several_characters_in_a_column_is_the_target():
     spans = [(0.0, 0.1), (0.1, 0.2), (0.2, 1.0)]
     expected = [1, OPEN, 3, OPEN]
     assert column_targets(spans, [1, 2, 3], 4, BLANK).tolist() == expected
 
 
-def test_characters_that_reach_out_of_the_image_are_in_its_first_and_last_column():
+def test_characters_outside_the_image_are_in_its_outer_columns():
     targets = column_targets([(-0.5, 0.1), (0.9, 1.8)], [1, 2], 4, BLANK)
     assert targets.tolist()[::3] == [1, 2]
 
 
-def test_no_characters_leave_all_columns_open():
+def test_without_characters_all_columns_are_ignored():
     assert column_targets([], [], 3, BLANK).tolist() == [OPEN] * 3
 
 
@@ -63,30 +63,30 @@ def sample(text, spans=None, ratio=1.0):
     return TextRecogDataSample(gt_text=LabelData(item=text), metainfo=metainfo)
 
 
-def test_value_by_hand_and_words_without_places(loss):
+def test_value_by_hand_and_words_without_boxes(loss):
     module = loss(location_weight=0.5)
     blank = module.dictionary.padding_idx
     logits = torch.randn(3, 8, module.dictionary.num_classes)
     spans = [(1 / 8, 3 / 8), (5 / 8, 6.99 / 8)]
-    # Twice as wide as the part of the second image that is no padding.
+    # Twice as wide as the second image without its padding.
     words = [sample("ab"), sample("ab", spans, ratio=0.5), sample("ca", spans)]
-    found = module(logits, module.get_targets(words))
+    losses = module(logits, module.get_targets(words))
     plain = MODELS.build(dict(type="mmocr.CTCModuleLoss", dictionary=module.dictionary))(
         logits, words
     )
-    assert torch.equal(found["loss_ctc"], plain["loss_ctc"])
+    assert torch.equal(losses["loss_ctc"], plain["loss_ctc"])
 
-    a, b, c = (module.dictionary.str2idx(one)[0] for one in "abc")
+    a, b, c = (module.dictionary.str2idx(character)[0] for character in "abc")
     logs = logits.log_softmax(-1)
     known = [(2, 0, blank), (2, 2, c), (2, 4, blank), (2, 5, a), (2, 7, blank)]
     # Of half the width: "a" from 0.5 to 1.5, "b" from 2.5 to 3.495.
     known += [(1, 1, a), (1, 2, b)] + [(1, column, blank) for column in (4, 5, 6, 7)]
     by_hand = -sum(logs[place].item() for place in known) / len(known)
-    assert found["loss_location"].item() == pytest.approx(0.5 * by_hand, rel=1e-5)
+    assert losses["loss_location"].item() == pytest.approx(0.5 * by_hand, rel=1e-5)
 
 
 @pytest.mark.parametrize("spans", [None, [(0, 1)]])
-def test_without_places_of_all_characters_it_is_ctc_alone(loss, spans):
+def test_without_all_character_boxes_the_loss_is_ctc(loss, spans):
     module = loss()
     logits = torch.randn(1, 4, module.dictionary.num_classes, requires_grad=True)
     losses = module(logits, module.get_targets([sample("ab", spans)]))
@@ -100,7 +100,7 @@ def test_a_negative_weight_is_refused(loss):
         loss(location_weight=-1)
 
 
-def test_rendered_words_have_the_places_of_their_characters():
+def test_rendered_words_have_character_spans():
     pipeline = [
         dict(type="mms_ocr.ResizeWordImage", size=(32, 128)),
         dict(type="mms_ocr.PackLabelledWord"),
@@ -129,7 +129,7 @@ def test_rendered_words_have_the_places_of_their_characters():
         assert read == [1, 2, 3]
 
 
-def test_a_warp_drops_places_that_it_moves():
+def test_warp_drops_character_boxes():
     warp = TRANSFORMS.build(dict(type="mms_ocr.WarpWord"))
     image = np.zeros((32, 128, 3), np.uint8)
     assert "char_boxes" not in warp(dict(img=image, char_boxes=np.zeros((1, 4))))

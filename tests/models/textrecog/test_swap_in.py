@@ -55,7 +55,7 @@ def read_config(repository, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_trains_and_reads(repository, words, family):
+def test_config_trains_and_reads(repository, words, family):
     config = read_config(repository, family)
     init_default_scope(config.default_scope)
     config.merge_from_dict(dict(model=FAMILIES[family]))

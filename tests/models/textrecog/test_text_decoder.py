@@ -40,7 +40,7 @@ def pair(decoder_config):
 
 
 def up_to_end(probabilities, end_idx):
-    """Which places a word fills, its end included."""
+    """Mark the positions of a word, its end included."""
     ends = (probabilities.argmax(-1) == end_idx).long()
     return ends.cumsum(1) - ends == 0
 
@@ -57,25 +57,25 @@ def test_training_logits_and_loss_are_nrtr_s(pair, ratios):
     torch.testing.assert_close(losses[1], losses[0])
     for loss in losses:
         loss["loss_ce"].mean().backward()
-    for (name, one), (_, other) in zip(theirs.named_parameters(), ours.named_parameters()):
-        torch.testing.assert_close(other.grad, one.grad, msg=lambda m, n=name: f"{n}: {m}")
+    for (name, first), (_, second) in zip(theirs.named_parameters(), ours.named_parameters()):
+        torch.testing.assert_close(second.grad, first.grad, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("end_bias", [-1000.0, 0.0, 2.0, 1000.0])
 @pytest.mark.parametrize("ratios", [False, True])
-def test_greedy_decoding_is_nrtr_s_up_to_the_end_of_each_word(pair, end_bias, ratios):
+def test_greedy_decoding_equals_nrtr_up_to_the_end_of_words(pair, end_bias, ratios):
     theirs, ours = pair(end_bias)
     ours.mask_padding = ratios
     tokens = torch.randn(24, 10, 16)
     given = samples(["x"] * 24, torch.rand(24).tolist() if ratios else None)
     with torch.no_grad():
-        expected, found = theirs(None, tokens, given), ours(None, tokens, given)
+        expected, result = theirs(None, tokens, given), ours(None, tokens, given)
     end = ours.dictionary.end_idx
     written = up_to_end(expected, end)
-    torch.testing.assert_close(found[written], expected[written], rtol=1e-4, atol=1e-6)
-    assert (found[~written][:, end] == 1).all()
-    assert (found[~written].sum(-1) == 1).all()
-    assert not found.is_inference(), "callers may write into the result"
+    torch.testing.assert_close(result[written], expected[written], rtol=1e-4, atol=1e-6)
+    assert (result[~written][:, end] == 1).all()
+    assert (result[~written].sum(-1) == 1).all()
+    assert not result.is_inference(), "callers may write into the result"
     lengths = written.sum(1)
     if end_bias == 2.0:
         assert len(lengths.unique()) > 3, "words must end at different steps"
@@ -84,9 +84,9 @@ def test_greedy_decoding_is_nrtr_s_up_to_the_end_of_each_word(pair, end_bias, ra
     if abs(end_bias) == 1000:
         assert (lengths == (1 if end_bias > 0 else ours.max_seq_len)).all()
     texts = [decoder.predict(None, tokens, copy.deepcopy(given)) for decoder in (theirs, ours)]
-    for one, other in zip(*texts):
-        assert one.pred_text.item == other.pred_text.item
-        assert one.pred_text.score == pytest.approx(other.pred_text.score, abs=1e-5)
+    for first, second in zip(*texts):
+        assert first.pred_text.item == second.pred_text.item
+        assert first.pred_text.score == pytest.approx(second.pred_text.score, abs=1e-5)
 
 
 def test_steps_run_only_for_words_that_have_not_ended(pair, monkeypatch):
@@ -100,8 +100,8 @@ def test_steps_run_only_for_words_that_have_not_ended(pair, monkeypatch):
 
     monkeypatch.setattr(decoding, "decoding_step", counted)
     with torch.no_grad():
-        found = ours(None, torch.randn(24, 10, 16))
-    written = up_to_end(found, ours.dictionary.end_idx)
+        result = ours(None, torch.randn(24, 10, 16))
+    written = up_to_end(result, ours.dictionary.end_idx)
     assert len(rows) == written.sum(1).max()
     going = written.sum(0)[: len(rows)]
     assert all(held * decoding.MAX_SHARE_KEPT < n <= held for held, n in zip(rows, going.tolist()))
@@ -117,15 +117,15 @@ def test_without_padding_token_or_end_token(decoder_config):
         ours = MODELS.build(config).eval()
         memory = torch.randn(3, 10, 16)
         with torch.no_grad():
-            found = ours(None, memory)
+            result = ours(None, memory)
             words = torch.full((3, 1), ours.start_idx)
             for step in range(ours.max_seq_len):
                 logits = ours.classifier(ours._attention(words, memory)[:, -1])
                 if ours.dictionary.end_idx is None:
-                    torch.testing.assert_close(found[:, step], logits.softmax(-1))
+                    torch.testing.assert_close(result[:, step], logits.softmax(-1))
                 words = torch.cat([words, logits.argmax(-1, keepdim=True)], dim=1)
         end = ours.dictionary.end_idx
-        for word, probabilities in zip(words[:, 1:].tolist(), found):
+        for word, probabilities in zip(words[:, 1:].tolist(), result):
             length = word.index(end) + 1 if end in word else len(word)
             assert probabilities.argmax(-1).tolist()[:length] == word[:length]
 
@@ -181,11 +181,11 @@ def test_word_confidence_is_the_product_up_to_the_end(pair, decoder_config):
         expected = word_confidences(
             theirs(None, tokens, samples(["x"] * 8)), ours.dictionary.end_idx
         )
-    found = [sample.pred_text.confidence for sample in read]
-    assert found == pytest.approx(expected.tolist(), rel=1e-4)
+    confidences = [sample.pred_text.confidence for sample in read]
+    assert confidences == pytest.approx(expected.tolist(), rel=1e-4)
 
 
-def test_the_step_can_be_traced(pair):
+def test_decoding_step_can_be_traced(pair):
     """Traced at one step on two words, it is right at another step on five."""
     _, ours = pair()
     weights = ours.requires_grad_(False).step_weights()
@@ -293,7 +293,7 @@ def test_widths_that_do_not_fit_give_one_line(decoder_config):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("num_words", [1, 12])
-def test_half_precision_reads_and_is_sure_in_float32(decoder_config, dtype, num_words):
+def test_half_precision_reads_with_float32_confidence(decoder_config, dtype, num_words):
     """The encoder's last norm gives float32 also under autocast, linear layers do not."""
     torch.manual_seed(0)
     decoder = MODELS.build(decoder_config(word_confidence=True)).eval()
@@ -306,14 +306,14 @@ def test_half_precision_reads_and_is_sure_in_float32(decoder_config, dtype, num_
         ways = [(half, tokens.to(dtype), False), (decoder, tokens, True)]
         for reader, memory, autocast in [*ways, (decoder, tokens.to(dtype), True)]:
             with torch.autocast("cpu", dtype, enabled=autocast):
-                found = reader(None, memory)
+                result = reader(None, memory)
                 read = reader.predict(None, memory, copy.deepcopy(given))
-            assert found.dtype is torch.float32
-            torch.testing.assert_close(found.sum(-1), torch.ones_like(found.sum(-1)))
-            torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
-            confidences = word_confidences(found, decoder.dictionary.end_idx).tolist()
-            assert [one.pred_text.confidence for one in read] == pytest.approx(confidences)
-            assert {one.pred_text.item for one in read} == {"c" * 9}
+            assert result.dtype is torch.float32
+            torch.testing.assert_close(result.sum(-1), torch.ones_like(result.sum(-1)))
+            torch.testing.assert_close(result, expected, rtol=0, atol=0.05)
+            confidences = word_confidences(result, decoder.dictionary.end_idx).tolist()
+            assert [sample.pred_text.confidence for sample in read] == pytest.approx(confidences)
+            assert {sample.pred_text.item for sample in read} == {"c" * 9}
 
 
 def test_the_loss_is_that_of_the_labels_in_evaluation_mode_too(decoder_config):
@@ -329,6 +329,6 @@ def test_predict_does_not_use_labels_in_training_mode(pair):
     read = []
     for training, words in ((False, WORDS), (True, WORDS), (True, ["h", "hhh", "gfe"])):
         with torch.no_grad():
-            found = ours.train(training).predict(None, tokens, samples(words))
-        read.append([sample.pred_text.item for sample in found])
+            result = ours.train(training).predict(None, tokens, samples(words))
+        read.append([sample.pred_text.item for sample in result])
     assert read[0] == read[1] == read[2]

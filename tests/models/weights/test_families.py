@@ -86,12 +86,12 @@ def test_mmpretrain(tmp_path, trained):
     ours = encoder()
     PretrainedTextViT(str(path))(ours)
     same_outputs(ours, lambda images: theirs(images)[0])
-    found = find_encoder(model.state_dict(), "here")
-    assert found.family == "mmpretrain"
-    assert found.left_out == ["neck.weight", "neck.bias"]
+    part = find_encoder(model.state_dict(), "here")
+    assert part.family == "mmpretrain"
+    assert part.left_out == ["neck.weight", "neck.bias"]
 
 
-def test_our_own_encoder_comes_back_from_timm_s_names(tmp_path):
+def test_encoder_round_trip_through_timm_names(tmp_path):
     source = encoder()
     names = timm_names(source.state_dict())
     assert sorted(names) == sorted(TimmStyle().state_dict())
@@ -104,7 +104,7 @@ def test_our_own_encoder_comes_back_from_timm_s_names(tmp_path):
 # Positions
 
 
-def test_positions_of_a_square_stay_those_of_their_patches(tmp_path):
+def test_positions_of_a_square_grid_are_not_reordered(tmp_path):
     """As many positions as patches: whatever grid they were made for, each belongs to its patch."""
     theirs = TimmStyle(positions=mae_positions())
     for family in ("mae", "maerec"):
@@ -113,7 +113,7 @@ def test_positions_of_a_square_stay_those_of_their_patches(tmp_path):
         assert ours.state_dict()._metadata[""]["grid"] == list(GRID)
 
 
-def test_maerec_s_positions_are_resized_from_its_own_grid(tmp_path):
+def test_positions_of_maerec_are_resized_from_its_grid(tmp_path):
     theirs = TimmStyle(positions=mae_positions())
     ours = loaded(CONTENTS["maerec"](theirs), tmp_path, img_size=(32, 256))
     expected = resize_positions(mae_positions(), GRID, (8, 64))
@@ -142,7 +142,7 @@ def test_positions_of_a_square_are_not_resized_by_guess(tmp_path, family):
     torch.testing.assert_close(ours.pos_embed.data, expected)
 
 
-def test_our_own_files_without_their_grid(tmp_path):
+def test_own_checkpoints_without_a_grid(tmp_path):
     """Some tools write weights without metadata; naming the family suffices."""
     source = encoder(img_size=(64, 64))
     content = {key: value.clone() for key, value in source.state_dict().items()}

@@ -1,4 +1,4 @@
-"""Names of weights as trainers and wrappers write them: read alike everywhere."""
+"""Names of weights of all trainers and wrappers are read in the same way everywhere."""
 
 from collections import OrderedDict
 
@@ -116,7 +116,7 @@ def test_an_average_is_preferred(tmp_path):
             assert equal(module, expected), content.keys()
 
 
-def test_mmengine_s_and_torch_s_averages_by_themselves(tmp_path):
+def test_averages_of_mmengine_and_torch_without_their_model(tmp_path):
     source, path = tiny_mms(), str(tmp_path / "weights.pth")
     averaged = torch.optim.swa_utils.AveragedModel(source)
     for content in (averaged.state_dict(), {"ema_state_dict": averaged.state_dict(), "meta": {}}):
@@ -195,18 +195,18 @@ def test_weights_of_other_kinds_are_refused_and_float8_is_cast(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({1: torch.ones(2)}, "names are no text"),
-        ({"state_dict": {b"weight": torch.ones(2)}}, "names are no text"),
+        ({1: torch.ones(2)}, "names are not text"),
+        ({"state_dict": {b"weight": torch.ones(2)}}, "names are not text"),
         ({"weight": torch.empty(2, device="meta")}, "without values .*weight"),
     ],
 )
-def test_names_that_are_no_text_and_weights_without_values(tmp_path, content, message):
+def test_invalid_names_and_missing_values_raise(tmp_path, content, message):
     torch.save(content, tmp_path / "weights.pth")
     with pytest.raises(ValueError, match=message):
         read_state_dict(tmp_path / "weights.pth")
 
 
-def test_an_average_that_is_empty_is_passed_over(tmp_path):
+def test_empty_average_is_skipped(tmp_path):
     weights, path = tiny_mms().state_dict(), str(tmp_path / "weights.pth")
     model = tiny_mms()
     for empty in ({}, None):
@@ -229,9 +229,9 @@ def test_a_part_of_a_model_may_be_called_as_wrappers_call_theirs(tmp_path, prefi
         model[0].module.encoder = encoder(size)
     torch.save({"state_dict": named(source.state_dict(), prefix)}, tmp_path / "m.pth")
     load_model(target, str(tmp_path / "m.pth"))
-    one, other = source.state_dict(), target.state_dict()
+    first, second = source.state_dict(), target.state_dict()
     resized = {"0.module.encoder.pos_embed"}
-    assert {key for key in one if not torch.equal(one[key], other[key])} == resized
+    assert {key for key in first if not torch.equal(first[key], second[key])} == resized
 
 
 def test_counters_of_batches_may_be_left_out(tmp_path):

@@ -81,16 +81,16 @@ def build(dictionary, path, **settings):
     return model.eval()
 
 
-def same(one, other):
-    return all(torch.equal(value, other[key]) for key, value in one.items())
+def same(first, second):
+    return all(torch.equal(value, second[key]) for key, value in first.items())
 
 
 @torch.no_grad()
 def probabilities(model, images):
     """Up to the end of each word."""
-    found = model(images, mode="tensor")
-    ends = (found.argmax(-1) == model.decoder.dictionary.end_idx).long()
-    return found, ends.cumsum(1) - ends == 0
+    result = model(images, mode="tensor")
+    ends = (result.argmax(-1) == model.decoder.dictionary.end_idx).long()
+    return result, ends.cumsum(1) - ends == 0
 
 
 def test_the_classes_are_those_of_the_dictionary_of_mmocr(dictionary):
@@ -101,14 +101,14 @@ def test_the_classes_are_those_of_the_dictionary_of_mmocr(dictionary):
 
 
 @torch.no_grad()
-def test_maerec_reads_as_it_did(maerec, dictionary):
+def test_maerec_gives_the_original_outputs(maerec, dictionary):
     theirs, path = maerec
     ours = build(dictionary(), path)
     images = torch.randn(3, 3, 32, 128)
     # MAERec's decoder attends to the tokens of its backbone, the class token among them.
     expected = theirs["decoder"](None, theirs["backbone"](images), [dict(valid_ratio=1)] * 3)
-    found, written = probabilities(ours, images)
-    torch.testing.assert_close(found[written], expected[written], rtol=1e-3, atol=1e-6)
+    result, written = probabilities(ours, images)
+    torch.testing.assert_close(result[written], expected[written], rtol=1e-3, atol=1e-6)
     assert ours.backbone.state_dict()._metadata[""]["grid"] == list(GRID)
 
 
@@ -117,10 +117,10 @@ def test_characters_in_another_order_are_put_into_it(maerec, dictionary):
     mixed = CHARACTERS[40:] + CHARACTERS[:40]
     ours, moved = build(dictionary(), path), build(dictionary(mixed), path)
     images = torch.randn(3, 3, 32, 128)
-    (expected, written), (found, _) = probabilities(ours, images), probabilities(moved, images)
+    (expected, written), (result, _) = probabilities(ours, images), probabilities(moved, images)
     order = [moved.decoder.dictionary.dict.index(token) for token in MAEREC_CLASSES]
     assert order != sorted(order)
-    torch.testing.assert_close(found[written][:, order], expected[written])
+    torch.testing.assert_close(result[written][:, order], expected[written])
     assert same(read_state_dict(path), theirs.state_dict())
 
 
@@ -165,21 +165,21 @@ def own(dictionary, tmp_path):
 
 def test_recognizer_weights_store_their_characters(maerec, dictionary):
     theirs, path = maerec
-    found = find_recognizer(read_state_dict(path), path)
-    assert found.family == "maerec"
+    recognizer = find_recognizer(read_state_dict(path), path)
+    assert recognizer.family == "maerec"
     model = MODELS.build(recognizer_config(dictionary())).eval()
-    model.load_state_dict(found.weights)
+    model.load_state_dict(recognizer.weights)
     assert same(theirs["decoder"].state_dict(), model.decoder.state_dict())
     model = MODELS.build(recognizer_config(dictionary(CHARACTERS[::-1])))
     with pytest.raises(ValueError, match="the checkpoint has '0' at index 0, the dictionary ' '"):
-        model.load_state_dict(found.weights)
+        model.load_state_dict(recognizer.weights)
 
 
-def test_our_own_recognizer(own, dictionary):
+def test_recognizer_of_this_project(own, dictionary):
     ours = build(dictionary("abcd"), own[1])
     assert same(ours.state_dict(), own[0].state_dict())
-    found = find_recognizer(read_state_dict(own[1]), own[1])
-    assert (found.family, found.classes[:4]) == ("mms", ("a", "b", "c", "d"))
+    recognizer = find_recognizer(read_state_dict(own[1]), own[1])
+    assert (recognizer.family, recognizer.classes[:4]) == ("mms", ("a", "b", "c", "d"))
 
 
 @pytest.mark.parametrize("prefix", ["module.", "model."])
@@ -227,7 +227,7 @@ def test_a_checkpoint_without_its_characters(own, dictionary, tmp_path):
         build(dictionary("abcde"), path)
 
 
-def test_what_is_most_likely_wrong_is_said(own, maerec, dictionary):
+def test_errors_name_the_likely_cause(own, maerec, dictionary):
     model = MODELS.build(recognizer_config(dictionary("abcde")))
     with pytest.raises(ValueError, match="the dictionary of the decoder is not that of the check"):
         load_model(model, own[1])
@@ -249,7 +249,7 @@ def test_what_is_most_likely_wrong_is_said(own, maerec, dictionary):
         ),
     ],
 )
-def test_the_dictionary_is_not_blamed_for_another_model(own, dictionary, changes, message):
+def test_other_models_do_not_report_the_dictionary(own, dictionary, changes, message):
     config = recognizer_config(dictionary("abcde"))
     for part, settings in changes.items():
         if "type" in settings:
@@ -259,7 +259,7 @@ def test_the_dictionary_is_not_blamed_for_another_model(own, dictionary, changes
         load_model(MODELS.build(config), own[1])
 
 
-def test_an_encoder_alone_is_no_recognizer(tmp_path, dictionary):
+def test_encoder_alone_is_not_a_recognizer(tmp_path, dictionary):
     path = str(tmp_path / "timm.pth")
     torch.save(TimmStyle().state_dict(), path)
     with pytest.raises(ValueError, match="an encoder of family timm and no recognizer"):
@@ -293,7 +293,7 @@ def helped(dictionary, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["PretrainedRecognizer", "PretrainedModel"])
-def test_a_head_that_only_trains_may_be_in_one_of_the_two(own, helped, dictionary, kind, tmp_path):
+def test_auxiliary_head_may_be_in_only_one(own, helped, dictionary, kind, tmp_path):
     init_cfgs = [dict(type=f"mms_ocr.{kind}", checkpoint=path) for path in (own[1], helped[1])]
     plain = MODELS.build(recognizer_config(dictionary("abcd"), init_cfgs[1]))
     plain.init_weights()
@@ -310,7 +310,7 @@ def test_a_head_that_only_trains_may_be_in_one_of_the_two(own, helped, dictionar
         build_helped(dictionary("abcd"), {**init_cfgs[0], "checkpoint": str(tmp_path / "part.pth")})
 
 
-def test_the_auxiliary_head_is_put_into_the_order_of_the_dictionary(helped, dictionary):
+def test_auxiliary_head_is_reordered_with_the_dictionary(helped, dictionary):
     init_cfg = dict(type="mms_ocr.PretrainedRecognizer", checkpoint=helped[1])
     moved = build_helped(dictionary("dcba"), init_cfg)
     for name in ("decoder.classifier.weight", "decoder.auxiliary.classifier.bias"):

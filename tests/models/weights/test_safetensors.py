@@ -34,7 +34,7 @@ def test_a_file_holds_what_the_checkpoint_of_torch_holds(tmp_path):
         assert set(file.keys()) == set(weights)
 
 
-def test_names_do_not_matter(tmp_path):
+def test_format_is_recognized_by_content(tmp_path):
     weights = {"a": torch.randn(3)}
     write_checkpoint(tmp_path / "a.pth", weights)
     write_checkpoint(tmp_path / "b.safetensors", weights)
@@ -60,7 +60,7 @@ def test_other_types_are_cast_to_those_of_the_model(tmp_path, dtype):
     assert equal(target.state_dict(), {key: value.float() for key, value in cast.items()})
 
 
-def test_files_of_others_are_taken_as_their_checkpoints_of_torch(tmp_path):
+def test_other_safetensors_load_as_their_torch_checkpoints(tmp_path):
     source = encoder()
     source.pos_embed.data.normal_()  # trained ones, whose grid nothing shows
     theirs = timm_names(source.state_dict())
@@ -129,7 +129,7 @@ def test_damaged_metadata(tmp_path, stored):
         (torch.full((2,), 1e6), {}, True, "a has values too large for fp16"),
     ],
 )
-def test_what_cannot_be_stored_leaves_the_old_file(tmp_path, weight, meta, half, message):
+def test_failed_writes_leave_the_old_file(tmp_path, weight, meta, half, message):
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"old")
     with pytest.raises(ValueError, match=message):

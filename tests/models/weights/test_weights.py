@@ -54,7 +54,7 @@ def history():
 
 
 @pytest.mark.parametrize("numpy_module", [b"numpy.core.multiarray", b"numpy._core.multiarray"])
-def test_the_history_of_a_log_is_read_whichever_numpy_wrote_it(tmp_path, numpy_module):
+def test_log_history_of_every_numpy_is_read(tmp_path, numpy_module):
     path = tmp_path / "history.pth"
     content = {"state_dict": {"a": torch.ones(1)}, "message_hub": {"loss": history()}}
     torch.save(content, path, _use_new_zipfile_serialization=LEGACY)
@@ -88,7 +88,7 @@ class Carrying:
         (getattr, "getattr"),
     ],
 )
-def test_a_file_that_carries_code_is_refused_and_nothing_runs(tmp_path, layout, function, named):
+def test_file_with_code_is_refused_and_not_run(tmp_path, layout, function, named):
     trap = tmp_path / "trap"
     arguments = {
         os.mkdir: (str(trap),),
@@ -107,7 +107,7 @@ def test_a_file_that_carries_code_is_refused_and_nothing_runs(tmp_path, layout, 
     assert not trap.exists()
 
 
-def test_a_file_from_a_url_runs_no_code_either(tmp_path, monkeypatch):
+def test_downloaded_files_run_no_code(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     contents = {"good": tiny_encoder().state_dict(), "bad": {"a": Carrying(os.mkdir, "trap")}}
 
@@ -122,7 +122,7 @@ def test_a_file_from_a_url_runs_no_code_either(tmp_path, monkeypatch):
         PretrainedModel("https://here/bad.pth")(target)
 
 
-def test_the_allow_list_is_not_left_open(tmp_path):
+def test_allow_list_is_closed_after_reading(tmp_path):
     path = tmp_path / "history.pth"
     torch.save({"state_dict": {}, "log": history()}, path)
     read_checkpoint(path)
@@ -168,7 +168,7 @@ def test_truncated_files(tmp_path, layout):
 
 
 @pytest.mark.parametrize("missing", ["absent.pth", "."])
-def test_no_such_file(tmp_path, missing):
+def test_missing_file(tmp_path, missing):
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         read_checkpoint(tmp_path / missing)
 
@@ -179,7 +179,7 @@ def test_no_such_file(tmp_path, missing):
         ([torch.ones(1)], "holds a list and no state dict"),
         ({}, "holds no weights"),
         ({"state_dict": {}}, "holds no weights"),
-        ({"a": torch.ones(1), "epoch": 3}, r"values that are no tensors \(epoch\)"),
+        ({"a": torch.ones(1), "epoch": 3}, r"values that are not tensors \(epoch\)"),
     ],
 )
 def test_files_without_weights(tmp_path, content, message):
@@ -192,7 +192,7 @@ def test_files_without_weights(tmp_path, content, message):
 # Strict loading
 
 
-def test_every_key_that_does_not_fit_is_named_at_once():
+def test_all_misfitting_keys_are_named():
     model = tiny_encoder()
     before = cloned(model.state_dict())
     weights = cloned(tiny_encoder().state_dict())
@@ -222,7 +222,7 @@ def test_positions_of_another_decoder_grid_do_not_fit():
     assert same(model, before)
 
 
-def test_positions_of_an_unknown_grid_leave_the_module_as_it_was():
+def test_positions_of_an_unknown_grid_change_nothing():
     class Holder(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -270,7 +270,7 @@ def test_no_encoder():
         find_encoder({"neck.weight": torch.ones(1)}, "weights.pth")
 
 
-def test_a_missing_file_is_an_error_when_weights_are_initialized(tmp_path):
+def test_missing_file_raises_in_init_weights(tmp_path):
     init_cfg = dict(type="mms_ocr.PretrainedTextViT", checkpoint=str(tmp_path / "no.pth"))
     with pytest.raises(FileNotFoundError, match=r"no\.pth"):
         MODELS.build(dict(BACKBONE, init_cfg=init_cfg)).init_weights()
