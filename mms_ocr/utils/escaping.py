@@ -43,7 +43,7 @@ def file_name(text: str) -> str | None:
     """
     try:
         name = os.fsdecode(text.encode("utf-8", "surrogateescape"))
-    except UnicodeError:  # a surrogate that does not stand for a byte
+    except UnicodeError:  # a surrogate that is not from a byte
         return None
     return None if "\0" in name else name
 
