@@ -88,7 +88,7 @@ def test_a_recognizer_overfits_a_few_words(decoder_config, scope):
     )
     model.init_weights()
     dataset = words(8)
-    texts = [dataset.text(index) for index in range(8)]
+    texts = [dataset.renderer.content(index)[0] for index in range(8)]
     assert len(set(texts)) > 2
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
@@ -115,7 +115,7 @@ def test_labelled_words_are_packed_for_mmocr():
     assert packed["inputs"].shape == (3, 32, 64)
     assert packed["inputs"].dtype == torch.uint8
     sample = packed["data_samples"]
-    assert sample.gt_text.item == words(2).text(1)
+    assert sample.gt_text.item == words(2).renderer.content(1)[0]
     assert (sample.img_shape, sample.valid_ratio) == ((32, 64), 1.0)
     assert sample.img_path == "rendered:0:1"
     unlabelled = words(1)
