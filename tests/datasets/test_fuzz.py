@@ -69,5 +69,5 @@ def test_textseg_names_outside_the_folder_raise(tmp_path, tag):
 
     (tmp_path / "annotation").mkdir()
     (tmp_path / "split.json").write_text(json.dumps(dict(train=[tag])))
-    with pytest.raises(ValueError, match="no name of an image"):
+    with pytest.raises(ValueError, match="is not an image name"):
         open_records(str(tmp_path), "textseg", splits=("train",))

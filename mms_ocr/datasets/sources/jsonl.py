@@ -44,7 +44,7 @@ class JsonlSource(ImageSource):
 
     Raises:
         FileNotFoundError: The file or ``data_root`` does not exist.
-        ValueError: It has no lines, or one of the first 10,000 is no JSON object with a
+        ValueError: It has no lines, or one of the first 10,000 is not a JSON object with a
             ``filename`` inside ``data_root``.
     """
 

@@ -36,7 +36,7 @@ def decode_label_map(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     EXIF orientation is applied. The result is uint8 ``(H, W)``, or uint16 with a level above 255.
 
     Raises:
-        BrokenImageError: The bytes are no image or damaged, or their levels are ambiguous.
+        BrokenImageError: The bytes are not an image or damaged, or their levels are ambiguous.
     """
     return _decode_levels(data, max_pixels)[0]
 
