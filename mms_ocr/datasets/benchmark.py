@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from mms_ocr.datasets.sources import ImageSource
 from mms_ocr.datasets.word_images import WordImageDataset
 from mms_ocr.registry import DATASETS
+from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.errors import BrokenImageError
 
 _SUFFIXES = (".lmdb", ".jsonl")
 _FILES_IN_FOLDER = ("annotation.jsonl", "labels.jsonl", "test.jsonl")  # as sets are released
+_CHECKED_WORDS = 10  # of each set, of which one has to be readable
 
 
 @DATASETS.register_module()
@@ -35,7 +39,8 @@ class BenchmarkDataset(WordImageDataset):
 
     Raises:
         FileNotFoundError: Sets are missing; the message names all of them.
-        ValueError: There are no sets, a chosen one is unknown, or ``indices`` do not ascend.
+        ValueError: There are no sets, a chosen one is unknown or unreadable, or ``indices`` do not
+            ascend.
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class BenchmarkDataset(WordImageDataset):
         paths = _find_all(sets, names, root)
         # The metric checks broken images set by set: in the whole, a small broken set is not seen.
         super().__init__(list(paths.values()), pipeline, labelled=True, max_broken=1.0, **kwargs)
+        for name, source in zip(paths, self.sources):
+            _check_readable(name, source)
         positions = np.arange(self._starts[-1]) if self._chosen is None else self._chosen
         if (np.diff(positions) <= 0).any():
             raise ValueError("indices of a benchmark have to ascend, without repetition")
@@ -118,3 +125,18 @@ def _find_all(
             "--sets NAME … tests on some alone. docs/reading.md explains how to get them"
         )
     return paths
+
+
+def _check_readable(name: str, source: ImageSource) -> None:
+    faults = []
+    for index in range(min(_CHECKED_WORDS, len(source))):
+        try:
+            decode_image(source.read(index, labelled=True).data)
+            return
+        except BrokenImageError as error:
+            faults.append(str(error))
+    raise ValueError(
+        f"test set {name}: none of the first {len(faults)} words of {source.path} can be read: "
+        f"{faults[0]}; if its file names are relative to another folder, convert it first "
+        "(docs/reading.md)"
+    )

@@ -30,6 +30,8 @@ class PixelBatch(Sequence[dict[str, Tensor]]):
         return len(self.inputs)
 
     def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return PixelBatch(self.inputs[index])
         return dict(inputs=self.inputs[index])
 
 

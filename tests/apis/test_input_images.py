@@ -63,6 +63,15 @@ def test_patterns_and_data_sets(folder):
     assert reports == [f"{folder}/gone.png: No such file or directory"]
 
 
+def test_each_image_keeps_broken_images_in_order(folder):
+    (folder / "1.png").write_bytes(b"no image")
+    given = list(each_image([folder, "gone.png", pixels(5)]))
+    reasons = [getattr(item, "reason", None) for item in given]
+    expected = "not an image of a known format", "there is no such file or folder"
+    assert reasons == [None, expected[0], None, expected[1], None]
+    assert given[1].name == str(folder / "1.png")
+
+
 def test_errors_of_a_data_set_are_reported_once(folder):
     (folder / "bad.jsonl").write_text("{}")
     (folder / "empty").mkdir()
@@ -122,6 +131,11 @@ def test_broken_inputs_are_reported_and_skipped(folder):
 def test_without_report_broken_inputs_raise(given, error, message):
     with pytest.raises(error, match=message):
         list(input_images([given]))
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(ValueError, match="has no image files"):
+        list(input_images(tmp_path))
 
 
 def test_names_of_results_are_unique():

@@ -54,6 +54,14 @@ def test_masks_and_probabilities(segmenter):
         assert result.image is image
 
 
+def test_a_path_an_array_and_a_list_give_the_same(segmenter, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), word(0))
+    expected = segmenter(word(0))[0].probability
+    for given in (str(tmp_path / "a.png"), [tmp_path / "a.png"]):
+        np.testing.assert_allclose(segmenter(given)[0].probability, expected, atol=1e-6)
+    assert segmenter([]) == []
+
+
 def test_pictures_of_a_word():
     image = np.full((1, 3, 3), 100, np.uint8)
     probability = np.array([[0.0, 0.4, 1.0]], np.float32)
@@ -99,9 +107,27 @@ def test_the_command_writes_three_pictures_a_word(run, segmenter, tmp_path, caps
     assert cli.main(arguments) == 0
 
 
-def test_invalid_threshold_raises(run):
+def test_weights_and_configs_that_do_not_fit(run, tmp_path):
+    weights = str(run / "weights.pth")
+    with pytest.raises(
+        ValueError, match=r"the config of .*weights.pth is needed \(the checkpoint does not say\)"
+    ):
+        WordSegmenter(weights)
+    with pytest.raises(ValueError, match="does not fit TextSegmentor"):
+        WordSegmenter(weights, "mms_vit_t_seg_rendered")
+    with pytest.raises(
+        ValueError, match=r"pretrain_vit_t.py describes no segmentor: its model is mms_ocr.MMS"
+    ):
+        WordSegmenter(weights, "mms/pretrain_vit_t")
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        WordSegmenter(str(tmp_path / "none.pth"))
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        WordSegmenter(weights, str(run / "small.py"), batch_size=0)
     with pytest.raises(ValueError, match=r"threshold must lie in \(0, 1\)"):
-        WordSegmenter(str(run / "weights.pth"), str(run / "small.py"), threshold=1.5)
+        WordSegmenter(weights, str(run / "small.py"), threshold=1.5)
+    for device in ("cuda:99", "gpu"):
+        with pytest.raises(ValueError, match=f"there is no device '{device}'"):
+            WordSegmenter(weights, str(run / "small.py"), device=device)
 
 
 def test_a_file_in_place_of_the_folder(run, tmp_path, capsys):
@@ -109,3 +135,11 @@ def test_a_file_in_place_of_the_folder(run, tmp_path, capsys):
     arguments = ["segment", "a.png", "--out", str(tmp_path / "out")]
     assert cli.main([*arguments, "--weights", str(run / "weights.pth")]) == 2
     assert "out is a file; give a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("arch", "name"), [("tiny", "t"), ("small", "s")])
+def test_the_config_is_found_by_the_width_of_the_encoder(tmp_path, arch, name):
+    config = Config.fromfile(find_config(f"mms_vit_{name}_seg_rendered", "segmentation"))
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()), tmp_path / "w.pth")
+    model = WordSegmenter(str(tmp_path / "w.pth"), device="cpu").model
+    assert model.backbone.embed_dims == {"tiny": 192, "small": 384}[arch]

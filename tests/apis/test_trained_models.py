@@ -114,6 +114,15 @@ def test_a_given_config_is_copied_and_has_to_be_of_the_task():
             load_config(cfg, "none.pth", task)
 
 
+def test_the_config_beside_a_checkpoint_is_named(tmp_path):
+    weights = checkpoint(tmp_path, "mine", 24)
+    (tmp_path / "mine.py").write_text("")
+    with pytest.raises(
+        ValueError, match=rf"trained with, such as {tmp_path}/mine\.py, or the name"
+    ):
+        load_config(None, weights, SEGMENTATION)
+
+
 def small(kind, **settings):
     """Config of a small model of images."""
     arch = dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=48)

@@ -10,7 +10,8 @@ from tiny_models import write_pixel_config
 from mms_ocr.apis.upscaling import WordUpscaler
 from mms_ocr.cli.main import main
 from mms_ocr.datasets.transforms import resize_word_image
-from mms_ocr.registry import MODELS
+from mms_ocr.evaluation.restored_words import read_words
+from mms_ocr.registry import METRICS, MODELS
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,8 @@ def test_wrong_weights_and_configs_give_one_line(tiny_resolver, word_images, tmp
     cases = [
         (["--weights", weights], "give the file that the super-resolution was trained with"),
         (["--weights", weights, "--config", "mms_vit_s_sr_rendered"], "does not fit"),
+        (["--weights", weights, "--config", "nothing_such"], "no config 'nothing_such'"),
+        (["--weights", "gone.pth", "--config", config], "no checkpoint gone.pth"),
         (["--weights", weights, "--config", config, "--batch-size", "0"], "--batch-size is 0"),
         (["--weights", weights, "--config", config, "--device", "cuda:99"], "no device 'cuda:99'"),
         (
@@ -113,3 +116,27 @@ def test_wrong_weights_and_configs_give_one_line(tiny_resolver, word_images, tmp
         (line,) = [line for line in errors if line.startswith("mms-ocr upscale: ")]
         assert message in line
     assert not (tmp_path / "out").exists()
+
+
+def test_recognizer_reads_restored_words(tiny_recognizer, tiny_resolver, word_images):
+    """The metric of word accuracy, with a recognizer from its files."""
+    config, weights = tiny_recognizer
+    recognizer = dict(config=config, weights=weights)
+    metric = METRICS.build(
+        dict(type="mms_ocr.RestoredWordAccuracy", recognizer=recognizer, device="cpu")
+    )
+    images = [
+        torch.from_numpy(cv2.resize(cv2.imread(path), (128, 32))[:, :, ::-1].copy()) / 255
+        for path in word_images(3)
+    ]
+    planes = [image.permute(2, 0, 1).float() for image in images]
+    texts = read_words(metric.recognizer, planes)
+    assert len(set(texts)) > 1
+    samples = [
+        dict(text=text, gt_img=image, pred_img=image, bicubic_img=image.flip(2))
+        for text, image in zip(texts, planes)
+    ]
+    metric.process(None, samples)
+    numbers = metric.evaluate(3)
+    assert numbers["HR/word_acc"] == numbers["SR/word_acc"] == 1
+    assert numbers["LR/word_acc"] < 1

@@ -81,10 +81,11 @@ def test_an_error_in_a_config_names_it(tmp_path, text, message):
     assert str(raised.value).startswith(f"{config} cannot be read: ")
 
 
-def test_config_copied_without_its_bases(tmp_path):
+@pytest.mark.parametrize("base", ["../_base_/models/rec_ctc.py", "none.py"])
+def test_config_copied_without_its_bases(tmp_path, base):
     config = tmp_path / "copied.py"
-    config.write_text('_base_ = ["../_base_/models/rec_ctc.py"]\n')
-    with pytest.raises(FileNotFoundError, match=r"rec_ctc\.py does not exist") as raised:
+    config.write_text(f'_base_ = ["{base}"]\n')
+    with pytest.raises(FileNotFoundError, match=r"(rec_ctc|none)\.py does not exist") as raised:
         read_config(argparse.Namespace(config=str(config)))
     assert str(config) in str(raised.value)
 
@@ -105,7 +106,14 @@ def test_incomplete_config_gives_one_line(tmp_path, capsys, main, text, part):
     assert f"{config} has no {part}: " in line
 
 
-@pytest.mark.parametrize("name", ["mms/pretrain_vit_s_words", "textrecog/mms_vit_t_ctc_words"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mms/pretrain_vit_s_words",
+        "textrecog/mms_vit_t_ctc_words",
+        "super_resolution/mms_vit_t_sr_words",
+    ],
+)
 def test_missing_data_are_named_with_the_option(capsys, repository, tmp_path, name):
     config = repository / "configs" / f"{name}.py"
     for main, options in ((training.main, []), (testing.main, ["none.pth"])):
@@ -113,6 +121,14 @@ def test_missing_data_are_named_with_the_option(capsys, repository, tmp_path, na
         (line,) = capsys.readouterr().err.splitlines()
         assert str(config) in line
         assert "--data" in line
+
+
+def test_a_file_in_the_place_of_the_work_folder_is_one_line(tmp_path, capsys):
+    config = tmp_path / "mine.py"
+    config.write_text("model = dict(type='mms_ocr.MMS')\n")
+    assert training.main([str(config), "--work-dir", str(config)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(config) in line
 
 
 def test_work_folder_name_outside_utf8_gives_one_line(tmp_path, capsys):

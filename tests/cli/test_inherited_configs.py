@@ -4,7 +4,9 @@ import pytest
 from distributed import ROOT
 from mmengine.config import Config
 from mmengine.runner import Runner
+from tiny_tasks import TASKS, task_options, write_data, write_task
 
+from mms_ocr.cli import testing, training
 from mms_ocr.cli.launching import fit_to_machine
 
 CONFIGS = sorted(
@@ -12,6 +14,11 @@ CONFIGS = sorted(
     for path in (ROOT / "configs").rglob("*.py")
     if "_base_" not in path.parts and not path.name.startswith("_")
 )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +81,18 @@ def test_a_function_inherited_from_another_package(function):
     fit_to_machine(cfg)
     built = Runner.build_dataloader(cfg.train_dataloader)
     assert len(list(built)) == 2
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_trains_validates_and_tests(tmp_path, monkeypatch, data, task):
+    path = write_task(tmp_path / "c.py", task)
+    path.write_text(path.read_text().replace(f"{ROOT}/configs/", "mms_ocr::"))
+    assert "mms_ocr::" in path.read_text()
+    monkeypatch.setattr("yapf.yapflib.yapf_api.FormatCode", lambda text, **_: (text, True))
+    monkeypatch.setattr("mmengine.runner.runner.collect_env", dict)
+    work, options = tmp_path / "w", task_options(task, data)
+    assert training.main([str(path), "--iterations", "2", "--work-dir", str(work), *options]) == 0
+    checkpoint = work / "iter_2.pth"
+    if task == "textrecog":  # whose test sets are whole
+        options = options[:2]
+    assert testing.main([str(path), str(checkpoint), "--work-dir", str(work), *options]) == 0

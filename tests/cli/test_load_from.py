@@ -79,6 +79,7 @@ def unfit(weights):
     yield encoder, "missing .*decoder"
     yield {**weights, "backbone.ln1.bias": torch.ones(5)}, r"another shape \(backbone.ln1.bias"
     yield {**weights, "neck.weight": torch.ones(5)}, r"1 unknown \(neck.weight"
+    yield {k: v for k, v in weights.items() if "ln1" not in k}, r"missing .*ln1"
     yield {**weights, "backbone.ln1.bias": torch.full((24,), torch.nan)}, "not finite"
 
 

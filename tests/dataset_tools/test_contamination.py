@@ -10,7 +10,7 @@ from made_images import encode
 from PIL import Image
 
 from mms_ocr.dataset_tools.contamination import find_contamination
-from mms_ocr.dataset_tools.fingerprints import perceptual_hash
+from mms_ocr.dataset_tools.fingerprints import fingerprints, perceptual_hash
 from mms_ocr.datasets import open_source
 
 
@@ -60,6 +60,10 @@ def test_matches_by_kind(sources):
     assert "image-000000022" in result.broken_test[0]
 
 
+def test_workers_find_the_same(sources):
+    assert find_contamination(*sources, workers=2) == find_contamination(*sources)
+
+
 def test_distances_against_imagehash_itself(sources):
     train, test = sources
     every = find_contamination(train, test, max_distance=0.499).matches
@@ -88,9 +92,22 @@ def test_max_distance_limits_matches(sources):
         find_contamination(*sources, max_distance=0.5)
 
 
+def test_other_words_are_not_near(make_source):
+    train = open_source(make_source("lmdb", [encode(smooth(i)) for i in range(50)], name="a"))
+    test = open_source(make_source("lmdb", [encode(smooth(i)) for i in range(50, 99)], name="b"))
+    assert find_contamination([train], [test]).matches == []
+
+
 def test_blank_images_have_no_perceptual_hash():
     assert perceptual_hash(np.full((9, 9, 3), 77, np.uint8)) is None
     assert perceptual_hash(smooth(1)).shape == (256,)
+
+
+def test_chosen_fingerprints(sources):
+    chosen = list(fingerprints(sources[1][0], indices=[3, 1]))
+    assert [fingerprint.index for fingerprint in chosen] == [3, 1]
+    assert chosen[0].shape == (32, 96)
+    assert chosen[0].phash is None
 
 
 def test_words_in_both_parts_of_iiit5k(shared_data):

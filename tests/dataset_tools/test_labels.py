@@ -52,6 +52,14 @@ def test_json_of_mmocr(tmp_path, indent):
     assert places[2] == f"{path}, entry 3"
 
 
+def test_json_lines(tmp_path):
+    path = tmp_path / "words.jsonl"
+    path.write_text(
+        "\n".join(json.dumps(dict(filename=name, text=text)) for name, text in WORDS) + "\n\n"
+    )
+    assert pairs(path) == WORDS
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -85,16 +93,25 @@ def test_only_line_feeds_end_lines(tmp_path):
     assert pairs(tmp_path / "a.txt") == inside
 
 
-def test_text_outside_unicode_is_left_out_and_reported(root):
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.txt"])
+def test_text_outside_unicode_is_left_out_and_reported(root, name):
     words = [*WORDS, ("images/4.png", "half \ud800"), ("images/\0.png", "x")]
-    lines = [json.dumps(dict(filename=name, text=text)) for name, text in words]
-    (root / "a.jsonl").write_text("\n".join(lines))
-    report = convert_labels([str(root / "a.jsonl")], str(root / "b.jsonl"), max_broken=0.5)
-    assert report.written == 4
-    assert [line.partition(": ")[2] for line in report.left_out] == [
+    faults = [
         "not Unicode text: 'images/4.png', 'half \\ud800'",
         "not Unicode text: 'images/\\x00.png', 'x'",
     ]
+    if name == "a.json":
+        data = [dict(img_path=path, instances=[dict(text=text)]) for path, text in words]
+        content = json.dumps(dict(data_list=data))
+    elif name == "a.jsonl":
+        content = "\n".join(json.dumps(dict(filename=path, text=text)) for path, text in words)
+    else:  # which cannot hold half of a character
+        content = "\n".join("\t".join(word) for word in words if word[1] != "half \ud800")
+        del faults[0]
+    (root / name).write_text(content)
+    report = convert_labels([str(root / name)], str(root / "b.jsonl"), max_broken=0.5)
+    assert report.written == 4
+    assert [line.partition(": ")[2] for line in report.left_out] == faults
 
 
 @pytest.mark.parametrize(
@@ -210,9 +227,28 @@ def test_names_outside_the_data_root_raise(root, name):
         convert_labels([source], str(root / "in" / "b.jsonl"), [str(root)])
 
 
+class StopError(Exception):
+    pass
+
+
+def test_a_stopped_conversion_leaves_nothing(root):
+    def stop(indices, title, total):
+        yield 0
+        raise StopError
+
+    source = mmocr_json(root / "a.json", WORDS)
+    before = sorted(root.iterdir())
+    with pytest.raises(StopError):
+        convert_labels([source], str(root / "out.jsonl"), progress=stop)
+    assert sorted(root.iterdir()) == before
+
+
 def test_data_root_is_found_or_must_be_given(root):
     deep = mmocr_json(root / "annos" / "mmocr1.0" / "a.json", WORDS)
     assert find_data_root(deep) == str(root)
+    here = root / "images" / "gt.txt"
+    here.write_text("0.png a\n")
+    assert find_data_root(str(here)) == str(root / "images")
     lost = mmocr_json(root / "b.json", [("nowhere/1.png", "a")])
     with pytest.raises(FileNotFoundError, match="give --data-root"):
         find_data_root(lost)
@@ -274,6 +310,26 @@ def test_images_that_are_split_between_two_folders_are_refused(tmp_path):
         (tmp_path / "data" / image).rename(tmp_path / "data" / "more" / image)
     with pytest.raises(ValueError, match="data/more"):
         find_data_root(source)
+
+
+def test_link_to_the_images_is_no_second_data_root(tmp_path):
+    source = gt_and_images(tmp_path, "data/test/gt.txt", "data/test", "data/train")
+    (tmp_path / "data" / "test" / "images").symlink_to(".")
+    assert find_data_root(source) == str(tmp_path / "data" / "test")
+
+
+def test_places_that_cannot_be_written(root):
+    source = mmocr_json(root / "a.json", WORDS)
+    (root / "there.jsonl").write_text("{}")
+    for out, error, message in (
+        ("b.txt", ValueError, r"end in \.jsonl"),
+        ("there.jsonl", FileExistsError, "exists; remove it"),
+        ("none/b.jsonl", FileNotFoundError, "no such folder"),
+    ):
+        with pytest.raises(error, match=message):
+            convert_labels([source], str(root / out))
+    with pytest.raises(FileNotFoundError, match="no annotation file"):
+        convert_labels([str(root / "none.json")], str(root / "b.jsonl"))
 
 
 @pytest.mark.parametrize(

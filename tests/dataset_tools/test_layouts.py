@@ -79,6 +79,19 @@ def test_pairs_that_convert_wrote_are_pairs(tmp_path):
     assert len(WordPairDataset(tmp_path / "p.lmdb", labelled=True)) == 3
 
 
+def test_every_command_reads_a_folder_of_words(words, tmp_path, capsys):
+    assert cli.main(["labels", str(words)]) == 0
+    assert "3 words" in capsys.readouterr().out
+    assert cli.main(["inspect", str(words)]) == 0
+    assert "3 images" in capsys.readouterr().out
+    out = str(tmp_path / "clean.lmdb")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "1.png").write_bytes(encode(word_pixels(7)))
+    assert cli.main(["decontaminate", str(words), "--against", str(other), "--out", out]) == 0
+    check_words(open_records(out, "words"))
+
+
 @pytest.mark.parametrize(
     ("suffix", "name"),
     [(".bmp", ".bmp"), (".tiff", ".tif"), (".pgm", ".pgm"), (".webp", ".webp")],

@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+import textwrap
 
 import cv2
 import lmdb
@@ -94,6 +97,17 @@ def test_keys_of_the_lmdb(tmp_path, renderer):
     assert content[b"clean-000000002"] == encode_word(word, ["clean"]).images["clean"]
 
 
+def test_lines_of_the_folder(tmp_path, renderer):
+    _make(renderer, tmp_path / "a", 2, extras=["mask", "char_boxes"])
+    lines = (tmp_path / "a" / "labels.jsonl").read_text().splitlines()
+    record = json.loads(lines[1])
+    assert record["filename"] == "image/000000/000000002.jpg"
+    assert record["mask"] == "mask/000000/000000002.png"
+    assert record["text"] == renderer.render(1).text
+    assert len(record["char_boxes"]) == len(record["text"])
+    assert (tmp_path / "a" / record["mask"]).is_file()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stopped_run_resumes_with_the_same_result(tmp_path, renderer, kind):
     whole, stopped = tmp_path / kind, tmp_path / f"stopped-{kind}"
@@ -113,6 +127,16 @@ def test_several_processes_give_the_same_as_one(tmp_path, renderer):
     _make(renderer, tmp_path / "one.lmdb")
     _make(renderer, tmp_path / "two.lmdb", workers=2)
     assert _content(tmp_path / "one.lmdb") == _content(tmp_path / "two.lmdb")
+
+
+def test_labels_that_are_cut_short_are_written_again(tmp_path, renderer):
+    with pytest.raises(StopError):
+        _make(renderer, tmp_path / "a", progress=_stop_at(64))
+    labels = tmp_path / "a.part" / "set" / "labels.jsonl"
+    labels.write_bytes(labels.read_bytes()[:-9])
+    assert _make(renderer, tmp_path / "a") == 150
+    _make(renderer, tmp_path / "b")
+    assert _content(tmp_path / "a") == _content(tmp_path / "b")
 
 
 def test_resuming_with_more_words_but_not_with_fewer(tmp_path, renderer):
@@ -153,6 +177,11 @@ def test_existing_files_are_kept(tmp_path, renderer):
         count_finished(tmp_path / "a", render_plan(renderer, encoding={"quality": 9}))
 
 
+def test_two_processes_cannot_write_one_set(tmp_path, renderer):
+    with open_writer(tmp_path / "a", {}), pytest.raises(BlockingIOError):
+        _make(renderer, tmp_path / "a")
+
+
 def test_a_missing_folder_or_damaged_part(tmp_path, renderer):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         _make(renderer, tmp_path / "nowhere" / "a.lmdb")
@@ -168,6 +197,41 @@ def test_a_missing_folder_or_damaged_part(tmp_path, renderer):
     (tmp_path / "b.part" / "plan.json").write_text("{")
     with pytest.raises(ValueError, match=r"plan\.json is damaged"):
         _make(renderer, tmp_path / "b")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_full_disk_leaves_no_set_that_looks_complete(tmp_path, renderer, kind):
+    # A limit on the size of files fails a write in the middle, as a full disk does.
+    program = f"""
+        import resource, signal
+        from mms_ocr.cli.main import main
+        from mms_ocr.dataset_tools import writer
+        writer._CHUNK_WORDS = 64
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
+        raise SystemExit(main(["render", "--count", "200", "--workers", "1", "--seed", "3",
+                               "--extras", "char_boxes", "--out", {str(tmp_path / kind)!r}]))
+    """
+    size = 600_000 if kind.endswith("lmdb") else 20_000
+    run = _run(program.replace("LARGEST", str(size)))
+    assert run.returncode == 2
+    errors = [line for line in run.stderr.splitlines() if line.startswith("mms-ocr render:")]
+    assert len(errors) == 1
+    assert "Traceback" not in run.stderr
+    assert f"{tmp_path / kind}.part: " in errors[0]
+    assert "make room and repeat the command" in errors[0]
+    assert not (tmp_path / kind).exists()
+    extras = ["char_boxes"]
+    encoding = dict(extras=extras, suffix=".jpg", quality=95)
+    assert 0 < _make(renderer, tmp_path / kind, 200, **encoding) < 200
+    _make(renderer, tmp_path / f"whole-{kind}", 200, **encoding)
+    assert _content(tmp_path / kind) == _content(tmp_path / f"whole-{kind}")
+
+
+def _run(program: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True
+    )
 
 
 class _Dying(WordRenderer):

@@ -30,6 +30,11 @@ def test_survey_by_hand(source):
     assert survey.examples == [0, 1, 2, 3, 4]
 
 
+def test_workers_count_the_same(source):
+    expected = describe_survey(survey_source(source))
+    assert describe_survey(survey_source(source, workers=2)) == expected
+
+
 def test_a_sample_is_spread_over_the_source(make_source):
     images = [encode(word_pixels(number, 10 + number, 20)) for number in range(21)]
     survey = survey_source(open_source(make_source("lmdb", images)), sample=5)

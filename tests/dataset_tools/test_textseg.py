@@ -11,6 +11,7 @@ import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
 
 from mms_ocr.cli.main import main
+from mms_ocr.dataset_tools import writer
 from mms_ocr.dataset_tools.convert import convert_records
 from mms_ocr.dataset_tools.records import MasksAsTextSeg, guess_layout, open_records
 
@@ -91,6 +92,30 @@ def test_bytes_of_images_are_kept(words, tmp_path):
     assert [file.read_bytes() for file in files] == IMAGES
     splits = json.loads((tmp_path / "out" / "split.json").read_text())
     assert splits == dict(train=[], val=[], test=[file.stem for file in files])
+
+
+class Stopping(MasksAsTextSeg):
+    reads = 4
+
+    def read(self, index):
+        if not self.reads:
+            raise KeyboardInterrupt
+        self.reads -= 1
+        return super().read(index)
+
+
+def test_an_interrupted_conversion_resumes(words, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "_CHUNK_WORDS", 2)
+    source, out = words(), tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        convert_records(Stopping(open_records(source, "words")), str(out), textseg_split="train")
+    assert not out.exists()
+    assert not (tmp_path / "out.part" / "set" / "split.json").exists()
+    whole = MasksAsTextSeg(open_records(source, "words"))
+    with pytest.raises(ValueError, match="begun with other options"):
+        convert_records(whole, str(out), textseg_split="val")
+    assert convert_records(whole, str(out), textseg_split="train").written == COUNT
+    assert [open_records(str(out), "textseg").read(n).text for n in range(COUNT)] == LABELS
 
 
 def test_a_broken_mask_is_left_out_and_reported(words, tmp_path):

@@ -1,5 +1,8 @@
 """BenchmarkDataset: several labelled sets in one, and the message about missing ones."""
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_jsonl, write_lmdb
@@ -25,6 +28,18 @@ SETS = dict(
     b=dict(path="B", in_average=False),
     c=dict(path="C"),
 )
+
+
+def test_copies_open_the_files_again(root):
+    """Also one LMDB that is in two of the sets."""
+    twice = {**SETS, "again": dict(path="A.lmdb")}
+    dataset = BenchmarkDataset(twice, root=str(root))
+    blob = pickle.dumps(dataset)
+    assert b"fghi" not in blob
+    assert len(blob) < 20_000
+    copy = pickle.loads(blob)
+    for index in range(12):
+        assert copy[index]["text"] == dataset[index]["text"] == "abcdefghiabc"[index]
 
 
 def spans(dataset):
@@ -119,7 +134,11 @@ def test_selected_images_count_in_their_sets(root):
             BenchmarkDataset(SETS, root=str(root), indices=indices)
 
 
-def test_a_set_without_labels_is_refused(root):
+def test_a_set_without_labels_or_readable_images_is_refused(root):
     write_lmdb(root / "U.lmdb", lmdb_entries(images(0, 2)))
     with pytest.raises(ValueError, match="has no labels"):
         BenchmarkDataset({"u": dict(path="U")}, root=str(root))
+    lines = [json.dumps(dict(filename=f"C/nothing/{n}.png", text="a")) for n in range(3)]
+    (root / "W.jsonl").write_text("\n".join(lines))
+    with pytest.raises(ValueError, match="test set w: none of the first 3 words"):
+        BenchmarkDataset({"w": dict(path="W")}, root=str(root))

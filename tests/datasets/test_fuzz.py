@@ -27,6 +27,12 @@ def test_damaged_data_are_never_read_wrongly(tmp_path, kind):
     assert sum(endings.values()) - endings["unchanged"] == 60
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thousand_times(tmp_path, kind):
+    assert fuzz_data.run(fuzz_of(kind, tmp_path), 1000)[1] == []
+
+
 def test_fuzzer_detects_a_lenient_decoder(monkeypatch):
     def careless(data):
         try:
@@ -61,6 +67,17 @@ def test_malicious_lines_raise(tmp_path, line, message):
         open_source(str(path))
     assert "line 1" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+def test_half_of_a_png_is_no_image():
+    """OpenCV shows the rows that came before the damage, and says nothing to Python."""
+    (_, data) = fuzz_data.make_images()[2]
+    middle = data.index(b"IDAT") + len(data) // 3
+    damaged = data[:middle] + bytes([data[middle] ^ 255]) + data[middle + 1 :]
+    with pytest.raises(BrokenImageError, match=r"checksum of a part \(b'IDAT'\)"):
+        decode_image(damaged)
+    with pytest.raises(BrokenImageError, match="truncated"):
+        decode_image(data[:-9])
 
 
 @pytest.mark.parametrize("tag", ["../secret", "/etc/passwd", "a\0", 7, None])

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_images import encode, word_pixels
 from mmengine.registry import DATASETS
+from mmengine.runner import Runner
 
-from mms_ocr.datasets import MixedDataset
+from mms_ocr.datasets import MixedDataset, WordImageDataset
 from mms_ocr.datasets.mixed import repeats_for_shares
 
 
@@ -90,6 +91,31 @@ def test_sources_of_several_kinds_in_one_config(make_source):
     assert mixed.datasets[1].num_broken == 1
 
 
+def test_the_runner_mixes_them(make_source):
+    paths = [
+        str(make_source("lmdb", [encode(word_pixels(number))] * count, name=str(number)))
+        for number, count in enumerate((30, 6))
+    ]
+    loader = Runner.build_dataloader(
+        dict(
+            batch_size=100,
+            num_workers=2,
+            sampler=dict(type="mms_ocr.EndlessSampler"),
+            dataset=dict(
+                type="mms_ocr.MixedDataset",
+                weights=[1, 3],
+                metainfo=dict(name="mix"),
+                datasets=[dict(type="mms_ocr.WordImageDataset", path=path) for path in paths],
+            ),
+        ),
+        seed=0,
+    )
+    batch = next(iter(loader))
+    share = np.mean([path.startswith(paths[1]) for path in batch["img_path"]])
+    assert 0.6 < share < 0.9
+    assert loader.dataset.metainfo == dict(name="mix")
+
+
 def test_bad_input(make_source):
     with pytest.raises(ValueError, match="datasets is empty"):
         MixedDataset([])
@@ -102,3 +128,11 @@ def test_bad_input(make_source):
             MixedDataset([[1], [2]], weights=weights)
     with pytest.raises(ValueError, match="temperature is positive"):
         MixedDataset([[1], [2]], temperature=0)
+
+
+def test_configs_are_not_changed(make_source):
+    config = dict(type="mms_ocr.WordImageDataset", path=str(make_source("lmdb", [b"x"])))
+    copy = dict(config)
+    mixed = MixedDataset([config], pipeline=[])
+    assert config == copy
+    assert isinstance(mixed.datasets[0], WordImageDataset)

@@ -12,6 +12,7 @@ import pytest
 import torch.distributed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.registry import DATA_SAMPLERS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -119,6 +120,16 @@ def test_samples_are_at_each_position_equally_often(length):
         assert chi_square < length - 1 + 5 * (2 * (length - 1)) ** 0.5
 
 
+def test_neighbors_are_not_related():
+    order = sampler(50_000, seed=3).indices(0, 50_000)
+    again = sampler(50_000, seed=3).indices(50_000, 50_000)
+    for first, second in [(order[:-1], order[1:]), (np.arange(50_000), order), (order, again)]:
+        assert abs(np.corrcoef(first, second)[0, 1]) < 0.02
+    # Steps from one draw to the next: as many small ones as chance gives.
+    assert 3 < np.sum(np.abs(np.diff(order)) <= 5) < 25
+    assert not np.array_equal(order, sampler(50_000, seed=4).indices(0, 50_000))
+
+
 def test_all_orders_of_a_few_samples_occur():
     orders = sampler(4, seed=0).indices(0, 4 * 24_000).reshape(-1, 4)
     counts = Counter(map(tuple, orders.tolist()))
@@ -156,6 +167,12 @@ def test_runner_builds_the_sampler(workers):
     loader.sampler.set_position(8)
     batches = itertools.islice(loader, 5)
     assert [int(index) for batch in batches for index in batch] == take(sampler(10, seed=7), 28)[8:]
+
+
+def test_skip_resumes_as_mmengine_calls_it():
+    resumed = DATA_SAMPLERS.build(dict(type="mms_ocr.EndlessSampler", dataset=range(9), seed=2))
+    resumed.skip(100)
+    assert take(resumed, 5) == take(sampler(9, seed=2), 105)[100:]
 
 
 def draw_as_rank(rank: int, store: str, drawn) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader, Subset
 
 from mms_ocr.datasets import WordImageDataset, collate_words
+from mms_ocr.datasets.broken import TooManyBrokenError
 from mms_ocr.datasets.loading import PixelBatch
 
 # One for each way to resize: as it is, larger, smaller by up to 1.5, 2, more, and very small.
@@ -70,6 +72,15 @@ def test_any_collate_function_takes_a_batch(make_source, collate):
     assert all(torch.equal(a, b) for a, b in zip(together["inputs"], expected["inputs"]))
 
 
+def test_a_batch_is_a_sequence(make_source):
+    dataset = WordImageDataset(make_source("lmdb", images()), PIPELINE)
+    batch = dataset.__getitems__(range(6))
+    assert len(batch) == len(list(batch)) == 6
+    assert torch.equal(batch[1:3][1]["inputs"], dataset[2]["inputs"])
+    with pytest.raises(IndexError):
+        batch[6]
+
+
 def test_collating_other_items():
     assert FUNCTIONS.get("mms_ocr.collate_words") is collate_words
     collated = collate_words([dict(inputs=torch.ones(2)), dict(inputs=torch.zeros(2))])
@@ -109,6 +120,30 @@ def test_loaders(make_source, context):
     assert torch.equal(torch.cat(batches), expected)
     assert batches[0].is_contiguous(memory_format=torch.channels_last)
     assert (dataset.num_read, dataset.num_broken) == (26, 2)
+
+
+def test_after_pickling(make_source):
+    dataset = WordImageDataset(make_source("lmdb", images()), PIPELINE)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert torch.equal(copy.__getitems__([4])[0]["inputs"], dataset[4]["inputs"])
+
+
+def test_too_many_broken_images(make_source):
+    path = make_source("lmdb", images(0, broken=(1, 4)))
+    messages = []
+    for read in (lambda d: [d[i] for i in range(6)], lambda d: d.__getitems__(range(6))):
+        with pytest.raises(TooManyBrokenError) as error:
+            read(WordImageDataset(path, PIPELINE, max_broken=0.2))
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]
+    assert "2 of 6 images" in messages[0]
+    assert "image-000000005" in messages[0]
+
+
+def test_an_index_outside(make_source):
+    dataset = WordImageDataset(make_source("lmdb", images()), PIPELINE)
+    with pytest.raises(IndexError, match="index 6"):
+        dataset.__getitems__([0, 6])
 
 
 def damage_leaf(file: Path, key: bytes) -> None:

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 
 import cv2
 import numpy as np
 import pytest
 from made_images import encode, word_pixels
+from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -49,6 +51,17 @@ def test_labels(make_source, kind):
     assert "text" not in WordImageDataset(path)[0]
 
 
+def test_labels_asked_of_a_folder(make_source):
+    with pytest.raises(ValueError, match="has no labels"):
+        WordImageDataset(make_source("folder", images(2)), labelled=True)
+
+
+def test_the_same_file_in_several_data_sets(make_source):
+    path = make_source("lmdb", images(4))
+    first, second = WordImageDataset(path), WordImageDataset([path, path])
+    assert numbers(first) + numbers(first) == numbers(second)
+
+
 def test_several_sources_follow_each_other(make_source):
     paths = [
         make_source("lmdb", images(5)[:3], name="a"),
@@ -74,6 +87,12 @@ def test_workers(make_source, context):
     assert seen == [dataset[index]["img"].tobytes() for index in range(12)]
     # Three passes by now, one of them in the workers: their counts are seen here.
     assert (dataset.num_read, dataset.num_broken) == (39, 3)
+
+
+def test_pickling_keeps_the_data_set(make_source):
+    dataset = WordImageDataset(make_source("lmdb", images(4)), PIPELINE)
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert (copy[2]["inputs"] == dataset[2]["inputs"]).all()
 
 
 # --- broken images -------------------------------------------------------------------------------
@@ -116,6 +135,14 @@ def test_too_many_broken_images_stop_the_run(make_source, max_broken, words):
         numbers(dataset)
     assert f"more than max_broken={max_broken} allows" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_share_of_broken_images_is_accepted(make_source):
+    path = make_source("lmdb", images(40, broken=(1, 5)))
+    dataset = WordImageDataset(path, max_broken=0.05)
+    for _ in range(5):
+        numbers(dataset)
+    assert dataset.num_broken == 10
 
 
 def test_only_broken_images(make_source):
@@ -238,6 +265,23 @@ def test_runner_builds_a_loader(make_source):
     assert first["inputs"].shape == (4, 3, 32, 128)
     assert [sample.text for sample in second["data_samples"]] == list("efgh")
     assert loader.dataset.metainfo == dict(name="words")
+
+
+def test_one_or_no_path():
+    with pytest.raises(ValueError, match="path is empty"):
+        WordImageDataset([])
+    with pytest.raises(FileNotFoundError, match="there is no data at 'nowhere'"):
+        DATASETS.build(dict(type="mms_ocr.WordImageDataset", path="nowhere"))
+
+
+def test_real_words(shared_data):
+    dataset = WordImageDataset(
+        shared_data / "iiit5k" / "train.jsonl", PIPELINE, labelled=True, max_broken=0
+    )
+    assert len(dataset) == 2000
+    sample = dataset[0]["data_samples"]
+    assert sample.img_path.endswith(".jpg")
+    assert sample.text
 
 
 @pytest.mark.parametrize("name", ["words.lmdb", "words"])

@@ -71,6 +71,21 @@ def test_pairs_by_value(pairs):
     assert dataset.num_broken == 0
 
 
+def test_parts_of_a_set(pairs):
+    parts = [
+        WordMaskDataset(pairs, holdout=dict(share=0.3, part=part)) for part in ("train", "val")
+    ]
+    masks = [item["mask"].tobytes() for part in parts for item in part]
+    assert sorted(masks) == sorted(mask_pixels(number).tobytes() for number in range(COUNT))
+    assert all(len(part) for part in parts)
+
+
+def test_labels_are_read_where_there_are_some(tmp_path):
+    entries = lmdb_entries([encode(word_pixels(0))], ["a word"])
+    path = write_lmdb(tmp_path / "a.lmdb", entries | {"mask-000000001": encode(mask_pixels(0))})
+    assert WordMaskDataset(path, labelled=True)[0]["text"] == "a word"
+
+
 def test_stored_masks_equal_rendered_masks(tmp_path):
     words = RenderedWordDataset(3, seed=5, extras=("mask",))
     render_words(words.renderer, tmp_path / "words.lmdb", 3, extras=("mask",), suffix=".png")
@@ -166,6 +181,13 @@ def test_a_missing_pair(tmp_path, gone, folder):
         ValueError, match=rf"'sub/1' and 1 more has no pair of the same name in '{folder}'"
     ):
         WordMaskDataset(tmp_path)
+
+
+def test_two_images_of_one_name(tmp_path):
+    write_pair(tmp_path, 0)
+    (tmp_path / "image/sub/0.png").write_bytes(encode(word_pixels(0)))
+    with pytest.raises(ValueError, match="differ only in their suffix"):
+        open_masked(tmp_path)
 
 
 def test_sets_without_masks(tmp_path, make_source):

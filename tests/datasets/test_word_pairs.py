@@ -6,10 +6,13 @@ import pickle
 import numpy as np
 import pytest
 from made_images import encode, word_pixels, write_lmdb
+from torch.utils.data import DataLoader
 
 from mms_ocr.datasets import TextZoomDataset, WordPairDataset
 from mms_ocr.datasets.broken import TooManyBrokenError
-from mms_ocr.registry import DATASETS
+from mms_ocr.datasets.sources import open_pairs
+from mms_ocr.registry import DATASETS, FUNCTIONS
+from mms_ocr.utils.decoding import decode_image
 
 LARGE = [word_pixels(number, 24, 50) for number in range(6)]
 SMALL = [word_pixels(100 + number, 11 + number, 26) for number in range(6)]
@@ -110,6 +113,19 @@ def test_textzoom_as_released(tmp_path):
         TextZoomDataset(roots[0], splits=("test/medium",))
 
 
+def test_a_pipeline_and_a_loader_take_them(tmp_path):
+    pipeline = [
+        dict(type="mms_ocr.ResizeWordPair", size=(8, 16), scale=2),
+        dict(type="mms_ocr.PackWordPair"),
+    ]
+    dataset = WordPairDataset(write_pairs("lmdb", tmp_path), pipeline, labelled=True)
+    loader = DataLoader(dataset, batch_size=4, collate_fn=FUNCTIONS.get("default_collate"))
+    first, second = loader
+    assert first["inputs"].shape == (4, 3, 4, 8)
+    assert first["gt_img"].shape == (4, 3, 8, 16)
+    assert [sample.text for sample in second["data_samples"]] == ["word4", "word5"]
+
+
 @pytest.mark.parametrize("splits", [(), ("easy",), ("train1", "test/easy")])
 def test_unknown_splits_of_textzoom(tmp_path, splits):
     with pytest.raises(ValueError, match="splits of TextZoom are some of train1, train2, test/ea"):
@@ -149,6 +165,12 @@ def test_too_many_broken_pairs_raise(tmp_path, fault, message):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("kind", ["lmdb", "jsonl", "folder"])
+def test_exchanged_resolutions_are_refused(tmp_path, kind):
+    with pytest.raises(TooManyBrokenError, match="more than its pair of high resolution has"):
+        WordPairDataset(write_pairs(kind, tmp_path, SMALL, LARGE))[0]
+
+
 @pytest.mark.parametrize(
     ("missing", "message"),
     [
@@ -172,6 +194,21 @@ def test_a_missing_image_of_a_pair_in_an_lmdb_is_named(tmp_path):
     other.mkdir()
     with pytest.raises(ValueError, match="there is no key 'image_lr-000000006'"):
         WordPairDataset(write_pairs("lmdb", other, small=[*SMALL[:5], None]))
+
+
+def test_names_that_occur_twice_are_refused(tmp_path):
+    folder = write_pairs("folder", tmp_path)
+    (folder / "hr/part0/2.jpg").write_bytes(encode(LARGE[0]))
+    with pytest.raises(ValueError, match="differ only in their suffix"):
+        WordPairDataset(folder)
+
+
+def test_a_source_of_pairs(tmp_path):
+    source = open_pairs(write_pairs("lmdb", tmp_path))
+    assert len(source) == 6
+    assert decode_image(source.read(1, True).data).shape == (24, 50, 3)
+    assert source.read(1, True).text == "word1"
+    assert source.name(1).endswith("image_hr-000000002")
 
 
 def test_places_without_pairs(tmp_path):

@@ -101,6 +101,11 @@ def test_dist_starts_torchrun_with_a_free_port(launch, script, arguments, called
     assert (Path(environment["PYTHONPATH"]) / "mms_ocr").is_dir()
 
 
+def test_dist_takes_two_different_ports(launch):
+    ports = {launch("dist_train.sh", "c.py", "1")[1][0][1][3] for _ in range(4)}
+    assert len(ports) > 1
+
+
 def test_dist_on_several_machines(launch):
     done, [(_, line, _)] = launch(
         "dist_train.sh", "c.py", "4", NNODES="3", NODE_RANK="1", MASTER_ADDR="n0", PORT="1234"
@@ -224,6 +229,7 @@ def test_slurm_without_gpus(launch):
         ("slurm_train.sh", ["p", "j", "c.py"], {}, "usage: "),
         ("slurm_test.sh", [], {}, "usage: "),
         ("dist_train.sh", ["c.py", "two"], {}, "number of GPUS is 'two'"),
+        ("dist_train.sh", ["c.py", "0"], {}, "number of GPUS is '0'"),
         ("dist_train.sh", ["c.py", "2"], {"NNODES": "2"}, "NNODES=2 needs MASTER_ADDR"),
         ("slurm_train.sh", ["p", "j", "c", "w"], {"GPUS": "12"}, "no multiple of GPUS_PER_NODE=8"),
         ("slurm_train.sh", [*"pjcw", "--resume=x"], {"REQUEUE": "1"}, "leave --resume=x out"),

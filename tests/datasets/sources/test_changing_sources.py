@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
+from torch.utils.data import DataLoader
 
-from mms_ocr.datasets import WordImageDataset
+from mms_ocr.datasets import EndlessSampler, WordImageDataset
 from mms_ocr.datasets.broken import TooManyBrokenError
 from mms_ocr.datasets.sources import BrokenImageError, open_masked, open_source
 
@@ -62,6 +64,22 @@ def test_changed_file_raises_with_its_name(make_source, next_tick, kind, change)
         pickle.loads(copy).read(1)
 
 
+@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
+def test_a_file_that_another_one_replaced(make_source, next_tick, kind):
+    path = make_source(kind, IMAGES)
+    source = open_source(path)
+    copy = pickle.dumps(source)
+    next_tick()
+    file_of(path).rename(file_of(path).with_suffix(".old"))
+    if kind == "lmdb":
+        del source
+        write_lmdb(path, lmdb_entries(IMAGES[:3]))
+    else:
+        path.write_text('{"filename": "other.png"}\n')
+    with pytest.raises(OSError, match="changed while it was in use"):
+        pickle.loads(copy).read(0)
+
+
 def test_another_lmdb_at_the_path_of_one_in_use(tmp_path):
     path = write_lmdb(tmp_path / "words.lmdb", lmdb_entries(IMAGES))
     source = open_source(path)
@@ -85,6 +103,21 @@ def test_a_mask_is_never_read_for_another_image(tmp_path, next_tick):
         source.read_second(0)
 
 
+@pytest.mark.parametrize("kind", ["lmdb", "jsonl"])
+def test_loader_workers_report_a_change(make_source, next_tick, kind):
+    path = make_source(kind, IMAGES * 20)
+    dataset = WordImageDataset(path, [dict(type="mms_ocr.ResizeWordImage")])
+    loader = DataLoader(
+        dataset, 2, EndlessSampler(dataset), num_workers=1, collate_fn=len, prefetch_factor=1
+    )
+    batches = iter(loader)
+    next(batches)
+    next_tick()
+    shorten(path)
+    with pytest.raises(OSError, match="changed while it was in use"):
+        list(batches)
+
+
 @pytest.mark.parametrize("kind", ["folder", "jsonl"])
 def test_removed_images_are_broken(make_source, kind):
     path = make_source(kind, IMAGES)
@@ -99,3 +132,23 @@ def test_removed_images_are_broken(make_source, kind):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     with pytest.raises(TooManyBrokenError, match="No such file"):
         dataset[2]
+
+
+def read_in_turn(path: Path, results) -> None:
+    results.put([open_source(path).read(index).data for index in range(7)])
+
+
+def test_lmdb_that_several_processes_read(make_source):
+    path = make_source("lmdb", IMAGES)
+    source = open_source(path)
+    source.read(0)
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [context.Process(target=read_in_turn, args=(path, results)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    read = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert read == [IMAGES, IMAGES]
+    assert source.read(6).data == IMAGES[6]

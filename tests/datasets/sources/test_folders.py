@@ -53,6 +53,15 @@ def test_a_hidden_file_that_may_be_a_word_is_reported(tmp_path, warnings):
     assert "1 hidden files (such as '.5.jpg')" in warnings[0]
 
 
+def test_the_root_may_be_hidden(tmp_path):
+    assert names_of(make(tmp_path / ".data" / ".words", "1.jpg")) == ["1.jpg"]
+
+
+def test_folders_named_as_images_are_folders(tmp_path):
+    make(tmp_path, "x.jpg/1.png", "x.jpg/y.png/2.jpg")
+    assert names_of(tmp_path) == ["x.jpg/1.png", "x.jpg/y.png/2.jpg"]
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 def test_pipes_are_not_opened(tmp_path, warnings):
     make(tmp_path, "1.jpg")
@@ -64,6 +73,14 @@ def test_pipes_are_not_opened(tmp_path, warnings):
     for name in ("2.jpg", "3.jpg", "4.jpg"):
         with pytest.raises(BrokenImageError, match="a pipe or a device"):
             read_image_file(str(tmp_path / name))
+
+
+def test_a_folder_is_no_image_file(tmp_path):
+    descriptors = os.listdir("/dev/fd") if os.path.isdir("/dev/fd") else []
+    with pytest.raises(BrokenImageError):
+        read_image_file(str(tmp_path))
+    if descriptors:
+        assert len(os.listdir("/dev/fd")) == len(descriptors)
 
 
 def test_linked_folders_are_followed_and_loops_end(tmp_path, warnings):
@@ -115,6 +132,11 @@ def test_files_of_other_kinds_are_counted_and_named(tmp_path, warnings):
     assert "and 1 more kinds" in message
     with pytest.raises(ValueError, match=r"2 \.heic files"):
         open_source(tmp_path / "a")
+
+
+@pytest.mark.parametrize("name", ["1.jfif", "1.jpe", "1.dib", "1.PBM", "1.jp2", "1.tga", "1.img"])
+def test_less_common_suffixes_are_images(tmp_path, name):
+    assert names_of(make(tmp_path, name)) == [name]
 
 
 STRANGE = [
@@ -187,6 +209,13 @@ def test_outputs_of_segment_and_ground_truth_are_not_words(tmp_path):
     make(tmp_path, "u/w_mask.png", "u/w_gt.png")
     expected = ["s/1_cutout.png", "t/1.tif", "u/w_gt.png", "u/w_mask.png"]
     assert names_of(tmp_path) == expected
+
+
+def test_other_annotation_files_and_lmdbs_are_named(tmp_path, warnings):
+    make(tmp_path, "1.jpg", "train.jsonl", "w.lmdb/data.mdb", "w.lmdb/lock.mdb")
+    assert names_of(tmp_path) == ["1.jpg"]
+    assert "2 .mdb files (such as 'w.lmdb/data.mdb')" in warnings[0]
+    assert "1 .jsonl files (such as 'train.jsonl')" in warnings[0]
 
 
 def test_folder_with_labels_holds_the_listed_words(tmp_path, monkeypatch):

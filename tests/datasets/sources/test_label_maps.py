@@ -87,6 +87,21 @@ def test_levels_are_kept(kind):
     assert levels.dtype in (np.uint8, np.uint16)
 
 
+def test_all_levels_of_textseg_in_every_layout():
+    textseg = np.random.default_rng(0).choice([0, 100, 200, 255], (12, 40)).astype(np.uint8)
+    palette = np.arange(256)[:, None].repeat(3, axis=1)
+    for data in (
+        encode(textseg),
+        encode(textseg.astype(np.uint16)),
+        tiff_bytes(textseg),
+        tiff_bytes(textseg.astype("<u2")),
+        palette_bytes(palette, indices=textseg),
+        encode(np.dstack([textseg] * 3)),
+        encode(np.dstack([textseg] * 3 + [np.full_like(textseg, 255)])),
+    ):
+        np.testing.assert_array_equal(decode_label_map(data), textseg)
+
+
 UNCLEAR = {
     "colors": encode(word_pixels(0)),
     "index 0 is white": palette_bytes([WHITE, BLACK]),
@@ -191,7 +206,7 @@ def test_unclear_masks_of_every_layout(tmp_path, layout, kind):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
-@pytest.mark.parametrize("orientation", [2, 6])
+@pytest.mark.parametrize("orientation", [2, 3, 4, 6])
 def test_orientation_of_only_the_image_is_refused(tmp_path, layout, form, orientation):
     image = pillow_bytes(IMAGE, form, exif=exif_block(orientation))
     path = write_words(tmp_path, layout, image, encode(STROKES))
@@ -222,6 +237,13 @@ def test_textseg_layout_is_stored_without_orientation(tmp_path):
     pixels, orientation = decode_oriented(record.images["image"])
     np.testing.assert_array_equal(pixels[:, :, ::-1], np.rot90(IMAGE, -1))
     assert orientation == 1
+
+
+def test_orientation_of_only_the_mask_is_refused(tmp_path):
+    mask = pillow_bytes(STROKES * 255, exif=exif_block(3))
+    path = write_words(tmp_path, "folder", encode(IMAGE), mask)
+    with pytest.raises(BrokenImageError, match="EXIF orientation 3"):
+        WordMaskDataset(path).load(0)
 
 
 def test_orientation_of_textseg_as_released(tmp_path):

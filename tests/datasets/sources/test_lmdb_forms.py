@@ -8,10 +8,12 @@ import shutil
 import lmdb
 import pytest
 from made_images import encode, lmdb_entries, word_pixels, write_lmdb
+from torch.utils.data import DataLoader
 
 from mms_ocr.apis.input_images import input_images, is_one_image
+from mms_ocr.cli import main as cli
 from mms_ocr.dataset_tools.records import guess_layout
-from mms_ocr.datasets import open_source
+from mms_ocr.datasets import WordImageDataset, open_source
 from mms_ocr.datasets.sources import LmdbSource, is_lmdb, lmdb_source, open_masked, open_pairs
 
 IMAGES = [encode(word_pixels(number)) for number in range(3)]
@@ -31,6 +33,14 @@ def test_other_forms_of_num_samples(tmp_path, value):
     assert len(source) == 3
     copy = pickle.loads(pickle.dumps(source))  # as loader workers are given it
     assert [copy.read(index, True).text for index in range(3)] == ["a", "b", "c"]
+
+
+def test_number_in_another_form_with_and_without_workers(tmp_path):
+    dataset = WordImageDataset(make(tmp_path / "w.lmdb", **{"num-samples": b"000000003\n"}))
+    for workers in (0, 1):
+        loader = DataLoader(dataset, num_workers=workers, collate_fn=list)
+        assert [item[0]["img_path"][-1] for item in loader] == ["1", "2", "3"]
+    assert dataset.num_broken == 0
 
 
 @pytest.mark.parametrize(
@@ -78,6 +88,11 @@ def test_single_file_lmdb_works_everywhere(single_file):
         open_pairs(single_file)
 
 
+def test_labels_of_an_lmdb_in_one_file(single_file, capsys):
+    assert cli.main(["labels", str(single_file)]) == 0
+    assert "3 words" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [("w.lmdb", True), ("w.LMDB/", True), ("w.mdb", True), ("w.jsonl", False), ("w", False)],
@@ -104,6 +119,13 @@ def test_a_damaged_lmdb_is_refused(tmp_path, kind, size, message):
     with pytest.raises(ValueError, match=message) as raised:
         open_source(path)
     assert "one.mdb" in str(raised.value) or "w.lmdb" in str(raised.value)
+
+
+def test_the_file_of_an_lmdb_may_be_a_link(tmp_path):
+    make(tmp_path / "made.lmdb")
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "data.mdb").symlink_to(tmp_path / "made.lmdb" / "data.mdb")
+    assert len(open_source(tmp_path / "words")) == 3
 
 
 def test_lmdb_version(tmp_path):

@@ -75,6 +75,33 @@ def test_one_file_serves_several_sources_of_a_process(make_source, kind):
         assert first.read(index).data == second.read(index).data == copy.read(index).data
 
 
+def test_an_lmdb_can_be_one_file(tmp_path, make_source):
+    folder = make_source("lmdb", IMAGES)
+    file = tmp_path / "single"
+    os.rename(folder / "data.mdb", file)
+    assert read_all(open_source(file)) == IMAGES
+
+
+def test_an_lmdb_with_other_keys(tmp_path):
+    entries = {"image_hr-000000001": IMAGES[0], "num-samples": b"1"}
+    source = LmdbSource(str(write_lmdb(tmp_path / "z.lmdb", entries)), image_key="image_hr-%09d")
+    assert source.read(0).data == IMAGES[0]
+
+
+def test_blank_lines_of_any_length_are_skipped(tmp_path):
+    blank = [b"", b" ", b" " * 15, b" " * 16, b"\t" * 40, b"\r"]
+    lines, names = [], []
+    for number in range(70):
+        indent = b" " * 20 if number % 5 == 0 else b""
+        names.append(f"{number}.png")
+        lines.append(indent + json.dumps({"filename": names[-1]}).encode())
+        lines += blank[number % 7 : number % 7 + 1]
+    path = tmp_path / "words.jsonl"
+    path.write_bytes(b"\n".join(lines))
+    source = JsonlSource(str(path))
+    assert [os.path.basename(source.name(index)) for index in range(len(source))] == names
+
+
 def test_replaced_lmdb_is_read_again(make_source, tmp_path):
     path = make_source("lmdb", IMAGES[:2])
     source = open_source(path)
@@ -114,6 +141,41 @@ def test_lmdb_folder_without_data(tmp_path):
         open_source(tmp_path / "words.lmdb")
 
 
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ({"image-000000001": b"x"}, "no key 'num-samples'"),
+        ({"image-000000001": b"x", "num-samples": b"many"}, "not a positive number"),
+        ({"image-000000001": b"x", "num-samples": b"0"}, "not a positive number"),
+        ({"image-000000001": b"x", "num-samples": b"2"}, "no key 'image-000000002'"),
+    ],
+)
+def test_lmdb_with_wrong_keys(tmp_path, entries, message):
+    path = write_lmdb(tmp_path / "words.lmdb", entries)
+    with pytest.raises(ValueError, match=message) as error:
+        open_source(path)
+    assert str(path) in one_line(error)
+
+
+@pytest.mark.parametrize("kept", [0, 10, 5000, 0.5, 0.99])
+def test_truncated_lmdb(tmp_path, kept):
+    path = write_lmdb(tmp_path / "words.lmdb", lmdb_entries(IMAGES * 20))
+    data = (path / "data.mdb").read_bytes()
+    kept = int(kept * len(data)) if isinstance(kept, float) else kept
+    (path / "data.mdb").write_bytes(data[:kept])
+    with pytest.raises(ValueError, match=r"truncated|cannot open") as error:
+        open_source(path)
+    assert str(path) in one_line(error)
+
+
+def test_lmdb_of_random_bytes(tmp_path):
+    path = tmp_path / "words.lmdb"
+    path.write_bytes(random.Random(0).randbytes(1 << 16))
+    with pytest.raises(ValueError, match=r"cannot open .* as an LMDB") as error:
+        open_source(path)
+    one_line(error)
+
+
 @pytest.mark.parametrize("missing", ["image-000000003", "label-000000003"])
 def test_missing_keys_are_broken_images(tmp_path, missing):
     entries = lmdb_entries(IMAGES, LABELS)
@@ -148,6 +210,20 @@ def test_malformed_lines_are_named(tmp_path, line, message):
     with pytest.raises(ValueError, match=message) as error:
         open_source(path)
     assert f"{path}, line 3" in one_line(error)
+
+
+def test_a_single_image_is_no_data_set(tmp_path):
+    path = tmp_path / "1.PNG"
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1\.PNG' is a single image: give the folder"):
+        open_source(path)
+
+
+def test_missing_labels_name_the_existing_keys(tmp_path):
+    path = tmp_path / "words.jsonl"
+    path.write_text('{"filename": "1.png", "label": "You"}\n')
+    with pytest.raises(ValueError, match="filename, label"):
+        open_source(path).check_labels()
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ def test_strengths_cover_their_range(word):
     assert 10 <= sum(compressed) <= 27  # 18 of 60 on average are not compressed
 
 
+def test_a_setting_changes_nothing_else(word):
+    strong = degraded(word, 5, noise=(0.05, 0.05), blur=(0, 1))
+    compressed = degraded(word, 5, noise=(0.05, 0.05), blur=(0, 1), jpeg=1, jpeg_quality=(95, 95))
+    assert np.abs(strong.astype(int) - compressed).mean() < 20  # the same noise and blur
+
+
 def results(word, index=0):
     return dict(img=word, sample_idx=index, img_path="word.png", ori_shape=word.shape[:2])
 

@@ -17,6 +17,10 @@ def image():
     return np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8)
 
 
+def test_identity_corners_keep_the_image(image):
+    np.testing.assert_array_equal(warp_word(image, UNIT_CORNERS), image)
+
+
 def test_halving_averages_four_pixels_and_repeats_edges(image):
     result = warp_word(image, UNIT_CORNERS * 0.5).astype(float)
     blocks = image.reshape(4, 2, 8, 2, 3).astype(float)
@@ -134,3 +138,8 @@ def test_long_words_are_counted_and_the_next_one_is_read(labelled, capfd):
     strict = WordImageDataset(path, steps, labelled=True, max_broken=0.1)
     with pytest.raises(TooManyBrokenError, match="fills 5 columns"):
         [strict[index] for index in range(5)]
+
+
+def test_zero_columns_raise():
+    with pytest.raises(ValueError, match="max_columns of SkipLongLabels must be positive, got 0"):
+        SkipLongLabels(0)

@@ -6,7 +6,7 @@ import torch
 
 from mms_ocr.datasets import collate_words
 from mms_ocr.datasets.transforms import mask_coverage, warp_mask, warp_word
-from mms_ocr.datasets.transforms.warp_word import UNIT_CORNERS
+from mms_ocr.datasets.transforms.warp_word import UNIT_CORNERS, turned_corners
 from mms_ocr.registry import TRANSFORMS
 
 
@@ -130,6 +130,23 @@ def test_pixels_from_outside_are_ignored():
     assert (warped[:, 5:] == 1).all()
     image = warp_word(np.full((20, 20, 3), 7, np.uint8), moved)
     assert (image == 7).all()
+
+
+def test_identity_corners_keep_the_mask():
+    mask = labels(9, 17)
+    np.testing.assert_array_equal(warp_mask(mask, UNIT_CORNERS), mask)
+    assert turned_corners((4, 6), 0).shape == (4, 2)
+
+
+def test_some_words_are_left_alone():
+    np.random.seed(0)
+    transform = TRANSFORMS.build(dict(type="mms_ocr.WarpWordMask", prob=0.25))
+    mask = shape_of_a_word()
+    image = np.repeat(mask[:, :, None], 3, axis=2)
+    moved = sum(
+        not np.array_equal(transform(dict(img=image, mask=mask))["mask"], mask) for _ in range(200)
+    )
+    assert 30 < moved < 70
 
 
 def test_settings_and_order():

@@ -52,6 +52,15 @@ def test_halving_is_the_mean_of_two_by_two():
     np.testing.assert_allclose(resize_word_image(image, (32, 128)), means, atol=1)
 
 
+@pytest.mark.parametrize("shape", [(20, 60), (50, 170), (64, 200), (60, 240), (100, 500)])
+def test_no_scale_is_far_from_the_antialiased_filter(shape):
+    image = smooth(*shape)
+    distance = np.abs(
+        resize_word_image(image, (32, 128)) - antialiased(image, Image.Resampling.BICUBIC)
+    )
+    assert distance.mean() < 2
+
+
 @pytest.mark.parametrize("shape", [(20, 60), (40, 150), (60, 200), (70, 300)])
 def test_views_of_images_are_resized_as_well(shape):
     """As mmpretrain.ColorJitter gives them: with their channels turned round, and mirrored."""
