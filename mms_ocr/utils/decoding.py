@@ -60,7 +60,7 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     ``max_pixels`` are refused by their header.
 
     Raises:
-        BrokenImageError: The bytes are not an image, are truncated or damaged, have too many pixels,
+        BrokenImageError: The bytes are not an image, truncated or damaged, have too many pixels,
             pixels whose brightness is unknown, or only transparent ones.
     """
     return decode_oriented(data, max_pixels)[0]

@@ -42,7 +42,7 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
     """Decode the first frame of an image file and apply its EXIF orientation.
 
     Raises:
-        BrokenImageError: The bytes are not an image, are truncated, or have too many pixels; or, with
+        BrokenImageError: The bytes are not an image, truncated, or have too many pixels; or, with
             ``single_frame``, several frames or pages.
     """
     try:
