@@ -60,8 +60,8 @@ def decode_image(data: bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     ``max_pixels`` are refused by their header.
 
     Raises:
-        BrokenImageError: The bytes are not an image, truncated or damaged, have too many pixels,
-            pixels whose brightness is unknown, or only transparent ones.
+        BrokenImageError: The bytes are truncated, damaged or not an image; or the image has
+            too many pixels, pixels of unknown brightness, or only transparent ones.
     """
     return decode_oriented(data, max_pixels)[0]
 

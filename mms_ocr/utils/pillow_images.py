@@ -42,8 +42,8 @@ def open_upright(data: bytes, max_pixels: int, single_frame: bool = False) -> St
     """Decode the first frame of an image file and apply its EXIF orientation.
 
     Raises:
-        BrokenImageError: The bytes are not an image, truncated, or have too many pixels; or, with
-            ``single_frame``, several frames or pages.
+        BrokenImageError: The bytes are truncated or not an image; or the image has too many
+            pixels or, with ``single_frame``, several frames or pages.
     """
     try:
         with warnings.catch_warnings():
