@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid, to_picture
 
 
-class _PictureHook(Hook):
+class _PictureHook(Hook, ABC):
     """Draws the first images of every validation and test.
 
     The sheets go to ``<work_dir>/<time stamp>/pictures/`` and to the visualization backends of the
@@ -34,9 +35,9 @@ class _PictureHook(Hook):
         self._inputs: list[Any] = []
         self._samples: list[BaseDataElement] = []
 
+    @abstractmethod
     def draw(self, inputs: list[Any], samples: list[BaseDataElement]) -> np.ndarray:
         """Draw a sheet, uint8 RGB."""
-        raise NotImplementedError
 
     def after_val_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
