@@ -84,9 +84,9 @@ def test_bundling_and_checking(tools, run_folder, tmp_path, capsys, monkeypatch)
 
     monkeypatch.setattr(check, "run_test", lambda arguments: {"foreground/iou_dataset": 0.809})
     assert check.main(["seg"]) == 1
-    assert "seg, rendered words, unseen fonts: iou_dataset is 0.8090, but 0.8123 in the" in (
-        capsys.readouterr().out
-    )
+    out = capsys.readouterr().out
+    assert "seg, rendered words, 3 unseen families" in out
+    assert "iou_dataset is 0.8090, but 0.8123 in the metafile" in out
     monkeypatch.setattr(check, "run_test", measure)
     (bundled.FOLDER / "other.safetensors").write_bytes(b"x")
     bundled.bundled_file("seg").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))

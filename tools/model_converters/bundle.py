@@ -67,7 +67,9 @@ MEASURES = {
             ("ICDAR 2013 (1,015)", "icdar2013/test_1015.jsonl"),
         )
     ],
-    "segmentation": [("rendered words, unseen fonts", "fgIoU", ["iou_dataset"], "")],
+    "segmentation": [
+        ("rendered words, 3 unseen families of matplotlib", "fgIoU", ["iou_dataset"], "")
+    ],
     "super_resolution": [
         (
             "IIIT5K, degraded",
