@@ -80,7 +80,12 @@ class EncoderFeatureLoss(nn.Module):
         self._encoder: tuple[nn.Module, ...] = ()
 
     def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """Compute the loss of RGB images ``(B, 3, H, W)`` in [0, 1]."""
+        """Compute the loss of RGB images ``(B, 3, H, W)`` in [0, 1].
+
+        Raises:
+            FileNotFoundError: There are no such weights of the encoder; ValueError: they do not
+                fit. Both at the first call, which builds it.
+        """
         if not self._encoder:
             encoder: Any = build_part(self._config)
             encoder.init_weights()
