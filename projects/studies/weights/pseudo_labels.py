@@ -17,8 +17,6 @@ from mms_ocr.apis import WordReader
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import atomic_write
 
-BATCH = 256
-
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Options of the script."""
@@ -39,16 +37,16 @@ def label_files(args: argparse.Namespace) -> None:
     reader = WordReader(args.weights)
     for path in map(Path, args.files):
         names = [json.loads(line)["filename"] for line in path.read_text("utf-8").splitlines()]
-        lines = []
-        for start in range(0, len(names), BATCH):
-            batch = names[start : start + BATCH]
-            for name, reading in zip(batch, reader([str(path.parent / name) for name in batch])):
-                if reading.text and (reading.confidence or 0) >= args.least:
-                    line = {"filename": name, "text": reading.text}
-                    lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+        lines, num_broken = [], 0
+        # Image by image of one iterator: broken ones keep their place, and have an error.
+        for name, reading in zip(names, reader.stream(str(path.parent / name) for name in names)):
+            num_broken += reading.error is not None
+            if reading.text and (reading.confidence or 0) >= args.least:
+                line = {"filename": name, "text": reading.text}
+                lines.append(json.dumps(line, ensure_ascii=False) + "\n")
         out = path.with_name("pseudo_labelled.jsonl")
         atomic_write(out, "".join(lines).encode())
-        print(f"{out}: {len(lines):,} of {len(names):,} words")
+        print(f"{out}: {len(lines):,} of {len(names):,} words; {num_broken:,} cannot be read")
 
 
 if __name__ == "__main__":
