@@ -36,6 +36,9 @@ class Reading:
     text: str | None = None  # None if the image cannot be used
     confidence: float | None = None  # of the model, in [0, 1]; None if it has none
     error: str | None = None  # why the image cannot be used
+    # Of each character of the text, in [0, 1]: with a CTC head the highest probability of its
+    # columns, else that of its step; None if the model has none.
+    char_confidences: tuple[float, ...] | None = None
 
 
 class WordReader(WordInferencer):
@@ -74,8 +77,24 @@ class WordReader(WordInferencer):
                 results.append(BrokenImage(item.name, "the pipeline of the config rejects it"))
             else:
                 text = next(predicted).pred_text
-                results.append(Reading(item.name, text.item, text_confidence(text)))
+                characters = character_confidences(text)
+                reading = Reading(
+                    item.name, text.item, text_confidence(text), char_confidences=characters
+                )
+                results.append(reading)
         return results
+
+
+def character_confidences(pred_text: Any) -> tuple[float, ...] | None:
+    """Return the confidence of each character of a word of MMOCR; None if it has none.
+
+    They are ``char_confidences``, as the decoders here give them, or MMOCR's ``score``. A token
+    such as ``<UKN>`` is several characters, so that a word with it has none either.
+    """
+    values = pred_text.get("char_confidences", pred_text.get("score"))
+    if values is None or len(values) != len(pred_text.get("item")):
+        return None
+    return tuple(map(float, values))
 
 
 def inference_pipeline(cfg: Config) -> list[dict | Callable]:

@@ -50,6 +50,7 @@ def test_words_and_confidences_are_those_of_the_test_set(
         assert [reading.text for reading in readings] == texts
         for reading, sample in zip(readings, expected):
             assert reading.confidence == pytest.approx(sample.pred_text.confidence, rel=1e-3)
+            assert reading.char_confidences == pytest.approx(sample.pred_text.score, rel=1e-3)
     arrays = [cv2.imread(path) for path in paths]
     assert [word.text for word in reader(arrays)] == texts
     encoded = reader([open(paths[3], "rb").read()])  # noqa: SIM115
@@ -66,6 +67,16 @@ def test_a_folder_a_pattern_and_a_data_set_give_lists(reader, word_images, label
         assert list(reader.stream(given)) == expected
     with pytest.raises(FileNotFoundError, match=r"gone\.png: there is no such file"):
         reader("gone.png")
+
+
+def test_characters_have_confidences_only_if_there_is_one_each(reading):
+    confidences = reading.character_confidences
+    scored = dict(item="ab", score=[0.5, 0.25])
+    assert confidences(scored) == (0.5, 0.25)
+    assert confidences(dict(scored, char_confidences=[0.75, 1])) == (0.75, 1.0)
+    assert confidences(dict(item="a<UKN>", score=[0.5, 0.25])) is None
+    assert confidences(dict(item="ab")) is None
+    assert confidences(dict(item="", score=[])) == ()
 
 
 def test_gray_arrays_are_read_as_gray_colors(reader, word_images):

@@ -37,7 +37,9 @@ def test_a_line_for_each_image_in_its_order(read, word_images, tmp_path):
     assert [json.loads(line)["text"] for line in as_json] == [row[0] for row in rows]
     assert [json.loads(line)["image"] for line in as_json] == paths
     for line, row in zip(as_json, rows):
-        assert json.loads(line)["confidence"] == pytest.approx(float(row[1]), abs=6e-5)
+        fields = json.loads(line)
+        assert fields["confidence"] == pytest.approx(float(row[1]), abs=6e-5)
+        assert len(fields["char_confidences"]) == len(fields["text"])
 
 
 def test_broken_images_are_reported_and_the_others_read(read, word_images, tmp_path):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
 from mmocr.registry import MODELS as MMOCR_MODELS
+from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,6 +39,19 @@ def read_columns(tokens: Sequence[int], blank: int) -> list[int]:
     """Merge the best tokens of the columns: repeats are one character, blanks are none."""
     before = [blank, *tokens]
     return [token for token, last in zip(tokens, before) if token not in (blank, last)]
+
+
+def run_confidences(
+    tokens: Sequence[int], probabilities: Sequence[float], ignored: Container[int]
+) -> list[float]:
+    """Compute the confidences of the characters that the best tokens of the columns spell.
+
+    A character's confidence is the highest of the probabilities of its columns, which are a run of
+    one token. MMOCR's ``score`` is that of the first column, where a character often only begins.
+    ``ignored`` are the blank and other tokens that are no characters.
+    """
+    runs = groupby(zip(tokens, probabilities), key=lambda column: column[0])
+    return [max(value for _, value in run) for token, run in runs if token not in ignored]
 
 
 def ctc_word_confidences(probabilities: Tensor, blank: int, lengths: Sequence[int]) -> Tensor:
@@ -211,6 +226,19 @@ class CTCDecoder(WordDecoder):
         ratios = [sample.get("valid_ratio", 1.0) for sample in data_samples or ()]
         lengths = valid_columns(ratios, probabilities.shape[1])
         return ctc_word_confidences(probabilities, self.dictionary.padding_idx, lengths)
+
+    def character_confidences(
+        self, probabilities: Tensor, data_samples: Sequence[TextRecogDataSample]
+    ) -> list[list[float]]:
+        """Compute the confidences of the characters of every word; see :func:`run_confidences`."""
+        ratios = [sample.get("valid_ratio", 1.0) for sample in data_samples]
+        lengths = valid_columns(ratios, probabilities.shape[1])
+        best, tokens = probabilities.max(dim=-1)
+        ignored = {self.dictionary.padding_idx, *self.postprocessor.ignore_indexes}
+        return [
+            run_confidences(word[:length], values[:length], ignored)
+            for word, values, length in zip(tokens.tolist(), best.tolist(), lengths)
+        ]
 
     def forward_train(
         self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None

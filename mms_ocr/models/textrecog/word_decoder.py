@@ -51,6 +51,12 @@ class WordDecoder(StrictInitModule, BaseDecoder):
     def word_confidences(self, probabilities: Tensor, data_samples: OptSamples) -> Tensor:
         """Compute the probabilities ``(N,)`` of the words that ``probabilities`` spell."""
 
+    def character_confidences(
+        self, probabilities: Tensor, data_samples: Sequence[TextRecogDataSample]
+    ) -> list[list[float]]:
+        """Return the confidences of the characters of every word, by default MMOCR's ``score``."""
+        return [sample.pred_text.score for sample in data_samples]
+
     def checked_labels(self, data_samples: OptSamples) -> list[tuple[str, str]]:
         """Check the labels of a batch, and return them, in the letter case, with their sources.
 
@@ -92,6 +98,8 @@ class WordDecoder(StrictInitModule, BaseDecoder):
         samples: Sequence[TextRecogDataSample] = self.postprocessor(probabilities, data_samples)
         if self.word_confidence:
             confidences = self.word_confidences(probabilities, samples).tolist()
-            for sample, confidence in zip(samples, confidences):
+            characters = self.character_confidences(probabilities, samples)
+            for sample, confidence, values in zip(samples, confidences, characters):
                 sample.pred_text.confidence = confidence
+                sample.pred_text.char_confidences = values
         return samples

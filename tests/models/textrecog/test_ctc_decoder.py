@@ -8,7 +8,12 @@ import torch
 from tiny_models import shake
 from word_samples import PaddingFirst, samples
 
-from mms_ocr.models.textrecog.ctc_decoder import ctc_word_confidences, pool_rows, read_columns
+from mms_ocr.models.textrecog.ctc_decoder import (
+    ctc_word_confidences,
+    pool_rows,
+    read_columns,
+    run_confidences,
+)
 from mms_ocr.models.textrecog.word_decoder import columns_needed
 from mms_ocr.registry import MODELS
 
@@ -97,6 +102,13 @@ def test_certain_columns_give_certain_words():
     assert ctc_word_confidences(probabilities, 2, [4]).item() == pytest.approx(1)
 
 
+def test_a_character_is_as_probable_as_its_best_column():
+    tokens, values = [3, 0, 0, 3, 0, 1, 1, 2], [0.9, 0.4, 0.8, 0.9, 0.6, 0.7, 0.5, 0.3]
+    assert run_confidences(tokens, values, {3}) == [0.8, 0.6, 0.7, 0.3]
+    assert run_confidences(tokens, values, {3, 1}) == [0.8, 0.6, 0.3]
+    assert run_confidences([3, 3], [0.9, 0.9], {3}) == []
+
+
 def test_predictions_equal_those_of_mmocr_with_confidences(decoder):
     decoder.word_confidence = True
     decoder.eval()
@@ -110,6 +122,9 @@ def test_predictions_equal_those_of_mmocr_with_confidences(decoder):
         word = spelled(columns.argmax(-1).tolist(), 3)
         assert sample.pred_text.item == "".join("abc"[token] for token in word)
         assert len(sample.pred_text.score) == len(word)
+        best, tokens = (values.tolist() for values in columns.max(-1))
+        assert sample.pred_text.char_confidences == run_confidences(tokens, best, {3})
+        assert len(sample.pred_text.char_confidences) == len(word)
         assert sample.pred_text.confidence == pytest.approx(probability(columns, word, 3), rel=1e-4)
 
 
