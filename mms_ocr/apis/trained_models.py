@@ -44,11 +44,31 @@ SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor", "mms_vit_{size
 SUPER_RESOLUTION = Task(
     "super_resolution", "super-resolution", "TextSuperResolver", "mms_vit_{size}_sr_words"
 )
+TASKS = (PRETRAINING, RECOGNITION, SEGMENTATION, SUPER_RESOLUTION)
 
 
 def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
     """Resolve weights to a file or ``mms_ocr://NAME``; None is the first bundled ones of a task."""
     return default_weights(task.folder, task.noun) if weights is None else name_checkpoint(weights)
+
+
+def find_task(weights: str) -> Task:
+    """Find the task of a checkpoint or of ``mms_ocr://NAME`` by its weights.
+
+    Raises:
+        ValueError: They are those of no model of ours, or of an encoder alone.
+    """
+    entry = read_zoo().get(weights.removeprefix(SCHEME)) if weights.startswith(SCHEME) else None
+    if entry:
+        return next(task for task in TASKS if task.folder == Path(entry["Config"]).parts[1])
+    kind = task_of(_state_dict(weights, read_checkpoint(weights)))
+    for task in TASKS:
+        if task.noun in kind:
+            return task
+    raise ValueError(
+        f"{weights} holds the weights of {kind or 'another program'}, which name no task: give "
+        "the config that they belong to"
+    )
 
 
 def load_config(
@@ -90,7 +110,7 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
             return find_config(name, task.folder)
         except FileNotFoundError:
             pass  # a user config
-    state_dict = strip_prefix(checkpoint["state_dict"], {_WIDTH_KEY: None}, weights)
+    state_dict = _state_dict(weights, checkpoint)
     kind = task_of(state_dict)
     if kind and task.noun not in kind:
         raise ValueError(f"{weights} holds the weights of {kind}, which is no {task.noun}")
@@ -109,6 +129,10 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
         f"the config of {weights} is needed (the checkpoint {origin}): give the file that the "
         f"{task.noun} was trained with{example}, or the name of a bundled config"
     )
+
+
+def _state_dict(weights: str, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    return strip_prefix(checkpoint["state_dict"], {_WIDTH_KEY: None}, weights)
 
 
 def _config_for_weights(weights: Mapping[str, Any], task: Task) -> str:

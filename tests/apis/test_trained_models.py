@@ -9,7 +9,9 @@ from mms_ocr.apis.trained_models import (
     RECOGNITION,
     SEGMENTATION,
     SUPER_RESOLUTION,
+    TASKS,
     build_trained,
+    find_task,
     load_config,
 )
 from mms_ocr.registry import MODELS
@@ -45,6 +47,36 @@ def test_config_by_name_and_width(tmp_path, task, run, width, expected):
     else:
         cfg = load_config(None, weights, task)
         assert cfg.filename == str(find_config(expected, task.folder))
+
+
+@pytest.mark.parametrize(
+    ("keys", "folder"),
+    [
+        (["neck.mask_token"], "mms"),
+        (["decoder.classifier.bias"], "textrecog"),
+        (["decoder.pred.bias"], "segmentation"),
+        ([], "an encoder alone"),
+        (None, "another program"),
+    ],
+)
+def test_task_of_a_checkpoint(tmp_path, keys, folder):
+    weights = {"x": torch.zeros(1)}
+    if keys is not None:
+        shapes = {"patch_embed.projection.weight": (24, 3, 4, 4), "patch_embed.projection.bias": 24}
+        weights = {f"model.backbone.{key}": torch.zeros(shape) for key, shape in shapes.items()}
+        weights |= {f"model.{key}": torch.zeros(16) for key in keys}
+    path = tmp_path / "w.pth"
+    torch.save(dict(state_dict=weights), path)
+    if folder in [task.folder for task in TASKS]:
+        assert find_task(str(path)).folder == folder
+    else:
+        with pytest.raises(ValueError, match=rf"w\.pth .* {folder}"):
+            find_task(str(path))
+
+
+def test_task_of_bundled_weights():
+    names = ("mms_vit_n", "mms_vit_n_ctc", "mms_vit_n_seg", "mms_vit_n_sr")
+    assert [find_task(f"mms_ocr://{name}") for name in names] == list(TASKS)
 
 
 def decoder_of(kind):

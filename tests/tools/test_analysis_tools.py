@@ -136,9 +136,52 @@ def test_probe_takes_names_and_measures_of_an_architecture(tool):
         parse("192,6")
 
 
+def attention_options(out, **changed):
+    options = dict(images=["IN"], weights=None, config=None, device="cpu", num=1, query="cls")
+    return argparse.Namespace(
+        **{**options, **dict(layers=None, heads=False, rollout=False), **changed}, out=str(out)
+    )
+
+
+def test_attention_of_a_patch_by_layer_and_by_head(tool, tmp_path):
+    # The bundled encoder has 4 layers, 4 heads and a grid of 4×32 patches.
+    word = tmp_path / "word.png"
+    cv2.imwrite(str(word), np.full((32, 128, 3), 200, np.uint8))
+    draw = tool("analysis_tools/attention_maps.py").draw
+    for changed, columns in ((dict(rollout=True), 6), (dict(query="3,31", layers=[4, 1]), 3)):
+        draw(attention_options(tmp_path / "out.png", images=[str(word)], **changed))
+        sheet = cv2.imread(str(tmp_path / "out.png"))
+        assert sheet.shape == (14 + 64 + 2 * 4, columns * (256 + 4) + 4, 3)
+    # The last patch has a frame.
+    corner = sheet[14 + 4 + 48 : 14 + 4 + 64, 4 + 248 : 4 + 256]
+    assert (corner[0] == [255, 200, 0]).all()
+    assert (sheet[14 + 4, 4 : 4 + 248] == 200).all()
+    draw(attention_options(tmp_path / "out.png", images=[str(word)], heads=True, layers=[2]))
+    width = 5 * (256 + 4) + 96 + 4 + 4
+    assert cv2.imread(str(tmp_path / "out.png")).shape == (14 + 64 + 2 * 4, width, 3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [
+        (dict(query="4,0"), "4×32"),
+        (dict(query="1"), "'1'"),
+        (dict(layers=[5]), "has 5"),
+        (dict(num=0), "is 0"),
+        (dict(config="mms_vit_n_ctc_words", weights="word.pth"), "word.pth"),
+    ],
+)
+def test_attention_names_options_that_cannot_be_used(tool, tmp_path, changed, value):
+    draw = tool("analysis_tools/attention_maps.py").draw
+    with pytest.raises((ValueError, OSError), match=value):
+        draw(attention_options(tmp_path / "out.png", images=[str(tmp_path)], **changed))
+    assert not (tmp_path / "out.png").exists()
+
+
 @pytest.mark.parametrize(
     ("path", "function", "options"),
     [
+        ("attention_maps.py", "draw", dict(images=["IN"], config=None, weights=None)),
         ("browse_masks.py", "browse", dict(config="c.py", images=["IN"])),
         ("compare_pixels.py", "compare", dict(config="c.py", checkpoint="c", data=["IN"], num=1)),
         ("plot_curves.py", "plot", dict(work_dirs=["IN"])),
