@@ -86,6 +86,10 @@ def _as_line(reading: Reading) -> str:
 
 
 def _as_json(reading: Reading) -> str:
-    row = dict(image=reading.name, text=reading.text, confidence=reading.confidence)
-    row["char_confidences"] = reading.char_confidences
+    row = dict(
+        image=reading.name,
+        text=reading.text,
+        confidence=reading.confidence,
+        char_confidences=reading.char_confidences,
+    )
     return to_json(row, sys.stdout.encoding)
