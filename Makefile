@@ -4,10 +4,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-SOURCES = mms_ocr configs tools projects tests requirements setup.py
+SOURCES = mms_ocr configs tools projects tests requirements docs setup.py
+SITE = docs/_build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-slurm zoo-check lint format clean
+.PHONY: help env demo test test-slow test-slurm zoo-check lint format docs clean
 
 help:
 	@echo "make demo       pretrain a small encoder on rendered words, with pictures; read words with the bundled one"
@@ -15,6 +16,7 @@ help:
 	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
 	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
 	@echo "make lint       ruff, mypy, imports, spelling; make format: let ruff rewrite the files"
+	@echo "make docs       the documentation site, $(SITE)/index.html"
 	@echo "make env        only the environment, $(VENV)"
 	@echo "make clean      remove the environment, work_dirs/demo and all caches"
 
@@ -48,13 +50,19 @@ lint: env
 	$(BIN)/python -m ruff format --check $(wildcard $(SOURCES))
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/codespell -D - -D .codespell.txt $(wildcard $(SOURCES) docs *.md Makefile)
+	$(BIN)/codespell -D - -D .codespell.txt $(wildcard $(SOURCES) *.md Makefile)
 
 format: env
 	$(BIN)/python -m ruff check --fix $(wildcard $(SOURCES))
 	$(BIN)/python -m ruff format $(wildcard $(SOURCES))
 
+# Every warning fails the build: broken links, unknown references, names without a docstring.
+docs: env
+	@$(PYTHON) requirements/make_env.py $(VENV) --with docs
+	$(BIN)/python -m sphinx -c docs -E -W --keep-going -q . $(SITE)
+	@echo "$(SITE)/index.html"
+
 clean:
-	rm -rf $(VENV) work_dirs/demo build dist *.egg-info mms_ocr/.mim
+	rm -rf $(VENV) docs/_build work_dirs/demo build dist *.egg-info mms_ocr/.mim
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage
-	find mms_ocr configs tools projects tests requirements -name __pycache__ -prune -exec rm -rf {} +
+	find mms_ocr configs tools projects tests requirements docs -name __pycache__ -prune -exec rm -rf {} +

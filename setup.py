@@ -81,6 +81,7 @@ setup(
         "openmmlab": requirements("openmmlab"),
         "mmocr": requirements("mmocr"),
         "dev": requirements("dev"),
+        "docs": requirements("docs"),
     },
     entry_points={"console_scripts": ["mms-ocr = mms_ocr.cli.main:main"]},
     cmdclass={"build_py": BuildWithMim},

@@ -1,7 +1,8 @@
 """Make the virtual environment of ``make env``: the exact versions of requirements/lock/.
 
 An environment that was made from the same lock files by the same Python is kept. Another one,
-or an incomplete one, is made again.
+or an incomplete one, is made again. Groups of packages that only some targets need, such as
+``docs``, are added to it when they are asked for.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ PIP_STEPS = (
     ("torch, the largest part", ["-r", "torch.txt", "-c", "stack.txt"]),
     ("mms_ocr itself", ["--no-deps", "--no-build-isolation", "-e", str(REPOSITORY)]),
 )
+# Groups of packages beside them, by the name of their lock file: the first Python that they are
+# tested with.
+GROUPS = {"docs": (3, 11)}
 LOG_LINES_SHOWN = 15
 
 
@@ -42,7 +46,8 @@ class SetupError(Exception):
 def fingerprint() -> str:
     """Hash the inputs of an environment: lock files, packaging, Python, path of the checkout."""
     digest = hashlib.sha256()
-    for path in [*sorted(LOCK.glob("*.txt")), REPOSITORY / "setup.py", Path(__file__)]:
+    locks = [path for path in sorted(LOCK.glob("*.txt")) if path.stem not in GROUPS]
+    for path in [*locks, REPOSITORY / "setup.py", Path(__file__)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     # mms_ocr is linked by path, and a virtual environment cannot be moved.
     digest.update(f"{sys.version}\0{sys.base_prefix}\0{REPOSITORY}".encode())
@@ -166,12 +171,36 @@ def make(venv: Path) -> None:
     print(f"made {venv} in {time.monotonic() - started:.0f} s", flush=True)
 
 
+def add_group(venv: Path, group: str) -> None:
+    """Add a group of packages to a made environment, unless it is there."""
+    first = GROUPS[group]
+    if sys.version_info < first:
+        raise SetupError(
+            f"the packages of {group} need Python {first[0]}.{first[1]} or newer, and this is "
+            f"{sys.version.split()[0]}: make PYTHON=python3.11 VENV=.venv-{group} {group}"
+        )
+    stamp = venv / f"made-with-{group}"
+    lock = LOCK / f"{group}.txt"
+    if stamp.is_file() and stamp.read_text() == lock.read_text():
+        return
+    print(f"adding the packages of {group} to {venv}", flush=True)
+    pip_install(venv_python(venv), ["--no-deps", "-r", lock.name], venv / "install.log")
+    stamp.write_text(lock.read_text())
+
+
 def main() -> int:
     """Read the command line and make the environment."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("venv", type=Path, help="where the environment is to be")
+    parser.add_argument(
+        "--with", dest="groups", action="append", choices=GROUPS, default=[],
+        help="packages to add"
+    )  # fmt: skip
+    args = parser.parse_args()
     try:
-        make(parser.parse_args().venv.absolute())
+        make(args.venv.absolute())
+        for group in args.groups:
+            add_group(args.venv.absolute(), group)
     except SetupError as error:
         print(f"make env: {error}", file=sys.stderr)
         return 1

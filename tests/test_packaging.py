@@ -17,7 +17,7 @@ import mms_ocr
 from mms_ocr.cli.doctor import read_requirements
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-RANGES = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "dev")
+RANGES = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "dev", "docs")
 # Distribution that provides a module, where the two are not called the same.
 PROVIDERS = {
     "cv2": "opencv-python",
@@ -63,7 +63,8 @@ def locked(repository) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_locked_versions_are_within_the_requirements(ranges, locked, python):
-    for requirement in [each for group in ranges.values() for each in group]:
+    groups = [group for name, group in ranges.items() if name != "docs" or python != "3.10"]
+    for requirement in [each for group in groups for each in group]:
         name = canonicalize_name(requirement.name)
         assert name in locked[python], f"{name} has no tested version for Python {python}"
         assert requirement.specifier.contains(locked[python][name]), requirement
@@ -298,6 +299,16 @@ def test_an_environment_is_made_once_and_again_when_requirements_change(
     monkeypatch.setattr(make_env, "LOCK", lock)
     make_env.make(venv)
     assert len(steps) == 12
+
+
+def test_a_group_of_packages_is_added_once(make_env, steps, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "version_info", (3, 11))
+    make_env.add_group(tmp_path, "docs")
+    make_env.add_group(tmp_path, "docs")
+    assert steps == ["--no-deps"]
+    monkeypatch.setattr(sys, "version_info", (3, 10))
+    with pytest.raises(make_env.SetupError, match=r"Python 3\.11"):
+        make_env.add_group(tmp_path, "docs")
 
 
 def test_incomplete_environment_is_made_again(make_env, steps, monkeypatch, tmp_path, capsys):

@@ -22,7 +22,7 @@ class FontCollection:
     """Text fonts from folders, with a weight for each family.
 
     Every family has the same probability by default, whatever its number of faces. Fonts without
-    letters and digits are left out (:attr:`skipped`), and so are broken ones of a folder, with a
+    letters and digits are left out (``skipped``), and so are broken ones of a folder, with a
     warning. The first face of a collection file (``.ttc``) is used.
 
     Args:

@@ -170,8 +170,8 @@ class TextViT(StrictInitModule, VisionTransformer):
             num_removed: That number, if it is known; avoids waiting for the device.
 
         Returns:
-            Without a mask: one tensor of ``out_type``, or a tuple of them where ``out_indices`` is
-            a sequence. With a mask: tokens of the visible patches ``(B, 1 + N, C)``, class token
+            One tensor of ``out_type`` without a mask, or a tuple of them where ``out_indices`` is
+            a sequence. With a mask, tokens of the visible patches ``(B, 1 + N, C)``, class token
             first, and the patch indices of the visible ``(B, N)`` and the removed ones
             ``(B, num_removed)`` in reading order.
 

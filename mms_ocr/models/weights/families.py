@@ -43,6 +43,7 @@ class Family(NamedTuple):
 
 # Fixed positions of a square, whatever the grid.
 _SQUARE = {"square_positions": True}
+#: The families of checkpoints that load, by name.
 FAMILIES = {
     # An encoder of this project, alone or in any model.
     "mms": Family(False),
