@@ -8,7 +8,7 @@ SOURCES = mms_ocr configs tools projects tests requirements docs setup.py
 SITE = docs/_build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-slurm zoo-check lint format docs clean
+.PHONY: help env demo test test-slow test-slurm zoo-check lint format docs test-docs clean
 
 help:
 	@echo "make demo       pretrain a small encoder on rendered words, with pictures; read words with the bundled one"
@@ -16,7 +16,7 @@ help:
 	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
 	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
 	@echo "make lint       ruff, mypy, imports, spelling; make format: let ruff rewrite the files"
-	@echo "make docs       the documentation site, $(SITE)/index.html"
+	@echo "make docs       the documentation site, $(SITE)/index.html; make test-docs: run its commands and code"
 	@echo "make env        only the environment, $(VENV)"
 	@echo "make clean      remove the environment, work_dirs/demo and all caches"
 
@@ -61,6 +61,9 @@ docs: env
 	@$(PYTHON) requirements/make_env.py $(VENV) --with docs
 	$(BIN)/python -m sphinx -c docs -E -W --keep-going -q . $(SITE)
 	@echo "$(SITE)/index.html"
+
+test-docs: env
+	$(BIN)/python -m pytest -m "slow or not slow" tests/docs
 
 clean:
 	rm -rf $(VENV) docs/_build work_dirs/demo build dist *.egg-info mms_ocr/.mim
