@@ -63,7 +63,7 @@ def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Confi
         ImportError: A module that it imports is missing.
         ValueError: The config or an option is wrong.
     """
-    cfg = _load_config(args.config)
+    cfg = read_config_file(args.config)
     cfg.launcher = args.launcher
     if args.data:
         set_data(cfg, args.data, parts)
@@ -171,7 +171,8 @@ class ConfigKeepingRunner(Runner):
         return logger
 
 
-def _load_config(path: str) -> Config:
+def read_config_file(path: str) -> Config:
+    """Read a config and its bases, without changes; raises as :func:`read_config`."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no config file {path}; the bundled ones are in configs/")
     try:

@@ -182,6 +182,7 @@ def test_attention_names_options_that_cannot_be_used(tool, tmp_path, changed, va
     ("path", "function", "options"),
     [
         ("attention_maps.py", "draw", dict(images=["IN"], config=None, weights=None)),
+        ("browse_dataset.py", "browse", dict(config="c.py", data=["IN"], num=1)),
         ("browse_masks.py", "browse", dict(config="c.py", images=["IN"])),
         ("compare_pixels.py", "compare", dict(config="c.py", checkpoint="c", data=["IN"], num=1)),
         ("plot_curves.py", "plot", dict(work_dirs=["IN"])),
