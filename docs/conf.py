@@ -42,7 +42,13 @@ contents = {
     ],
     "Weights and data": ["docs/weights", "docs/data", "docs/rendering"],
     "At scale": ["docs/scaling", "docs/reliability"],
-    "Reference": ["docs/commands", "docs/configs", "docs/api/index", "docs/results/README"],
+    "Reference": [
+        "docs/commands",
+        "docs/analysis_tools",
+        "docs/configs",
+        "docs/api/index",
+        "docs/results/README",
+    ],
     "Project": ["CHANGELOG"],
 }
 # Pages below a page.

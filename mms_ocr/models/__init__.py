@@ -1,6 +1,7 @@
 """Encoder, pretraining and downstream models."""
 
 from mms_ocr.models.backbones import TextViT
+from mms_ocr.models.backbones.attention_maps import attention_maps, attention_rollout
 from mms_ocr.models.pixel.decoder import PixelDecoder
 from mms_ocr.models.pixel.mask_losses import MaskCrossEntropy, MaskDice, MaskSquaredError
 from mms_ocr.models.pixel.segmentor import TextSegmentor
@@ -38,4 +39,6 @@ __all__ = [
     "TextViT",
     "ViewContrast",
     "WordPairDataPreprocessor",
+    "attention_maps",
+    "attention_rollout",
 ]

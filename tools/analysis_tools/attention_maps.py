@@ -18,8 +18,7 @@ from mms_ocr.apis.pictures import check_picture
 from mms_ocr.apis.trained_models import PRETRAINING, choose_weights, find_task, load_config
 from mms_ocr.cli.word_options import add_weights_options, check_no_checkpoints
 from mms_ocr.datasets.transforms import resize_word_image
-from mms_ocr.models import PretrainedTextViT
-from mms_ocr.models.backbones.attention_maps import attention_maps, attention_rollout
+from mms_ocr.models import PretrainedTextViT, attention_maps, attention_rollout
 from mms_ocr.models.image_preprocessor import ImagePreprocessor
 from mms_ocr.registry import MODELS, type_name
 from mms_ocr.utils.devices import usable_device
