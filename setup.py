@@ -72,7 +72,7 @@ setup(
     include_package_data=False,
     package_data={
         "": ["*.txt", "*.json", "*.yml", "*.typed"],
-        "mms_ocr": ["zoo/*.safetensors"],
+        "mms_ocr": ["zoo/*.safetensors", "zoo/*.onnx"],
     },
     # Neither torch nor an OpenMMLab package by name: they come in upstream and in onedl builds, and
     # installing mms_ocr must not put one beside the other.
@@ -80,6 +80,8 @@ setup(
     extras_require={
         "openmmlab": requirements("openmmlab"),
         "mmocr": requirements("mmocr"),
+        "onnx": requirements("onnx"),
+        "export": requirements("export"),
         "dev": requirements("dev"),
         "docs": requirements("docs"),
     },

@@ -102,14 +102,19 @@ MODELS = _child(
 WEIGHT_INITIALIZERS = _child(root.WEIGHT_INITIALIZERS, "mms_ocr.models")
 TASK_UTILS = _child(root.TASK_UTILS, "mms_ocr.masking")
 
-DATASETS = _child(root.DATASETS, "mms_ocr.datasets")
+_DATA = (
+    "benchmark", "loading", "mixed", "rendered_words", "samplers", "seeded", "transforms",
+    "word_images", "word_masks", "word_pairs",
+)  # fmt: skip
+_DATA_MODULES = [f"mms_ocr.datasets.{name}" for name in _DATA]
+DATASETS = _child(root.DATASETS, *_DATA_MODULES)
 TRANSFORMS = _child(
     root.TRANSFORMS,
-    "mms_ocr.datasets",
+    *_DATA_MODULES,
     PackLabelledWord="mms_ocr.datasets.transforms.pack_labelled",
 )
-DATA_SAMPLERS = _child(root.DATA_SAMPLERS, "mms_ocr.datasets")
-FUNCTIONS = _child(root.FUNCTIONS, "mms_ocr.datasets")
+DATA_SAMPLERS = _child(root.DATA_SAMPLERS, *_DATA_MODULES)
+FUNCTIONS = _child(root.FUNCTIONS, *_DATA_MODULES)
 
 METRICS = _child(
     root.METRICS,

@@ -1,6 +1,6 @@
-"""Inferencers: reading, segmentation and super-resolution of word images.
+"""Inferencers: reading, segmentation and super-resolution of word images; export to ONNX.
 
-Names are imported on first use, since some of them need MMOCR.
+Names are imported on first use, since some of them need torch or MMOCR.
 """
 
 from importlib import import_module
@@ -13,8 +13,9 @@ _MODULES = {
     "WordReader": "reading",
     "WordSegmenter": "segmenting",
     "WordUpscaler": "upscaling",
-    "inferencer_config": "reading",
-    "mmocr_inferencer": "reading",
+    "export": "exporting",
+    "inferencer_config": "recognizers",
+    "mmocr_inferencer": "recognizers",
 }
 
 __all__ = sorted(_MODULES)

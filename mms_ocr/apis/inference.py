@@ -5,37 +5,54 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import islice
-from typing import Any, ClassVar
-
-import numpy as np
-import torch
-from mmengine.config import Config
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mms_ocr.apis.input_images import BrokenImage, InputImage, Report, each_image, report_broken
-from mms_ocr.apis.trained_models import Task, build_trained, choose_weights, load_config
-from mms_ocr.datasets.transforms import resize_word_image
-from mms_ocr.utils.cfg_options import merge_cfg_options
-from mms_ocr.utils.devices import usable_device
+from mms_ocr.apis.tasks import RECOGNITION, SEGMENTATION, SUPER_RESOLUTION, Task, runnable_weights
+from mms_ocr.utils.bundled import ONNX_SUFFIX
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+# Modules and classes that run the models of a task. They are imported when they are needed: those
+# of checkpoints import torch.
+_IN_TORCH = {
+    RECOGNITION: ("recognizers", "TorchReader"),
+    SEGMENTATION: ("torch_models", "TorchSegmenter"),
+    SUPER_RESOLUTION: ("torch_models", "TorchUpscaler"),
+}
+_IN_ONNX = {
+    RECOGNITION: "OnnxReader", SEGMENTATION: "OnnxSegmenter", SUPER_RESOLUTION: "OnnxUpscaler"
+}  # fmt: skip
 
 
 class WordInferencer(ABC):
     """Trained model that takes word images.
 
+    A model in ONNX, as :func:`mms_ocr.apis.export` writes it, needs onnxruntime, and neither torch
+    nor MMOCR.
+
     Args:
-        weights: Bundled weights (``mms-ocr zoo`` lists them) or a checkpoint; None for the first
-            bundled weights of the task.
-        config: Its config: a file, the name of a bundled one, or a Config. None takes the bundled
-            config that the checkpoint was trained with, else one with the encoder's size (and, for
-            recognizers, the decoder) of the checkpoint.
-        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None for a GPU if there is one.
+        weights: Bundled weights (``mms-ocr zoo`` lists them), a checkpoint, or a model in ONNX;
+            None for the first bundled weights of the task.
+        config: Config of a checkpoint: a file, the name of a bundled one, or a Config. None takes
+            the bundled config that the checkpoint was trained with, else one with the encoder's
+            size (and, for recognizers, the decoder) of the checkpoint.
+        device: ``'cpu'``, ``'cuda'``, ``'cuda:1'``, …; None for a GPU if there is one, and the CPU
+            for a model in ONNX.
         batch_size: Images of a forward pass.
         options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
+    Attributes:
+        backend: What runs the model, a :class:`~mms_ocr.apis.torch_models.TorchModel` or an
+            :class:`~mms_ocr.apis.onnx_models.OnnxModel`.
+
     Raises:
-        FileNotFoundError: Config or checkpoint are missing.
+        FileNotFoundError: Config or weights are missing.
         ValueError: They do not fit each other or the task, or there is no such device.
+        ImportError: A package that the weights need is not installed.
     """
 
     task: ClassVar[Task]
@@ -51,11 +68,29 @@ class WordInferencer(ABC):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size = batch_size
-        self.device = torch.device(usable_device(device))
-        weights = choose_weights(weights, self.task)
-        self.cfg = load_config(config, weights, self.task)
-        merge_cfg_options(self.cfg, options)
-        self.model: Any = build_trained(self.cfg, weights, str(self.device))
+        weights = runnable_weights(weights, self.task)
+        self.backend: Any
+        if weights.endswith(ONNX_SUFFIX):
+            if config is not None or options:
+                name = "config" if config is not None else "options of the config"
+                raise ValueError(
+                    f"{weights} is a model in ONNX, which has no {name}; omit them, or give the "
+                    "checkpoint"
+                )
+            module = import_module("mms_ocr.apis.onnx_models")
+            self.backend = getattr(module, _IN_ONNX[self.task])(weights, device)
+        else:
+            name, kind = _IN_TORCH[self.task]
+            try:
+                module = import_module(f"mms_ocr.apis.{name}")
+            except ImportError as error:
+                raise ImportError(
+                    f"{weights} is a checkpoint, and what runs it cannot be imported ({error}); "
+                    "see docs/install.md"
+                ) from error
+            self.backend = getattr(module, kind)(weights, config, device, options)
+            self.cfg, self.model = self.backend.cfg, self.backend.model
+        self.device = self.backend.device
 
     def __call__(self, images: Any, *, report: Report | None = None) -> Any:
         """Process images, and return the list of results; see :meth:`iterate`."""
@@ -74,17 +109,10 @@ class WordInferencer(ABC):
         inputs = each_image(images)
         while batch := list(islice(inputs, self.batch_size)):
             usable = [item for item in batch if isinstance(item, InputImage)]
-            with torch.inference_mode():
-                results = iter(self.predict(usable) if usable else [])
+            results = iter(self.predict(usable) if usable else [])
             for item in batch:
                 yield item, item if isinstance(item, BrokenImage) else next(results)
 
     @abstractmethod
     def predict(self, images: Sequence[InputImage]) -> list[Any]:
         """Process a batch: a result, or a BrokenImage, for each image."""
-
-
-def stack_images(images: Sequence[InputImage], size: tuple[int, int]) -> Tensor:
-    """Resize images to ``size`` (height, width) and stack them, uint8 BGR ``(N, 3, H, W)``."""
-    resized = np.stack([resize_word_image(item.image, size) for item in images])
-    return torch.from_numpy(resized).permute(0, 3, 1, 2)

@@ -1,31 +1,14 @@
-"""Text recognition of word images, with ``mms-ocr read``; needs MMOCR."""
+"""Text recognition of word images, with ``mms-ocr read``."""
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import DefaultScope
+from typing import Any
 
 from mms_ocr.apis.inference import WordInferencer
-from mms_ocr.apis.input_images import BrokenImage, InputImage, Report, image_fields, is_one_image
-from mms_ocr.apis.trained_models import RECOGNITION, choose_weights, load_config
-from mms_ocr.evaluation.word_benchmark import text_confidence
-from mms_ocr.models.weights import load_model
-from mms_ocr.registry import type_name
-from mms_ocr.utils.devices import usable_device
-
-if TYPE_CHECKING:
-    from mmocr.apis import TextRecInferencer
-
-# Transforms that load images, which are loaded here already, and labels, which are missing.
-_LOADING = ("LoadImageFromFile", "LoadImageFromNDArray", "InferencerLoader", "LoadOCRAnnotations")
-_PACKING = ("PackLabelledWord", "PackTextRecogInputs")
+from mms_ocr.apis.input_images import BrokenImage, InputImage, Report, is_one_image
+from mms_ocr.apis.tasks import RECOGNITION
 
 
 @dataclass(frozen=True)
@@ -42,18 +25,14 @@ class Reading:
 
 
 class WordReader(WordInferencer):
-    """Reads words with a recognizer: any of MMOCR's, and those of ``configs/textrecog``.
+    """Reads words with a recognizer: any of MMOCR's, those of ``configs/textrecog``, or in ONNX.
 
     ``WordReader()("word.png").text`` is the shortest way. No code in a checkpoint is run: weights
-    are loaded strictly, and the config that MMEngine stores in it is not used.
+    are loaded strictly, and the config that MMEngine stores in it is not used. Checkpoints need
+    MMOCR; models in ONNX do not.
     """
 
     task = RECOGNITION
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        with DefaultScope.overwrite_default_scope(self.cfg.get("default_scope", "mms_ocr")):
-            self._pipeline = Compose(inference_pipeline(self.cfg))
 
     def __call__(self, images: Any, *, report: Report | None = None) -> Any:
         """Read images: a Reading for a single file, array or bytes, else a list of them."""
@@ -68,80 +47,11 @@ class WordReader(WordInferencer):
 
     def predict(self, images: Sequence[InputImage]) -> list[Reading | BrokenImage]:
         """Read a batch."""
-        packed = [self._pipeline(image_fields(item)) for item in images]
-        usable = [fields for fields in packed if fields is not None]
-        predicted = iter(self.model.test_step(pseudo_collate(usable)) if usable else ())
         results: list[Reading | BrokenImage] = []
-        for item, fields in zip(images, packed):
-            if fields is None:
+        for item, word in zip(images, self.backend.predict(images)):
+            if word is None:
                 results.append(BrokenImage(item.name, "the pipeline of the config rejects it"))
             else:
-                text = next(predicted).pred_text
-                characters = character_confidences(text)
-                reading = Reading(
-                    item.name, text.item, text_confidence(text), char_confidences=characters
-                )
-                results.append(reading)
+                text, confidence, characters = word
+                results.append(Reading(item.name, text, confidence, char_confidences=characters))
         return results
-
-
-def character_confidences(pred_text: Any) -> tuple[float, ...] | None:
-    """Return the confidence of each character of a word of MMOCR; None if it has none.
-
-    They are ``char_confidences``, as the decoders here give them, or MMOCR's ``score``. A token
-    such as ``<UKN>`` is several characters, so that a word with it has none either.
-    """
-    values = pred_text.get("char_confidences", pred_text.get("score"))
-    if values is None or len(values) != len(pred_text.get("item")):
-        return None
-    return tuple(map(float, values))
-
-
-def inference_pipeline(cfg: Config) -> list[dict | Callable]:
-    """Select the transforms of a config's test set for loaded images without labels.
-
-    Raises:
-        ValueError: The config has no test pipeline, or one that does not end in packing.
-    """
-    pipeline = ((cfg.get("test_dataloader") or {}).get("dataset") or {}).get("pipeline")
-    if not pipeline:
-        pipeline = cfg.get("test_pipeline")
-    if not pipeline:
-        raise ValueError(f"{cfg.filename} has no test_dataloader.dataset.pipeline to read with")
-    kept = [step for step in pipeline if type_name(step) not in _LOADING]
-    if not kept or type_name(kept[-1]) not in _PACKING:
-        packing = " or ".join(_PACKING)
-        raise ValueError(f"{cfg.filename}: the test pipeline does not end in {packing}")
-    keys = ("img_path", "ori_shape", "img_shape", "valid_ratio")
-    return [*kept[:-1], dict(type="mmocr.PackTextRecogInputs", meta_keys=keys)]
-
-
-def inferencer_config(config: str | os.PathLike[str] | Config) -> Config:
-    """Convert a config for MMOCR's ``TextRecInferencer(model=…)``; see :class:`WordReader`."""
-    cfg = load_config(config, "", RECOGNITION)
-    # The inferencer replaces the transform of this name by its own loader.
-    pipeline = [dict(type="LoadImageFromNDArray"), *inference_pipeline(cfg)]
-    cfg.test_dataloader = dict(dataset=dict(pipeline=pipeline))
-    cfg.visualizer = dict(type="mmocr.TextRecogLocalVisualizer", name="read")
-    return cfg
-
-
-def mmocr_inferencer(
-    weights: str | os.PathLike[str] | None = None,
-    config: str | os.PathLike[str] | Config | None = None,
-    device: str | None = None,
-) -> TextRecInferencer:
-    """Build MMOCR's ``TextRecInferencer``, with weights loaded strictly and without running code.
-
-    ``TextRecInferencer(weights=…)`` itself runs the code in a checkpoint, and only logs weights
-    that do not fit. The arguments are those of :class:`WordReader`.
-    """
-    from mmocr.apis import TextRecInferencer
-
-    weights = choose_weights(weights, RECOGNITION)
-    cfg = inferencer_config(load_config(config, weights, RECOGNITION))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Checkpoint is not loaded")  # they are loaded below
-        inferencer = TextRecInferencer(model=cfg, device=usable_device(device))
-    load_model(inferencer.model, weights)
-    return inferencer

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from mmengine.structures import BaseDataElement
 
-from mms_ocr.apis.inference import WordInferencer, stack_images
+from mms_ocr.apis.inference import WordInferencer
 from mms_ocr.apis.input_images import InputImage
-from mms_ocr.apis.trained_models import SEGMENTATION
+from mms_ocr.apis.tasks import SEGMENTATION
 from mms_ocr.utils.files import write_image
 
 #: Endings of the names of the files of a word.
@@ -63,20 +62,13 @@ class WordSegmenter(WordInferencer):
         if threshold is not None and not 0 < threshold < 1:
             raise ValueError(f"threshold must lie in (0, 1), got {threshold}")
         super().__init__(*args, **kwargs)
-        self.threshold = float(self.model.threshold if threshold is None else threshold)
+        self.threshold = float(self.backend.threshold if threshold is None else threshold)
 
     def predict(self, images: Sequence[InputImage]) -> list[SegmentedWord]:
         """Segment a batch."""
-        inputs = stack_images(images, tuple(self.model.backbone.img_size))
-        samples = [
-            BaseDataElement(metainfo=dict(ori_shape=item.image.shape[:2])) for item in images
-        ]
-        predicted = self.model.test_step(dict(inputs=inputs, data_samples=samples))
         return [
-            SegmentedWord(
-                item.name, item.image, sample.seg_logits.data[0].sigmoid().numpy(), self.threshold
-            )
-            for item, sample in zip(images, predicted)
+            SegmentedWord(item.name, item.image, probability, self.threshold)
+            for item, probability in zip(images, self.backend.predict(images))
         ]
 
 

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -15,41 +15,18 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mms_ocr.apis.bundled_configs import find_config
-from mms_ocr.apis.zoo import default_weights, read_zoo
+from mms_ocr.apis.tasks import RECOGNITION, SEGMENTATION, SUPER_RESOLUTION, TASKS, Task
+from mms_ocr.apis.zoo import read_zoo
 from mms_ocr.models.weights import load_model, read_checkpoint
 from mms_ocr.models.weights.loading import task_of
 from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.registry import MODELS, type_name
-from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, SCHEME, name_checkpoint
+from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, SCHEME
 from mms_ocr.utils.dictionaries import check_dictionaries
 
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine appends it to the config's name
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
 _SIZES = {128: "n", 192: "t", 384: "s", 768: "b"}
-
-
-class Task(NamedTuple):
-    """Task of a model."""
-
-    folder: str  # of its configs below configs/
-    noun: str  # for its models, in messages
-    model: str | None  # type without the scope; None for any of MMOCR's
-    config: str = ""  # pattern of the bundled configs for checkpoints that name none
-    sizes: str = "nts"  # of the encoder that these exist for
-
-
-PRETRAINING = Task("mms", "pretraining run", "MMS", sizes="")
-RECOGNITION = Task("textrecog", "recognizer", None, "mms_vit_{size}_{kind}_words", "ntsb")
-SEGMENTATION = Task("segmentation", "segmentor", "TextSegmentor", "mms_vit_{size}_seg_rendered")
-SUPER_RESOLUTION = Task(
-    "super_resolution", "super-resolution", "TextSuperResolver", "mms_vit_{size}_sr_words"
-)
-TASKS = (PRETRAINING, RECOGNITION, SEGMENTATION, SUPER_RESOLUTION)
-
-
-def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
-    """Resolve weights to a file or ``mms_ocr://NAME``; None is the first bundled ones of a task."""
-    return default_weights(task.folder, task.noun) if weights is None else name_checkpoint(weights)
 
 
 def find_task(weights: str) -> Task:

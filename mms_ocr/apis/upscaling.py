@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mms_ocr.apis.inference import WordInferencer, stack_images
+from mms_ocr.apis.inference import WordInferencer
 from mms_ocr.apis.input_images import InputImage
-from mms_ocr.apis.trained_models import SUPER_RESOLUTION
-from mms_ocr.datasets.transforms import resize_word_image
+from mms_ocr.apis.tasks import SUPER_RESOLUTION
 from mms_ocr.utils.files import write_image
+from mms_ocr.utils.resizing import resize_word_image
 
 SCALE = 2
 
@@ -44,15 +44,16 @@ class WordUpscaler(WordInferencer):
 
     def predict(self, images: Sequence[InputImage]) -> list[UpscaledWord]:
         """Upscale a batch."""
-        height, width = (side // SCALE for side in self.model.size)
-        inputs = stack_images(images, (height, width))
-        words = []
-        for item, sample in zip(images, self.model.test_step(dict(inputs=inputs))):
-            rgb = (sample.pred_img * 255).round().byte().permute(1, 2, 0).numpy()
-            shrunk = item.image.shape[0] > height or item.image.shape[1] > width
-            bgr = np.ascontiguousarray(rgb[:, :, ::-1])
-            words.append(UpscaledWord(item.name, item.image, bgr, shrunk))
-        return words
+        height, width = (side // SCALE for side in self.backend.size)
+        return [
+            UpscaledWord(
+                item.name,
+                item.image,
+                restored,
+                shrunk=item.image.shape[0] > height or item.image.shape[1] > width,
+            )
+            for item, restored in zip(images, self.backend.predict(images))
+        ]
 
 
 def write_upscaled(word: UpscaledWord, folder: str, stem: str, size: str = "double") -> str:

@@ -53,16 +53,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _build_reader(args: argparse.Namespace) -> WordReader:
-    from mms_ocr.utils.cfg_options import parse_cfg_options
+    from mms_ocr.apis.reading import WordReader
 
-    try:
-        from mms_ocr.apis.reading import WordReader
-    except ImportError as error:
-        raise ImportError(
-            f"reading needs MMOCR, which cannot be imported here ({error}); see docs/install.md"
-        ) from error
+    options = None
+    if args.cfg_options:
+        from mms_ocr.utils.cfg_options import parse_cfg_options
 
-    options = parse_cfg_options(args.cfg_options)
+        options = parse_cfg_options(args.cfg_options)
     return WordReader(args.weights, args.config, args.device, args.batch_size, options)
 
 

@@ -31,10 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Draw the picture and print the mean error on masked patches."""
     from mms_ocr.apis.pictures import check_picture, load_word_images
+    from mms_ocr.apis.tasks import PRETRAINING, choose_weights
     from mms_ocr.apis.trained_models import (
-        PRETRAINING,
         build_trained,
-        choose_weights,
         load_config,
     )
     from mms_ocr.engine.hooks.picture_hooks import draw_reconstructions

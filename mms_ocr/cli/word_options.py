@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES
+from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, ONNX_SUFFIX
 from mms_ocr.utils.errors import report_error
 
 
@@ -13,8 +13,8 @@ def add_weights_options(parser: argparse.ArgumentParser, model: str) -> None:
     """Declare ``--weights``, ``--config`` and ``--device`` of a kind of model."""
     parser.add_argument(
         "--weights", metavar="NAME|FILE",
-        help=f"bundled weights, which mms-ocr zoo lists, or a checkpoint (default: the bundled "
-        f"{model})"
+        help=f"bundled weights, which mms-ocr zoo lists, a checkpoint, or a model in ONNX "
+        f"(default: the bundled {model})"
     )  # fmt: skip
     parser.add_argument(
         "--config", metavar="CONFIG",
@@ -61,8 +61,8 @@ def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png
 def check_no_checkpoints(images: Sequence[str]) -> None:
     """Raise ValueError if an image has the suffix of a checkpoint."""
     for image in images:
-        if image.lower().endswith(CHECKPOINT_SUFFIXES):
-            raise ValueError(f"{image} is a checkpoint, not an image; give --weights {image}")
+        if image.lower().endswith((*CHECKPOINT_SUFFIXES, ONNX_SUFFIX)):
+            raise ValueError(f"{image} is a model, not an image; give --weights {image}")
 
 
 class BrokenCount:

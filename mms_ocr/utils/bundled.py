@@ -10,6 +10,8 @@ import mms_ocr
 
 SCHEME = "mms_ocr://"
 SUFFIX = ".safetensors"
+#: Suffix of models in ONNX, which run without torch.
+ONNX_SUFFIX = ".onnx"
 #: Suffixes of checkpoints.
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", SUFFIX)
 #: Where the files are.
@@ -34,6 +36,11 @@ def bundled_file(name: str) -> Path:
         known = f"bundled are {', '.join(names)}" if names else "this version bundles none"
         raise FileNotFoundError(f"no checkpoint or bundled weights {name!r}: {hint}{known}")
     return FOLDER / f"{name}{SUFFIX}"
+
+
+def bundled_onnx(name: str) -> Path:
+    """Return where the bundled model in ONNX of some weights would be, by name or file name."""
+    return FOLDER / (name.removeprefix(SCHEME).removesuffix(ONNX_SUFFIX) + ONNX_SUFFIX)
 
 
 def name_checkpoint(given: str | os.PathLike[str]) -> str:

@@ -6,8 +6,6 @@ import datetime
 import os
 import platform
 
-import torch
-
 
 def usable_device(name: str | None = None) -> str:
     """Check a device such as ``'cuda:1'``; None selects a GPU if there is one, or the CPU.
@@ -15,6 +13,8 @@ def usable_device(name: str | None = None) -> str:
     Raises:
         ValueError: There is no such device.
     """
+    import torch  # not at the top: models in ONNX run without it
+
     gpus = torch.cuda.device_count()
     try:
         device = torch.device(name or ("cuda" if gpus else "cpu"))
@@ -29,6 +29,8 @@ def usable_device(name: str | None = None) -> str:
 
 def describe_machine(device: str = "cpu") -> str:
     """Describe processor or GPU, cores, threads, versions and date, for the head of a report."""
+    import torch
+
     name = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:
@@ -53,4 +55,6 @@ def usable_cores() -> int:
 def synchronize(device: str) -> None:
     """Wait until the device has finished its work, before a clock is read."""
     if device.startswith("cuda"):
+        import torch
+
         torch.cuda.synchronize(device)

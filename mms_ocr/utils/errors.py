@@ -39,11 +39,13 @@ class TrainingError(RuntimeError):
 @cache
 def warn(message: str) -> None:
     """Warn once per message: in the log of a run if there is one, else on standard error."""
-    # Not at the top: commands that only print their help do without MMEngine.
+    message = printable(message)
+    if "mmengine" not in sys.modules:  # then there is no run
+        logging.getLogger("mms_ocr").warning("warning: %s", message)
+        return
     from mmengine.dist import is_main_process
     from mmengine.logging import MMLogger, print_log
 
-    message = printable(message)
     loggers = MMLogger._instance_dict.values()
     if any(isinstance(handler, logging.FileHandler) for log in loggers for handler in log.handlers):
         print_log(message, logger="current", level=logging.WARNING)

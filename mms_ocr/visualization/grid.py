@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 #: Pixels between pictures and around them.
 GAP = 4
@@ -129,9 +128,9 @@ def to_picture(values: Any) -> NDArray[np.uint8]:
     Raises:
         ValueError: The shape is another.
     """
-    if not isinstance(values, (Tensor, np.ndarray)):
-        values = getattr(values, "data", values)
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if not isinstance(values, np.ndarray):
+        values = getattr(values, "data", values)  # of a tensor too, without its gradient
+    array = values.cpu().numpy() if hasattr(values, "cpu") else np.asarray(values)
     if array.ndim == 3 and len(array) == 3:
         if np.issubdtype(array.dtype, np.floating):
             array = np.rint(np.clip(array, 0, 1) * 255)

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
+from mms_ocr import apis
 from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.trained_models import RECOGNITION, load_config
 from mms_ocr.registry import DATASETS
@@ -108,10 +109,10 @@ def test_inferencer_of_mmocr_reads_the_same_words(reading, reader, tiny_recogniz
 
     paths = word_images(3)
     expected = [item.text for item in reader(paths)]
-    inferencer = reading.mmocr_inferencer(*tiny_recognizer[::-1], device="cpu")
+    inferencer = apis.mmocr_inferencer(*tiny_recognizer[::-1], device="cpu")
     result = inferencer([*paths, cv2.imread(paths[0])], batch_size=2, progress_bar=False)
     assert [item["text"] for item in result["predictions"]] == [*expected, expected[0]]
-    cfg = reading.inferencer_config(tiny_recognizer[0])
+    cfg = apis.inferencer_config(tiny_recognizer[0])
     by_itself = TextRecInferencer(model=cfg, weights=tiny_recognizer[1], device="cpu")
     result = by_itself(paths[1], progress_bar=False, return_vis=True)
     assert result["predictions"][0]["text"] == expected[1]
@@ -119,6 +120,7 @@ def test_inferencer_of_mmocr_reads_the_same_words(reading, reader, tiny_recogniz
 
 
 def test_configs_of_mmocr_have_a_pipeline_for_reading(reading):
+    recognizers = importlib.import_module("mms_ocr.apis.recognizers")
     cfg = Config(
         dict(
             test_dataloader=dict(
@@ -133,11 +135,11 @@ def test_configs_of_mmocr_have_a_pipeline_for_reading(reading):
             )
         )
     )
-    kinds = [transform["type"] for transform in reading.inference_pipeline(cfg)]
+    kinds = [transform["type"] for transform in recognizers.inference_pipeline(cfg)]
     assert kinds == ["Resize", "mmocr.PackTextRecogInputs"]
     cfg.test_dataloader.dataset.pipeline.pop()
     with pytest.raises(ValueError, match="does not end in"):
-        reading.inference_pipeline(cfg)
+        recognizers.inference_pipeline(cfg)
 
 
 class Bomb:

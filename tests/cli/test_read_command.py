@@ -81,6 +81,6 @@ def test_bad_input_gives_one_line_and_status_2(read, word_images, tmp_path):
 
 
 def test_without_mmocr_a_line_says_what_is_missing(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "mms_ocr.apis.reading", None)
+    monkeypatch.setitem(sys.modules, "mmocr", None)
     assert main(["read", "a.png", "--weights", "w.pth"]) == 2
-    assert "reading needs MMOCR" in capsys.readouterr().err.splitlines()[-1]
+    assert "w.pth is a checkpoint, which needs mmocr" in capsys.readouterr().err.splitlines()[-1]

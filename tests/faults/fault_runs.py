@@ -184,7 +184,7 @@ def serve() -> None:
     import fault_jitter  # noqa: F401
     from yapf.yapflib import yapf_api
 
-    import mms_ocr.datasets
+    import mms_ocr.datasets.word_images
     import mms_ocr.evaluation
     import mms_ocr.models  # noqa: F401
     from mms_ocr.cli import training

@@ -15,7 +15,8 @@ from mmengine.config import Config
 from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.apis.input_images import input_images
 from mms_ocr.apis.pictures import check_picture
-from mms_ocr.apis.trained_models import PRETRAINING, choose_weights, find_task, load_config
+from mms_ocr.apis.tasks import PRETRAINING, choose_weights
+from mms_ocr.apis.trained_models import find_task, load_config
 from mms_ocr.cli.word_options import add_weights_options, check_no_checkpoints
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.models import PretrainedTextViT, attention_maps, attention_rollout

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from bench_decoding import let_words_end, peak_memory, seconds
 
-from mms_ocr.apis.reading import WordReader, mmocr_inferencer
+from mms_ocr.apis import WordReader, mmocr_inferencer
 from mms_ocr.apis.trained_models import RECOGNITION, load_config
 from mms_ocr.datasets import open_source
 from mms_ocr.registry import MODELS

@@ -24,15 +24,9 @@ from typing import Any
 
 import mms_ocr  # noqa: F401  (before MMPretrain is imported)
 from mms_ocr.apis.bundled_configs import config_folder, find_config
-from mms_ocr.apis.trained_models import (
-    PRETRAINING,
-    RECOGNITION,
-    SEGMENTATION,
-    SUPER_RESOLUTION,
-    build_trained,
-    load_config,
-)
-from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, size_in_mb, write_zoo
+from mms_ocr.apis.tasks import PRETRAINING, RECOGNITION, SEGMENTATION, SUPER_RESOLUTION
+from mms_ocr.apis.trained_models import build_trained, load_config
+from mms_ocr.apis.zoo import MAX_FILE, MAX_TOTAL, Entry, read_zoo, write_zoo
 from mms_ocr.models.weights import (
     PretrainedTextViT,
     auxiliary_names,
@@ -131,7 +125,7 @@ def bundle(args: argparse.Namespace) -> None:
     write_zoo({**entries, args.name: entry})
     print(
         f"{args.name}: {parameters / 1e6:.2f} M parameters, {len(data) / 1e6:.1f} MB; now run "
-        f"tools/zoo_check.py {args.name} --write"
+        f"tools/zoo_check.py {args.name} --write and tools/model_converters/bundle_onnx.py"
     )
 
 
@@ -212,7 +206,8 @@ def check_sizes(name: str, size: float) -> None:
     Raises:
         ValueError: The file, or all of them together, are too large.
     """
-    total = size + sum(size_in_mb(other) for other in bundled.bundled_names() if other != name)
+    others = [path for path in bundled.FOLDER.glob("*") if path.stem != name]
+    total = size + sum(path.stat().st_size / 1e6 for path in others)
     if size > MAX_FILE:
         raise ValueError(f"{name} has {size:.1f} MB, and a bundled file at most {MAX_FILE}")
     if total > MAX_TOTAL:

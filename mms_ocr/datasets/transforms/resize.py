@@ -2,55 +2,11 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from mms_ocr.datasets.transforms.base import WordTransform
 from mms_ocr.registry import TRANSFORMS
-
-_INTERPOLATIONS = {
-    "nearest": cv2.INTER_NEAREST,
-    "bilinear": cv2.INTER_LINEAR,
-    "bicubic": cv2.INTER_CUBIC,
-}
-
-
-def resize_word_image(
-    image: np.ndarray,
-    size: tuple[int, int],
-    interpolation: str = "bicubic",
-    out: np.ndarray | None = None,
-) -> np.ndarray:
-    """Resize without keeping the aspect ratio, and without aliasing if the image shrinks.
-
-    OpenCV's kernels span a fixed number of source pixels at any scale. So bicubic is used up to a
-    shrinking of 1.5 (the larger of the two axes), where it is closest to Pillow's antialiased
-    filter on real words; bilinear up to 2, where it is closer; and above that torch's antialiased
-    filter, at two to four times the cost. Nearest neighbor is used at every scale.
-
-    Args:
-        image: uint8 array ``(H, W, 3)``.
-        size: Height and width of the result.
-        interpolation: ``'nearest'``, ``'bilinear'`` or ``'bicubic'``.
-        out: Contiguous uint8 array ``(*size, 3)`` to write the result to.
-    """
-    height, width = size
-    shrinking = max(image.shape[0] / height, image.shape[1] / width)
-    if shrinking <= 1.5 or interpolation == "nearest":
-        kernel = _INTERPOLATIONS[interpolation]
-        return cv2.resize(image, (width, height), out, interpolation=kernel)
-    if shrinking <= 2:
-        return cv2.resize(image, (width, height), out, interpolation=cv2.INTER_LINEAR)
-    # Some transforms reverse the channels by a view, which torch does not take.
-    planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
-    planes = F.interpolate(planes, size=size, mode=interpolation, antialias=True)
-    resized = planes[0].permute(1, 2, 0).numpy()
-    if out is None:
-        return resized
-    out[...] = resized
-    return out
+from mms_ocr.utils.resizing import INTERPOLATIONS, resize_word_image
 
 
 def check_scale(size: tuple[int, int], scale: int) -> tuple[int, int]:
@@ -75,9 +31,9 @@ class ResizeWordImage(WordTransform):
     def __init__(self, size: tuple[int, int] = (32, 128), interpolation: str = "bicubic") -> None:
         if len(size) != 2 or min(size) < 1:
             raise ValueError(f"size is (height, width), both positive, got {tuple(size)}")
-        if interpolation not in _INTERPOLATIONS:
+        if interpolation not in INTERPOLATIONS:
             raise ValueError(
-                f"unknown interpolation {interpolation!r}: choose from {', '.join(_INTERPOLATIONS)}"
+                f"unknown interpolation {interpolation!r}: choose from {', '.join(INTERPOLATIONS)}"
             )
         self.size = (int(size[0]), int(size[1]))
         self.interpolation = interpolation

@@ -1,0 +1,109 @@
+"""Models in ONNX, the bundled ones: against their checkpoints, and without torch."""
+
+import json
+import subprocess
+import sys
+import textwrap
+
+import cv2
+import numpy as np
+import pytest
+
+from mms_ocr.apis import WordReader, WordSegmenter, WordUpscaler, zoo
+from mms_ocr.rendering import FontCollection, RenderSettings, TextSource, WordRenderer
+from mms_ocr.utils import bundled
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+PAIRS = {
+    "mms_vit_n_ctc": WordReader,
+    "mms_vit_n_seg": WordSegmenter,
+    "mms_vit_n_sr": WordUpscaler,
+}
+# Runs a command of mms-ocr where the packages of training cannot be imported.
+WITHOUT_TORCH = """
+    import sys
+
+    class Refusing:
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in {"torch", "mmengine", "mmcv", "mmocr", "mmpretrain"}:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    sys.meta_path.insert(0, Refusing())
+    from mms_ocr.cli.main import main
+
+    status = main(sys.argv[1:])
+    slow = {"matplotlib", "skimage", "imagehash", "scipy"} & set(sys.modules)
+    sys.exit(f"imported {slow}" if slow else status)
+"""
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Rendered words of several sizes, one of them large enough to be shrunk with care."""
+    renderer = WordRenderer(FontCollection(), TextSource(), RenderSettings.at(0.3), seed=3)
+    words = [renderer.render(index).image for index in range(5)]
+    return [*words, cv2.resize(words[0], (700, 180)), cv2.resize(words[1], (40, 12))]
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_results_are_those_of_the_checkpoint(name, images):
+    if name == "mms_vit_n_ctc":
+        pytest.importorskip("mmocr")
+    in_onnx = PAIRS[name](f"{name}.onnx", batch_size=3)(images)
+    in_torch = PAIRS[name](name, device="cpu")(images)
+    assert len(in_onnx) == len(images)
+    for ours, theirs in zip(in_onnx, in_torch, strict=True):
+        if name == "mms_vit_n_ctc":
+            assert (ours.name, ours.text) == (theirs.name, theirs.text)
+            assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
+        elif name == "mms_vit_n_seg":
+            assert ours.threshold == theirs.threshold
+            assert ours.probability.dtype == np.float32
+            np.testing.assert_allclose(ours.probability, theirs.probability, atol=1e-4)
+            np.testing.assert_array_equal(ours.mask, theirs.mask)
+        else:
+            assert ours.shrunk == theirs.shrunk
+            difference = ours.upscaled.astype(int) - theirs.upscaled
+            assert np.abs(difference).max() <= 1
+
+
+def test_models_are_made_of_the_bundled_weights():
+    entries = zoo.read_zoo()
+    for name in PAIRS:
+        session = onnxruntime.InferenceSession(str(bundled.bundled_onnx(name)))
+        meta = session.get_modelmeta()
+        facts = json.loads(meta.custom_metadata_map["mms_ocr"])
+        assert meta.producer_name == "mms_ocr"
+        assert facts["source_sha256"] == entries[name]["Metadata"]["SHA256"]
+        assert (facts["weights"], facts["task"]) == (name, zoo.task_of(entries[name]))
+
+
+def test_commands_run_without_torch(tmp_path, word_images):
+    paths = word_images(2)
+    broken = tmp_path / "images" / "broken.png"
+    broken.write_bytes(b"no image")
+    folder = str(tmp_path / "images")
+
+    def run(*arguments):
+        command = [sys.executable, "-c", textwrap.dedent(WITHOUT_TORCH), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    result = run("read", folder, "--json")
+    expected = WordReader("mms_vit_n_ctc.onnx")(paths)
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(row["image"], row["text"], row["confidence"]) for row in rows] == [
+        (word.name, word.text, word.confidence) for word in expected
+    ]
+    assert result.returncode == 1
+    assert "broken.png" in result.stderr.splitlines()[0]
+    assert "1 of 3 images could not be used" in result.stderr.splitlines()[-1]
+    result = run("segment", *paths, "--out", str(tmp_path / "out"))
+    assert (result.returncode, result.stderr) == (0, "")
+    mask = cv2.imread(str(tmp_path / "out" / "0_mask.png"), cv2.IMREAD_GRAYSCALE)
+    (word,) = WordSegmenter("mms_vit_n_seg.onnx")(paths[:1])
+    np.testing.assert_array_equal(mask > 0, word.mask)
+    result = run("read", *paths, "--weights", "reader.pth")
+    assert result.returncode == 2
+    assert "reader.pth" in result.stderr
+    assert "needs torch" in result.stderr
