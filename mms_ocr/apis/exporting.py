@@ -205,7 +205,7 @@ def _recognizer(model: Any, cfg: Config) -> tuple[ImageGraph, dict[str, Any]]:
     resize = TRANSFORMS.build(dict(steps[0]))
     decoder = model.decoder
     dictionary, ignored = decoder.dictionary, decoder.postprocessor.ignore_indexes
-    facts = dict(
+    facts: dict[str, Any] = dict(
         characters=list(dictionary.dict),
         ignored=list(ignored),
     )

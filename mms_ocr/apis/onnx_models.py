@@ -145,7 +145,7 @@ class OnnxReader(OnnxModel):
         probabilities = softmax(self.run(images))
         if facts["decoding"] == "ctc":
             words = decode_ctc(probabilities, facts["blank"], facts["ignored"])
-            confidences = ctc_confidences(probabilities, facts["blank"])
+            confidences = ctc_confidences(probabilities, facts["blank"]).tolist()
         else:
             words = decode_autoregressive(probabilities, facts["end"], facts["ignored"])
             confidences = autoregressive_confidences(probabilities, facts["end"])
@@ -153,7 +153,7 @@ class OnnxReader(OnnxModel):
         for word, confidence in zip(words, confidences):
             text = spell(word.tokens, facts["characters"])
             scores = tuple(word.scores) if len(text) == len(word.scores) else None
-            readings.append((text, float(confidence), scores))
+            readings.append((text, confidence, scores))
         return readings
 
 

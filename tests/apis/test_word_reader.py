@@ -71,7 +71,7 @@ def test_a_folder_a_pattern_and_a_data_set_give_lists(reader, word_images, label
 
 
 def test_characters_have_confidences_only_if_there_is_one_each(reading):
-    confidences = reading.character_confidences
+    confidences = importlib.import_module("mms_ocr.apis.recognizers").character_confidences
     scored = dict(item="ab", score=[0.5, 0.25])
     assert confidences(scored) == (0.5, 0.25)
     assert confidences(dict(scored, char_confidences=[0.75, 1])) == (0.75, 1.0)
