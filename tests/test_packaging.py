@@ -17,7 +17,8 @@ import mms_ocr
 from mms_ocr.cli.doctor import read_requirements
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
-RANGES = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "dev", "docs")
+USED = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "onnx", "export")
+RANGES = (*USED, "dev", "docs")
 # Distribution that provides a module, where the two are not called the same.
 PROVIDERS = {
     "cv2": "opencv-python",
@@ -96,8 +97,8 @@ def imported_modules(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "groups"),
     [
-        ("mms_ocr", ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps")),
-        ("tools", ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps")),
+        ("mms_ocr", USED),
+        ("tools", USED),
         ("tests", RANGES),
     ],
 )
@@ -112,7 +113,7 @@ def test_everything_imported_is_required_somewhere(repository, ranges, folder, g
 
 
 def test_doctor_reads_all_requirements(ranges):
-    groups = {name: [str(each) for each in ranges[name]] for name in RANGES if name != "dev"}
+    groups = {name: [str(each) for each in ranges[name]] for name in USED}
     requirements = {name: [] for name in groups}
     for name, requirement in read_requirements():
         requirements[name].append(str(requirement))

@@ -28,7 +28,11 @@ HELP = "report what is installed and what is missing, and the commands to instal
 
 # Files of requirements/, in the order of installation.
 _NEEDED = ("torch", "runtime", "openmmlab")
-_OPTIONAL = ("mmocr", "mmocr-nodeps")
+_OPTIONAL = ("mmocr", "mmocr-nodeps", "onnx", "export")
+_TITLES = {
+    "mmocr": "optional: MMOCR, for its recognizers and their training",
+    "onnx": "optional: models in ONNX, which run without torch, and mms-ocr export",
+}
 # Distributions of a module: those of requirements/ first, then alternatives to them.
 _DISTRIBUTIONS = {
     "PIL": ("pillow", "pillow-simd"),
@@ -38,7 +42,9 @@ _DISTRIBUTIONS = {
     "mmdet": ("onedl-mmdetection", "mmdet"),
     "mmengine": ("onedl-mmengine", "mmengine", "mmengine-lite"),
     "mmpretrain": ("onedl-mmpretrain", "mmpretrain"),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "skimage": ("scikit-image",),
+    "yaml": ("pyyaml",),
 }
 # Modules to import, where importing only the package does not show that it works.
 _IMPORTS = {"mmocr": "mmocr.models", "mmpretrain": "mmpretrain.models"}
@@ -72,7 +78,11 @@ def run(args: argparse.Namespace) -> int:
     compat.install()
     hidden = io.StringIO()  # what packages print and log while they are imported
     with contextlib.redirect_stdout(hidden), contextlib.redirect_stderr(hidden):
-        findings = [find_module(requirement, group) for group, requirement in read_requirements()]
+        by_name: dict[str, Finding] = {}  # groups share requirements; the first counts
+        for group, requirement in read_requirements():
+            if requirement.name not in by_name:
+                by_name[requirement.name] = find_module(requirement, group)
+        findings = list(by_name.values())
         environment = _environment(findings)
     report: dict[str, Any] = dict(
         mms_ocr=mms_ocr.__version__,
@@ -177,8 +187,9 @@ def _environment(findings: Sequence[Finding]) -> dict[str, str]:
 def _as_text(report: dict[str, Any], findings: Sequence[Finding]) -> str:
     lines = [f"mms_ocr {report['mms_ocr']}", "", "needed"]
     lines += [_as_line(finding) for finding in findings if finding.needed]
-    lines += ["", "optional: MMOCR, for its recognizers and their training"]
-    lines += [_as_line(finding) for finding in findings if not finding.needed]
+    for group in _OPTIONAL:
+        lines += ["", _TITLES[group]] if group in _TITLES else []
+        lines += [_as_line(finding) for finding in findings if finding.group == group]
     shims = ("active compatibility shims", report["shims"])
     for title, facts in (shims, ("environment", report["environment"])):
         lines += ["", title, *(f"  {name:<20} {text}" for name, text in facts.items())]
@@ -197,6 +208,8 @@ def _as_text(report: dict[str, Any], findings: Sequence[Finding]) -> str:
         lines += ["To install:", *(f"  {command}" for command in report["commands"])]
     if report["healthy"]:
         lines.append("Everything needed is installed.")
+    elif all(f.state == "ok" for f in findings if f.module in ("onnxruntime", "cv2", "yaml")):
+        lines.append("mms-ocr read, segment and upscale run the bundled models in ONNX.")
     return "\n".join(lines)
 
 
