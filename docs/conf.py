@@ -31,7 +31,7 @@ nitpick_ignore = [("py:class", "TextRecInferencer")]  # MMOCR's, imported for ty
 
 # The pages of the site, by caption; site_parts adds them to README.md.
 contents = {
-    "Start": ["docs/install"],
+    "Start": ["docs/get_started", "docs/idea", "docs/install"],
     "Tasks": [
         "docs/pretraining",
         "docs/reading",
@@ -49,7 +49,7 @@ contents = {
         "docs/api/index",
         "docs/results/README",
     ],
-    "Project": ["CHANGELOG"],
+    "Project": ["docs/code_layout", "CHANGELOG"],
 }
 # Pages below a page.
 contents_below = {

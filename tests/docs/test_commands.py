@@ -66,8 +66,11 @@ def check_pip(words: list[str]) -> None:
     for option, word in itertools.pairwise(["", *rest]):
         if option in ("-r", "-c"):
             assert Path(word).is_file(), word
-        elif option == "-e" or word == ".":
-            assert word.startswith(".")
+        elif match := re.fullmatch(r"\.(?:\[(.*)\])?", word):
+            extras = re.findall(
+                r'^        "(\w+)": requirements', Path("setup.py").read_text(), re.M
+            )
+            assert set((match[1] or extras[0]).split(",")) <= set(extras), word
         elif not word.startswith("-"):
             Requirement(word)
 

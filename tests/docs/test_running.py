@@ -91,7 +91,7 @@ def prepare(command: list[str], make) -> list[str]:
             word = f"{matplotlib.get_data_path()}/fonts/ttf"
         elif option == "--count":
             word = str(COUNT)
-        elif number == 2 if is_script else option not in OUTPUTS:
+        elif option == "--data" or (number == 2 if is_script else option not in OUTPUTS):
             make(word)
         prepared.append(word)
     return prepared
