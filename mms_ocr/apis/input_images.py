@@ -81,7 +81,7 @@ def each_image(inputs: Any) -> Iterator[InputImage | BrokenImage]:
         if isinstance(item, np.ndarray):
             yield _check_array(item, f"image {number}")
         elif isinstance(item, bytes):
-            yield _decode(item, f"image {number}")
+            yield decode_input(item, f"image {number}")
         elif isinstance(item, (str, os.PathLike)):
             yield from _read_path(os.fspath(item))
         else:
@@ -153,7 +153,7 @@ def _read_path(path: str) -> Iterator[InputImage | BrokenImage]:
         except BrokenImageError as error:
             yield BrokenImage(_name_of(source, index), str(error))
         else:
-            yield _decode(raw.data, raw.name)
+            yield decode_input(raw.data, raw.name)
 
 
 def _read_file(path: str) -> InputImage | BrokenImage:
@@ -163,7 +163,7 @@ def _read_file(path: str) -> InputImage | BrokenImage:
         return BrokenImage(path, "there is no such file or folder", FileNotFoundError)
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         return BrokenImage(path, getattr(error, "strerror", None) or str(error))
-    return _decode(data, path)
+    return decode_input(data, path)
 
 
 def _name_of(source: ImageSource, index: int) -> str:
@@ -173,7 +173,8 @@ def _name_of(source: ImageSource, index: int) -> str:
         return source.path  # a line without a file name
 
 
-def _decode(data: bytes, name: str) -> InputImage | BrokenImage:
+def decode_input(data: bytes, name: str) -> InputImage | BrokenImage:
+    """Decode the bytes of an image file."""
     if not data:
         return BrokenImage(name, "the file is empty")
     try:

@@ -18,7 +18,7 @@ from mms_ocr.utils.escaping import escape_output
 
 _COMMANDS = (
     "convert", "decontaminate", "doctor", "export", "inspect", "labels", "read", "reconstruct",
-    "render", "segment", "upscale", "zoo",
+    "render", "segment", "upscale", "web", "zoo",
 )  # fmt: skip
 COMMANDS = {name: import_module(f"mms_ocr.cli.{name}") for name in _COMMANDS}
 _TRACEBACK_HELP = "show the traceback of an error"
