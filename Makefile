@@ -8,12 +8,13 @@ SOURCES = mms_ocr configs tools projects tests requirements docs setup.py
 SITE = docs/_build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-slurm zoo-check lint format docs test-docs clean
+.PHONY: help env demo test test-slow test-slurm test-web web zoo-check lint format docs test-docs clean
 
 help:
 	@echo "make demo       pretrain a small encoder on rendered words, with pictures; read words with the bundled one"
 	@echo "make test       all tests but the slow ones; make test-slow: those"
 	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
+	@echo "make web        a web page that reads, cuts out, sharpens and masks words; make test-web: test it in a browser"
 	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
 	@echo "make lint       ruff, mypy, imports, spelling; make format: let ruff rewrite the files"
 	@echo "make docs       the documentation site, $(SITE)/index.html; make test-docs: run its commands and code"
@@ -35,12 +36,21 @@ test: env
 	$(BIN)/python -m pytest
 
 test-slow: env
-	$(BIN)/python -m pytest -m "slow and not cluster"
+	$(BIN)/python -m pytest -m "slow and not cluster and not browser"
 
 # What cannot run on this machine is skipped, and the end of the report says why.
 test-slurm: env
 	@$(BIN)/python tests/faults/local_slurm.py --install || true
 	$(BIN)/python -m pytest -m "cluster and not slow" tests/cluster
+
+web: env
+	@$(PYTHON) requirements/make_env.py $(VENV) --with web
+	@$(BIN)/mms-ocr web
+
+test-web: env
+	@$(PYTHON) requirements/make_env.py $(VENV) --with web --with browser
+	@$(BIN)/python tests/browser/chromium.py --install || true
+	$(BIN)/python -m pytest -m "browser or not browser" tests/browser tests/apis/web
 
 zoo-check: env
 	$(BIN)/python tools/zoo_check.py

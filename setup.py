@@ -71,7 +71,7 @@ setup(
     packages=find_packages(include=["mms_ocr", "mms_ocr.*"]),
     include_package_data=False,
     package_data={
-        "": ["*.txt", "*.json", "*.yml", "*.typed"],
+        "": ["*.txt", "*.json", "*.yml", "*.typed", "*.css", "*.js"],
         "mms_ocr": ["zoo/*.safetensors", "zoo/*.onnx"],
     },
     # Neither torch nor an OpenMMLab package by name: they come in upstream and in onedl builds, and
@@ -84,6 +84,7 @@ setup(
         "export": requirements("export"),
         "dev": requirements("dev"),
         "docs": requirements("docs"),
+        "web": requirements("web"),
     },
     entry_points={"console_scripts": ["mms-ocr = mms_ocr.cli.main:main"]},
     cmdclass={"build_py": BuildWithMim},

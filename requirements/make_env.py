@@ -35,7 +35,7 @@ PIP_STEPS = (
 )
 # Groups of packages beside them, by the name of their lock file: the first Python that they are
 # tested with.
-GROUPS = {"docs": (3, 11)}
+GROUPS = {"browser": (3, 10), "docs": (3, 11), "web": (3, 10)}
 LOG_LINES_SHOWN = 15
 
 

@@ -18,7 +18,7 @@ from mms_ocr.cli.doctor import read_requirements
 
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 USED = ("runtime", "torch", "openmmlab", "mmocr", "mmocr-nodeps", "onnx", "export")
-RANGES = (*USED, "dev", "docs")
+RANGES = (*USED, "web", "dev", "docs", "browser")
 # Distribution that provides a module, where the two are not called the same.
 PROVIDERS = {
     "cv2": "opencv-python",
@@ -57,8 +57,8 @@ def locked(repository) -> dict[str, dict[str, str]]:
                 marker = requirement.marker
                 if marker is None or marker.evaluate({"python_version": python}):
                     name = canonicalize_name(requirement.name)
-                    assert name not in versions, f"{name} is pinned twice for Python {python}"
-                    versions[name] = specifier.version
+                    version = versions.setdefault(name, specifier.version)
+                    assert version == specifier.version, f"{name} is pinned twice for {python}"
     return pins
 
 
@@ -97,7 +97,7 @@ def imported_modules(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "groups"),
     [
-        ("mms_ocr", USED),
+        ("mms_ocr", (*USED, "web")),
         ("tools", USED),
         ("tests", RANGES),
     ],

@@ -39,8 +39,14 @@ def run(args: argparse.Namespace) -> None:
     output = sys.stdout
     # Packages must not print beside the page's address.
     with contextlib.redirect_stdout(sys.stderr), prepared_gradio():
-        from mms_ocr.apis.web.page import build_page
-        from mms_ocr.apis.web.results import PageModels
+        try:
+            from mms_ocr.apis.web.page import build_page
+            from mms_ocr.apis.web.results import PageModels
+        except ImportError as error:
+            raise ImportError(
+                f"the page needs MMOCR, which cannot be imported here ({error}); see "
+                "docs/install.md"
+            ) from error
 
         def report(url: str) -> None:
             print(f"mms-ocr web: {url} (Ctrl+C ends it)", file=output, flush=True)

@@ -24,6 +24,7 @@ LIMITS = f"{MAX_WORDS} images at a time, each up to 20 MB and {MAX_PIXELS / 1e6:
 
 _EXAMPLE_WORDS = ("Harbor", "Museum", "Pretrain", "Coffee", "Platform", "Garden")
 _EXAMPLE_SEED, _EXAMPLES = 3, (0, 6, 11, 16, 19, 23)  # plain, bent, faint and blurred words
+_SMALL, _SMALL_HEIGHT = 19, 16  # a word that super-resolution is for, and its height in pixels
 
 
 def read_files(files: Any, limit: int = MAX_WORDS) -> tuple[list[InputImage], list[str]]:
@@ -109,8 +110,14 @@ def render_examples() -> list[InputImage]:
     """Render the example words, the same ones every time, in matplotlib's fonts."""
     source = TextSource(_EXAMPLE_WORDS)
     renderer = WordRenderer(FontCollection(), source, seed=_EXAMPLE_SEED)
-    words = [renderer.render(index) for index in _EXAMPLES]
-    return [InputImage(f"rendered word {word.text}", word.image) for word in words]
+    words = [(index, renderer.render(index)) for index in _EXAMPLES]
+    return [
+        InputImage(
+            f"rendered word {word.text}",
+            fit_picture(word.image, _SMALL_HEIGHT, 64) if index == _SMALL else word.image,
+        )
+        for index, word in words
+    ]
 
 
 def example_photograph(words: Sequence[InputImage]) -> InputImage:

@@ -39,7 +39,8 @@ element.addEventListener("click", (event) => {
 _HEAD = """
 <header class="page-head"><h1>Word images: read, cut out, sharpen, mask</h1>
 <p>These models work on crops of one word or line each, not on whole pages: they do not look for
-words. Under “Photograph” you cut words out yourself. Images stay on this machine, in memory.</p>
+words. Under “Photograph” you cut words out yourself. Images stay in the memory of this
+machine.</p>
 </header>"""
 _LEGEND = f"""
 <ul class="legend" aria-label="Marks of the characters"><li class="sure">sure, from
@@ -105,14 +106,15 @@ def build_page(models: PageModels) -> gr.Blocks:
         settings, results = [strategy, ratio, seed], [read, cut, sharp, masked]
         outputs = [messages, words, photo, boxes, shown, *results]
         actions = PageActions(models, examples, sheet)
-        on = functools.partial(_listen, inputs=[words, photo, boxes, *settings], outputs=outputs)
-        on(files.upload, actions.take_words)
-        on(chosen.select, actions.take_example)
-        on(photo_file.upload, actions.take_photograph)
-        on(try_sheet.click, actions.take_sheet)
-        on(shown.select, actions.take_box)
-        on(add.click, actions.take_box, inputs=[words, photo, boxes, *settings, *sides])
-        on(clear.click, actions.clear)
+        inputs = [words, photo, boxes, *settings]
+        on = functools.partial(_listen, outputs=outputs, trigger_mode="multiple")
+        on(files.upload, actions.take_words, inputs)
+        on(chosen.select, actions.take_example, inputs)
+        on(photo_file.upload, actions.take_photograph, inputs)
+        on(try_sheet.click, actions.take_sheet, inputs)
+        on(shown.select, actions.take_box, inputs)
+        on(add.click, actions.take_box, [*inputs, *sides])
+        on(clear.click, actions.clear, inputs)
         for event in (strategy.change, ratio.change):
             _listen(event, actions.mask, [words, *settings], masked, trigger_mode="always_last")
         again.click(
@@ -234,7 +236,7 @@ def _listen(
                 message or f"{type(error).__name__}; see the log of mms-ocr web"
             ) from error
 
-    listener(run, inputs, outputs, api_visibility="private", **options)
+    listener(run, list(inputs), outputs, api_visibility="private", **options)
 
 
 def _html(value: str, **options: Any) -> Any:
