@@ -32,11 +32,14 @@ def prepared_gradio() -> Iterator[None]:
     Raises:
         ImportError: Gradio is missing.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="mms_ocr_web_") as folder:
-        os.environ.update(_SETTINGS, GRADIO_TEMP_DIR=folder)
-        _import_gradio()
-        yield
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mms_ocr_web_") as folder:
+            os.environ.update(_SETTINGS, GRADIO_TEMP_DIR=folder)
+            _import_gradio()
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _import_gradio() -> None:

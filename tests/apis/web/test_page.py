@@ -2,6 +2,7 @@
 
 import base64
 import socket
+import sys
 import types
 
 import numpy as np
@@ -123,7 +124,9 @@ def test_a_port_in_use_is_one_line(capsys):
 
 
 def test_without_gradio_the_extra_is_named(capsys, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "gradio", None)
+    for name in ("GRADIO_TEMP_DIR", "GRADIO_ANALYTICS_ENABLED", "HF_HUB_OFFLINE", "NO_PROXY"):
+        monkeypatch.setenv(name, "as before")
+    monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["web", "--port", "0"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "pip install 'mms_ocr[web]'" in line
