@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> None:
             from mms_ocr.apis.web.results import PageModels
         except ImportError as error:
             raise ImportError(
-                f"the page needs MMOCR, which cannot be imported here ({error}); see "
-                "docs/install.md"
+                f"the page needs torch and the OpenMMLab packages ({error}); see docs/install.md"
             ) from error
 
         def report(url: str) -> None:

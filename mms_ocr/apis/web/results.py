@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from mms_ocr.apis.inference import stack_images
 from mms_ocr.apis.input_images import InputImage
 from mms_ocr.apis.reading import Reading, WordReader
 from mms_ocr.apis.segmenting import SegmentedWord, WordSegmenter
-from mms_ocr.apis.trained_models import PRETRAINING, build_trained, choose_weights, load_config
+from mms_ocr.apis.tasks import PRETRAINING, choose_weights, runnable_weights
+from mms_ocr.apis.torch_models import stack_images
+from mms_ocr.apis.trained_models import build_trained, load_config
 from mms_ocr.apis.upscaling import UpscaledWord, WordUpscaler
 from mms_ocr.apis.zoo import read_zoo
 from mms_ocr.masking import BlockwiseMask, MaskGenerator, MultiMask, RandomPatchMask, SpanMask
-from mms_ocr.utils.bundled import SCHEME
+from mms_ocr.utils.bundled import FOLDER, SCHEME
 from mms_ocr.utils.devices import usable_device
 from mms_ocr.visualization import to_picture
 
@@ -79,10 +80,9 @@ class PageModels:
         encoder = choose_weights(weights.get("encoder"), PRETRAINING)
         cfg = load_config(None, encoder, PRETRAINING)
         self.encoder: Any = build_trained(cfg, encoder, usable_device(device))
-        tasks = (self.reader.task, self.segmenter.task, self.upscaler.task, PRETRAINING)
-        self.weights = {
-            kind: choose_weights(weights.get(kind), task) for kind, task in zip(KINDS, tasks)
-        }
+        inferencers = (self.reader, self.segmenter, self.upscaler)
+        used = [runnable_weights(weights.get(k), each.task) for k, each in zip(KINDS, inferencers)]
+        self.weights = dict(zip(KINDS, [*used, encoder]))
 
     def read(self, words: Sequence[InputImage]) -> list[Reading]:
         """Read words; a Reading of one that cannot be used has an ``error``."""
@@ -132,11 +132,12 @@ class PageModels:
         """List kind, name and terms of the weights in use."""
         zoo, rows = read_zoo(), []
         for kind, weights in self.weights.items():
-            name = Path(weights.removeprefix(SCHEME)).name
-            facts = zoo[name]["Metadata"] if weights == SCHEME + name and name in zoo else {}
+            path = Path(weights.removeprefix(SCHEME))
+            is_bundled = weights.startswith(SCHEME) or path.parent == FOLDER
+            facts = zoo[path.stem]["Metadata"] if is_bundled and path.stem in zoo else {}
             terms = "terms: those of the author of the file"
             if facts:
                 size = f"{facts['Parameters'] / 1e6:.1f} M parameters"
                 terms = f"{size}; terms of the training data: {facts['Training Data Terms']}"
-            rows.append((kind, name, terms))
+            rows.append((kind, path.name, terms))
         return rows
