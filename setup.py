@@ -11,6 +11,8 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 # MMEngine, mim and mms-ocr doctor look for these under .mim in an installed package.
 MIM_PARTS = ("configs", "requirements", "tools", "model-index.yml")
+# Address of the repository, once it is published; the links of the package follow from it.
+URL = ""
 NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
@@ -20,6 +22,19 @@ def version() -> str:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__version__":
             return str(ast.literal_eval(node.value))
     raise ValueError("mms_ocr/__init__.py sets no __version__")
+
+
+def project_urls() -> dict[str, str]:
+    """Links of the package's page: the paper, and the repository's if it has an address."""
+    urls = {"Paper": "https://arxiv.org/abs/2505.06855"}
+    if URL:
+        urls |= {
+            "Source": URL,
+            "Documentation": f"{URL}/tree/main/docs",
+            "Changelog": f"{URL}/blob/main/CHANGELOG.md",
+            "Issues": f"{URL}/issues",
+        }
+    return urls
 
 
 def requirements(*names: str) -> list[str]:
@@ -65,6 +80,9 @@ setup(
     description="Masked pretraining of text encoders for MMOCR",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
+    author="The mms_ocr contributors",
+    url=URL or None,
+    project_urls=project_urls(),
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
@@ -88,9 +106,30 @@ setup(
     },
     entry_points={"console_scripts": ["mms-ocr = mms_ocr.cli.main:main"]},
     cmdclass={"build_py": BuildWithMim},
-    classifiers=[
-        "Programming Language :: Python :: 3",
-        "Topic :: Scientific/Engineering :: Image Recognition",
+    keywords=[
+        "OCR",
+        "text recognition",
+        "scene text",
+        "masked image modeling",
+        "vision transformer",
+        "self-supervised learning",
+        "text segmentation",
+        "super-resolution",
+        "MMOCR",
+        "MMEngine",
     ],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3 :: Only",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+        "Typing :: Typed",
+    ],  # fmt: skip
     zip_safe=False,
 )

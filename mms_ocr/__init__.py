@@ -12,7 +12,7 @@ if not hasattr(os, "register_at_fork"):
 
 from mms_ocr import compat
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 compat.install()
 

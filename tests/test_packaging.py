@@ -178,6 +178,7 @@ def test_wheel_holds_the_package_and_its_mim_files(checkout, wheel):
         expected |= {f"mms_ocr/.mim/{part}/{name}" for name in files_below(checkout / part)}
     expected.add("mms_ocr/.mim/model-index.yml")
     assert package == expected
+    assert "mms_ocr/py.typed" in package
     assert "mms_ocr.cli.main:main" in entry_points
     assert "Requires-Python: >=3.10" in about
     plain = [line for line in about.splitlines() if line.startswith("Requires-Dist")]
@@ -192,6 +193,8 @@ def test_a_wheel_made_from_the_sdist_is_the_same(checkout, wheel, tmp_path):
     again = build(tmp_path / f"mms_ocr-{mms_ocr.__version__}", "wheel", tmp_path / "again")
     with zipfile.ZipFile(wheel) as first, zipfile.ZipFile(again) as second:
         assert sorted(first.namelist()) == sorted(second.namelist())
+        different = [name for name in first.namelist() if first.read(name) != second.read(name)]
+    assert different == []
 
 
 INHERIT = """

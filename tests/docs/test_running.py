@@ -129,7 +129,11 @@ def test_quick_commands(block, stand_in, tmp_path, monkeypatch, capfd):
 
 
 # Names that the code of a page takes as given.
-IMAGES = [block for block in blocks("python") if "mms_ocr.apis import" in block.body]
+IMAGES = [
+    block
+    for block in blocks("python")
+    if re.search("mms_ocr.apis import|attention_maps", block.body)
+]
 
 
 @pytest.mark.parametrize("block", IMAGES, ids=str)
