@@ -8,11 +8,12 @@ SOURCES = mms_ocr configs tools projects tests requirements docs setup.py
 SITE = docs/_build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow test-slurm test-web web zoo-check lint format docs test-docs clean
+.PHONY: help env demo test test-slow coverage test-slurm test-web web zoo-check lint format docs test-docs clean
 
 help:
 	@echo "make demo       pretrain a small encoder on rendered words, with pictures; read words with the bundled one"
 	@echo "make test       all tests but the slow ones; make test-slow: those"
+	@echo "make coverage   the same tests, and the share of lines that they run"
 	@echo "make test-slurm training over a real slurm, installed by apt where it lacks, and two networks"
 	@echo "make web        a web page that reads, cuts out, sharpens and masks words; make test-web: test it in a browser"
 	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
@@ -37,6 +38,9 @@ test: env
 
 test-slow: env
 	$(BIN)/python -m pytest -m "slow and not cluster and not browser"
+
+coverage: env
+	$(BIN)/python -m pytest --cov
 
 # What cannot run on this machine is skipped, and the end of the report says why.
 test-slurm: env

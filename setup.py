@@ -130,6 +130,6 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Topic :: Scientific/Engineering :: Image Recognition",
         "Typing :: Typed",
-    ],  # fmt: skip
+    ],
     zip_safe=False,
 )

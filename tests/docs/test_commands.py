@@ -26,7 +26,7 @@ from mms_ocr.cli.main import COMMANDS, build_parser
 # Configs of the user, or that the page itself writes.
 STAND_INS = {"CONFIG", "mixed.py"}
 # Programs of the system, whose arguments are not of this project.
-SYSTEM = {"cat", "cd", "git", "grep", "source"}
+SYSTEM = {"cat", "cd", "docker", "git", "grep", "pre-commit", "source"}
 LANGUAGES = {"", "bash", "console", "python", "text", "yaml", "{command-help}"}
 TARGETS = set(re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split())
 
