@@ -1,8 +1,32 @@
-# mms_ocr with everything that trains and reads, in the versions of requirements/lock/.
-#   docker build -t mms_ocr .
-#   docker run --rm -v "$PWD":/work mms_ocr read crops/
-# For GPUs, a base with Python 3.10 to 3.13 on which PyPI's torch, a CUDA build, finds a driver:
-#   docker build --build-arg BASE=nvidia/cuda:13.0.2-runtime-ubuntu24.04 -t mms_ocr:cuda .
-#   docker run --rm --gpus all --ipc=host -v "$PWD":/work mms_ocr:cuda doctor
+# mms_ocr with all that it needs to train and read, in the versions of requirements/lock/.
+# docs/install.md has the commands.
 ARG BASE=python:3.11-slim
 FROM ${BASE}
+
+# pip's index with the build of torch that is wanted; PyPI's is the CUDA build.
+ARG PIP_EXTRA_INDEX_URL=
+ENV PIP_NO_CACHE_DIR=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    PATH=/opt/venv/bin:$PATH
+SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
+
+# Bases of CUDA have no Python. Versions are those of the base's distribution.
+# hadolint ignore=DL3008
+RUN if ! command -v python3; then \
+        apt-get update; \
+        apt-get install --yes --no-install-recommends python3 python3-venv; \
+        rm -rf /var/lib/apt/lists/*; \
+    fi; \
+    useradd --create-home --uid 10001 words
+
+WORKDIR /opt/mms_ocr
+COPY . .
+# Without a display, OpenCV's headless build does, and needs no libraries of X.
+RUN sed --in-place 's/^opencv-python==/opencv-python-headless==/' requirements/lock/*.txt; \
+    python3 requirements/make_env.py /opt/venv || { cat /opt/venv/install.log; exit 1; }
+
+USER 10001
+WORKDIR /work
+ENTRYPOINT ["mms-ocr"]
+CMD ["--help"]

@@ -64,7 +64,7 @@ lint: env
 	$(BIN)/python -m ruff format --check $(wildcard $(SOURCES))
 	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/codespell -D - -D .codespell.txt $(wildcard $(SOURCES) *.md Makefile)
+	$(BIN)/codespell -D - -D .codespell.txt $(wildcard $(SOURCES) *.md *.cff Makefile Dockerfile .github/*.* .github/*/*.yml)
 
 format: env
 	$(BIN)/python -m ruff check --fix $(wildcard $(SOURCES))

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+unset PYTHONPATH PYTHONHOME # the package has to come from the wheel
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
@@ -16,6 +17,7 @@ wheel=$(echo "$folder"/dist/*.whl)
 "$folder/env/bin/pip" install --quiet "${wheel}[onnx]"
 cd "$folder"
 export PATH="$folder/env/bin:$PATH"
+[[ $(command -v mms-ocr) == "$folder"/* ]]
 mms-ocr --version
 mms-ocr zoo
 python - <<'WORD'

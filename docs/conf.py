@@ -49,7 +49,7 @@ contents = {
         "docs/api/index",
         "docs/results/README",
     ],
-    "Project": ["docs/code_layout", "CHANGELOG"],
+    "Project": ["CONTRIBUTING", "docs/code_layout", "CODE_OF_CONDUCT", "CHANGELOG"],
 }
 # Pages below a page.
 contents_below = {
