@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,12 @@ class ImageGraph(nn.Module):
         output: Tensor = self.model(self.normalize(images))
         return output
 
+    def to_onnx(self, opset: int) -> Any:
+        """Export the graph, a ModelProto of ONNX, for batches of any length."""
+        images = example_images(3, self.size)
+        shapes = {"images": {0: torch.export.Dim("batch")}}
+        return export_graph(self, (images,), ["images"], [self.output], shapes, opset)
+
 
 class CTCGraph(ImageGraph):
     """Recognizer with a CTC head: logits ``(N, columns, classes)``."""
@@ -95,6 +102,38 @@ class EncoderGraph(ImageGraph):
     """Encoder: its map ``(N, C, h, w)`` or tokens ``(N, 1 + L, C)``."""
 
     output = "features"
+
+
+def export_graph(
+    graph: nn.Module,
+    inputs: tuple[Tensor, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: Any,
+    opset: int,
+) -> Any:
+    """Export a module to a ModelProto, without what the exporter notes for debugging.
+
+    It notes lines of source files, with their paths.
+    """
+    program: Any = torch.onnx.export(
+        graph,
+        inputs,
+        dynamo=True,
+        opset_version=opset,
+        input_names=input_names,
+        output_names=output_names,
+        dynamic_shapes=dynamic_shapes,
+        verbose=False,
+    )
+    model = program.model_proto
+    del model.metadata_props[:], model.graph.metadata_props[:], model.graph.value_info[:]
+    model.doc_string = model.graph.doc_string = ""
+    parts = (model.graph.node, model.graph.initializer, model.graph.input, model.graph.output)
+    for item in itertools.chain(*parts):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    return model
 
 
 def example_images(count: int, size: Sequence[int]) -> Tensor:

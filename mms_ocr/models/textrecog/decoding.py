@@ -68,6 +68,7 @@ def decoding_step(
     cache: Cache,
     memory: Tensor,
     memory_mask: Tensor | None = None,
+    grown: list[Tensor] | None = None,
 ) -> Tensor:
     """Compute logits ``(N, num_classes)`` of the token after each word's newest one.
 
@@ -82,6 +83,8 @@ def decoding_step(
             the newest tokens are written into it.
         memory: Image tokens ``(N, L, C)``.
         memory_mask: Image tokens that may be attended to, bool ``(N, L)``; None for all.
+        grown: With a list, ``cache`` has ``T - 1`` positions and is not written; the list gets the
+            layers of the next cache, of ``T``.
     """
     hidden = weights.embedding(tokens) + weights.positions.index_select(0, position)
     # (N, heads, queries, keys) for the word; the heads are queries of one head for the image.
@@ -90,7 +93,7 @@ def decoding_step(
     for layer, cached in zip(weights.layers, cache):
         parts = layer.layer
         query = parts.norm1(hidden)
-        hidden = hidden + _attend_to_word(layer, query, position, cached, word_bias)
+        hidden = hidden + _attend_to_word(layer, query, position, cached, word_bias, grown)
         hidden = hidden + _attend_to_image(layer, parts.norm2(hidden), memory, image_bias)
         mlp = parts.mlp
         hidden = hidden + mlp.w_2(mlp.act(mlp.w_1(parts.norm3(hidden))))
@@ -104,12 +107,22 @@ def _attention_bias(attended: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _attend_to_word(
-    weights: LayerWeights, query: Tensor, position: Tensor, cached: Tensor, bias: Tensor
+    weights: LayerWeights,
+    query: Tensor,
+    position: Tensor,
+    cached: Tensor,
+    bias: Tensor,
+    grown: list[Tensor] | None,
 ) -> Tensor:
     attention = weights.layer.self_attn
     qkv = F.linear(query, weights.qkv_weight, weights.qkv_bias)
     qkv = qkv.unflatten(1, (3, attention.n_head, 1, -1))
-    cached.index_copy_(3, position, qkv[:, 1:].to(cached.dtype))  # of another type under autocast
+    newest = qkv[:, 1:].to(cached.dtype)  # of another type under autocast
+    if grown is None:
+        cached.index_copy_(3, position, newest)
+    else:
+        cached = torch.cat([cached, newest], dim=3)
+        grown.append(cached)
     values = F.scaled_dot_product_attention(qkv[:, 0], cached[:, 0], cached[:, 1], attn_mask=bias)
     return attention.fc(values.flatten(1))
 
