@@ -53,7 +53,7 @@ web: env
 
 test-web: env
 	@$(PYTHON) requirements/make_env.py $(VENV) --with web --with browser
-	@$(BIN)/python tests/browser/chromium.py --install || true
+	@$(BIN)/python tests/helpers/browser_program.py --install || true
 	$(BIN)/python -m pytest -m "browser or not browser" tests/browser tests/apis/web
 
 zoo-check: env

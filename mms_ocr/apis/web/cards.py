@@ -72,7 +72,7 @@ def _characters(reading: Reading) -> str:
 
 
 def _percent(confidence: float | None) -> str:
-    return "" if confidence is None else f"<small>confidence {100 * confidence:.0f}%</small>"
+    return "" if confidence is None else f" <small>confidence {100 * confidence:.0f}%</small>"
 
 
 def segmentation_cards(words: Sequence[InputImage], segmented: Iterable[SegmentedWord]) -> str:
@@ -84,7 +84,7 @@ def segmentation_cards(words: Sequence[InputImage], segmented: Iterable[Segmente
         body += picture(mask, f"text pixels of {word.name}, white", "", "mask")
         body += picture(cutout, f"{word.name} without its background", "checked", "cut-out")
         links = _download(cutout, "cutout", word.name) + _download(mask, "mask", word.name)
-        cards.append(_card(word.name, f'<div class="row">{body}</div>{links}'))
+        cards.append(_card(word.name, f'<div class="panels">{body}</div>{links}'))
     return _cards(cards)
 
 
@@ -94,7 +94,7 @@ def sharpened_cards(words: Sequence[InputImage], upscaled: Iterable[UpscaledWord
     for word, result in zip(words, upscaled):
         body = picture(word.image, f"word image: {word.name}", "", "image")
         body += picture(result.upscaled, f"{word.name}, sharpened", "", "sharpened")
-        body = f'<div class="row">{body}</div>'
+        body = f'<div class="panels">{body}</div>'
         if result.shrunk:
             body += (
                 '<p class="hint">larger than the 16 × 64 pixels of the model, so it has lost '
@@ -112,7 +112,7 @@ def masked_cards(masked: Iterable[MaskedWord]) -> str:
         body += picture(word.masked, f"{word.name} under a mask", "pixels", word.strategy)
         body += picture(word.filled, f"{word.name}, filled in", "pixels", "filled in")
         error = f'<p class="hint">error on the removed patches: {word.error:.2f}</p>'
-        cards.append(_card(word.name, f'<div class="row">{body}</div>{error}'))
+        cards.append(_card(word.name, f'<div class="panels">{body}</div>{error}'))
     return _cards(cards)
 
 

@@ -1,20 +1,23 @@
 """The Chromium of this machine, for the tests of the web page.
 
-python tests/browser/chromium.py              where it is, if anywhere
-python tests/browser/chromium.py --install    let apt install it
+python tests/helpers/browser_program.py              where it is, if anywhere
+python tests/helpers/browser_program.py --install    let apt install it
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PACKAGES = ("chromium", "fonts-dejavu-core")
-#: Options with which it starts as root and asks nothing of any other machine.
+#: Options with which Chromium starts as root and asks nothing of any other machine.
 OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -45,6 +48,17 @@ def install() -> str | None:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             return f"{' '.join(step)} failed: {reason}"
     return None
+
+
+@contextlib.contextmanager
+def start(path: str) -> Iterator[Any]:
+    """Start a Chromium; needs Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=[*OPTIONS])
+        yield browser
+        browser.close()
 
 
 def main() -> int:
