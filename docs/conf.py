@@ -39,6 +39,7 @@ contents = {
         "docs/swap_in",
         "docs/segmentation",
         "docs/super_resolution",
+        "docs/web",
     ],
     "Weights and data": ["docs/weights", "docs/data", "docs/rendering"],
     "At scale": ["docs/scaling", "docs/reliability"],

@@ -11,7 +11,7 @@ from PIL import Image
 from served_page import ServedPage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DESKTOP = {"viewport": {"width": 1120, "height": 640}}
+DESKTOP = {"viewport": {"width": 1120, "height": 700}}
 PHONE = {"viewport": {"width": 390, "height": 760}, "is_mobile": True, "has_touch": True}
 
 

@@ -94,11 +94,10 @@ def build_page(models: PageModels) -> gr.Blocks:
                     sharp = _html(cards.sharpened_cards([], []), elem_classes="wide")
                 with gr.Tab("Mask"):
                     _html(_MASK_NOTE)
-                    with gr.Row():
-                        strategy = gr.Radio(STRATEGIES, value=STRATEGIES[0], label="Strategy")
-                        ratio = gr.Slider(
-                            5, 95, value=60, step=5, label="Mask ratio, percent of the patches"
-                        )
+                    strategy = gr.Radio(STRATEGIES, value=STRATEGIES[0], label="Strategy")
+                    ratio = gr.Slider(
+                        5, 95, value=60, step=5, label="Mask ratio, percent of the patches"
+                    )
                     again = gr.Button("Draw other masks", size="sm")
                     masked = _html(cards.masked_cards([]), elem_classes="wide")
         _html(_foot(models))
