@@ -3,6 +3,7 @@
 import base64
 import re
 import signal
+import time
 from urllib.parse import urlparse
 
 import cv2
@@ -328,6 +329,39 @@ def test_uploads_to_gradio_are_refused_and_nothing_is_stored(server, page, word_
     assert server.files() == []
     used = set(re.findall(r"(?:connect|look up) (.*)", server.connections.read_text()))
     assert used <= LOCAL, "the server has asked another machine"
+
+
+def test_a_closed_page_is_forgotten(browser, word_files, monkeypatch, tmp_path):
+    from mms_ocr.apis.web.page import build_page
+    from mms_ocr.apis.web.results import PageModels
+    from mms_ocr.apis.web.serving import choose_port, launch_options
+
+    monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    served = build_page(PageModels(device="cpu"))
+    _, url, _ = served.launch(**launch_options("127.0.0.1", choose_port("127.0.0.1", 0)))
+    try:
+        sessions = served.state_holder.session_data
+        contexts = [browser.new_context() for _ in range(2)]
+        for context in contexts:
+            page = context.new_page()
+            page.goto(url)
+            upload(page, {"Museum.png": word_files["Museum.png"]})
+            assert texts(page, 1) == ["Museum"]
+        assert len(sessions) == 2
+        contexts[0].close()
+        deadline = time.monotonic() + 20
+        while len(sessions) > 1 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert len(sessions) == 1
+        page.get_by_role("tab", name="Mask").click()
+        page.get_by_label("blocks").check()
+        page.wait_for_function(
+            "[...document.querySelectorAll('figcaption')].some(each => each.innerText == 'blocks')"
+        )
+        contexts[1].close()
+    finally:
+        served.close(verbose=False)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

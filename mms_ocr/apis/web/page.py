@@ -27,7 +27,6 @@ from mms_ocr.apis.web.results import STRATEGIES, PageModels
 from mms_ocr.utils.errors import user_message
 
 FOLDER = Path(__file__).parent
-STATE_SECONDS = 3600  # after which images that nobody works on are forgotten
 _FILES_JS = (FOLDER / "files.js").read_text(encoding="utf-8")
 _PHOTO_JS = (FOLDER / "photo.js").read_text(encoding="utf-8")
 _EXAMPLES_JS = """
@@ -59,7 +58,7 @@ def build_page(models: PageModels) -> gr.Blocks:
     examples = render_examples()
     sheet = example_photograph(examples)
     with gr.Blocks(title="mms_ocr") as page:
-        words, photo = gr.State([], time_to_live=STATE_SECONDS), gr.State(None)
+        words, photo = gr.State([]), gr.State(None)
         boxes, seed = gr.State([]), gr.State(0)
         _html(_HEAD)
         with gr.Row():
@@ -119,6 +118,12 @@ def build_page(models: PageModels) -> gr.Blocks:
         again.click(
             lambda number: number + 1, seed, seed, show_progress="hidden", api_visibility="private"
         ).then(actions.mask, [words, *settings], masked, api_visibility="private")
+
+        def forget(request: gr.Request) -> None:
+            # Gradio would keep the state for an hour, and the last results until it ends.
+            page.state_holder.session_data.pop(request.session_hash, None)
+
+        page.unload(forget)
     return page
 
 
