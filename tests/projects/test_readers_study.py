@@ -1,26 +1,25 @@
 """The comparison of readers: intervals, what Tesseract is given, and what is made of its output."""
 
-import importlib.util
+import importlib
 import json
 
 import cv2
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("mmocr") is None, reason="judging words needs MMOCR"
-)
+pytest.importorskip("mmocr", reason="judging words needs MMOCR")
 
 
 @pytest.fixture
-def bench(tool):
-    return tool("benchmarks/bench_readers.py")
+def study(repository, monkeypatch):
+    monkeypatch.syspath_prepend(str(repository / "projects" / "studies"))
+    return importlib.import_module("readers")
 
 
 @pytest.mark.parametrize(("right", "count"), [(0, 20), (1, 3), (697, 1000), (20, 20)])
-def test_wilson_bounds_solve_the_score_equation(bench, right, count):
+def test_wilson_bounds_solve_the_score_equation(study, right, count):
     share = right / count
-    for bound in bench.wilson_interval(right, count):
+    for bound in study.wilson_interval(right, count):
         distance = 1.959963984540054 * (bound * (1 - bound) / count) ** 0.5
         assert abs(share - bound) == pytest.approx(distance, abs=1e-9)
 
@@ -37,30 +36,30 @@ def words(tmp_path):
     return path
 
 
-def test_selected_words_are_evenly_spaced(bench, words):
-    assert [label for _, label in bench.read_set(words, 3)] == ["Word-0", "Word-3", "Word-6"]
-    assert len(bench.read_set(words, None)) == len(bench.read_set(words, 99)) == 7
+def test_selected_words_are_evenly_spaced(study, words):
+    assert [label for _, label in study.read_set(words, 3)] == ["Word-0", "Word-3", "Word-6"]
+    assert len(study.read_set(words, None)) == len(study.read_set(words, 99)) == 7
 
 
-def test_tesseract_gets_a_large_word_with_a_border(bench, words):
+def test_tesseract_gets_a_large_word_with_a_border(study, words):
     path = str(words.parent / "0.png")
-    image = bench.prepare_for_tesseract(path)
+    image = study.prepare_for_tesseract(path)
     assert image.shape == (64 + 24, 160 + 24, 3)
     enlarged = cv2.resize(cv2.imread(path), (160, 64), interpolation=cv2.INTER_CUBIC)
     np.testing.assert_array_equal(image, np.pad(enlarged, ((12, 12), (12, 12), (0, 0)), "edge"))
 
 
 @pytest.mark.parametrize("end", ["", "\f"])
-def test_pages_are_split(bench, end):
-    assert bench.split_pages("one\n\ftwo words\n\n\f\fthree\n" + end) == [
+def test_pages_are_split(study, end):
+    assert study.split_pages("one\n\ftwo words\n\n\f\fthree\n" + end) == [
         "one", "two words", "", "three",
     ]  # fmt: skip
 
 
-def test_words_and_their_reading_are_counted(bench, words):
-    cells = bench.measure(
+def test_words_and_their_reading_are_counted(study, words):
+    cells = study.measure(
         lambda paths: (["word0", "WORD 1", "no", "Word-3."][: len(paths)], 0.5),
-        [bench.read_set(words, None)[:4]],
+        [study.read_set(words, None)[:4]],
     )
-    low, high = bench.wilson_interval(3, 4)
+    low, high = study.wilson_interval(3, 4)
     assert cells == [f"75.0% ({100 * low:.1f}–{100 * high:.1f})", "8.0"]

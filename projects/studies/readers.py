@@ -6,7 +6,7 @@ set from a list of files; preparing them is not counted. A recognizer of this pr
 image files in this process, on one thread. Words per second are per second of processor time, over
 all sets.
 
-    python tools/benchmarks/bench_readers.py --data ../shared/data --readers NAME_OR_CHECKPOINT
+    python projects/studies/readers.py --data ../shared/data --readers NAME_OR_CHECKPOINT
 """
 
 from __future__ import annotations
