@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 # Transforms that load images, which are loaded here already, and labels, which are missing.
 _LOADING = ("LoadImageFromFile", "LoadImageFromNDArray", "InferencerLoader", "LoadOCRAnnotations")
 _PACKING = ("PackLabelledWord", "PackTextRecogInputs")
+# What loading with color_type='grayscale' does, on BGR images and by OpenCV's weights.
+_TO_GRAY = dict(
+    type="mmcv.RandomGrayscale",
+    prob=1.0,
+    keep_channels=False,
+    channel_weights=(0.114, 0.587, 0.299),
+    color_format="bgr",
+)
 
 
 #: Text, its confidence and those of its characters.
@@ -90,6 +98,8 @@ def inference_pipeline(cfg: Config) -> list[dict | Callable]:
     if not kept or type_name(kept[-1]) not in _PACKING:
         packing = " or ".join(_PACKING)
         raise ValueError(f"{cfg.filename}: the test pipeline does not end in {packing}")
+    if any(step.get("color_type") == "grayscale" for step in pipeline):
+        kept.insert(0, dict(_TO_GRAY))
     keys = ("img_path", "ori_shape", "img_shape", "valid_ratio")
     return [*kept[:-1], dict(type="mmocr.PackTextRecogInputs", meta_keys=keys)]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import Compose, pseudo_collate
 
 from mms_ocr import apis
 from mms_ocr.apis.bundled_configs import find_config
@@ -137,6 +137,11 @@ def test_configs_of_mmocr_have_a_pipeline_for_reading(reading):
     )
     kinds = [transform["type"] for transform in recognizers.inference_pipeline(cfg)]
     assert kinds == ["Resize", "mmocr.PackTextRecogInputs"]
+    cfg.test_dataloader.dataset.pipeline[0].color_type = "grayscale"
+    gray = Compose(recognizers.inference_pipeline(cfg)[:-2])
+    image = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
+    expected = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    np.testing.assert_allclose(gray(dict(img=image))["img"].astype(int), expected, atol=1)
     cfg.test_dataloader.dataset.pipeline.pop()
     with pytest.raises(ValueError, match="does not end in"):
         recognizers.inference_pipeline(cfg)

@@ -34,7 +34,7 @@ def fit_weights(
     one of the two alone; this is logged. The model keeps its own.
 
     Args:
-        own: Weights of the model; only names, shapes and types are used.
+        own: Weights of the model; only names, shapes, types and minus infinities are used.
         state_dict: The weights, under any prefix; the encoder resizes positions of another grid.
         path: Path of the file, for messages.
         kind: Name of the model, for messages.
@@ -68,7 +68,7 @@ def fit_weights(
             faults["of another shape"].append(fault)
         if _kind(value) != _kind(stored):
             faults["of another type"].append(f"{key} {_type(stored)} instead of {_type(value)}")
-        elif not stored.float().isfinite().all():  # float8 has no isfinite
+        elif not stored.float().isfinite().all() and not _same_infinities(value, stored):
             faults["not finite (NaN or infinite)"].append(key)
     listed = [f"{len(keys)} {fault} ({list_names(keys)})" for fault, keys in faults.items() if keys]
     if listed:
@@ -99,6 +99,15 @@ def _fit_auxiliary(own: Mapping[str, Tensor], fitted: dict[str, Tensor], path: s
 
 def _kind(value: Tensor) -> tuple[bool, torch.layout]:
     return value.is_floating_point(), value.layout
+
+
+def _same_infinities(own: Tensor, stored: Tensor) -> bool:
+    """Return whether a constant mask has minus infinity in the same places as the model's own."""
+    own, stored = own.float().cpu(), stored.float().cpu()  # float8 has no isfinite
+    if own.shape != stored.shape or own.is_meta:
+        return False
+    hidden = own == float("-inf")
+    return bool(torch.equal(hidden, stored == float("-inf")) and stored[~hidden].isfinite().all())
 
 
 def _type(value: Tensor) -> str:

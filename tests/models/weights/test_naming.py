@@ -192,6 +192,18 @@ def test_weights_of_other_kinds_are_refused_and_float8_is_cast(tmp_path):
     assert equal(model, expected)
 
 
+def test_a_mask_may_hide_the_places_that_the_models_own_hides(tmp_path):
+    path = str(tmp_path / "weights.pth")
+    module = nn.Linear(2, 2)
+    module.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+    torch.save(module.state_dict(), path)
+    load_model(module, path)
+    for mask in ([float("-inf"), 0.0], [float("nan"), float("-inf")], [0.0, float("inf")]):
+        torch.save(module.state_dict() | dict(mask=torch.tensor(mask)), path)
+        with pytest.raises(ValueError, match=r"1 not finite .*\(mask\)"):
+            load_model(module, path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
