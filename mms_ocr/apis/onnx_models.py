@@ -38,7 +38,7 @@ KINDS = {
 }
 _INSTALL = "pip install 'mms_ocr[onnx]'"
 # Images of a run on the CPU: more of them leave its caches, and take longer each.
-_CHUNK = 8
+_CHUNK = 4
 
 
 class ModelFacts(NamedTuple):

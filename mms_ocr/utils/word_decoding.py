@@ -59,7 +59,8 @@ def ctc_confidences(probabilities: np.ndarray, blank: int) -> np.ndarray:
     These are sums over all ways to spell a word in the columns, by the forward algorithm of CTC
     (Graves et al., ICML 2006). ``probabilities`` are ``(N, W, num_classes)``.
     """
-    words = [word.tokens for word in decode_ctc(probabilities, blank)]
+    best = probabilities.argmax(axis=-1).tolist()
+    words = [[token for token, _ in itertools.groupby(row) if token != blank] for row in best]
     states = 2 * np.array([len(word) for word in words]) + 1
     targets = np.full((len(words), states.max()), blank)  # a blank around each character
     for row, word in zip(targets, words):

@@ -134,6 +134,9 @@ class TextViT(StrictInitModule, VisionTransformer):
         self.pos_embed.requires_grad = False
         self._set_positions()
         use_attend(self.layers)
+        for part in self.layers.modules():
+            if hasattr(part, "drop_prob"):  # of NumPy, which torch.compile cannot guard
+                part.drop_prob = float(part.drop_prob)
         store_settings(self, checked=False, grid=list(self.grid))
         store_settings(self, num_heads=widths["num_heads"])
 

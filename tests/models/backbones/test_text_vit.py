@@ -510,3 +510,10 @@ def test_a_stem_keeps_its_patch_size():
 def test_impossible_stems(settings, message):
     with pytest.raises(ValueError, match=message):
         conv_encoder(**settings)
+
+
+def test_rates_of_stochastic_depth_rise_and_can_be_compiled():
+    layers = encoder(drop_path_rate=0.4).layers
+    rates = [layer.attn.out_drop.drop_prob for layer in layers]
+    assert rates == pytest.approx([0, 0.2, 0.4])
+    assert {type(rate) for rate in rates} == {float}
