@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 from bench_decoding import let_words_end, peak_memory, seconds
+from mmengine.registry import DefaultScope
 
 from mms_ocr.apis import WordReader, mmocr_inferencer
 from mms_ocr.apis.trained_models import RECOGNITION, load_config
@@ -68,7 +69,9 @@ def write_images(folder: Path, images: str | None, count: int) -> list[str]:
 def random_weights(config: str, folder: Path) -> str:
     """Write a checkpoint of random weights whose words have six characters."""
     torch.manual_seed(0)
-    model = MODELS.build(load_config(config, "", RECOGNITION).model)
+    cfg = load_config(config, "", RECOGNITION)
+    with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
+        model = MODELS.build(cfg.model)
     if hasattr(model.decoder, "position_enc"):
         let_words_end(model.decoder, CHARACTERS)
     path = folder / f"{config.replace('/', '_')}.pth"
