@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +38,8 @@ KINDS = {
     "encoder": "an encoder",
 }
 _INSTALL = "pip install 'mms_ocr[onnx]'"
-# Images of a run on the CPU: more of them leave its caches, and take longer each.
+# Images of a run on the CPU: more of them leave its caches, and take longer each. Runs in parallel
+# are faster than threads within a run, which wait for each other at every layer.
 _CHUNK = 4
 
 
@@ -102,7 +104,7 @@ class OnnxModel:
         self.device = device or "cpu"
         providers = _providers(self.device, onnxruntime.get_available_providers())
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = _num_threads()
+        options.intra_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=providers)
@@ -120,16 +122,26 @@ class OnnxModel:
 
     def run(self, images: Sequence[InputImage]) -> np.ndarray:
         """Resize images and compute the first output of the model."""
+        if self.device != "cpu":
+            return self._compute(images)
+        threads = _num_threads()
+        step = min(_CHUNK, -(-len(images) // threads))
+        parts = [images[start : start + step] for start in range(0, len(images), step)]
+        if threads == 1 or len(parts) == 1:
+            outputs = [self._compute(part) for part in parts]
+        else:
+            # Made anew each time: threads that wait would not survive a fork of the process.
+            with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+                outputs = list(pool.map(self._compute, parts))
+        return outputs[0] if len(outputs) == 1 else _join(outputs)
+
+    def _compute(self, images: Sequence[InputImage]) -> np.ndarray:
         facts = self.facts
         batch = np.empty((len(images), *facts.input_size, 3), np.uint8)
         for slot, item in zip(batch, images):
             resize_word_image(item.image, facts.input_size, facts.interpolation, slot)
-        step = _CHUNK if self.device == "cpu" else len(batch)
-        outputs = [
-            self.session.run(None, {self._input: batch[start : start + step]})[0]
-            for start in range(0, len(batch), step)
-        ]
-        return outputs[0] if len(outputs) == 1 else _join(outputs)
+        output: np.ndarray = self.session.run(None, {self._input: batch})[0]
+        return output
 
 
 class OnnxReader(OnnxModel):
@@ -208,11 +220,13 @@ def _join(outputs: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _num_threads() -> int:
-    """Threads of a session: OMP_NUM_THREADS, or the cores that this process may use."""
+    """Return the number of threads: OMP_NUM_THREADS, or the cores that this process may use."""
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     if given.isdigit() and int(given):
         return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _providers(device: str, available: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:

@@ -68,6 +68,26 @@ def test_results_are_those_of_the_checkpoint(name, images):
             assert np.abs(difference).max() <= 1
 
 
+def test_threads_change_neither_words_nor_their_order(images, monkeypatch):
+    reader = WordReader("mms_vit_n_ctc.onnx")
+    runs = []
+    compute = type(reader.backend)._compute
+    monkeypatch.setattr(
+        type(reader.backend),
+        "_compute",
+        lambda model, part: runs.append(len(part)) or compute(model, part),
+    )
+    expected = reader(images)
+    assert runs == [4, 3]
+    for threads, sizes in (("2", [3, 4]), ("3", [1, 3, 3]), ("9", [1] * 7)):
+        runs.clear()
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        for ours, theirs in zip(reader(images), expected, strict=True):
+            assert (ours.name, ours.text) == (theirs.name, theirs.text)
+            assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-5)
+        assert sorted(runs) == sizes
+
+
 def test_models_are_made_of_the_bundled_weights():
     entries = zoo.read_zoo()
     for name in PAIRS:

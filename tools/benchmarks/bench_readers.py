@@ -48,8 +48,8 @@ READERS = (
     *(
         f"mms_ocr:mms_vit_{size}_{kind}_words:{form}"
         for size in "ts"
-        for kind in ("ctc", "ar")
-        for form in ("onnx", "int8", "torch")
+        for kind, forms in (("ctc", ("onnx", "int8", "torch")), ("ar", ("onnx", "torch")))
+        for form in forms
     ),
     "mmocr:crnn",
     "mmocr:svtr-tiny",
