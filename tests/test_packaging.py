@@ -1,6 +1,7 @@
 import ast
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -395,3 +396,38 @@ def test_make_refuses_another_python_in_one_line(repository, tmp_path, version, 
     assert version is None or version in first
     assert all("***" in line for line in rest)  # make's own closing words
     assert not (tmp_path / "venv").exists()
+
+
+USER_CODE = """
+from mms_ocr.apis import WordReader, WordSegmenter
+from mms_ocr.masking import SpanMask
+
+reveal_type(list(WordReader().stream("crops")))
+reveal_type(WordSegmenter()("crops"))
+reveal_type(SpanMask(0.5, (8, 32))(4))
+SpanMask("half", (8, 32))
+"""
+
+
+@pytest.mark.slow
+def test_type_checkers_use_the_annotations_of_the_wheel(wheel, tmp_path):
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "site")
+    (tmp_path / "user.py").write_text(USER_CODE)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--follow-imports=silent", "user.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": "", "MYPYPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    revealed = re.findall(r'Revealed type is "(.*)"', done.stdout)
+    assert revealed == [
+        "list[mms_ocr.apis.reading.Reading]",
+        "list[mms_ocr.apis.segmenting.SegmentedWord]",
+        "torch._tensor.Tensor",
+    ]
+    (error,) = re.findall(r"user\.py:(\d+): error: (.*)", done.stdout)
+    assert error[0] == "8"
+    assert '"str"; expected "float"' in error[1]

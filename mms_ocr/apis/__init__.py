@@ -4,7 +4,14 @@ Names are imported on first use, since some of them need torch or MMOCR.
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mms_ocr.apis.exporting import export
+    from mms_ocr.apis.reading import Reading, WordReader
+    from mms_ocr.apis.recognizers import inferencer_config, mmocr_inferencer
+    from mms_ocr.apis.segmenting import SegmentedWord, WordSegmenter
+    from mms_ocr.apis.upscaling import UpscaledWord, WordUpscaler
 
 _MODULES = {
     "Reading": "reading",
@@ -18,7 +25,17 @@ _MODULES = {
     "mmocr_inferencer": "recognizers",
 }
 
-__all__ = sorted(_MODULES)
+__all__ = [
+    "Reading",
+    "SegmentedWord",
+    "UpscaledWord",
+    "WordReader",
+    "WordSegmenter",
+    "WordUpscaler",
+    "export",
+    "inferencer_config",
+    "mmocr_inferencer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mms_ocr.apis.input_images import BrokenImage, InputImage, Report, each_image, report_broken
 from mms_ocr.apis.tasks import RECOGNITION, SEGMENTATION, SUPER_RESOLUTION, Task, runnable_weights
@@ -27,8 +27,10 @@ _IN_ONNX = {
     RECOGNITION: "OnnxReader", SEGMENTATION: "OnnxSegmenter", SUPER_RESOLUTION: "OnnxUpscaler"
 }  # fmt: skip
 
+Result = TypeVar("Result")
 
-class WordInferencer(ABC):
+
+class WordInferencer(ABC, Generic[Result]):
     """Trained model that takes word images.
 
     A model in ONNX, as :func:`mms_ocr.apis.export` writes it, needs onnxruntime, and neither torch
@@ -92,11 +94,11 @@ class WordInferencer(ABC):
             self.cfg, self.model = self.backend.cfg, self.backend.model
         self.device = self.backend.device
 
-    def __call__(self, images: Any, *, report: Report | None = None) -> Any:
+    def __call__(self, images: Any, *, report: Report | None = None) -> list[Result]:
         """Process images, and return the list of results; see :meth:`iterate`."""
         return list(self.iterate(images, report))
 
-    def iterate(self, images: Any, report: Report | None = None) -> Iterator[Any]:
+    def iterate(self, images: Any, report: Report | None = None) -> Iterator[Result]:
         """Process images batch by batch, and yield their results in order.
 
         See :func:`~mms_ocr.apis.input_images.each_image` and

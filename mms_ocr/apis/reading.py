@@ -24,7 +24,7 @@ class Reading:
     char_confidences: tuple[float, ...] | None = None
 
 
-class WordReader(WordInferencer):
+class WordReader(WordInferencer[Reading]):
     """Reads words with a recognizer: any of MMOCR's, those of ``configs/textrecog``, or in ONNX.
 
     ``WordReader()("word.png").text`` is the shortest way. No code in a checkpoint is run: weights

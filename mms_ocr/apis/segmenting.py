@@ -46,7 +46,7 @@ class SegmentedWord:
         return np.rint(mixed).astype(np.uint8)
 
 
-class WordSegmenter(WordInferencer):
+class WordSegmenter(WordInferencer[SegmentedWord]):
     """Segments text in word images of any size.
 
     The first arguments are those of :class:`~mms_ocr.apis.inference.WordInferencer`. ``threshold``

@@ -34,7 +34,7 @@ class UpscaledWord:
         return resize_word_image(self.network_image, size)
 
 
-class WordUpscaler(WordInferencer):
+class WordUpscaler(WordInferencer[UpscaledWord]):
     """Doubles the size of word images and sharpens them.
 
     The network takes 16 x 64 pixels and returns 32 x 128; images of other sizes are resized.

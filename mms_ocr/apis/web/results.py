@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mms_ocr.apis.inference import WordInferencer
 from mms_ocr.apis.input_images import InputImage
 from mms_ocr.apis.reading import Reading, WordReader
 from mms_ocr.apis.segmenting import SegmentedWord, WordSegmenter
@@ -80,7 +81,7 @@ class PageModels:
         encoder = choose_weights(weights.get("encoder"), PRETRAINING)
         cfg = load_config(None, encoder, PRETRAINING)
         self.encoder: Any = build_trained(cfg, encoder, usable_device(device))
-        inferencers = (self.reader, self.segmenter, self.upscaler)
+        inferencers: tuple[WordInferencer, ...] = (self.reader, self.segmenter, self.upscaler)
         used = [runnable_weights(weights.get(k), each.task) for k, each in zip(KINDS, inferencers)]
         self.weights = dict(zip(KINDS, [*used, encoder]))
 
