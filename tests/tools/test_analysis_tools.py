@@ -197,3 +197,14 @@ def test_pictures_never_replace_inputs(tool, tmp_path, path, function, options):
         with pytest.raises((error, ValueError)):
             program(argparse.Namespace(**options, out=str(tmp_path / out)))
     assert (tmp_path / "word.png").read_bytes() == b"a word"
+
+
+def test_characters_are_counted_by_confidence(tool):
+    module = tool("analysis_tools/character_confidence.py")
+    words = [("Ab", "aC", [0.5, 0.995]), ("abc", "ab", [0.1, 0.2]), ("d", "d", [1.0]), ("", "", [])]
+    judged = module.judge_characters(words)
+    assert judged == [(0.5, True), (0.995, False), (1.0, True)]
+    assert module.table_lines(judged)[2:] == [
+        "| 0 to 0.6 | 1 | 50.0% | 100.0% |",
+        "| 0.99 to 1 | 2 | 99.8% | 50.0% |",
+    ]

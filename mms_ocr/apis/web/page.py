@@ -62,7 +62,7 @@ def build_page(models: PageModels) -> gr.Blocks:
         boxes, seed = gr.State([]), gr.State(0)
         _html(_HEAD)
         with gr.Row():
-            with gr.Column(scale=2, min_width=320):
+            with gr.Column(scale=2, min_width=320, elem_classes="inputs"):
                 with gr.Tabs():
                     with gr.Tab("Word images"):
                         files = _file_zone("Drop word images here", MAX_WORDS)
