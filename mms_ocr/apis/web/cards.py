@@ -21,6 +21,8 @@ from mms_ocr.apis.web.results import MaskedWord
 #: Confidence from which a character is marked as sure, and below which as doubtful.
 SURE, DOUBTFUL = 0.9, 0.6
 
+_SHOWN_SIDE, _PHOTOGRAPH_SIDE = 640, 1200  # most pixels in height and width
+
 
 def data_url(image: np.ndarray, suffix: str = ".png") -> str:
     """Encode a gray, BGR or BGRA image as an address that holds it."""
@@ -29,8 +31,18 @@ def data_url(image: np.ndarray, suffix: str = ".png") -> str:
     return f"data:image/{'jpeg' if suffix == '.jpg' else suffix[1:]};base64,{content}"
 
 
+def _at_most(image: np.ndarray, side: int) -> np.ndarray:
+    """Shrink an image to a height and width of at most ``side``."""
+    scale = side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
 def picture(image: np.ndarray, alt: str, style: str = "", caption: str = "") -> str:
-    """Make a figure of an image; ``style`` is a class of ``page.css``."""
+    """Make a figure of an image, shrunk to what fits; ``style`` is a class of ``page.css``."""
+    image = _at_most(image, _SHOWN_SIDE)
     text = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
     return (
         f'<figure class="{style}"><img src="{data_url(image)}" alt="{escape(alt)}">{text}</figure>'
@@ -118,15 +130,12 @@ def masked_cards(masked: Iterable[MaskedWord]) -> str:
 
 def photograph(image: np.ndarray, boxes: Sequence[Sequence[float]]) -> str:
     """Show a photograph with its numbered boxes; ``photo.js`` draws new ones on it."""
-    scale = min(1, 1200 / max(image.shape[:2]))
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    smaller = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
     marks = "".join(
         f'<div class="box" style="left:{left:.2f}%;top:{top:.2f}%;width:{width:.2f}%;'
         f'height:{height:.2f}%"><span>{number}</span></div>'
         for number, (left, top, width, height) in enumerate(boxes, start=1)
     )
-    url = data_url(smaller, ".jpg")
+    url = data_url(_at_most(image, _PHOTOGRAPH_SIDE), ".jpg")
     return f'<div class="photo"><img src="{url}" alt="photograph" draggable="false">{marks}</div>'
 
 

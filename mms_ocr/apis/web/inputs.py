@@ -18,7 +18,7 @@ from mms_ocr.visualization import fit_picture, picture_grid
 #: Largest file, bytes, and most word images at a time.
 MAX_BYTES, MAX_WORDS = 20_000_000, 24
 #: Larger word images are shrunk to this many pixels in height and width.
-LONGEST_SIDE = 2048
+LONGEST_SIDE = 1024
 #: What the page says about the limits.
 LIMITS = f"{MAX_WORDS} images at a time, each up to 20 MB and {MAX_PIXELS / 1e6:.1f} million pixels"
 

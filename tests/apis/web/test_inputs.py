@@ -89,8 +89,8 @@ def test_files_after_the_limit_are_counted():
 def test_large_words_are_shrunk_with_a_message():
     small = InputImage("a", word_pixels(0))
     assert shrink(small) == (small, [])
-    smaller, messages = shrink(InputImage("b", np.zeros((100, 2 * LONGEST_SIDE, 3), np.uint8)))
-    assert smaller.image.shape == (50, LONGEST_SIDE, 3)
+    smaller, messages = shrink(InputImage("b", np.zeros((100, 4096, 3), np.uint8)))
+    assert smaller.image.shape == (25, LONGEST_SIDE, 3)
     assert "b: 4096 × 100" in messages[0]
 
 

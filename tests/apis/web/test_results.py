@@ -14,6 +14,7 @@ from mms_ocr.masking import BlockwiseMask, MultiMask, RandomPatchMask, SpanMask
 pytest.importorskip("mmocr")
 
 from mms_ocr.apis.reading import Reading
+from mms_ocr.apis.segmenting import SegmentedWord
 from mms_ocr.apis.web import cards
 from mms_ocr.apis.web.results import STRATEGIES, make_mask_generator
 
@@ -112,6 +113,17 @@ def test_ratios_and_strategies_are_checked(page_models):
     with pytest.raises(ValueError, match="ratio"):
         page_models.mask([], "blocks", 1.0, 0)
     assert page_models.mask([], "blocks", 0.5, 0) == []
+
+
+def test_large_pictures_are_shown_smaller_and_downloaded_whole():
+    image = np.zeros((500, 1000, 3), np.uint8)
+    word = InputImage("large", image)
+    result = SegmentedWord("large", image, np.ones((500, 1000), np.float32))
+    html = cards.segmentation_cards([word], [result])
+    assert [shown.shape[:2] for shown in pictures(html)] == [(320, 640)] * 3
+    links = re.findall(r'href="data:image/png;base64,([^"]+)"', html)
+    sizes = [cv2.imdecode(np.frombuffer(base64.b64decode(link), np.uint8), -1) for link in links]
+    assert [size.shape for size in sizes] == [(500, 1000, 4), (500, 1000)]
 
 
 def test_models_are_named_with_their_terms(page_models):
