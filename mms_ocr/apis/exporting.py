@@ -241,10 +241,10 @@ def _facts(
 
 
 def _round_weights(graph: ImageGraph) -> None:
-    """Round weights to half precision, as the file stores them."""
+    """Round the weights of a checkpoint to half precision, as the file stores them."""
     with torch.no_grad():
-        for values in [*graph.parameters(), *graph.buffers()]:
-            if values.is_floating_point() and not values.isinf().any():
+        for values in graph.state_dict().values():  # without what the model computes itself
+            if values.is_floating_point():
                 values.copy_(values.half().float())
 
 
