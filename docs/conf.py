@@ -42,6 +42,7 @@ contents = {
         "docs/web",
     ],
     "Weights and data": ["docs/weights", "docs/data", "docs/rendering"],
+    "In production": ["docs/deploy"],
     "At scale": ["docs/scaling", "docs/reliability"],
     "Reference": [
         "docs/commands",

@@ -8,7 +8,7 @@ import json
 import yaml
 
 from mms_ocr.apis.zoo import Entry, format_score, read_zoo, size_in_mb, task_of
-from mms_ocr.utils.bundled import bundled_file, bundled_names
+from mms_ocr.utils.bundled import bundled_file, bundled_names, bundled_onnx
 
 HELP = "list the bundled weights: task, parameters, size, scores, terms of the training data"
 
@@ -39,14 +39,17 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _table(entries: dict[str, Entry]) -> str:
-    rows = [("name", "task", "parameters", "size", "scores", "training data")]
+    rows = [("name", "task", "parameters", "size", "in ONNX", "scores", "training data")]
     for name, entry in entries.items():
         facts = entry["Metadata"]
         task = "pretraining" if task_of(entry) == "mms" else task_of(entry)
         parameters = f"{facts['Parameters'] / 1e6:.2f} M"
         terms = str(facts.get("Training Data Terms") or "-")
         scores = ", ".join(_scores(entry)) or "-"
-        rows.append((name, task, parameters, f"{size_in_mb(name):.1f} MB", scores, terms))
+        onnx = bundled_onnx(name)
+        in_onnx = f"{onnx.stat().st_size / 1e6:.1f} MB" if onnx.is_file() else "-"
+        size = f"{size_in_mb(name):.1f} MB"
+        rows.append((name, task, parameters, size, in_onnx, scores, terms))
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows

@@ -96,7 +96,7 @@ def test_zoo_prints_a_table(full, run):
     names = ["tiny_pretrain", "tiny_seg", "later_seg", "tiny_sr"]  # by folder of their configs
     assert [line.split()[0] for line in lines] == ["name", *names]
     assert lines[2].split()[1:] == (
-        "segmentation 1.23 M {:.1f} MB IIIT5K 85.1%, pairs PSNR 21.35 research only".format(
+        "segmentation 1.23 M {:.1f} MB - IIIT5K 85.1%, pairs PSNR 21.35 research only".format(
             (full / "tiny_seg.safetensors").stat().st_size / 1e6
         ).split()
     )

@@ -10,7 +10,7 @@ from mmengine.config import Config, ConfigDict
 import mms_ocr.registry as registry
 from mms_ocr.registry import nested_settings
 
-CODE = re.compile(r"mms_ocr\.apis import|torch\.export")
+CODE = re.compile(r"mms_ocr\.apis import|torch\.export|import onnxruntime")
 CONFIGS = [
     block
     for block in blocks("python")

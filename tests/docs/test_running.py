@@ -18,9 +18,9 @@ from mms_ocr.datasets import RenderedWordDataset
 
 # Programs that take longer than a test, or change the machine; test_commands.py checks them.
 ONLY_CHECKED = {
-    "bench_scaling.py", "bundle.py", "cat", "cd", "convert_weights.py", "dist_train.sh", "git",
-    "grep", "make", "pip", "slurm_train.sh", "source", "test.py", "train.py", "union14m.py",
-    "web",    "zoo_check.py",
+    "bench_scaling.py", "bundle.py", "bundle_onnx.py", "cat", "cd", "convert_weights.py",
+    "dist_train.sh", "docker", "git", "grep", "make", "pip", "slurm_train.sh", "source", "test.py",
+    "train.py", "union14m.py", "web", "zoo_check.py",
 }  # fmt: skip
 pytestmark = pytest.mark.slow  # half a minute
 WEIGHTS = {"read": "mms_vit_n_ctc", "segment": "mms_vit_n_seg", "upscale": "mms_vit_n_sr"}

@@ -8,9 +8,9 @@ time, from decoded images to texts, and the best of the rounds.
     OMP_NUM_THREADS=1 python tools/benchmarks/bench_export.py --data ../shared/data
     OMP_NUM_THREADS=1 python tools/benchmarks/bench_export.py --loop mms_vit_n_ar_words
 
-With ``--loop``, an autoregressive recognizer of random weights decodes words of about eight
-characters by the loop inside of its graph, and by calls of the step from outside, where words that
-have ended leave the batch.
+With ``--loop``, an autoregressive recognizer of random weights decodes words of six characters by
+the loop inside of its graph, and by calls of the step from outside, where words that have ended
+leave the batch.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_decoding import let_words_end
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
@@ -41,6 +42,7 @@ from mms_ocr.utils.decoding import decode_image
 from mms_ocr.utils.devices import describe_machine
 
 READER, SEGMENTOR, UPSCALER = "mms_vit_n_ctc", "mms_vit_n_seg", "mms_vit_n_sr"
+CHARACTERS = 6  # of words that random weights read
 PROTOCOL = "word_acc_ignore_case_symbol"
 SETS = {
     "IIIT5K": "iiit5k/test.jsonl",
@@ -172,11 +174,7 @@ def compare_loop(config: str, rounds: int, folder: Path) -> list[list[str]]:
     with DefaultScope.overwrite_default_scope("mms_ocr"), torch.no_grad():
         torch.manual_seed(0)
         model = MODELS.build(cfg.model).eval().requires_grad_(False)
-        for parameter in model.parameters():
-            if parameter.dim() > 1:
-                parameter.normal_(std=parameter[0].numel() ** -0.5)
-        dictionary = model.decoder.dictionary
-        model.decoder.classifier.bias[dictionary.end_idx] = 0.8
+        let_words_end(model.decoder, CHARACTERS)
         graph = LoopGraph(model, model.data_preprocessor, (32, 128)).eval()
         use_onnx_forms(graph)
         memory = graph.encoder(example_images(3, graph.size))
