@@ -40,6 +40,7 @@ test-slow: env
 	$(BIN)/python -m pytest -m "slow and not cluster and not browser"
 
 coverage: env
+	@$(PYTHON) requirements/make_env.py $(VENV) --with web
 	$(BIN)/python -m pytest --cov
 
 # What cannot run on this machine is skipped, and the end of the report says why.
