@@ -8,7 +8,7 @@ SOURCES = mms_ocr configs tools projects tests requirements docs setup.py
 SITE = docs/_build/html
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test test-slow coverage test-slurm test-web web zoo-check lint format docs test-docs clean
+.PHONY: help env demo test test-slow coverage test-slurm test-web web zoo-check lint format docs notebooks test-docs clean
 
 help:
 	@echo "make demo       pretrain a small encoder on rendered words, with pictures; read words with the bundled one"
@@ -19,6 +19,7 @@ help:
 	@echo "make zoo-check  measure the scores of the bundled weights again; MMS_OCR_DATA=/path/to/test/sets"
 	@echo "make lint       ruff, mypy, imports, spelling; make format: let ruff rewrite the files"
 	@echo "make docs       the documentation site, $(SITE)/index.html; make test-docs: run its commands and code"
+	@echo "make notebooks  execute the notebooks of docs/notebooks, and store their outputs"
 	@echo "make env        only the environment, $(VENV)"
 	@echo "make clean      remove the environment, work_dirs/demo and all caches"
 
@@ -77,7 +78,12 @@ docs: env
 	$(BIN)/python -m sphinx -c docs -E -W --keep-going -q . $(SITE)
 	@echo "$(SITE)/index.html"
 
+notebooks: env
+	@$(PYTHON) requirements/make_env.py $(VENV) --with docs
+	$(BIN)/jupyter execute --inplace docs/notebooks/*.ipynb
+
 test-docs: env
+	@$(PYTHON) requirements/make_env.py $(VENV) --with docs
 	$(BIN)/python -m pytest -m "slow or not slow" tests/docs
 
 clean:

@@ -41,6 +41,7 @@ contents = {
         "docs/super_resolution",
         "docs/web",
     ],
+    "Notebooks": ["docs/notebooks/better_reader", "docs/notebooks/what_masking_teaches"],
     "Weights and data": ["docs/weights", "docs/data", "docs/rendering"],
     "In production": ["docs/deploy"],
     "At scale": ["docs/scaling", "docs/reliability"],

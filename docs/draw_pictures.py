@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mms_ocr.apis import WordReader, WordSegmenter, WordUpscaler
-from mms_ocr.apis.trained_models import PRETRAINING, build_trained, choose_weights, load_config
+from mms_ocr.apis.tasks import PRETRAINING, choose_weights
+from mms_ocr.apis.trained_models import build_trained, load_config
 from mms_ocr.datasets import RenderedWordDataset
 from mms_ocr.datasets.transforms import resize_word_image
 from mms_ocr.masking import BlockwiseMask, RandomPatchMask, SpanMask

@@ -15,10 +15,10 @@ from mms_ocr.apis.tasks import RECOGNITION
 class Reading:
     """Text of a word image."""
 
-    name: str  # of the image
-    text: str | None = None  # None if the image cannot be used
-    confidence: float | None = None  # of the model, in [0, 1]; None if it has none
-    error: str | None = None  # why the image cannot be used
+    name: str  #: of the image
+    text: str | None = None  #: None if the image cannot be used
+    confidence: float | None = None  #: of the model, in [0, 1]; None if it has none
+    error: str | None = None  #: why the image cannot be used
     # Of each character of the text, in [0, 1]: with a CTC head the highest probability of its
     # columns, else that of its step; None if the model has none.
     char_confidences: tuple[float, ...] | None = None

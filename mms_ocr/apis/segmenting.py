@@ -25,9 +25,9 @@ class SegmentedWord:
     """Word image and its text pixels."""
 
     name: str
-    image: np.ndarray  # uint8 BGR (H, W, 3)
-    probability: np.ndarray  # of text, float32 (H, W)
-    threshold: float = 0.5  # probability from which a pixel is text
+    image: np.ndarray  #: uint8 BGR (H, W, 3)
+    probability: np.ndarray  #: of text, float32 (H, W)
+    threshold: float = 0.5  #: probability from which a pixel is text
 
     @property
     def mask(self) -> np.ndarray:

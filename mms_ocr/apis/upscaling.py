@@ -21,9 +21,9 @@ class UpscaledWord:
     """Word image and its super-resolved version."""
 
     name: str
-    image: np.ndarray  # uint8 BGR (H, W, 3)
-    network_image: np.ndarray  # output of the network, uint8 BGR (32, 128, 3) for any shape
-    shrunk: bool  # whether the image is larger than the network's input, 16 x 64
+    image: np.ndarray  #: uint8 BGR (H, W, 3)
+    network_image: np.ndarray  #: output of the network, uint8 BGR (32, 128, 3) for any shape
+    shrunk: bool  #: whether the image is larger than the network's input, 16 x 64
 
     @property
     def upscaled(self) -> np.ndarray:
