@@ -32,7 +32,7 @@ from mms_ocr.apis.tasks import PRETRAINING, RECOGNITION, SEGMENTATION, TASKS, Ta
 from mms_ocr.apis.trained_models import build_trained, find_task, load_config
 from mms_ocr.models.backbones import TextViT
 from mms_ocr.models.onnx_forms import OPSET, use_onnx_forms
-from mms_ocr.models.weights import PretrainedTextViT
+from mms_ocr.models.weights import PretrainedTextViT, read_checkpoint
 from mms_ocr.registry import MODELS, TRANSFORMS, type_name
 from mms_ocr.utils.bundled import ONNX_SUFFIX, SCHEME, bundled_file
 from mms_ocr.utils.files import atomic_path
@@ -45,7 +45,7 @@ _INT8_TOLERANCE = 0.25
 FEATURES = ("map", "tokens")
 _INSTALL = "pip install 'mms_ocr[export]'"
 _EXPORTABLE = (
-    "recognizers of mms_ocr.TextViT with mms_ocr.CTCDecoder, "
+    "recognizers of mms_ocr.TextViT with mms_ocr.CTCDecoder or mms_ocr.TextDecoder, "
     "mms_ocr.TextSegmentor, mms_ocr.TextSuperResolver, and encoders (--features map)"
 )
 
@@ -93,6 +93,8 @@ def export(
     if features not in (None, *FEATURES):
         raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {features!r}")
     _check_packages()
+    if Path(weights).suffix == ONNX_SUFFIX:
+        raise ValueError(f"{os.fspath(weights)} is a model in ONNX already; give the checkpoint")
     weights = choose_weights(weights, RECOGNITION)
     check_outputs([out], [weights], suffixes=[ONNX_SUFFIX])
     graph, facts = _build(weights, config, features)
@@ -139,6 +141,8 @@ def _find_task(weights: str, config: Any) -> Task:
         raise ValueError(
             f"the config {config} is of no model that can be exported; these can: {_EXPORTABLE}"
         )
+    if not weights.startswith(SCHEME):
+        read_checkpoint(weights)  # reports a file that is none
     try:
         return find_task(weights)
     except ValueError as error:
@@ -333,6 +337,9 @@ def _compare(graph: ImageGraph, path: str, quantize: bool) -> float:
         (output,) = session.run(None, {"images": batch.numpy()})
         with torch.no_grad():
             expected = graph(batch).numpy()
+        if quantize and hasattr(graph, "step"):
+            # Another token, of two that are about equal, changes all steps after it.
+            output, expected = output[:, :1], expected[:, :1]
         if output.shape != expected.shape:
             raise ValueError(
                 f"the exported model gives {output.shape} for {len(batch)} images, and the model "

@@ -121,6 +121,8 @@ def test_bad_requests_leave_no_file(recognizer, tmp_path, capsys, monkeypatch):
         ([weights, "--out", str(tmp_path / "model.pth")], ".onnx"),
         ([weights, "--out", str(tmp_path / "none" / "model.onnx")], "no such folder"),
         ([str(tmp_path / "gone.pth"), "--out", str(out)], "gone.pth"),
+        (["mms_vit_n_ctc.onnx", "--out", str(out)], "is a model in ONNX already"),
+        ([str(swapped), "--out", str(out)], "cannot be read as a checkpoint"),
         ([weights, "--out", str(out), "--config", str(swapped)], "TextViT, NRTRDecoder cannot be"),
     ):
         assert main(["export", *arguments]) == 2
