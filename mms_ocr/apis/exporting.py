@@ -318,6 +318,7 @@ def _quantize(model: Any, path: str) -> Any:
             op_types_to_quantize=["MatMul", "Gemm"],
             per_channel=True,
             weight_type=QuantType.QInt8,
+            extra_options={"EnableSubgraph": True},  # the loop of autoregressive decoding
         )
     return onnx.load(path)
 
