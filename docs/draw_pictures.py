@@ -124,6 +124,7 @@ def draw_masks() -> None:
 
 def draw_filled() -> None:
     """Draw masked words and what the bundled encoder and its decoder fill in."""
+    torch.manual_seed(SEED)  # of the masks
     weights = choose_weights(None, PRETRAINING)
     model = build_trained(load_config(None, weights, PRETRAINING), weights, "cpu")
     images = torch.from_numpy(np.stack(resized(rendered_words(4)))).permute(0, 3, 1, 2)

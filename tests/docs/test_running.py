@@ -157,3 +157,20 @@ def test_python_on_the_encoder():
     expected = names["encoder"](images)
     torch.testing.assert_close(names["program"].module()(images), expected)
     torch.testing.assert_close(names["traced"](images), expected)
+
+
+def test_pictures(tmp_path, monkeypatch):
+    """The pictures of the idea are those that the script draws."""
+    pytest.importorskip("mmocr")
+    names = runpy.run_path(str(ROOT / "docs/draw_pictures.py"))
+    monkeypatch.setitem(names["main"].__globals__, "IMAGES", tmp_path)
+    assert names["main"]() == 0
+    stored = ROOT / "docs/images"
+    for path in tmp_path.glob("*.png"):
+        drawn, expected = cv2.imread(str(path)), cv2.imread(str(stored / path.name))
+        assert drawn.shape == expected.shape
+        # Other processors round differently, and fonts and palettes follow.
+        assert abs(drawn.astype(int) - expected).mean() < 8, path.name
+    svg = tmp_path / "idea_weights.svg"
+    assert svg.read_text() == (stored / svg.name).read_text()
+    assert len(list(tmp_path.iterdir())) == 5
