@@ -72,7 +72,8 @@ def choose_port(host: str, port: int) -> int:
         raise OSError(f"--host {host}: {error.strerror}") from error
     except OSError as error:
         raise OSError(
-            f"port {port} of {host} cannot be used: {error.strerror}; choose another with --port"
+            f"cannot listen on port {port} of {host}: {error.strerror}; choose another --port or "
+            "--host"
         ) from error
 
 
