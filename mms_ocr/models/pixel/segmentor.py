@@ -24,6 +24,8 @@ def resize_logits(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize logits ``(N, c, h, w)`` bilinearly, antialiased if they shrink."""
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits
+    if size[1] == 1 < size[0]:  # torch 2.13 makes all rows of a single column equal
+        return resize_logits(logits.transpose(2, 3), (1, size[0])).transpose(2, 3)
     return F.interpolate(logits, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 

@@ -75,6 +75,14 @@ def test_logits_are_interpolated_between_the_centers_of_pixels():
     assert shrunk[0, 0, 0, 0].item() == pytest.approx(8 * 0.25 / weights.sum(), rel=1e-5)
 
 
+@pytest.mark.parametrize("size", [(5, 1), (40, 1), (1, 1)])
+def test_logits_of_narrow_images(size):
+    rows = torch.randn(1, 1, 32, 1, generator=torch.Generator().manual_seed(0))
+    expected = resize_logits(rows.expand(-1, -1, -1, 2).contiguous(), (size[0], 2))[..., :1]
+    shrunk = resize_logits(rows.expand(-1, -1, -1, 128).contiguous(), size)
+    torch.testing.assert_close(shrunk, expected)
+
+
 def test_packed_and_stored_masks_give_equal_losses():
     model, masks = tiny().eval(), labels()
     coverage = torch.from_numpy(np.stack([mask_coverage(mask, (32, 64)) for mask in masks]))
