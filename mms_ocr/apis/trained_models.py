@@ -22,6 +22,7 @@ from mms_ocr.models.weights.loading import task_of
 from mms_ocr.models.weights.naming import strip_prefix
 from mms_ocr.registry import MODELS, type_name
 from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, SCHEME
+from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.dictionaries import check_dictionaries
 
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine appends it to the config's name
@@ -48,6 +49,20 @@ def find_task(weights: str) -> Task:
     )
 
 
+def read_config(config: str | os.PathLike[str] | Config, below: str = "") -> Config:
+    """Read a config: a file, the name of a bundled one below a folder, or a Config, as a copy.
+
+    Raises:
+        FileNotFoundError: There is no such config.
+        ValueError: It is a checkpoint, or wrong.
+    """
+    if isinstance(config, Config):
+        return copy.deepcopy(config)  # Config.copy() is shallow
+    if Path(config).suffix in CHECKPOINT_SUFFIXES:
+        raise ValueError(f"the config {os.fspath(config)} is a checkpoint; weights come first")
+    return read_config_file(str(find_config(os.fspath(config), below)))
+
+
 def load_config(
     config: str | os.PathLike[str] | Config | None, weights: str | os.PathLike[str], task: Task
 ) -> Config:
@@ -59,12 +74,7 @@ def load_config(
     """
     if config is None:
         config = _config_for_checkpoint(os.fspath(weights), task)
-    elif not isinstance(config, Config) and Path(config).suffix in CHECKPOINT_SUFFIXES:
-        raise ValueError(f"the config {os.fspath(config)} is a checkpoint; weights come first")
-    if isinstance(config, Config):
-        cfg = copy.deepcopy(config)  # Config.copy() is shallow
-    else:
-        cfg = Config.fromfile(find_config(os.fspath(config), task.folder))
+    cfg = read_config(config, task.folder)
     model = cfg.get("model") or {}
     is_other = type_name(model) in (SEGMENTATION.model, SUPER_RESOLUTION.model)
     is_recognizer = bool(model.get("decoder")) and not is_other

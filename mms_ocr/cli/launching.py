@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmengine import dist
 from mmengine.config import Config, DictAction
-from mmengine.config.utils import ConfigParsingError
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
@@ -23,14 +22,11 @@ from mms_ocr.compat.running import use_recompute, write_results_once
 from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.resuming import find_resume_point, prepare_loading, use_checked_reading
 from mms_ocr.utils.cfg_options import merge_cfg_options
+from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.devices import usable_cores
 from mms_ocr.utils.dictionaries import check_dictionaries
 from mms_ocr.utils.escaping import is_unicode
 
-# What reading a config, and merging it with its bases, may raise.
-_CONFIG_ERRORS = (
-    AssertionError, AttributeError, ConfigParsingError, KeyError, NameError, SyntaxError, TypeError,
-)  # fmt: skip
 # Variables in which launchers give the number of processes on this machine.
 _LOCAL_SIZES = ("LOCAL_WORLD_SIZE", *MPI_LOCAL_SIZES, "SLURM_NTASKS_PER_NODE")
 
@@ -169,28 +165,6 @@ class ConfigKeepingRunner(Runner):
             if isinstance(handler, logging.FileHandler) and handler.stream is not None:
                 handler.stream.reconfigure(encoding="utf-8", errors="backslashreplace")
         return logger
-
-
-def read_config_file(path: str) -> Config:
-    """Read a config and its bases, without changes; raises as :func:`read_config`."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no config file {path}; the bundled ones are in configs/")
-    try:
-        return Config.fromfile(path)
-    except ImportError as error:
-        cause: BaseException = error
-        while earlier := cause.__cause__ or cause.__context__:
-            cause = earlier  # MMEngine reports its search path in place of the missing module
-        raise ImportError(f"{path} cannot be used: {cause}") from error
-    except FileNotFoundError as error:
-        raise FileNotFoundError(
-            f"{path} cannot be read: {error.filename or error} does not exist; a config outside of "
-            "configs/ inherits by _base_ = 'mms_ocr::mms/pretrain_vit_s.py' and the like from an "
-            "installed mms_ocr"
-        ) from error
-    except _CONFIG_ERRORS as error:
-        reason = error.args[0] if isinstance(error, KeyError) and error.args else error
-        raise ValueError(f"{path} cannot be read: {reason}") from error
 
 
 def _is_relevant(record: logging.LogRecord) -> bool:

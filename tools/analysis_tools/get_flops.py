@@ -16,11 +16,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from mms_ocr.apis.bundled_configs import find_config
-from mms_ocr.cli.launching import read_config_file
 from mms_ocr.models import MMS, TextViT
 from mms_ocr.models.textrecog.text_decoder import TextDecoder
 from mms_ocr.registry import MODELS
 from mms_ocr.utils.cfg_options import merge_cfg_options
+from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.dictionaries import check_dictionaries
 from mms_ocr.utils.errors import run_program
 

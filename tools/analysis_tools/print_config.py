@@ -11,8 +11,8 @@ from mms_ocr.utils.errors import run_program
 with contextlib.redirect_stdout(sys.stderr):  # logs: standard output is the config alone
     from mms_ocr.apis.bundled_configs import find_config
     from mms_ocr.cli.data_option import set_data
-    from mms_ocr.cli.launching import read_config_file
     from mms_ocr.utils.cfg_options import merge_cfg_options
+    from mms_ocr.utils.config_files import read_config_file
 
 
 def parse_args():
