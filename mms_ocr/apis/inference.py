@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from mms_ocr.apis.input_images import BrokenImage, InputImage, Report, each_image, report_broken
 from mms_ocr.apis.tasks import RECOGNITION, SEGMENTATION, SUPER_RESOLUTION, Task, runnable_weights
-from mms_ocr.utils.bundled import ONNX_SUFFIX
+from mms_ocr.utils.bundled import is_onnx
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -72,7 +72,7 @@ class WordInferencer(ABC, Generic[Result]):
         self.batch_size = batch_size
         weights = runnable_weights(weights, self.task)
         self.backend: Any
-        if weights.endswith(ONNX_SUFFIX):
+        if is_onnx(weights):
             if config is not None or options:
                 name = "config" if config is not None else "options of the config"
                 raise ValueError(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from pathlib import Path
 from typing import NamedTuple
 
 from mms_ocr.apis.zoo import default_weights
-from mms_ocr.utils.bundled import ONNX_SUFFIX, SCHEME, bundled_onnx, name_checkpoint
+from mms_ocr.utils.bundled import SCHEME, bundled_onnx, is_onnx, name_checkpoint
 
 
 class Task(NamedTuple):
@@ -34,8 +33,17 @@ _TRAINING_STACK = ("torch", "mmengine", "mmcv", "mmpretrain")
 
 
 def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
-    """Resolve weights to a file or ``mms_ocr://NAME``; None is the first bundled ones of a task."""
-    return default_weights(task.folder, task.noun) if weights is None else name_checkpoint(weights)
+    """Resolve a checkpoint to a file or ``mms_ocr://NAME``; None is the first bundled of a task.
+
+    Raises:
+        FileNotFoundError: It is a name, and no such weights are bundled.
+        ValueError: It is a model in ONNX.
+    """
+    if weights is None:
+        return default_weights(task.folder, task.noun)
+    if is_onnx(weights):
+        raise ValueError(f"{os.fspath(weights)} is a model in ONNX; give the checkpoint")
+    return name_checkpoint(weights)
 
 
 def runnable_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
@@ -48,7 +56,7 @@ def runnable_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
         FileNotFoundError: They do not exist.
         ImportError: They are a checkpoint, and a package that it needs is not installed.
     """
-    if weights is not None and Path(weights).suffix == ONNX_SUFFIX:
+    if weights is not None and is_onnx(weights):
         name = os.fspath(weights)
         if os.path.isfile(name):
             return name

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, ONNX_SUFFIX
+from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, is_onnx
 from mms_ocr.utils.errors import report_error
 
 
-def add_weights_options(parser: argparse.ArgumentParser, model: str) -> None:
+def add_weights_options(
+    parser: argparse.ArgumentParser, model: str, kinds: str = "or a checkpoint"
+) -> None:
     """Declare ``--weights``, ``--config`` and ``--device`` of a kind of model."""
     parser.add_argument(
         "--weights", metavar="NAME|FILE",
-        help=f"bundled weights, which mms-ocr zoo lists, a checkpoint, or a model in ONNX "
-        f"(default: the bundled {model})"
+        help=f"bundled weights, which mms-ocr zoo lists, {kinds} (default: the bundled {model})"
     )  # fmt: skip
     parser.add_argument(
         "--config", metavar="CONFIG",
@@ -33,7 +34,7 @@ def add_word_options(
         help="image files, folders of images (at any depth), LMDBs, files of JSON lines (.jsonl), "
         "or patterns in quotes"
     )  # fmt: skip
-    add_weights_options(parser, model)
+    add_weights_options(parser, model, "a checkpoint, or a model in ONNX")
     parser.add_argument("--out", required=needs_out, metavar="DIR", help=out)
     parser.add_argument(
         "--batch-size", type=int, default=64, metavar="N", help="images in a batch (64)"
@@ -61,7 +62,7 @@ def check_word_options(args: argparse.Namespace, endings: Sequence[str] = (".png
 def check_no_checkpoints(images: Sequence[str]) -> None:
     """Raise ValueError if an image has the suffix of a checkpoint."""
     for image in images:
-        if image.lower().endswith((*CHECKPOINT_SUFFIXES, ONNX_SUFFIX)):
+        if image.lower().endswith(CHECKPOINT_SUFFIXES) or is_onnx(image):
             raise ValueError(f"{image} is a model, not an image; give --weights {image}")
 
 

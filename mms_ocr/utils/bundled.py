@@ -18,6 +18,11 @@ CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", SUFFIX)
 FOLDER = Path(mms_ocr.__file__).parent / "zoo"
 
 
+def is_onnx(weights: str | os.PathLike[str]) -> bool:
+    """Return whether weights are named as a model in ONNX."""
+    return os.fspath(weights).lower().endswith(ONNX_SUFFIX)
+
+
 def bundled_names() -> list[str]:
     """List the weights of this installation."""
     return sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}"))

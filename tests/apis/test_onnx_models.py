@@ -149,6 +149,12 @@ def test_the_example_for_other_programs_reads_the_word(
         assert capsys.readouterr().out == f"{WordReader('reader.onnx')('word.png').text}\n"
 
 
+def test_suffix_in_capitals(tmp_path, word_images):
+    (path,) = word_images(1)
+    shutil.copy(bundled.bundled_onnx("mms_vit_n_ctc"), tmp_path / "reader.ONNX")
+    assert WordReader(tmp_path / "reader.ONNX")(path) == WordReader("mms_vit_n_ctc.onnx")(path)
+
+
 def test_bad_files_give_one_line(tmp_path, word_images, capsys, monkeypatch):
     onnx = pytest.importorskip("onnx")
     (path,) = word_images(1)
@@ -185,6 +191,7 @@ def test_bad_files_give_one_line(tmp_path, word_images, capsys, monkeypatch):
         (["read", path, "--weights", "mms_vit_n_ctc.onnx", "--cfg-options", "a.b=1"], "no options"),
         (["read", path, "--weights", "mms_vit_n_ctc.onnx", "--device", "mps"], "device 'mps'"),
         (["read", "mms_vit_n_ctc.onnx"], "--weights mms_vit_n_ctc.onnx"),
+        (["reconstruct", path, "--weights", "a.onnx"], "is a model in ONNX"),
     ):
         assert main(arguments) == 2
         assert expected in capsys.readouterr().err.splitlines()[-1]
