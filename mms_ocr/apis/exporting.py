@@ -29,7 +29,7 @@ from mms_ocr.apis.onnx_graphs import (
 )
 from mms_ocr.apis.onnx_models import FORMAT, PRODUCER
 from mms_ocr.apis.tasks import PRETRAINING, RECOGNITION, SEGMENTATION, TASKS, Task, choose_weights
-from mms_ocr.apis.trained_models import build_trained, find_task, load_config
+from mms_ocr.apis.trained_models import build_trained, find_task, load_config, read_config
 from mms_ocr.models.backbones import TextViT
 from mms_ocr.models.onnx_forms import OPSET, use_onnx_forms
 from mms_ocr.models.weights import PretrainedTextViT, read_checkpoint
@@ -93,11 +93,10 @@ def export(
     if features not in (None, *FEATURES):
         raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {features!r}")
     _check_packages()
-    if Path(weights).suffix == ONNX_SUFFIX:
-        raise ValueError(f"{os.fspath(weights)} is a model in ONNX already; give the checkpoint")
     weights = choose_weights(weights, RECOGNITION)
     check_outputs([out], [weights], suffixes=[ONNX_SUFFIX])
     graph, facts = _build(weights, config, features)
+    unrounded = copy.deepcopy(graph)
     if half:
         _round_weights(graph)
     facts = dict(
@@ -112,6 +111,9 @@ def export(
     with atomic_path(out) as temporary:
         _write(graph, facts, str(temporary), half=half, quantize=quantize)
         difference = _compare(graph, str(temporary), quantize)
+        if half:
+            outputs = _outputs(unrounded, str(temporary), first_step=True)
+            difference = max(float(np.abs(a.astype(np.float64) - b).max()) for a, b in outputs)
         size = temporary.stat().st_size
     return Exported(os.fspath(out), facts["task"], size, difference)
 
@@ -132,14 +134,16 @@ def _file(weights: str) -> Path:
 def _find_task(weights: str, config: Any) -> Task:
     """Find the task of weights, or of their config."""
     if config is not None:
+        cfg = read_config(config)
         for task in TASKS:
             try:
-                load_config(config, weights, task)
-            except (ValueError, FileNotFoundError):
+                load_config(cfg, weights, task)
+            except ValueError:
                 continue
             return task
         raise ValueError(
-            f"the config {config} is of no model that can be exported; these can: {_EXPORTABLE}"
+            f"the config {cfg.filename or 'given'} is of no model that can be exported; these can: "
+            f"{_EXPORTABLE}"
         )
     if not weights.startswith(SCHEME):
         read_checkpoint(weights)  # reports a file that is none
@@ -245,11 +249,20 @@ def _facts(
 
 
 def _round_weights(graph: ImageGraph) -> None:
-    """Round the weights of a checkpoint to half precision, as the file stores them."""
+    """Round the weights of a checkpoint to half precision, as the file stores them.
+
+    Raises:
+        ValueError: A weight is too large.
+    """
     with torch.no_grad():
-        for values in graph.state_dict().values():  # without what the model computes itself
+        for name, values in graph.state_dict().items():  # without what the model computes itself
             if values.is_floating_point():
                 values.copy_(values.half().float())
+                if not values.isfinite().all():
+                    raise ValueError(
+                        f"{name} has weights beyond {torch.finfo(torch.half).max:,.0f}, the "
+                        "largest number in half precision; export without it"
+                    )
 
 
 @contextmanager
@@ -323,28 +336,39 @@ def _quantize(model: Any, path: str) -> Any:
     return onnx.load(path)
 
 
+def _outputs(
+    graph: ImageGraph, path: str, first_step: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Compute the outputs of a file and of its model for two batches.
+
+    ``first_step`` selects the first one of autoregressive recognizers: another token, of two that
+    are about equal, changes all steps after it.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    images = example_images(5, graph.size)
+    for batch in (images[:1], images):  # more than one, and none of the length that was traced
+        (output,) = session.run(None, {"images": batch.numpy()})
+        with torch.no_grad():
+            expected = graph(batch).numpy()
+        if first_step and hasattr(graph, "step"):
+            output, expected = output[:, :1], expected[:, :1]
+        yield output, expected
+
+
 def _compare(graph: ImageGraph, path: str, quantize: bool) -> float:
     """Compare the outputs of a file and of its model, and return the largest difference.
 
     Raises:
         ValueError: They differ by more than the tolerance.
     """
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    images = example_images(5, graph.size)
     worst = 0.0
-    for batch in (images[:1], images):  # more than one, and none of the length that was traced
-        (output,) = session.run(None, {"images": batch.numpy()})
-        with torch.no_grad():
-            expected = graph(batch).numpy()
-        if quantize and hasattr(graph, "step"):
-            # Another token, of two that are about equal, changes all steps after it.
-            output, expected = output[:, :1], expected[:, :1]
+    for output, expected in _outputs(graph, path, first_step=quantize):
         if output.shape != expected.shape:
             raise ValueError(
-                f"the exported model gives {output.shape} for {len(batch)} images, and the model "
-                f"{expected.shape}"
+                f"the exported model gives {output.shape} for {len(expected)} images, and the "
+                f"model {expected.shape}"
             )
         differences = np.abs(output.astype(np.float64) - expected)
         if expected.dtype == np.uint8:
@@ -361,6 +385,6 @@ def _compare(graph: ImageGraph, path: str, quantize: bool) -> float:
         if is_wrong:
             raise ValueError(
                 f"the exported model gives {output[place]} where the model gives {expected[place]} "
-                f"(output {[int(i) for i in place]} of {len(batch)} images)"
+                f"(output {[int(i) for i in place]} of {len(expected)} images)"
             )
     return worst

@@ -10,9 +10,11 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from safetensors.torch import load_file
 
 from mms_ocr.apis import WordReader, WordSegmenter, WordUpscaler, export
 from mms_ocr.apis.bundled_configs import find_config
+from mms_ocr.apis.onnx_graphs import example_images
 from mms_ocr.cli.main import main
 from mms_ocr.registry import MODELS
 from mms_ocr.utils import bundled
@@ -92,6 +94,21 @@ def test_metadata_says_how_to_use_the_model(recognizer, exported_loop):
     assert b".py" not in data, "lines of source files"
 
 
+def test_half_precision_is_compared_with_the_weights_of_the_checkpoint(tmp_path, monkeypatch):
+    """Logits are larger by a share that rounding to half precision removes from the weights."""
+    pytest.importorskip("mmocr")
+    exported = onnx.load(bundled.bundled_onnx("mms_vit_n_ctc"))
+    monkeypatch.setattr("mms_ocr.apis.onnx_graphs.CTCGraph.to_onnx", lambda *_: exported)
+    state = load_file(bundled.bundled_file("mms_vit_n_ctc"))
+    for key in ("decoder.classifier.weight", "decoder.classifier.bias"):
+        state[key] = state[key].float() * (1 + 2e-4)
+    torch.save(dict(state_dict=state), tmp_path / "reader.pth")
+    result = export(tmp_path / "reader.pth", tmp_path / "half.onnx", half=True)
+    images = example_images(5, (32, 128)).numpy()
+    (logits,) = onnxruntime.InferenceSession(result.path).run(None, {"images": images})
+    assert result.difference == pytest.approx(2e-4 * np.abs(logits).max(), rel=0.05)
+
+
 @pytest.mark.slow
 def test_int8_reads_about_the_same(tmp_path, word_images):
     out = tmp_path / "int8.onnx"
@@ -116,12 +133,22 @@ def test_bad_requests_leave_no_file(recognizer, tmp_path, capsys, monkeypatch):
         f"_base_ = {config!r}\n"
         "model = dict(decoder=dict(type='mmocr.NRTRDecoder', _delete_=True))\n"
     )
+    large = str(tmp_path / "large.pth")
+    checkpoint = torch.load(weights)
+    checkpoint["state_dict"]["decoder.classifier.bias"][0] = 1e6
+    torch.save(checkpoint, large)
+    broken = tmp_path / "broken.py"
+    broken.write_text("model = dict(\n")
     for arguments, message in (
         ([weights, "--out", str(out), "--half", "--quantize"], "half and quantize"),
         ([weights, "--out", str(tmp_path / "model.pth")], ".onnx"),
         ([weights, "--out", str(tmp_path / "none" / "model.onnx")], "no such folder"),
         ([str(tmp_path / "gone.pth"), "--out", str(out)], "gone.pth"),
-        (["mms_vit_n_ctc.onnx", "--out", str(out)], "is a model in ONNX already"),
+        (["mms_vit_n_ctc.onnx", "--out", str(out)], "is a model in ONNX; give"),
+        ([large, "--out", str(out), "--config", config, "--half"], "beyond 65,504"),
+        (["a.ONNX", "--out", str(out)], "is a model in ONNX; give"),
+        ([weights, "--out", str(out), "--config", "none"], "no config 'none'"),
+        ([weights, "--out", str(out), "--config", str(broken)], "'(' was never closed"),
         ([str(swapped), "--out", str(out)], "cannot be read as a checkpoint"),
         ([weights, "--out", str(out), "--config", str(swapped)], "TextViT, NRTRDecoder cannot be"),
     ):
@@ -130,7 +157,11 @@ def test_bad_requests_leave_no_file(recognizer, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert main(["export", weights, "--out", str(out), "--config", config]) == 2
     assert "pip install 'mms_ocr[export]'" in capsys.readouterr().err.splitlines()[-1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["swapped.py"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "broken.py",
+        "large.pth",
+        "swapped.py",
+    ]
 
 
 def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch, capsys):
