@@ -7,6 +7,7 @@ its encoder once more on whole images. An autoregressive decoder writes its long
 
 import argparse
 import sys
+import warnings
 
 import torch
 from mmengine.config import Config, DictAction
@@ -61,6 +62,7 @@ def build_model(cfg: Config) -> nn.Module:
 def count(model: nn.Module, images: int, *inputs: object, **settings: object) -> dict[str, float]:
     """Count the operations of a call for one of its images, by child of the model."""
     counter = FlopCounterMode(display=False, depth=2)
+    warnings.filterwarnings("ignore", "TF32 acceleration")  # of the switch below, on any CPU
     # torch counts no operations in the CPU's fused attention and recurrent layers.
     unfused = (sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False))
     with torch.no_grad(), counter, unfused[0], unfused[1]:
