@@ -67,16 +67,16 @@ def read_facts(metadata: Any, producer: str, path: str) -> ModelFacts:
     try:
         facts = json.loads(stored)
         version = int(facts["format"])
-        if version > FORMAT:
-            raise ValueError(
-                f"{path} has format {version}, and this mms_ocr reads up to format {FORMAT}: "
-                "pip install --upgrade mms_ocr"
-            )
-        height, width = facts["input"]["size"]
-        resize = facts["input"]["resize"]
-        return ModelFacts(facts["task"], (height, width), resize, facts["output"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        if version <= FORMAT:
+            height, width = facts["input"]["size"]
+            resize = facts["input"]["resize"]
+            return ModelFacts(facts["task"], (height, width), resize, facts["output"])
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: damaged metadata ({error!r}); export it again") from error
+    raise ValueError(
+        f"{path} has format {version}, and this mms_ocr reads up to format {FORMAT}: "
+        "pip install --upgrade mms_ocr"
+    )
 
 
 class OnnxModel:

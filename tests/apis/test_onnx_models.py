@@ -170,6 +170,7 @@ def test_bad_files_give_one_line(tmp_path, word_images, capsys, monkeypatch):
     save("other.onnx")
     save("newer.onnx", format=7)
     save("damaged.onnx", input={})
+    save("sizes.onnx", input=dict(size=[32, 128, 3], resize="bicubic"))
     data = (tmp_path / "other.onnx").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(data[: len(data) // 2])
     (tmp_path / "text.onnx").write_text("no model")
@@ -177,6 +178,7 @@ def test_bad_files_give_one_line(tmp_path, word_images, capsys, monkeypatch):
         ("other.onnx", "a model of mms_ocr, without", "mms-ocr export"),
         ("newer.onnx", "format 7", "pip install --upgrade mms_ocr"),
         ("damaged.onnx", "damaged metadata"),
+        ("sizes.onnx", "sizes.onnx: damaged metadata"),
         ("cut.onnx", "cut.onnx is no model"),
         ("text.onnx", "text.onnx is no model"),
         ("gone.onnx", "gone.onnx"),
