@@ -43,7 +43,9 @@ class BrokenImage(NamedTuple):
     @property
     def line(self) -> str:
         """Name and reason, the name once."""
-        return self.reason if self.name in self.reason else f"{self.name}: {self.reason}"
+        # Not anywhere in the reason: a name may be a word of it, such as "image".
+        is_named = re.search(rf"(^|'){re.escape(self.name)}[:,']", self.reason)
+        return self.reason if is_named else f"{self.name}: {self.reason}"
 
 
 def input_images(inputs: Any, report: Report | None = None) -> Iterator[InputImage]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mms_ocr.apis.input_images import (
+    BrokenImage,
     check_inputs,
     each_image,
     input_images,
@@ -131,6 +132,19 @@ def test_broken_inputs_are_reported_and_skipped(folder):
 def test_without_report_broken_inputs_raise(given, error, message):
     with pytest.raises(error, match=message):
         list(input_images([given]))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "line"),
+    [
+        ("image", "not an image of a known format", "image: not an image of a known format"),
+        ("a", "a damaged PNG", "a: a damaged PNG"),
+        ("a.png", "a.png: the file is empty", "a.png: the file is empty"),
+        ("words", "folder 'words' has no image files", "folder 'words' has no image files"),
+    ],
+)
+def test_lines_name_the_input_once(name, reason, line):
+    assert BrokenImage(name, reason).line == line
 
 
 def test_an_empty_folder(tmp_path):
