@@ -74,10 +74,9 @@ class WordInferencer(ABC, Generic[Result]):
         self.backend: Any
         if is_onnx(weights):
             if config is not None or options:
-                name = "config" if config is not None else "options of the config"
+                name = "config" if config is not None else "options of a config"
                 raise ValueError(
-                    f"{weights} is a model in ONNX, which has no {name}; omit them, or give the "
-                    "checkpoint"
+                    f"{weights} is a model in ONNX, which takes no {name}; give the checkpoint"
                 )
             module = import_module("mms_ocr.apis.onnx_models")
             self.backend = getattr(module, _IN_ONNX[self.task])(weights, device)

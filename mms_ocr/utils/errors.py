@@ -25,6 +25,8 @@ EXIT_PIPE_CLOSED = 141  # 128 + SIGPIPE
 _IN_WORKER = re.compile(r"Caught (?P<name>\w+) in (DataLoader worker process|pin memory thread)")
 _LOST_WORKER = "DataLoader worker (pid"
 _FETCHING = "_try_get_data"  # function of torch's loader that waits for a batch
+# Packages that the bundled models in ONNX run without.
+_OPTIONAL_PACKAGES = ("torch", "torchvision", "mmengine", "mmcv", "mmpretrain", "mmocr", "mmdet")
 _UNKNOWN_ARGUMENT = "__init__() got an unexpected keyword"
 
 
@@ -93,6 +95,8 @@ def user_message(error: Exception) -> str | None:
     functions = {frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__)}
     if isinstance(error, (ConnectionError, EOFError)) and _FETCHING in functions:
         return f"a loader worker ended ({error!r}); it may have reported why before this line"
+    if isinstance(error, ModuleNotFoundError) and error.name in _OPTIONAL_PACKAGES:
+        return f"{error.name} is needed and not installed; mms-ocr doctor lists what to install"
     if isinstance(error, (ValueError, OSError, ImportError, MissingOperatorError, TrainingError)):
         return _original_message(error) or type(error).__name__
     if isinstance(error, RuntimeError) and str(error).startswith(_LOST_WORKER):

@@ -40,6 +40,23 @@ def test_each_error_is_written_in_one_call(monkeypatch):
     assert writes == ["train.py: no such file\n"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("torch.nn", "mms-ocr doctor"),
+        ("not_installed_here", "No module named 'not_installed_here'"),
+    ],
+)
+def test_a_missing_package_gives_one_line(capsys, name, message):
+    def fail():
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    assert run_command("mms-ocr render", fail, traceback=False) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert name.partition(".")[0] in line
+    assert message in line
+
+
 def test_a_wrong_call_within_the_program_keeps_its_traceback():
     with pytest.raises(TypeError, match="unexpected"):
         run_command("train.py", lambda: argparse.ArgumentParser(nix=1), traceback=False)
