@@ -40,21 +40,14 @@ def test_each_error_is_written_in_one_call(monkeypatch):
     assert writes == ["train.py: no such file\n"]
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("torch.nn", "mms-ocr doctor"),
-        ("not_installed_here", "No module named 'not_installed_here'"),
-    ],
-)
-def test_a_missing_package_gives_one_line(capsys, name, message):
+def test_a_missing_package_is_named_with_what_installs_it(capsys):
     def fail():
-        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
     assert run_command("mms-ocr render", fail, traceback=False) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert name.partition(".")[0] in line
-    assert message in line
+    assert line.startswith("mms-ocr render: torch is needed")
+    assert "mms-ocr doctor" in line
 
 
 def test_a_wrong_call_within_the_program_keeps_its_traceback():
