@@ -346,7 +346,8 @@ def _outputs(
     """
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    model = Path(path).read_bytes()  # onnxruntime takes no names of files that are not UTF-8
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     images = example_images(5, graph.size)
     for batch in (images[:1], images):  # more than one, and none of the length that was traced
         (output,) = session.run(None, {"images": batch.numpy()})

@@ -11,11 +11,13 @@ import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mms_ocr.apis.input_images import InputImage
+from mms_ocr.utils.escaping import is_unicode
 from mms_ocr.utils.resizing import resize_plane, resize_word_image
 from mms_ocr.utils.word_decoding import (
     autoregressive_confidences,
@@ -107,7 +109,9 @@ class OnnxModel:
         options.intra_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised
         try:
-            self.session = onnxruntime.InferenceSession(path, options, providers=providers)
+            # onnxruntime takes no names of files that are not UTF-8.
+            model = path if is_unicode(path) else Path(path).read_bytes()
+            self.session = onnxruntime.InferenceSession(model, options, providers=providers)
         except Exception as error:  # of many types, most of them Exception itself
             raise ValueError(f"{path} is no model that onnxruntime can open: {error}") from error
         name = providers[0][0]

@@ -1,6 +1,7 @@
 """Models in ONNX, the bundled ones: against their checkpoints, and without torch."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -149,10 +150,11 @@ def test_the_example_for_other_programs_reads_the_word(
         assert capsys.readouterr().out == f"{WordReader('reader.onnx')('word.png').text}\n"
 
 
-def test_suffix_in_capitals(tmp_path, word_images):
+@pytest.mark.parametrize("name", ["reader.ONNX", "ä b.onnx", os.fsdecode(b"caf\xe9.onnx")])
+def test_names_of_models(name, tmp_path, word_images):
     (path,) = word_images(1)
-    shutil.copy(bundled.bundled_onnx("mms_vit_n_ctc"), tmp_path / "reader.ONNX")
-    assert WordReader(tmp_path / "reader.ONNX")(path) == WordReader("mms_vit_n_ctc.onnx")(path)
+    shutil.copy(bundled.bundled_onnx("mms_vit_n_ctc"), tmp_path / name)
+    assert WordReader(tmp_path / name)(path) == WordReader("mms_vit_n_ctc.onnx")(path)
 
 
 def test_bad_files_give_one_line(tmp_path, word_images, capsys, monkeypatch):
