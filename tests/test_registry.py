@@ -36,7 +36,15 @@ def run_python(code: str, folder) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("package", ["mmengine", "mmpretrain", "mmocr", "mms_ocr"])
+@pytest.mark.parametrize(
+    "package",
+    [
+        pytest.param("mmengine", marks=pytest.mark.slow),
+        pytest.param("mmpretrain", marks=pytest.mark.slow),
+        "mmocr",
+        "mms_ocr",
+    ],
+)
 def test_types_resolve_from_every_scope_without_imports(repository, package):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +35,7 @@ from mms_ocr.models.onnx_forms import OPSET, use_onnx_forms
 from mms_ocr.models.weights import PretrainedTextViT, read_checkpoint
 from mms_ocr.registry import MODELS, TRANSFORMS, type_name
 from mms_ocr.utils.bundled import ONNX_SUFFIX, SCHEME, bundled_file
+from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.files import atomic_path
 from mms_ocr.utils.output_checks import check_outputs
 
@@ -67,6 +68,7 @@ def export(
     half: bool = False,
     quantize: bool = False,
     features: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Write a trained model in ONNX, which :mod:`mms_ocr.apis.onnx_models` and others run.
 
@@ -82,6 +84,7 @@ def export(
         quantize: Store the weights of matrix products as 8-bit integers and compute with those.
         features: Export the encoder alone, with the output ``'map'`` or ``'tokens'``; None exports
             the whole model, and of an encoder alone its map.
+        options: Changes to the config, such as ``{'model.decoder.max_seq_len': 25}``.
 
     Raises:
         FileNotFoundError: The weights or the config are missing.
@@ -95,7 +98,7 @@ def export(
     _check_packages()
     weights = choose_weights(weights, RECOGNITION)
     check_outputs([out], [weights], suffixes=[ONNX_SUFFIX])
-    graph, facts = _build(weights, config, features)
+    graph, facts = _build(weights, config, features, options)
     unrounded = copy.deepcopy(graph)
     if half:
         _round_weights(graph)
@@ -153,12 +156,15 @@ def _find_task(weights: str, config: Any) -> Task:
         raise ValueError(f"{error}. These models can be exported: {_EXPORTABLE}") from error
 
 
-def _build(weights: str, config: Any, features: str | None) -> tuple[ImageGraph, dict[str, Any]]:
+def _build(
+    weights: str, config: Any, features: str | None, options: Mapping[str, Any] | None
+) -> tuple[ImageGraph, dict[str, Any]]:
     """Build the graph of a model, and its part of the metadata."""
     task = _find_task(weights, config)
-    if task is PRETRAINING or features:
-        return _encoder(weights, config, task, features or "map")
     cfg = load_config(config, weights, task)
+    merge_cfg_options(cfg, options)
+    if task is PRETRAINING or features:
+        return _encoder(weights, cfg, features or "map")
     if task is RECOGNITION:
         _check_recognizer(cfg)
     model = build_trained(cfg, weights, "cpu")
@@ -173,10 +179,7 @@ def _build(weights: str, config: Any, features: str | None) -> tuple[ImageGraph,
     return graph, _facts(graph, "super_resolution", scale=2, channels="BGR")
 
 
-def _encoder(
-    weights: str, config: Any, task: Task, features: str
-) -> tuple[ImageGraph, dict[str, Any]]:
-    cfg = load_config(config, weights, task)
+def _encoder(weights: str, cfg: Config, features: str) -> tuple[ImageGraph, dict[str, Any]]:
     settings = {**cfg.model.backbone, "init_cfg": None, "out_type": features, "out_indices": -1}
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
         preprocessor = MODELS.build(cfg.model.data_preprocessor)

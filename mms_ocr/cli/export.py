@@ -28,12 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--features", choices=("map", "tokens"), help="export the encoder alone, with this output"
     )
+    parser.add_argument(
+        "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
+        help="settings that training changed in the config"
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the file and compare it with the model."""
     try:
         from mms_ocr.apis.exporting import export
+        from mms_ocr.apis.onnx_models import KINDS
+        from mms_ocr.utils.cfg_options import parse_cfg_options
     except ImportError as error:
         raise ImportError(
             f"the export needs torch and the packages of the model ({error}); see docs/install.md"
@@ -46,8 +52,9 @@ def run(args: argparse.Namespace) -> None:
         half=args.half,
         quantize=args.quantize,
         features=args.features,
+        options=parse_cfg_options(args.cfg_options),
     )
     print(
-        f"{exported.path}: {exported.size / 1e6:.1f} MB; its outputs differ from those of the "
-        f"model by up to {exported.difference:.2g}"
+        f"{exported.path}: {KINDS[exported.task]}, {exported.size / 1e6:.1f} MB; its outputs "
+        f"differ from those of the model by up to {exported.difference:.2g}"
     )

@@ -196,6 +196,15 @@ def test_encoders(tmp_path, features):
 
 
 @pytest.mark.slow
+def test_options_change_the_config(tmp_path):
+    out = tmp_path / "segmentor.onnx"
+    export("mms_vit_n_seg", out, options={"model.threshold": 0.7})
+    assert facts_of(out)["output"]["threshold"] == 0.7
+    with pytest.raises(TypeError, match="no_such_setting"):
+        export("mms_vit_n_seg", tmp_path / "other.onnx", options={"model.no_such_setting": 0.7})
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"),
     [

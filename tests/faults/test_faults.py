@@ -27,7 +27,7 @@ def test_a_signal(lab, number):
 
 
 # Of two processes: nan is an example of what both have to do alike.
-SHORT = ("worker", "nan-forever", "file-limit", "no-space-rename", "nan", "hang-training")
+SHORT = ("worker", "nan-forever", "file-limit", "no-space-rename", "nan")
 
 
 @pytest.mark.parametrize("name", SHORT)

@@ -17,8 +17,9 @@ from mms_ocr.visualization import fit_picture, picture_grid
 
 #: Largest file, bytes, and most word images at a time.
 MAX_BYTES, MAX_WORDS = 20_000_000, 24
-#: Larger word images are shrunk to this many pixels in height and width.
-LONGEST_SIDE = 1024
+#: Larger word images are shrunk to this many pixels in height and width, and long lines to a height
+#: of 64 pixels or this many in width.
+LONGEST_SIDE, LINE_HEIGHT, LINE_WIDTH = 1024, 64, 8192
 #: What the page says about the limits.
 LIMITS = f"{MAX_WORDS} images at a time, each up to 20 MB and {MAX_PIXELS / 1e6:.1f} million pixels"
 
@@ -63,9 +64,9 @@ def _read_file(file: Mapping[str, Any]) -> InputImage | BrokenImage:
 
 
 def shrink(image: InputImage) -> tuple[InputImage, list[str]]:
-    """Shrink a word image to ``LONGEST_SIDE``; return it, and a message if it was larger."""
+    """Shrink a word image that is larger than the limits; return it, and a message if it was."""
     height, width = image.image.shape[:2]
-    factor = LONGEST_SIDE / max(height, width)
+    factor = max(LONGEST_SIDE / max(height, width), min(LINE_HEIGHT / height, LINE_WIDTH / width))
     if factor >= 1:
         return image, []
     size = max(1, round(width * factor)), max(1, round(height * factor))

@@ -89,9 +89,18 @@ def test_files_after_the_limit_are_counted():
 def test_large_words_are_shrunk_with_a_message():
     small = InputImage("a", word_pixels(0))
     assert shrink(small) == (small, [])
-    smaller, messages = shrink(InputImage("b", np.zeros((100, 4096, 3), np.uint8)))
-    assert smaller.image.shape == (25, LONGEST_SIDE, 3)
-    assert "b: 4096 × 100" in messages[0]
+    smaller, messages = shrink(InputImage("b", np.zeros((1000, 4096, 3), np.uint8)))
+    assert smaller.image.shape == (250, LONGEST_SIDE, 3)
+    assert "b: 4096 × 1000" in messages[0]
+
+
+@pytest.mark.parametrize(
+    ("size", "shrunk"),
+    [((100, 4096), (64, 2621)), ((20, 8000), (20, 8000)), ((20, 10000), (16, 8192))],
+)
+def test_long_lines_keep_their_height(size, shrunk):
+    image, _ = shrink(InputImage("line", np.zeros((*size, 3), np.uint8)))
+    assert image.image.shape[:2] == shrunk
 
 
 def test_boxes_are_cut_in_percent():
