@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mms_ocr
+from mms_ocr.apis.onnx_files import compare_file, compute_outputs, round_weights, write_graph
 from mms_ocr.apis.onnx_graphs import (
     CTCGraph,
     EncoderGraph,
     ImageGraph,
     SegmentorGraph,
     UpscalerGraph,
-    example_images,
 )
-from mms_ocr.apis.onnx_models import FORMAT, PRODUCER
+from mms_ocr.apis.onnx_models import FORMAT
 from mms_ocr.apis.tasks import PRETRAINING, RECOGNITION, SEGMENTATION, TASKS, Task, choose_weights
 from mms_ocr.apis.trained_models import build_trained, find_task, load_config, read_config
 from mms_ocr.models.backbones import TextViT
-from mms_ocr.models.onnx_forms import OPSET, use_onnx_forms
+from mms_ocr.models.onnx_forms import OPSET
 from mms_ocr.models.weights import PretrainedTextViT, read_checkpoint
 from mms_ocr.registry import MODELS, TRANSFORMS, type_name
 from mms_ocr.utils.bundled import ONNX_SUFFIX, SCHEME, bundled_file
@@ -39,10 +34,6 @@ from mms_ocr.utils.cfg_options import merge_cfg_options
 from mms_ocr.utils.files import atomic_path
 from mms_ocr.utils.output_checks import check_outputs
 
-#: Largest difference between outputs of the model and of its export, where these are around 1.
-TOLERANCE = 1e-4
-# Of 8-bit weights: the root of the mean squared difference over the spread of the outputs.
-_INT8_TOLERANCE = 0.25
 FEATURES = ("map", "tokens")
 _INSTALL = "pip install 'mms_ocr[export]'"
 _EXPORTABLE = (
@@ -101,7 +92,7 @@ def export(
     graph, facts = _build(weights, config, features, options)
     unrounded = copy.deepcopy(graph)
     if half:
-        _round_weights(graph)
+        round_weights(graph)
     facts = dict(
         format=FORMAT,
         version=mms_ocr.__version__,
@@ -112,10 +103,10 @@ def export(
         **facts,
     )
     with atomic_path(out) as temporary:
-        _write(graph, facts, str(temporary), half=half, quantize=quantize)
-        difference = _compare(graph, str(temporary), quantize)
+        write_graph(graph, facts, str(temporary), half=half, quantize=quantize)
+        difference = compare_file(graph, str(temporary), quantize)
         if half:
-            outputs = _outputs(unrounded, str(temporary), first_step=True)
+            outputs = compute_outputs(unrounded, str(temporary), first_step=True)
             difference = max(float(np.abs(a.astype(np.float64) - b).max()) for a, b in outputs)
         size = temporary.stat().st_size
     return Exported(os.fspath(out), facts["task"], size, difference)
@@ -249,146 +240,3 @@ def _facts(
         ),
         output=dict(name=graph.output, **output),
     )
-
-
-def _round_weights(graph: ImageGraph) -> None:
-    """Round the weights of a checkpoint to half precision, as the file stores them.
-
-    Raises:
-        ValueError: A weight is too large.
-    """
-    with torch.no_grad():
-        for name, values in graph.state_dict().items():  # without what the model computes itself
-            if values.is_floating_point():
-                values.copy_(values.half().float())
-                if not values.isfinite().all():
-                    raise ValueError(
-                        f"{name} has weights beyond {torch.finfo(torch.half).max:,.0f}, the "
-                        "largest number in half precision; export without it"
-                    )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence what the exporter and onnxruntime report about their own work."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels):
-                logger.setLevel(level)
-
-
-def _write(graph: ImageGraph, facts: dict[str, Any], path: str, half: bool, quantize: bool) -> None:
-    """Write the graph to a file, with its metadata."""
-    import onnx
-
-    graph = copy.deepcopy(graph).eval().requires_grad_(False)
-    use_onnx_forms(graph)
-    with _quiet(), torch.no_grad():
-        model = graph.to_onnx(OPSET)
-    if half:
-        _store_as_half(model)
-    if quantize:
-        model = _quantize(model, path)
-    model.producer_name, model.producer_version = PRODUCER, mms_ocr.__version__
-    onnx.helper.set_model_props(model, {PRODUCER: json.dumps(facts, ensure_ascii=False)})
-    onnx.checker.check_model(model)
-    Path(path).write_bytes(model.SerializeToString(deterministic=True))
-
-
-def _store_as_half(model: Any) -> None:
-    """Store float32 weights as float16, each with a cast, which onnxruntime folds at loading."""
-    import onnx
-    from onnx import numpy_helper
-
-    casts = []
-    for index, stored in enumerate(model.graph.initializer):
-        if stored.data_type != onnx.TensorProto.FLOAT or np.prod(stored.dims) < 16:
-            continue
-        values = numpy_helper.to_array(stored)
-        rounded = values.astype(np.float16)
-        if not np.array_equal(rounded.astype(np.float32), values):
-            continue  # constants that the exporter computed
-        name, half = stored.name, f"{stored.name}_half"
-        model.graph.initializer[index].CopyFrom(numpy_helper.from_array(rounded, half))
-        casts.append(onnx.helper.make_node("Cast", [half], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
-def _quantize(model: Any, path: str) -> Any:
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with _quiet():
-        quantize_dynamic(
-            model,
-            path,
-            op_types_to_quantize=["MatMul", "Gemm"],
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            extra_options={"EnableSubgraph": True},  # the loop of autoregressive decoding
-        )
-    return onnx.load(path)
-
-
-def _outputs(
-    graph: ImageGraph, path: str, first_step: bool
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Compute the outputs of a file and of its model for two batches.
-
-    ``first_step`` selects the first one of autoregressive recognizers: another token, of two that
-    are about equal, changes all steps after it.
-    """
-    import onnxruntime
-
-    model = Path(path).read_bytes()  # onnxruntime takes no names of files that are not UTF-8
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    images = example_images(5, graph.size)
-    for batch in (images[:1], images):  # more than one, and none of the length that was traced
-        (output,) = session.run(None, {"images": batch.numpy()})
-        with torch.no_grad():
-            expected = graph(batch).numpy()
-        if first_step and hasattr(graph, "step"):
-            output, expected = output[:, :1], expected[:, :1]
-        yield output, expected
-
-
-def _compare(graph: ImageGraph, path: str, quantize: bool) -> float:
-    """Compare the outputs of a file and of its model, and return the largest difference.
-
-    Raises:
-        ValueError: They differ by more than the tolerance.
-    """
-    worst = 0.0
-    for output, expected in _outputs(graph, path, first_step=quantize):
-        if output.shape != expected.shape:
-            raise ValueError(
-                f"the exported model gives {output.shape} for {len(expected)} images, and the "
-                f"model {expected.shape}"
-            )
-        differences = np.abs(output.astype(np.float64) - expected)
-        if expected.dtype == np.uint8:
-            limit: Any = 1
-        else:  # relative where values are large
-            limit = TOLERANCE * np.maximum(np.abs(expected), max(1.0, np.median(np.abs(expected))))
-        place = np.unravel_index(differences.argmax(), differences.shape)
-        worst = max(worst, float(differences[place]))
-        if quantize:
-            spread = float(expected.astype(np.float64).std())
-            is_wrong = not np.sqrt((differences**2).mean()) <= _INT8_TOLERANCE * max(spread, 1e-6)
-        else:
-            is_wrong = not (differences <= limit).all()
-        if is_wrong:
-            raise ValueError(
-                f"the exported model gives {output[place]} where the model gives {expected[place]} "
-                f"(output {[int(i) for i in place]} of {len(expected)} images)"
-            )
-    return worst
