@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from mmengine import dist
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
@@ -21,7 +21,7 @@ from mms_ocr.cli.joining import MPI_LOCAL_SIZES, join_processes
 from mms_ocr.compat.running import use_recompute, write_results_once
 from mms_ocr.engine.hooks.visualization_hook import use_visualization_hook
 from mms_ocr.engine.resuming import find_resume_point, prepare_loading, use_checked_reading
-from mms_ocr.utils.cfg_options import merge_cfg_options
+from mms_ocr.utils.cfg_options import add_config_options, merge_cfg_options
 from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.devices import usable_cores
 from mms_ocr.utils.dictionaries import check_dictionaries
@@ -40,13 +40,9 @@ def add_shared_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", nargs="+", metavar="PATH", help="word images: folders, LMDBs or JSON-lines files"
     )
-    parser.add_argument(
-        "--cfg-options", nargs="*", action=DictAction, metavar="KEY=VALUE",
-        help="change any setting of the config, such as train_dataloader.batch_size=64"
-    )  # fmt: skip
     launchers = ("none", "pytorch", "slurm", "mpi")
     parser.add_argument("--launcher", choices=launchers, default="none", help="job launcher")
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    add_config_options(parser)
 
 
 def read_config(args: argparse.Namespace, parts: Sequence[str] = PARTS) -> Config:

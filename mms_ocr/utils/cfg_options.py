@@ -32,6 +32,15 @@ _NAMES_SHOWN = 8
 _SIMILARITY = 0.85  # of a new argument to an existing one, above which it may be a typing error
 
 
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--cfg-options`` and ``--traceback`` of a program that takes a config."""
+    parser.add_argument(
+        "--cfg-options", nargs="*", action=DictAction, metavar="KEY=VALUE",
+        help="change any setting of the config, such as train_dataloader.batch_size=64"
+    )  # fmt: skip
+    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+
+
 def parse_cfg_options(words: Sequence[str]) -> dict[str, Any] | None:
     """Parse ``KEY=VALUE`` words as ``--cfg-options`` takes them; None if there are none."""
     if not words:

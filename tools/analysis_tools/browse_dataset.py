@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmengine.utils import to_2tuple
@@ -21,6 +21,7 @@ from mms_ocr.cli.data_option import PARTS, check_data, loaders_of
 from mms_ocr.cli.launching import read_config
 from mms_ocr.models.backbones.patches import hide_patches
 from mms_ocr.registry import MODELS, type_name
+from mms_ocr.utils.cfg_options import add_config_options
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import write_image
 from mms_ocr.utils.randomness import seed_everything
@@ -49,14 +50,7 @@ def parse_args():
     parser.add_argument(
         "--seed", type=int, default=0, help="of order, augmentation and masks (default: 0)"
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="change any setting of the config",
-    )
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    add_config_options(parser)
     return parser.parse_args()
 
 

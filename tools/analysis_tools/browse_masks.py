@@ -5,13 +5,13 @@ import sys
 
 import numpy as np
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.utils import to_2tuple
 
 from mms_ocr.apis.pictures import check_picture, load_word_images
 from mms_ocr.models.backbones.patches import hide_patches
 from mms_ocr.registry import TASK_UTILS
-from mms_ocr.utils.cfg_options import merge_cfg_options
+from mms_ocr.utils.cfg_options import add_config_options, merge_cfg_options
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import write_image
 from mms_ocr.visualization import picture_grid
@@ -30,14 +30,7 @@ def parse_args():
     parser.add_argument("--draws", type=int, default=2, help="masks per strategy and image")
     parser.add_argument("--ratios", type=float, nargs="*", help="draw these mask ratios instead")
     parser.add_argument("--seed", type=int, default=0, help="of the masks (0)")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="change any setting of the config",
-    )
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    add_config_options(parser)
     return parser.parse_args()
 
 

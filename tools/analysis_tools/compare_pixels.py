@@ -7,7 +7,7 @@ sample that are drawn.
 import argparse
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from torch.utils.data import DataLoader, Subset
 
 from mms_ocr.apis.bundled_configs import find_config
@@ -17,7 +17,7 @@ from mms_ocr.datasets import collate_words
 from mms_ocr.engine.hooks.picture_hooks import comparison_rows
 from mms_ocr.models.weights import load_model
 from mms_ocr.registry import DATASETS, MODELS
-from mms_ocr.utils.cfg_options import merge_cfg_options
+from mms_ocr.utils.cfg_options import add_config_options, merge_cfg_options
 from mms_ocr.utils.devices import usable_device
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import write_image
@@ -40,14 +40,7 @@ def parse_args():
         help="size at which each picture is drawn (64 256)"
     )  # fmt: skip
     parser.add_argument("--device", help="such as cpu or cuda:0 (default: a GPU if there is one)")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="change any setting of the config",
-    )
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    add_config_options(parser)
     return parser.parse_args()
 
 

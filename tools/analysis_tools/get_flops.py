@@ -10,7 +10,7 @@ import sys
 import warnings
 
 import torch
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -20,7 +20,7 @@ from mms_ocr.apis.bundled_configs import find_config
 from mms_ocr.models import MMS, TextViT
 from mms_ocr.models.textrecog.text_decoder import TextDecoder
 from mms_ocr.registry import MODELS
-from mms_ocr.utils.cfg_options import merge_cfg_options
+from mms_ocr.utils.cfg_options import add_config_options, merge_cfg_options
 from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.dictionaries import check_dictionaries
 from mms_ocr.utils.errors import run_program
@@ -39,14 +39,7 @@ def parse_args():
         metavar=("HEIGHT", "WIDTH"),
         help="pixels of the image (default: those of the encoder, else 32 128)",
     )
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="change any setting of the config",
-    )
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    add_config_options(parser)
     return parser.parse_args()
 
 

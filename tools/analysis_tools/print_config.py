@@ -4,14 +4,14 @@ import argparse
 import contextlib
 import sys
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from mms_ocr.utils.errors import run_program
 
 with contextlib.redirect_stdout(sys.stderr):  # logs: standard output is the config alone
     from mms_ocr.apis.bundled_configs import find_config
     from mms_ocr.cli.data_option import set_data
-    from mms_ocr.utils.cfg_options import merge_cfg_options
+    from mms_ocr.utils.cfg_options import add_config_options, merge_cfg_options
     from mms_ocr.utils.config_files import read_config_file
 
 
@@ -19,14 +19,7 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config: a file, or the name of a bundled one")
     parser.add_argument("--data", nargs="+", metavar="PATH", help="word images, as for training")
-    parser.add_argument(
-        "--cfg-options",
-        nargs="+",
-        action=DictAction,
-        metavar="KEY=VALUE",
-        help="change any setting of the config",
-    )
-    parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
+    add_config_options(parser)
     return parser.parse_args()
 
 
