@@ -56,10 +56,23 @@ class PretrainedRecognizer(_FromCheckpoint):
     No ``init_cfg`` of its parts is applied then. If the file stores its characters, they must be
     those of the decoder's dictionary, in any order; ValueError otherwise, or if weights do not fit.
 
+    The rows of a new character are drawn from a normal distribution with the mean and the variance
+    of the rows of the known ones, which train faster than equal or smaller ones. The logits of the
+    known ones stay as they are, and a trained recognizer reads as before: on words without new
+    characters their probabilities are about 1e-5.
+
     Args:
         checkpoint: A recognizer with our encoder (``'mms_ocr://NAME'``), or Union14M's MAERec.
         family: As for :class:`PretrainedTextViT`.
+        new_characters: Whether the dictionary may have characters that the checkpoint does not
+            know. The file must store its characters then.
     """
+
+    def __init__(
+        self, checkpoint: str, family: str | None = None, new_characters: bool = False
+    ) -> None:
+        super().__init__(checkpoint, family)
+        self.new_characters = new_characters
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights."""
@@ -67,7 +80,13 @@ class PretrainedRecognizer(_FromCheckpoint):
         weights, path = recognizer.weights, f"{self.checkpoint} (family {recognizer.family})"
         dictionary = getattr(getattr(module, "decoder", None), "dictionary", None)
         if dictionary is not None and recognizer.classes is not None:
-            weights = _in_order(weights, recognizer.classes, dictionary.dict, path)
+            new = _unknown_characters(dictionary, recognizer.classes) if self.new_characters else []
+            weights = _in_order(weights, recognizer.classes, dictionary, new, path)
+        elif self.new_characters:
+            raise ValueError(
+                f"{path} does not store its characters, so that none can be added; set "
+                "new_characters=False, or take the encoder alone (mms_ocr.PretrainedTextViT)"
+            )
         load_strictly(module, weights, path)
         _mark_loaded(module, self.checkpoint)
 
@@ -110,11 +129,28 @@ def _mark_loaded(module: nn.Module, checkpoint: str) -> None:
             part.is_init = True
 
 
+def _special_tokens(dictionary: Any) -> set[str]:
+    """Return the tokens of a dictionary that are no characters: padding, unknown, start, end."""
+    names = ("padding_idx", "unknown_idx", "start_idx", "end_idx")
+    indices = {getattr(dictionary, name) for name in names} - {None}
+    return {dictionary.dict[index] for index in indices}
+
+
+def _unknown_characters(dictionary: Any, classes: Sequence[str]) -> list[str]:
+    special = _special_tokens(dictionary)
+    return [token for token in dictionary.dict if token not in classes and token not in special]
+
+
 def _in_order(
-    weights: dict[str, Tensor], classes: Sequence[str], tokens: Sequence[str], path: str
+    weights: dict[str, Tensor],
+    classes: Sequence[str],
+    dictionary: Any,
+    new: Sequence[str],
+    path: str,
 ) -> dict[str, Tensor]:
-    """Sort the decoder's rows in the order of ``tokens``."""
-    unknown = [repr(token) for token in tokens if token not in classes]
+    """Sort the decoder's rows in the order of a dictionary; add rows of ``new`` characters."""
+    tokens = dictionary.dict
+    unknown = [repr(token) for token in tokens if token not in classes and token not in new]
     unused = [repr(token) for token in classes if token not in tokens]
     if unknown or unused:
         parts = ((unknown, "unknown to the checkpoint"), (unused, "too few"))
@@ -124,13 +160,19 @@ def _in_order(
             "give the decoder the dictionary of the checkpoint, or take the encoder alone "
             "(mms_ocr.PretrainedTextViT)"
         )
-    order = torch.tensor([classes.index(token) for token in tokens])
+    special = _special_tokens(dictionary)
+    known = torch.tensor([index for index, token in enumerate(classes) if token not in special])
+    rows = [*classes, *new]
+    order = torch.tensor([rows.index(token) for token in tokens])
     ordered: Any = OrderedDict(weights)
     metadata = getattr(weights, "_metadata", {})
     ordered._metadata = {**metadata}
     for part in ("decoder", "decoder.auxiliary"):
         ordered._metadata[part] = {**metadata.get(part, {}), "classes": list(tokens)}
     for key, value in weights.items():
-        if key.startswith(CLASS_ROWS) and len(value) == len(order):  # loading reports other lengths
-            ordered[key] = value[order]
+        # Loading reports other lengths.
+        if key.startswith(CLASS_ROWS) and len(value) == len(classes):
+            spread, mean = torch.std_mean(value[known].float(), dim=0, correction=0)
+            drawn = mean + spread * torch.randn(len(new), *value.shape[1:])
+            ordered[key] = torch.cat([value, drawn.to(value.dtype)])[order]
     return ordered

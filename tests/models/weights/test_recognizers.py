@@ -6,16 +6,23 @@ import pytest
 
 pytest.importorskip("mmocr")
 
+import cv2
+import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 from mmengine.runner.checkpoint import get_state_dict, save_checkpoint
 from mmocr.models.common.dictionary import Dictionary
 from timm_reference import ARCH, DIM, GRID, TimmStyle, mae_positions
 
 from mms_ocr.models import PretrainedRecognizer
+from mms_ocr.models.textrecog.ctc_decoder import read_columns
 from mms_ocr.models.weights import find_recognizer, load_model, read_state_dict
 from mms_ocr.models.weights.families import MAEREC_CLASSES
+from mms_ocr.models.weights.initializers import CLASS_ROWS
 from mms_ocr.registry import MODELS
+from mms_ocr.rendering import FontCollection, RenderSettings, TextSource, WordRenderer
+from mms_ocr.utils.dictionaries import read_dictionary
 
 SPECIAL = dict(
     with_padding=True, with_unknown=True, same_start_end=True, with_start=True, with_end=True
@@ -143,6 +150,74 @@ def test_other_characters(maerec, dictionary, characters, settings, message):
         build(dictionary(characters, **settings), maerec[1])
     assert "was trained on other characters" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("known", ["abcd", CHARACTERS])
+def test_new_characters_leave_the_others_as_they_are(dictionary, tmp_path, known):
+    before, path = build_helped(dictionary(known)).state_dict(), str(tmp_path / "start.pth")
+    save_checkpoint({"state_dict": before}, path)
+    init_cfg = dict(type="mms_ocr.PretrainedRecognizer", checkpoint=path, new_characters=True)
+    after = build_helped(dictionary(["é", *known[::-1], "ß"]), init_cfg)
+    new, count = [0, len(known) + 1], len(known)
+    old = [*range(count, 0, -1), *range(count + 2, count + 5)]  # characters, and special tokens
+    for key, value in after.state_dict().items():
+        if not key.startswith(CLASS_ROWS):
+            assert torch.equal(value, before[key]), key
+            continue
+        assert torch.equal(value[old], before[key]), key
+        assert not torch.equal(*value[new]), key  # equal rows would train slowly
+        if count > 50:
+            deviations = (value[new] - before[key][:count].mean(0)) / before[key][:count].std(0)
+            assert deviations.abs().max() < 5, key
+    assert after.decoder.state_dict()._metadata[""]["classes"][-4:] == ["ß", *MAEREC_CLASSES[-3:]]
+
+
+@torch.no_grad()
+def test_bundled_reader_with_new_characters_reads_as_before(dictionary, repository):
+    config = Config.fromfile(repository / "configs/textrecog/mms_vit_n_ctc_words.py").model
+    settings, checkpoint = config.decoder.dictionary, "mms_ocr://mms_vit_n_ctc"
+    known = read_dictionary(settings.dict_file)
+    renderer = WordRenderer(FontCollection(), TextSource(max_length=12), RenderSettings.at(0.3))
+    words = [renderer.render(index) for index in range(24)]
+    pixels = np.stack([cv2.resize(word.image, (128, 32)) for word in words])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 127.5 - 1
+    models = []
+    for characters in (known, [*known, *"äöüßéèàç€£"]):
+        settings.dict_file = dictionary(characters)["dict_file"]
+        config.init_cfg = dict(
+            type="mms_ocr.PretrainedRecognizer", checkpoint=checkpoint, new_characters=True
+        )
+        models.append(MODELS.build(config).eval())
+        models[-1].init_weights()
+    first, second = (model.decoder.forward_train(model.extract_feat(images)) for model in models)
+    torch.testing.assert_close(second[..., : len(known)], first[..., : len(known)])
+    assert second.softmax(-1)[..., len(known) : len(known) + 10].sum(-1).mean() < 1e-3
+    texts = []
+    for model, logits in zip(models, (first, second)):
+        tokens = model.decoder.dictionary
+        paths = (read_columns(row, tokens.padding_idx) for row in logits.argmax(-1).tolist())
+        texts.append([tokens.idx2str(path) for path in paths])
+    assert texts[0] == texts[1]
+    assert sum(text == word.text for text, word in zip(texts[0], words)) >= 18
+
+
+@pytest.mark.parametrize(
+    ("characters", "settings", "message"),
+    [
+        ([*CHARACTERS[:-1], "é"], {}, r"has 1 too few \(' '\)"),
+        (CHARACTERS, dict(padding_token="<NIL>"), r"has 1 unknown to the checkpoint \('<NIL>'\)"),
+    ],
+)
+def test_only_characters_may_be_new(maerec, dictionary, characters, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build(dictionary(characters, **settings), maerec[1], new_characters=True)
+
+
+def test_characters_cannot_be_added_to_unknown_ones(own, dictionary, tmp_path):
+    path = str(tmp_path / "untold.pth")
+    torch.save(dict(own[0].state_dict()), path)
+    with pytest.raises(ValueError, match="does not store its characters"):
+        build(dictionary("abcd"), path, new_characters=True)
 
 
 def test_initializing_again_leaves_the_weights_alone(maerec, dictionary):
