@@ -156,16 +156,22 @@ def benchmark_notes(scores: Sequence[SetScore], missing: Sequence[str] = ()) -> 
     return notes
 
 
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table; the first row is its head."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def markdown_table(rows: Sequence[Sequence[str]], text_columns: Sequence[int] = (0,)) -> str:
+    """Format a Markdown table; the first row is its head.
+
+    Columns other than ``text_columns`` are aligned to the right.
+    """
+    columns = range(len(rows[0]))
+    widths = [max(len(row[column]) for row in rows) for column in columns]
+    rule = ["-" * widths[i] if i in text_columns else "-" * (widths[i] - 1) + ":" for i in columns]
     lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+    for row in [rows[0], rule, *rows[1:]]:
+        cells = [
+            row[i].ljust(widths[i]) if i in text_columns else row[i].rjust(widths[i])
+            for i in columns
+        ]
         lines.append(f"| {' | '.join(cells)} |")
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join([lines[0], f"| {' | '.join(rule)} |", *lines[1:]])
+    return "\n".join(lines)
 
 
 def benchmark_json(scores: Sequence[SetScore], **facts: Any) -> dict[str, Any]:

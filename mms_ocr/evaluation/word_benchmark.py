@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
@@ -20,6 +22,11 @@ from mms_ocr.evaluation.benchmark_scores import (
 )
 from mms_ocr.registry import METRICS
 
+# As in MMOCR's WordMetric, but for its ``^``, which is a symbol.
+_NOT_COMPARED = re.compile("[^a-z0-9\u4e00-\u9fa5]")
+# Share of labels without letters and digits, which that protocol cannot compare, that is tolerated.
+_MAX_EMPTY = 0.05
+
 
 def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
     """Compare words with MMOCR's ``WordMetric``: by protocol, which words are correct.
@@ -34,6 +41,47 @@ def judge_words(words: Sequence[ReadWord]) -> dict[str, list[bool]]:
     metric.process([], samples)
     keys = {name: name.replace("word_acc", "match") + "_num" for name in PROTOCOLS}
     return {name: [bool(kept[key]) for kept in metric.results] for name, key in keys.items()}
+
+
+class Headline(NamedTuple):
+    """Protocol that suits some labels, and the reason as a sentence."""
+
+    protocol: str
+    reason: str
+
+
+def headline_protocol(labels: Iterable[str]) -> Headline:
+    """Choose the protocol that decides between readers of these labels.
+
+    It is ``word_acc_ignore_case_symbol``, the usual one of scene text, unless that would leave out
+    letters or digits of the labels, such as é or Cyrillic, or count many words as correct that it
+    cannot compare; then it is ``word_acc``.
+    """
+    labels = list(labels)
+    left_out = {char for label in labels for char in letters_and_digits_left_out(label)}
+    if left_out:
+        shown = " ".join(sorted(left_out)[:8]) + (" …" if len(left_out) > 8 else "")
+        reason = f"labels have letters or digits other than A–Z, a–z and 0–9: {shown}"
+        return Headline("word_acc", f"All characters count, and their case, since {reason}.")
+    empty = sum(not compared_text(label) for label in labels)
+    if empty > _MAX_EMPTY * len(labels):
+        reason = f"{empty:,} of {len(labels):,} labels have no letter and no digit"
+        return Headline("word_acc", f"All characters count, and their case, since {reason}.")
+    return Headline("word_acc_ignore_case_symbol", "Letters and digits count, in any case.")
+
+
+def compared_text(text: str) -> str:
+    """Return what ``word_acc_ignore_case_symbol`` compares of a text: its letters and digits."""
+    return _NOT_COMPARED.sub("", text.lower())
+
+
+def letters_and_digits_left_out(text: str) -> str:
+    """Return the letters, digits and combining marks that :func:`compared_text` leaves out."""
+    return "".join(
+        char
+        for char in text
+        if unicodedata.category(char).startswith(("L", "M", "Nd")) and not compared_text(char)
+    )
 
 
 def text_confidence(pred_text: Any) -> float | None:
