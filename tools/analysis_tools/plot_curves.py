@@ -2,9 +2,6 @@
 
 import argparse
 import io
-import json
-import math
-import re
 import sys
 from pathlib import Path
 
@@ -13,17 +10,11 @@ import matplotlib
 from mms_ocr.apis.pictures import check_picture
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import atomic_write
+from mms_ocr.visualization.curves import read_scalars, training_curves, validation_curves
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-# Metrics of validations that are drawn, and their titles.
-VALIDATIONS = {
-    r"masked_error/.+": "masked error, held-out images",
-    r"recog/word_acc(_ignore_case_symbol)?": "word accuracy, held-out words",
-    r"foreground/(iou|f_score)_dataset": "foreground, held-out images",
-    r"PSNR": "PSNR of held-out images, dB",
-}
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -35,51 +26,6 @@ def parse_args():
     )
     parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args()
-
-
-def read_scalars(work_dir: str) -> list[dict]:
-    """Read the logged values of a run, each with its iteration.
-
-    If the run was resumed, the values after the checkpoint come from the resumed part.
-    """
-    files = sorted(Path(work_dir).glob("*/vis_data/scalars.json"))
-    if not files:
-        raise FileNotFoundError(
-            f"{work_dir} is not a work folder: it has no */vis_data/scalars.json"
-        )
-    rows: list[dict] = []
-    for file in files:
-        start, iteration = [], 0
-        for line in file.read_text().splitlines():
-            row = json.loads(line)
-            # Validations may be logged by epochs; their step is then too small.
-            iteration = row.get("iter", max(iteration, row.get("step", 0)))
-            start.append({**row, "iteration": iteration})
-        first = min((row["iteration"] for row in start), default=math.inf)
-        rows = [row for row in rows if row["iteration"] < first] + start
-    return rows
-
-
-def training_curves(rows: list[dict], with_parts: bool) -> dict[str, list[tuple]]:
-    """Collect the points of the loss; with ``with_parts``, of several parts too."""
-    names = sorted({key for row in rows if "loss" in row for key in row if key.startswith("loss_")})
-    names = ["loss", *(names if with_parts and len(names) > 1 else [])]
-    curves = {
-        name: [(row["iteration"], row[name]) for row in rows if name in row] for name in names
-    }
-    return {name: points for name, points in curves.items() if points}
-
-
-def validation_curves(rows: list[dict]) -> tuple[str, dict[str, list[tuple]]]:
-    """Return the title of the validations, and the points of their metrics by name."""
-    for pattern, title in VALIDATIONS.items():
-        keys = sorted({key for row in rows for key in row if re.fullmatch(pattern, key)})
-        if keys:
-            return title, {
-                key.rpartition("/")[2]: [(row["iteration"], row[key]) for row in rows if key in row]
-                for key in keys
-            }
-    return "validation", {}
 
 
 def plot(args: argparse.Namespace) -> None:
