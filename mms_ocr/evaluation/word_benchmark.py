@@ -80,7 +80,7 @@ def letters_and_digits_left_out(text: str) -> str:
     return "".join(
         char
         for char in text
-        if unicodedata.category(char).startswith(("L", "M", "Nd")) and not compared_text(char)
+        if (char.isdecimal() or unicodedata.category(char)[0] in "LM") and not compared_text(char)
     )
 
 

@@ -1,0 +1,1 @@
+"""From crops of your own to a better reader."""
