@@ -17,15 +17,16 @@ _HASH_BITS = 256
 _BLOCK = 1024
 
 
-_Place = tuple[int, int]  # number of a source, and index in it
+#: Number of a source, and index in it.
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Match:
     """Training image and the nearest test image."""
 
-    train: _Place  # number of the training source, and index in it
-    test: _Place  # the same of the test image
+    train: Place  # number of the training source, and index in it
+    test: Place  # the same of the test image
     kind: str  # of equality: 'file', 'pixels' in another file, or 'near', by perceptual hash
     distance: float  # share of the bits of the perceptual hash that differ, in [0, 1]
 
@@ -44,16 +45,17 @@ class Contamination:
         return np.setdiff1d(np.arange(length), matched)
 
 
-class _TestImages:
+class FingerprintIndex:
     """Index of the test images' fingerprints."""
 
     def __init__(self) -> None:
-        self.files: dict[int, _Place] = {}
-        self.pixels: dict[int, _Place] = {}
-        self._places: list[_Place] = []
+        self.files: dict[int, Place] = {}
+        self.pixels: dict[int, Place] = {}
+        self._places: list[Place] = []
         self._phashes: list[np.ndarray] = []
 
-    def add(self, place: _Place, fingerprint: Fingerprint) -> None:
+    def add(self, place: Place, fingerprint: Fingerprint) -> None:
+        """Add a test image; ``place`` is the number of its source, and its index in it."""
         self.files.setdefault(fingerprint.file, place)
         self.pixels.setdefault(fingerprint.pixels, place)
         if fingerprint.phash is not None:
@@ -61,7 +63,10 @@ class _TestImages:
             self._phashes.append(fingerprint.phash)
 
     def compare(self, train: int, block: Sequence[Fingerprint], max_distance: float) -> list[Match]:
-        """Match the images of a block of a training source."""
+        """Match images, about a thousand at a time, of the training source of a number.
+
+        See :func:`find_contamination`; images without perceptual hash are compared exactly.
+        """
         near = self._nearest(block)
         matches = []
         for image in block:
@@ -75,7 +80,7 @@ class _TestImages:
                 matches.append(Match(place, test, "near", distance))
         return matches
 
-    def _nearest(self, images: Sequence[Fingerprint]) -> dict[int, tuple[_Place, float]]:
+    def _nearest(self, images: Sequence[Fingerprint]) -> dict[int, tuple[Place, float]]:
         """Find the nearest test image of each image, and the share of bits that differ."""
         phashes = {image.index: image.phash for image in images if image.phash is not None}
         if not phashes or not self._phashes:
@@ -93,10 +98,13 @@ def _signs(phashes: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack(phashes).astype(np.float32) * 2 - 1
 
 
+MAX_DISTANCE = 0.2  # by default, of near copies
+
+
 def find_contamination(
     train: Sequence[ImageSource],
     test: Sequence[ImageSource],
-    max_distance: float = 0.2,
+    max_distance: float = MAX_DISTANCE,
     workers: int = 0,
     progress: Progress = silent,
 ) -> Contamination:
@@ -113,7 +121,7 @@ def find_contamination(
     if not 0 <= max_distance < 0.5:
         raise ValueError(f"the distance is {max_distance}; give a number in [0, 0.5)")
     result = Contamination()
-    index = _TestImages()
+    index = FingerprintIndex()
     read = partial(fingerprints, phashes=True, workers=workers, progress=progress)
     for place, source in enumerate(test):
         for image in read(source, title=f"reading {source.path}"):

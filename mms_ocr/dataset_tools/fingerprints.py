@@ -21,7 +21,7 @@ _HASH_SIZE = 16
 _FLAT = 8  # gray levels; in a smaller range an image is blank, and its hash that of its noise
 
 
-@dataclass
+@dataclass(slots=True)
 class Fingerprint:
     """Fingerprint of an image of a source."""
 
@@ -32,6 +32,7 @@ class Fingerprint:
     pixels: int = 0  # 64-bit hash of the size and the decoded pixels
     phash: np.ndarray | None = None  # see perceptual_hash; None if not asked for
     text: str | None = None
+    size: int = 0  # bytes of the file
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray | None:
@@ -85,6 +86,7 @@ class _Fingerprints(Dataset):
             pixels=_hash(repr(image.shape).encode() + image.tobytes()),
             phash=perceptual_hash(image) if self.phashes else None,
             text=raw.text,
+            size=len(raw.data),
         )
 
 

@@ -9,6 +9,11 @@ from mms_ocr.registry import TRANSFORMS
 from mms_ocr.utils.errors import BrokenImageError
 
 
+def count_columns(text: str) -> int:
+    """Count the columns of a CTC head that a text fills: one more between equal neighbors."""
+    return len(text) + sum(left == right for left, right in itertools.pairwise(text))
+
+
 @TRANSFORMS.register_module()
 class SkipLongLabels(WordTransform):
     """Skip words that are empty or too long for the recognizer; they count as broken images.
@@ -28,7 +33,7 @@ class SkipLongLabels(WordTransform):
     def transform(self, results: dict) -> dict:
         """Return ``results``; BrokenImageError if the label is empty or too long."""
         text = results["text"]
-        columns = len(text) + sum(left == right for left, right in itertools.pairwise(text))
+        columns = count_columns(text)
         if not 0 < columns <= self.max_columns:
             raise BrokenImageError(
                 f"{results['img_path']}: the label {text!r} fills {columns} columns, not 1 to "
