@@ -119,5 +119,6 @@ def _unseen(count: int, level: float) -> float:
 
 
 def _middle(drawn: NDArray[np.float64], level: float) -> tuple[float, float]:
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(drawn, ends, method="inverted_cdf")  # shares of whole words
     return float(low), float(high)

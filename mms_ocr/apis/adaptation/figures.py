@@ -25,7 +25,7 @@ from mms_ocr.visualization.curves import read_scalars, training_curves, validati
 #: Words that the report shows with their crops, and how many of them may have one label.
 WORST_WORDS, SAME_LABEL = 20, 3
 #: Test crops, relative to the output folder, and how many of them the masked error is taken of.
-TEST_CROPS, MEASURED_CROPS = "data/test.lmdb", 256
+TEST_CROPS, MEASURED_CROPS = "data/test.lmdb", 128
 _TEST_NAMES = "data/test_names.txt"
 _PACKAGES = ("mmengine", "onedl-mmengine", "mmpretrain", "onedl-mmpretrain", "mmocr")
 _EXACT = "word_acc"
@@ -72,6 +72,7 @@ def summarize(folder: Path, context: ReportContext) -> dict[str, Any]:
         "curves": {
             name: _curves(folder / training.run) for name, training in context.trainings.items()
         },
+        "wrong_words": int((~judged[written][headline]).sum()),
         "worst_words": _name(
             folder, _worst_words(words, written, judged[written][headline], headline)
         ),
@@ -103,12 +104,13 @@ def read_words(path: Path) -> list[ReadWord]:
         for number, line in enumerate(file):
             try:
                 row = json.loads(line)
-                label, text, where = row["label"], row["text"], row["path"]
-                key = where.rpartition(":image-")[2]
-                index = int(key) - 1 if key.isdecimal() else number
-                words.append(ReadWord(index, label, text, row.get("confidence"), where))
+                label, text, where = (row[name] + "" for name in ("label", "text", "path"))
+                confidence = _finite(row.get("confidence"))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path}, line {number + 1}: no word of a test ({error!r})")
+            key = where.rpartition(":image-")[2]
+            index = int(key) - 1 if key.isdecimal() else number
+            words.append(ReadWord(index, label, text, confidence, where))
     if not words:
         raise ValueError(f"{path} has no words; test the reader again")
     return words
@@ -190,7 +192,10 @@ def _reconstructions(folder: Path, runs: Reconstructions | None) -> dict[str, An
         "config": runs.config,
         "weights": weights,
         "crops": len(filled["before"]),
-        "errors": {name: masked_errors(samples) for name, samples in filled.items()},
+        "errors": {
+            name: {mask: _finite(error) for mask, error in masked_errors(samples).items()}
+            for name, samples in filled.items()
+        },
     }
 
 
@@ -244,6 +249,11 @@ def _name(folder: Path, words: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {**word, "name": names[word["index"]] if word["index"] < len(names) else word["path"]}
         for word in words
     ]
+
+
+def _finite(value: float | None) -> float | None:
+    """Return a finite number, or None, since JSON has no others."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _versions() -> dict[str, str]:

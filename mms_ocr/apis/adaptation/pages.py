@@ -128,9 +128,14 @@ def to_html(title: str, sections: Sequence[Section], pictures: Mapping[str, byte
 
 
 def _visible(text: str) -> str:
-    """Escape what cannot be seen or written: controls, marks of direction, lone surrogates."""
-    text = text.encode("utf-8", "backslashreplace").decode()
-    return _DIRECTIONS.sub(lambda match: f"\\u{ord(match[0]):04x}", printable(text))
+    """Escape what cannot be seen or written: controls, marks of direction, surrogates."""
+    text = printable(_writable(text))
+    return _DIRECTIONS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _writable(text: str) -> str:
+    """Escape lone surrogates: bytes of file names that are not UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _label_text(label: Label) -> str:
@@ -178,7 +183,7 @@ def _markdown_block(block: Block) -> str:
         )
     longest = max(map(len, re.findall("`+", block.text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}console\n{block.text}\n{fence}"
+    return f"{fence}console\n{_writable(block.text)}\n{fence}"
 
 
 def _html_text(text: str) -> str:
@@ -212,7 +217,7 @@ def _html_block(block: Block, pictures: Mapping[str, bytes]) -> str:
             for each in block.pictures
         ]
         return f'<div class="pictures">{"".join(figures)}</div>'
-    return f'<pre tabindex="0"><code>{html.escape(block.text)}</code></pre>'
+    return f'<pre tabindex="0"><code>{html.escape(_writable(block.text))}</code></pre>'
 
 
 def _html_table(table: Table, pictures: Mapping[str, bytes]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mms_ocr.datasets.sources import LmdbSource
 from mms_ocr.utils.files import atomic_write
 
 _DRAWN_CROPS = 6  # in the pictures of reconstructions
+_NAMES = re.compile(r"(word_\d\d|filled_\w+|masked_error|loss|accuracy)\.png")
 _PRETRAINING = "pretrain"
 
 
@@ -37,8 +39,8 @@ def write_report(folder: Path, figures: Mapping[str, Any]) -> None:
     place.mkdir(exist_ok=True)
     for name, data in pictures.items():
         atomic_write(place / name, data)
-    for path in place.glob("*.png"):
-        if path.name not in pictures:
+    for path in place.iterdir():
+        if _NAMES.fullmatch(path.name) and path.name not in pictures:
             path.unlink()
     title = f"Adapting a reader: {folder.resolve().name}"
     sections = report_sections(figures, pictures)

@@ -203,8 +203,8 @@ def _reconstructions(figures: Figures) -> list[Block]:
         return []
     before, after = made["errors"]["before"], made["errors"]["after"]
     rows = [
-        [STRATEGIES.get(name, name), f"{error:.3f}", f"{after[name]:.3f}"]
-        for name, error in before.items()
+        [STRATEGIES.get(name, name), *(_error(errors[name]) for errors in (before, after))]
+        for name in before
     ]
     pictures = []
     for name in before:
@@ -220,6 +220,10 @@ def _reconstructions(figures: Figures) -> list[Block]:
     caption = f"Masked error of {count:,} test crops; lower is better."
     table = Table(caption, ["mask", "before", "after"], rows)
     return [Paragraph(text), table, Pictures(pictures)]
+
+
+def _error(error: float | None) -> str:
+    return "not finite" if error is None else f"{error:.3f}"
 
 
 def _worst_words(figures: Figures) -> list[Block]:
@@ -243,8 +247,9 @@ def _worst_words(figures: Figures) -> list[Block]:
     head = ["crop", "label", "read", "confidence", *(titles[name] for name in others)]
     text_columns = [column for column in range(len(head) + 1) if column != 3]
     caption = (
-        f"{len(worst)} of the words that the written reader ({titles[written]}) reads wrong: the "
-        "largest edit distances first, then the most confident, at most 3 of one label."
+        f"{len(worst)} of {figures['wrong_words']:,} words that the written reader "
+        f"({titles[written]}) reads wrong: the largest edit distances first, then the most "
+        "confident, at most 3 of one label."
     )
     return [Table(caption, [*head, "image"], rows, text_columns)]
 

@@ -12,6 +12,7 @@ from adaptation_folder import ANY_CASE, COUNT, EXACT, NAMES, RIGHT, fill, write_
 
 from mms_ocr.apis.adaptation.figures import read_words, summarize
 from mms_ocr.apis.adaptation.verdict import verdict
+from mms_ocr.evaluation.benchmark_scores import ReadWord
 from mms_ocr.evaluation.intervals import accuracy_interval, difference_interval
 
 
@@ -108,9 +109,10 @@ def test_words_that_cannot_be_compared_are_refused(folder, context):
     path.write_text("\n".join(lines[:-1]))
     with pytest.raises(ValueError, match="40 and 39"):
         summarize(folder, context)
-    path.write_text("\n".join([*lines[:2], '{"label": "a"}']))
-    with pytest.raises(ValueError, match=r"words\.jsonl, line 3"):
-        read_words(path)
+    for damaged in ('{"label": "a"}', '{"label": "a", "text": 1, "path": ""}', "[]", '{"label"'):
+        path.write_text("\n".join([*lines[:2], damaged]))
+        with pytest.raises(ValueError, match=r"words\.jsonl, line 3"):
+            read_words(path)
     path.write_text("")
     with pytest.raises(ValueError, match="no words"):
         read_words(path)
@@ -118,3 +120,9 @@ def test_words_that_cannot_be_compared_are_refused(folder, context):
         read_words(folder / "none.jsonl")
     with pytest.raises(ValueError, match="no reader"):
         summarize(folder, replace(context, readers=[replace(context.readers[0], words=None)]))
+
+
+def test_a_confidence_that_is_no_number_is_none(folder, context):
+    path = folder / context.readers[0].words
+    path.write_text('{"label": "a", "text": "b", "path": "x.png", "confidence": NaN}\n')
+    assert read_words(path) == [ReadWord(0, "a", "b", None, "x.png")]

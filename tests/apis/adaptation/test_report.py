@@ -104,6 +104,7 @@ def test_both_pages_show_the_figures(folder, context):
 def test_the_page_needs_no_other_file_and_has_every_picture(folder, context):
     (folder / "pictures").mkdir(parents=True)
     (folder / "pictures/word_99.png").write_bytes(b"of an earlier report")
+    (folder / "pictures/mine.txt").write_bytes(b"of the user")
     write_report(folder, summarize(folder, context))
     text = (folder / "report.html").read_text()
     page = Page(text)
@@ -111,6 +112,7 @@ def test_the_page_needs_no_other_file_and_has_every_picture(folder, context):
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert not re.search(r"https?:|url\(|@import", text)
     files = {path.name: path for path in (folder / "pictures").iterdir()}
+    assert files.pop("mine.txt").read_bytes() == b"of the user"
     wrong = COUNT - len(RIGHT["finetune"])
     words = {f"word_{number:02}.png" for number in range(1, wrong + 1)}
     assert set(files) == {"masked_error.png", "loss.png", "accuracy.png"} | words
