@@ -259,7 +259,8 @@ def _costs(figures: Figures) -> list[Block]:
     if figures["parameters"]:
         rows.append(["parameters", f"{figures['parameters'] / 1e6:.2f} million"])
     rows += [[name, f"{size / 1e6:.2f} MB"] for name, size in figures["file_sizes"].items()]
-    rows += [[title, f"{speed:,.0f} images/s"] for title, speed in figures["speeds"].items()]
+    speeds = figures["speeds"]
+    rows += [[f"speed: {title}", f"{speed:,.0f} images/s"] for title, speed in speeds.items()]
     rows += [
         [f"time: {stage}", f"{value / 60:.1f} min"] for stage, value in figures["seconds"].items()
     ]
