@@ -37,8 +37,9 @@ class WordInferencer(ABC, Generic[Result]):
     nor MMOCR.
 
     Args:
-        weights: Bundled weights (``mms-ocr zoo`` lists them), a checkpoint, or a model in ONNX;
-            None for the first bundled weights of the task.
+        weights: Bundled weights (``mms-ocr zoo`` lists them), a checkpoint, a model in ONNX, or,
+            for a recognizer, a folder that ``mms-ocr adapt`` wrote, whose ``reader.py`` is its
+            config; None for the first bundled weights of the task.
         config: Config of a checkpoint: a file, the name of a bundled one, or a Config. None takes
             the bundled config that the checkpoint was trained with, else one with the encoder's
             size (and, for recognizers, the decoder) of the checkpoint.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 from mms_ocr.apis.zoo import default_weights
 from mms_ocr.utils.bundled import SCHEME, bundled_onnx, is_onnx, name_checkpoint
+from mms_ocr.utils.reader_folder import READER_WEIGHTS, find_reader_onnx
 
 
 class Task(NamedTuple):
@@ -49,14 +51,20 @@ def choose_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
 def runnable_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
     """Resolve weights to a model in ONNX, or to a checkpoint as :func:`choose_weights`.
 
-    Of bundled weights the checkpoint is chosen where torch, OpenMMLab's packages and, for
-    recognizers, MMOCR are installed, and the model in ONNX elsewhere.
+    Of bundled weights, and in a folder that ``mms-ocr adapt`` wrote, the checkpoint is chosen where
+    torch, OpenMMLab's packages and, for recognizers, MMOCR are installed, and the model in ONNX
+    elsewhere.
 
     Raises:
         FileNotFoundError: They do not exist.
         ImportError: They are a checkpoint, and a package that it needs is not installed.
     """
-    if weights is not None and is_onnx(weights):
+    onnx: Path | None = None
+    if weights is not None and os.path.isdir(weights):
+        onnx = find_reader_onnx(weights)
+        if onnx and not onnx.with_name(READER_WEIGHTS).exists():
+            return str(onnx)
+    elif weights is not None and is_onnx(weights):
         name = os.fspath(weights)
         if os.path.isfile(name):
             return name
@@ -70,7 +78,9 @@ def runnable_weights(weights: str | os.PathLike[str] | None, task: Task) -> str:
     if not missing:
         return weights
     if weights.startswith(SCHEME) and bundled_onnx(weights).is_file():
-        return str(bundled_onnx(weights))
+        onnx = bundled_onnx(weights)
+    if onnx:
+        return str(onnx)
     raise ImportError(
         f"{weights} is a checkpoint, which needs {', '.join(missing)} (see docs/install.md); where "
         "they are installed, mms-ocr export makes a model of it that needs onnxruntime alone"

@@ -24,6 +24,7 @@ from mms_ocr.registry import MODELS, type_name
 from mms_ocr.utils.bundled import CHECKPOINT_SUFFIXES, SCHEME
 from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.dictionaries import check_dictionaries
+from mms_ocr.utils.reader_folder import READER_CONFIG, READER_WEIGHTS
 
 _RUN_STAMP = re.compile(r"_\d{8}_\d{6}$")  # MMEngine appends it to the config's name
 _WIDTH_KEY = "backbone.patch_embed.projection.bias"
@@ -69,7 +70,8 @@ def load_config(
     """Load the config of a trained model, as a copy.
 
     ``config`` is a file, the name of a bundled config, or a Config. None takes the bundled config
-    that the checkpoint was trained with, else one that fits its weights. Raises ValueError if no
+    that the checkpoint was trained with, that beside ``reader.safetensors`` in a folder that
+    ``mms-ocr adapt`` wrote, or else one that fits its weights. Raises ValueError if no
     bundled config fits, or the config is of another task.
     """
     if config is None:
@@ -88,6 +90,9 @@ def _config_for_checkpoint(weights: str, task: Task) -> Path:
     entry = read_zoo().get(weights.removeprefix(SCHEME)) if weights.startswith(SCHEME) else None
     if entry and Path(entry["Config"]).parts[1] == task.folder:
         return find_config(entry["Config"].removeprefix("configs/"))
+    reader_config = Path(weights).with_name(READER_CONFIG)
+    if Path(weights).name == READER_WEIGHTS and reader_config.is_file():
+        return reader_config
     checkpoint = read_checkpoint(weights)
     meta = checkpoint.get("meta")
     run = meta.get("experiment_name") if isinstance(meta, Mapping) else None

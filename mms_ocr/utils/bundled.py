@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import mms_ocr
+from mms_ocr.utils.reader_folder import find_reader
 
 SCHEME = "mms_ocr://"
 SUFFIX = ".safetensors"
@@ -51,10 +52,14 @@ def bundled_onnx(name: str) -> Path:
 def name_checkpoint(given: str | os.PathLike[str]) -> str:
     """Resolve a file, ``mms_ocr://NAME`` or ``NAME`` to a file or ``mms_ocr://NAME``.
 
+    A folder that ``mms-ocr adapt`` wrote becomes the checkpoint in it.
+
     Raises:
-        FileNotFoundError: It is a name, and no such weights are bundled.
+        FileNotFoundError: It is a name, and no such weights are bundled; or a folder without them.
     """
     given = os.fspath(given)
+    if os.path.isdir(given):
+        return str(find_reader(given))
     is_name = not (Path(given).suffix or os.path.dirname(given) or os.path.exists(given))
     if is_name or given.startswith(SCHEME):
         return SCHEME + bundled_file(given).stem
