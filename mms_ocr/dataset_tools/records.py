@@ -208,7 +208,7 @@ def open_records(
         data_root: For JSON lines, the folder that file names are relative to.
         splits: For TextSeg.
     """
-    layout = layout or guess_layout(path)
+    layout = layout or guess_layout(path, data_root)
     if layout == "textseg":
         return SourceRecords(TextSegSource(path, splits), ("image", "mask"), splits=list(splits))
     if layout == "textzoom":
@@ -225,8 +225,8 @@ def open_records(
     return SourceRecords(source, ("image",))
 
 
-def guess_layout(path: str) -> str:
-    """Return the layout of a data set; see :func:`open_records`."""
+def guess_layout(path: str, data_root: str | None = None) -> str:
+    """Return the layout of a data set; the arguments are those of :func:`open_records`."""
     if is_textseg(path):
         return "textseg"
     if is_lmdb(path):
@@ -236,6 +236,6 @@ def guess_layout(path: str) -> str:
             return "words"
         return "textzoom"
     is_lines = is_json_lines(path) and os.path.isfile(path)
-    lines = JsonlSource(path) if is_lines else open_labels_in(path)
+    lines = JsonlSource(path, data_root) if is_lines else open_labels_in(path)
     is_pairs = lines.has_field("image_hr") if lines else has_folders(path, PAIR_FOLDERS)
     return "textzoom" if is_pairs else "words"

@@ -63,6 +63,18 @@ def test_round_trip(make_source, tmp_path, kind, outs, labels):
         assert names == ({"data.mdb"} if out.suffix == ".lmdb" else {"image", "labels.jsonl"})
 
 
+def test_the_data_root_holds_absolute_file_names(tmp_path):
+    (tmp_path / "lists").mkdir()
+    image = tmp_path / "word.png"
+    image.write_bytes(IMAGES[0])
+    lines = tmp_path / "lists" / "words.jsonl"
+    lines.write_text(json.dumps(dict(filename=str(image), text="word")) + "\n")
+    records = open_records(str(lines), data_root=str(tmp_path))
+    assert records.read(0).images["image"] == IMAGES[0]
+    with pytest.raises(ValueError, match=re.escape(str(tmp_path / "lists"))):
+        open_records(str(lines))
+
+
 def test_lmdb_has_the_usual_keys_only(make_source, tmp_path):
     source = open_records(str(make_source("jsonl", IMAGES[:2], LABELS[:2])), "words")
     convert_records(source, str(tmp_path / "out.lmdb"))
