@@ -35,8 +35,8 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
     if len(tested) > 1:
         title = next(r["title"] for r in tested if r["name"] == figures["written"])
         sentences.append(
-            f"Written: {title}, which has the most test words right of {len(tested)} readers. "
-            "Since the test words chose it, its figure is a little optimistic."
+            f'Of {len(tested)} readers, "{title}" was written, since it has the most test words '
+            "right. For being chosen by these words, its figure is a little optimistic."
         )
     if figures["words"] < _FEW_WORDS:
         sentences.append(
