@@ -111,7 +111,9 @@ _FINETUNE = """\
 _base_ = ["mms_ocr::{base}", "mms_ocr::_base_/ema.py"]
 
 dictionary = dict(dict_file="{{{{ fileDirname }}}}/characters.txt")
-model = dict({init}decoder=dict(dictionary=dictionary))
+model = dict(
+{init}    decoder=dict(dictionary=dictionary),
+)
 
 rendered = dict(
     type="mms_ocr.RenderedWordDataset",
@@ -152,6 +154,23 @@ test_dataloader = val_dataloader
 {schedule}"""
 
 _OWN_TEXTS = "data/drawn_words.txt"
+_FROM_ENCODER = """\
+    backbone=dict(
+        init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint="{checkpoint}"),
+    ),
+"""
+_FROM_READER = """\
+    init_cfg=dict(
+        type="mms_ocr.PretrainedRecognizer",
+        checkpoint="{reader}",
+        new_characters=True,{shift}
+    ),
+"""
+# Share of what pretraining changed that the encoder of the reader takes over.
+_SCALE = 0.5
+_SHIFT = """
+        # What pretraining on your crops changed in the encoder, by half.
+        shift=dict(before="{before}", after="{after}", scale={scale}),"""
 # The texts of your labels, in other fonts.
 _OWN_WORDS = """
     dict(seed=1, words="data/drawn_words.txt", random_string_share=0.0, **rendered),"""
@@ -219,7 +238,14 @@ def write_reader_config(folder: Path, start: Start, name: str) -> None:
 
 
 def _initialization(start: Start, pretrained: str | None) -> str:
-    raise NotImplementedError
+    """Return the settings that load the weights of a recognizer before its fine-tuning."""
+    if start.reader is None:
+        checkpoint = pretrained or start.encoder
+        return _FROM_ENCODER.format(checkpoint=checkpoint)
+    if pretrained is None:
+        return _FROM_READER.format(reader=start.reader, shift="")
+    shift = _SHIFT.format(before=start.encoder, after=pretrained, scale=_SCALE)
+    return _FROM_READER.format(reader=start.reader, shift=shift)
 
 
 def _drawable_words(folder: Path) -> list[str]:

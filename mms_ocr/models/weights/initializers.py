@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,13 +66,25 @@ class PretrainedRecognizer(_FromCheckpoint):
         family: As for :class:`PretrainedTextViT`.
         new_characters: Whether the dictionary may have characters that the checkpoint does not
             know. The file must store its characters then.
+        shift: ``dict(before=…, after=…, scale=…)`` adds to the encoder ``scale`` times what further
+            pretraining changed: the difference of two checkpoints of the encoder, of which
+            ``before`` is the one that the recognizer was fine-tuned from. This is the task
+            arithmetic of Ilharco et al., "Editing models with task arithmetic" (ICLR 2023).
+            Running statistics of batch normalization stay, which masked images change.
     """
 
     def __init__(
-        self, checkpoint: str, family: str | None = None, new_characters: bool = False
+        self,
+        checkpoint: str,
+        family: str | None = None,
+        new_characters: bool = False,
+        shift: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(checkpoint, family)
         self.new_characters = new_characters
+        if shift is not None and set(shift) != {"before", "after", "scale"}:
+            raise ValueError(f"shift takes before, after and scale, got {dict(shift)}")
+        self.shift = shift
 
     def __call__(self, module: nn.Module) -> None:
         """Load the weights."""
@@ -87,6 +99,8 @@ class PretrainedRecognizer(_FromCheckpoint):
                 f"{path} does not store its characters, so that none can be added; set "
                 "new_characters=False, or take the encoder alone (mms_ocr.PretrainedTextViT)"
             )
+        if self.shift:
+            weights = _shift_encoder(weights, path, **self.shift)
         load_strictly(module, weights, path)
         _mark_loaded(module, self.checkpoint)
 
@@ -139,6 +153,29 @@ def _special_tokens(dictionary: Any) -> set[str]:
 def _unknown_characters(dictionary: Any, classes: Sequence[str]) -> list[str]:
     special = _special_tokens(dictionary)
     return [token for token in dictionary.dict if token not in classes and token not in special]
+
+
+def _shift_encoder(
+    weights: dict[str, Tensor], path: str, before: str, after: str, scale: float
+) -> dict[str, Tensor]:
+    """Add ``scale`` times the difference of two encoders to that of a recognizer."""
+    old, new = (find_encoder(read_state_dict(name), name).weights for name in (before, after))
+    shifted: Any = OrderedDict(weights)
+    shifted._metadata = getattr(weights, "_metadata", {})
+    for key, value in old.items():
+        name = f"backbone.{key}"
+        if not value.is_floating_point() or key.endswith((".running_mean", ".running_var")):
+            continue
+        stored = [weights.get(name), value, new.get(key)]
+        shapes = [None if each is None else tuple(each.shape) for each in stored]
+        if len(set(shapes)) != 1:
+            raise ValueError(
+                f"the encoder of {path} cannot be shifted from {before} to {after}: {name} has the "
+                f"shapes {', '.join(map(str, shapes))} there; give checkpoints of one encoder"
+            )
+        change = new[key].float() - value.float()
+        shifted[name] = (weights[name].float() + scale * change).to(weights[name].dtype)
+    return shifted
 
 
 def _in_order(

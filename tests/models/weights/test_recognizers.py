@@ -220,6 +220,54 @@ def test_characters_cannot_be_added_to_unknown_ones(own, dictionary, tmp_path):
         build(dictionary("abcd"), path, new_characters=True)
 
 
+def test_encoder_is_shifted_by_what_pretraining_changed(dictionary, tmp_path, repository):
+    model = Config.fromfile(repository / "configs/textrecog/mms_vit_n_ctc_words.py").model
+    before, after = read_state_dict("mms_ocr://mms_vit_n"), str(tmp_path / "after.pth")
+    noise = {key: torch.randn(value.shape) for key, value in before.items()}
+    changed = {
+        key: value + noise[key] if value.is_floating_point() else value + 1
+        for key, value in before.items()
+    }
+    torch.save(changed, after)
+    start = read_state_dict("mms_ocr://mms_vit_n_ctc")
+    shift = dict(before="mms_ocr://mms_vit_n", after=after, scale=0.25)
+    model.init_cfg = dict(
+        type="mms_ocr.PretrainedRecognizer", checkpoint="mms_ocr://mms_vit_n_ctc", shift=shift
+    )
+    built = MODELS.build(model)
+    built.init_weights()
+    moved = 0
+    for key, value in built.state_dict().items():
+        expected = start[key].float()
+        kept = not key.startswith("backbone.") or "running" in key or "num_batches" in key
+        if not kept and not key.endswith("pos_embed"):
+            # Half precision of the bundled weights, and of their sum with the noise.
+            expected = expected + 0.25 * (changed[key].float() - before[key].float())
+            moved += 1
+        if not key.endswith("pos_embed"):
+            torch.testing.assert_close(value.float(), expected, atol=0.02, rtol=0.002)
+    assert moved == 62
+
+
+@pytest.mark.parametrize("wrong", ["missing", "shape", "setting"])
+def test_encoders_that_do_not_match_shift_nothing(tmp_path, repository, wrong):
+    model = Config.fromfile(repository / "configs/textrecog/mms_vit_n_ctc_words.py").model
+    after = dict(read_state_dict("mms_ocr://mms_vit_n"))
+    key = "backbone.layers.0.ffn.layers.0.0.weight"
+    after[key] = after[key][:, :3]
+    if wrong == "missing":
+        del after[key]
+    torch.save(after, tmp_path / "after.pth")
+    shift = dict(before="mms_ocr://mms_vit_n", after=str(tmp_path / "after.pth"), scale=1.0)
+    if wrong == "setting":
+        del shift["scale"]
+    model.init_cfg = dict(
+        type="mms_ocr.PretrainedRecognizer", checkpoint="mms_ocr://mms_vit_n_ctc", shift=shift
+    )
+    with pytest.raises(ValueError, match="scale" if wrong == "setting" else key):
+        MODELS.build(model).init_weights()
+
+
 def test_initializing_again_leaves_the_weights_alone(maerec, dictionary):
     model = build(dictionary(CHARACTERS[::-1]), maerec[1])
     before = copy.deepcopy(model.state_dict())
