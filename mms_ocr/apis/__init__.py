@@ -1,4 +1,5 @@
-"""Inferencers: reading, segmentation and super-resolution of word images; export to ONNX.
+"""Inferencers: reading, segmentation and super-resolution of word images; adaptation;
+export to ONNX.
 
 Names are imported on first use, since some of them need torch or MMOCR.
 """
@@ -7,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mms_ocr.apis.adaptation import adapt
     from mms_ocr.apis.exporting import export
     from mms_ocr.apis.reading import Reading, WordReader
     from mms_ocr.apis.recognizers import inferencer_config, mmocr_inferencer
@@ -20,6 +22,7 @@ _MODULES = {
     "WordReader": "reading",
     "WordSegmenter": "segmenting",
     "WordUpscaler": "upscaling",
+    "adapt": "adaptation",
     "export": "exporting",
     "inferencer_config": "recognizers",
     "mmocr_inferencer": "recognizers",
@@ -32,6 +35,7 @@ __all__ = [
     "WordReader",
     "WordSegmenter",
     "WordUpscaler",
+    "adapt",
     "export",
     "inferencer_config",
     "mmocr_inferencer",

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         from mms_ocr.apis.adaptation import adapt
         from mms_ocr.apis.adaptation.running import EXIT_AGAIN, StoppedError
-        from mms_ocr.apis.adaptation.report import describe_result
+        from mms_ocr.apis.adaptation.verdict import verdict
     except ImportError as error:
         raise ImportError(
             f"training needs torch and the packages of the model ({error}); see docs/install.md"
@@ -70,5 +70,6 @@ def run(args: argparse.Namespace) -> int:
     except StoppedError as stop:
         report_error("mms-ocr adapt", str(stop))
         return EXIT_AGAIN
-    print(describe_result(figures))
+    print("\n".join([*verdict(figures), *figures["notes"]]))
+    print(f"reader: {args.out}; report: {args.out}/report.html")
     return 0

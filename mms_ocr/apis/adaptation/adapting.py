@@ -20,19 +20,16 @@ from mms_ocr.apis.adaptation.configs import (
     READER,
     write_bundled,
 )
-from mms_ocr.apis.adaptation.data import DataFacts, prepare_data
-from mms_ocr.apis.adaptation.figures import (
-    Reader,
-    Reconstructions,
-    ReportContext,
-    Training,
-    summarize,
-)
+from mms_ocr.apis.adaptation.context import Reader, Reconstructions, ReportContext, Training
+from mms_ocr.apis.adaptation.data import prepare_data
+from mms_ocr.apis.adaptation.facts import DataFacts
+from mms_ocr.apis.adaptation.figures import summarize
 from mms_ocr.apis.adaptation.report import write_report
 from mms_ocr.apis.adaptation.running import Bar
 from mms_ocr.apis.adaptation.stages import TITLES, Stages
 from mms_ocr.apis.adaptation.starting import READER_FILES, find_start, known_characters, write_reader
 from mms_ocr.apis.adaptation.state import State, claim
+from mms_ocr.models.weights import read_state_dict
 from mms_ocr.utils.bundled import SCHEME
 from mms_ocr.utils.devices import describe_machine, usable_device
 
@@ -102,8 +99,9 @@ def _run_stages(stages: Stages, given: Mapping[str, list[str]]) -> dict[str, Any
     """Run what is not finished, and return the figures of the report."""
     state, start = stages.state, stages.start
     folder = state.folder
+    known = known_characters(start)
     facts = prepare_data(
-        *given.values(), folder=folder, known=known_characters(start), progress=stages.bar.wrap
+        given["unlabelled"], given["labelled"], given["test"], folder, known, stages.bar.wrap
     )
     state.finish("data", True)
     write_bundled(folder)
@@ -121,10 +119,9 @@ def _run_stages(stages: Stages, given: Mapping[str, list[str]]) -> dict[str, Any
     written = figures["written"]
     checkpoint = READER if written == BUNDLED else state.get(written)["checkpoint"]
     figures["notes"] += write_reader(folder, start, written, checkpoint)
-    figures["file_sizes"] = {
-        name: (folder / name).stat().st_size for name in READER_FILES if (folder / name).is_file()
-    }
-    figures["parameters"] = count_parameters(folder)
+    files = [folder / name for name in READER_FILES if (folder / name).is_file()]
+    figures["file_sizes"] = {path.name: path.stat().st_size for path in files}
+    figures["parameters"] = sum(value.numel() for value in read_state_dict(files[-1]).values())
     figures["seconds"]["all"] = state.seconds
     write_report(folder, figures)
     state.finish("done", True)

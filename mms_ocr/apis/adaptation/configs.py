@@ -167,9 +167,9 @@ _FROM_READER = """\
     ),
 """
 # Share of what pretraining changed that the encoder of the reader takes over.
-_SCALE = 0.5
+_SCALE = 0.3
 _SHIFT = """
-        # What pretraining on your crops changed in the encoder, by half.
+        # A share of what pretraining on your crops changed in the encoder.
         shift=dict(before="{before}", after="{after}", scale={scale}),"""
 # The texts of your labels, in other fonts.
 _OWN_WORDS = """

@@ -40,6 +40,7 @@ class Bar:
         self._bar = tqdm(
             total=round(total),
             disable=not is_shown,
+            delay=1,  # not before an error in the options
             mininterval=0.5 if sys.stderr.isatty() else 30,
             bar_format="{desc} |{bar}| {percentage:3.0f}%{postfix}",
             dynamic_ncols=True,
