@@ -17,8 +17,8 @@ from mms_ocr.utils.errors import run_command
 from mms_ocr.utils.escaping import escape_output
 
 _COMMANDS = (
-    "adapt", "convert", "decontaminate", "doctor", "export", "inspect", "labels", "read", "reconstruct",
-    "render", "segment", "upscale", "web", "zoo",
+    "adapt", "convert", "decontaminate", "doctor", "export", "inspect", "labels", "read",
+    "reconstruct", "render", "segment", "upscale", "web", "zoo",
 )  # fmt: skip
 COMMANDS = {name: import_module(f"mms_ocr.cli.{name}") for name in _COMMANDS}
 _TRACEBACK_HELP = "show the traceback of an error"

@@ -1,10 +1,9 @@
-"""What `mms-ocr adapt` gives in domains that the bundled weights have not seen, by number of labels.
+"""What `mms-ocr adapt` gives in domains that bundled weights have not seen, by number of labels.
 
-Each run gets N labels of a set's training part, the images of all of it without labels, and the set's
-test part. One process uses one core; start one for each core with domains or labels of its own.
+Each run gets N labels of a training set, the images of all of it without labels, and the test set.
+One process uses one core; start one for each core, with domains or numbers of its own.
 
-    python projects/studies/adaptation.py --data DATA --domains sroie --labels 100 300 1000 \\
-        --hours 0.5 --work-dir DIR
+    python projects/studies/adaptation.py --data DATA --domains sroie --work-dir DIR
     python projects/studies/adaptation.py --work-dir DIR --table
 """
 

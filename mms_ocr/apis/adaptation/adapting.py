@@ -27,7 +27,12 @@ from mms_ocr.apis.adaptation.figures import summarize
 from mms_ocr.apis.adaptation.report import write_report
 from mms_ocr.apis.adaptation.running import Bar
 from mms_ocr.apis.adaptation.stages import TITLES, Stages
-from mms_ocr.apis.adaptation.starting import READER_FILES, find_start, known_characters, write_reader
+from mms_ocr.apis.adaptation.starting import (
+    READER_FILES,
+    find_start,
+    known_characters,
+    write_reader,
+)
 from mms_ocr.apis.adaptation.state import State, claim
 from mms_ocr.models.weights import read_state_dict
 from mms_ocr.utils.bundled import SCHEME
@@ -141,7 +146,9 @@ def _context(stages: Stages, facts: DataFacts, names: Sequence[str]) -> ReportCo
         )
         for name in (PRETRAIN, *names)
     }
-    readers = [Reader(BUNDLED, f"bundled reader {READER.removeprefix(SCHEME)}", _words(state, BUNDLED))]
+    readers = [
+        Reader(BUNDLED, f"bundled reader {READER.removeprefix(SCHEME)}", _words(state, BUNDLED))
+    ]
     for name in names:
         used = (PRETRAIN, FINETUNE) if name == FINETUNE else (PLAIN,)
         title = "pretrained on your crops and fine-tuned" if name == FINETUNE else "fine-tuned"

@@ -226,14 +226,14 @@ def write_config(
 
 def write_bundled(folder: Path) -> None:
     """Write the config of the bundled reader."""
-    text = f"# The bundled reader, for comparison.\n_base_ = \"mms_ocr::{_READER_CONFIG}\"\n"
+    text = f'# The bundled reader, for comparison.\n_base_ = "mms_ocr::{_READER_CONFIG}"\n'
     atomic_write(folder / f"{BUNDLED}.py", text)
 
 
 def write_reader_config(folder: Path, start: Start, name: str) -> None:
     """Write ``reader.py``, the config of the bundled reader or of one that was trained."""
     base = _READER_CONFIG if name == BUNDLED else start.reader_config
-    text = f"# The reader of this folder.\n_base_ = \"mms_ocr::{base}\"\n"
+    text = f'# The reader of this folder.\n_base_ = "mms_ocr::{base}"\n'
     atomic_write(folder / "reader.py", text + ("" if name == BUNDLED else f"\n{_DICTIONARY}"))
 
 

@@ -125,7 +125,7 @@ class Stages:
         if self.state.get("finetuning") is None:
             compare = bool(lengths.finetune_plain)
             planned = self._pace(PRETRAIN).seconds(lengths.pretrain)
-            slower = max(1.0, self.state.get(PRETRAIN)["seconds"] / planned)
+            slower = self.state.get(PRETRAIN)["seconds"] / planned  # than in the timed steps
             pace = self._pace(FINETUNE)
             pace = Pace(pace.start * slower, pace.step * slower)
             limit = self.state.get("lengths")["limits"][FINETUNE]
@@ -144,9 +144,13 @@ class Stages:
         training = Training(iterations, ceil(_SAVE_SECONDS / pace.step), self._workers())
         pretrained = None if name != FINETUNE else self.state.get(PRETRAIN)["checkpoint"]
         write_config(self.folder, name, self.start, training, pretrained)
-        limit = _OVERRUN * pace.seconds(iterations)
-        if is_last:
-            limit = self._seconds_left(name == PLAIN) + _TOLERANCE * self.hours * 3600
+        if name == PRETRAIN:
+            limit = _OVERRUN * pace.seconds(iterations)
+        elif is_last:
+            compare = self.state.get(PLAIN) is not None
+            limit = self._seconds_left(compare) + _TOLERANCE * self.hours * 3600
+        else:
+            limit = _OVERRUN * self._seconds_left(compare=True) / 2
         command = self._training(name, f"runs/{name}")
         seconds = self._run(name, TITLES[name], command, limit)
         folder = self.folder / "runs" / name
@@ -184,14 +188,14 @@ class Stages:
             command += [f"train_cfg.val_interval={_TIMED_STEPS}"]
             began = self.state.seconds
             self._run(stage, "timing the steps", command)
-            pace = _read_pace(work_dir, self.folder / f"runs/{stage}.txt", self.state.seconds - began)
+            pace = _read_pace(
+                work_dir, self.folder / f"runs/{stage}.txt", self.state.seconds - began
+            )
             stored = self.state.finish(stage, asdict(pace))
             shutil.rmtree(work_dir)
         return Pace(**stored)
 
-    def _run(
-        self, stage: str, title: str, command: list[str], limit: float | None = None
-    ) -> float:
+    def _run(self, stage: str, title: str, command: list[str], limit: float | None = None) -> float:
         """Run a program; return the seconds of the stage, with those of runs that were killed."""
         began = self.state.begin(stage)
         log = self.folder / "runs" / f"{stage}.txt"

@@ -46,7 +46,7 @@ def test_output_is_appended_and_progress_shown(state, tmp_path):
 
 def test_a_failure_gives_the_last_line_of_its_output(state, tmp_path):
     code = "import sys; print('one'); sys.exit('train.py: no data at x')"
-    with pytest.raises(ValueError, match=r"train.py: no data at x .*a.txt"):
+    with pytest.raises(ValueError, match=r"train\.py: no data at x .*a\.txt"):
         run(python(code), state, tmp_path / "a.txt", lambda _: None)
 
 
@@ -100,7 +100,8 @@ run(command, State(folder, {{}}), folder / "a.txt", lambda p: print(p, flush=Tru
 
 
 def test_commands_are_written_as_typed():
-    assert shell_line([sys.executable, "tools/train.py", "a b.py"]) == "python tools/train.py 'a b.py'"
+    command = [sys.executable, "tools/train.py", "a b.py"]
+    assert shell_line(command) == "python tools/train.py 'a b.py'"
 
 
 def test_state_is_kept_with_the_time_used(tmp_path):
@@ -114,14 +115,14 @@ def test_state_is_kept_with_the_time_used(tmp_path):
     assert second.get("finetune") is None
     assert second.seconds == pytest.approx(150, abs=1)
     assert second.begin("pretrain") == pytest.approx(100, abs=1)
-    with pytest.raises(ValueError, match="test is \\['b'\\]"):
+    with pytest.raises(ValueError, match=r"test is \['b'\]"):
         State(tmp_path, {"hours": 2.0, "test": ["b"]})
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"options": {}, "stages": []}'])
 def test_a_damaged_state_is_refused(tmp_path, content):
     (tmp_path / "adapt.json").write_text(content)
-    with pytest.raises(ValueError, match="adapt.json"):
+    with pytest.raises(ValueError, match=r"adapt\.json"):
         read_state(tmp_path)
 
 
@@ -147,10 +148,9 @@ def test_new_folder_stays_only_with_a_finished_stage(tmp_path):
 
 
 def test_unfinished_copies_of_data_stay(tmp_path):
-    with pytest.raises(KeyError), claim(tmp_path / "out"):
+    with claim(tmp_path / "out"):
         State(tmp_path / "out", {}).write()
         (tmp_path / "out" / "data" / "test.lmdb.part").mkdir(parents=True)
-        raise KeyError
     assert json.loads((tmp_path / "out" / "adapt.json").read_text())["stages"] == {}
 
 
