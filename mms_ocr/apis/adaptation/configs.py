@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 from pathlib import Path
 
@@ -250,10 +251,15 @@ def _initialization(start: Start, pretrained: str | None) -> str:
 
 def _drawable_words(folder: Path) -> list[str]:
     """Return the texts of the labels that a bundled font can draw."""
-    fonts = FontCollection()
+    fonts = _bundled_fonts()
     words = (folder / "data" / "words.txt").read_text(encoding="utf-8").split("\n")
     return [
         word
         for word in words
         if 0 < len(word) <= _LONGEST and fonts.able(word) and not any(map(needs_shaping, word))
     ]
+
+
+@cache
+def _bundled_fonts() -> FontCollection:
+    return FontCollection()
