@@ -1,5 +1,4 @@
-"""Inferencers: reading, segmentation and super-resolution of word images; adaptation;
-export to ONNX.
+"""Inferencers: reading, segmentation, super-resolution of words; adaptation; export to ONNX.
 
 Names are imported on first use, since some of them need torch or MMOCR.
 """

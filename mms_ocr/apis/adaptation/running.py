@@ -25,7 +25,7 @@ EXIT_AGAIN = 75
 _TAIL = 1 << 14  # bytes of a log that are searched for the last iteration
 _PATIENCE = 120  # seconds that a program has to save and end
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-_ITERATION = re.compile(rb"Iter\((?:train|test|val)\) *\[ *(\d+)/(\d+)\]")
+_ITERATION = re.compile(rb"Iter\((?:train|test)\) *\[ *(\d+)/(\d+)\]")
 
 
 class StoppedError(RuntimeError):

@@ -37,10 +37,10 @@ def python(code: str) -> list[str]:
 
 def test_output_is_appended_and_progress_shown(state, tmp_path):
     shown, log = [], tmp_path / "runs" / "a.txt"
-    code = "import time; print('Iter(val) [3/4] x', flush=True); time.sleep(0.7)"
+    code = "import time; print('Iter(test) [3/4] x', flush=True); time.sleep(0.7)"
     for _ in range(2):
         run(python(code), state, log, shown.append)
-    assert log.read_text() == "Iter(val) [3/4] x\n" * 2
+    assert log.read_text() == "Iter(test) [3/4] x\n" * 2
     assert "3/4" in shown
 
 
