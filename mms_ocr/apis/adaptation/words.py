@@ -15,11 +15,12 @@ from mms_ocr.apis.adaptation.facts import SetFacts
 from mms_ocr.dataset_tools.contamination import MAX_DISTANCE, FingerprintIndex
 from mms_ocr.dataset_tools.fingerprints import Fingerprint, fingerprints
 from mms_ocr.dataset_tools.records import Record, Records
-from mms_ocr.datasets.sources import ImageSource, open_source
+from mms_ocr.datasets.sources import FolderSource, ImageSource, is_lmdb, open_source
 from mms_ocr.datasets.transforms.skip_long_labels import count_columns
 from mms_ocr.rendering.words import compose
 from mms_ocr.utils.devices import usable_cores
 from mms_ocr.utils.escaping import printable
+from mms_ocr.utils.layouts import is_textseg
 from mms_ocr.utils.progress import Progress
 
 MAX_BROKEN = 0.05
@@ -53,7 +54,7 @@ class WordSet:
             raise ValueError(f"no {name} images are given; give a folder, an LMDB or JSON lines")
         self.name = name
         self.labelled = labelled
-        self.sources = [open_source(path) for path in paths]
+        self.sources = [open_source(path) if labelled else _open_crops(path) for path in paths]
         for source in self.sources if labelled else ():
             if not source.has_labels():
                 raise ValueError(
@@ -177,6 +178,12 @@ class WordSet:
 
     def _leave_out(self, word: Word, kind: str, **row: Any) -> None:
         self.rows.append({"set": self.name, "image": self.image_name(word), "kind": kind, **row})
+
+
+def _open_crops(path: str) -> ImageSource:
+    """Open images; of a folder all are read, also where a file in it labels some."""
+    is_folder = os.path.isdir(path) and not is_lmdb(path) and not is_textseg(path)
+    return FolderSource(path) if is_folder else open_source(path)
 
 
 class WordRecords(Records):

@@ -127,6 +127,16 @@ def test_what_is_left_out_and_written(make):
     assert read_facts(Path("out")) == facts
 
 
+def test_labels_may_be_in_the_folder_of_the_crops(make):
+    Path(make("jsonl", "crops", range(1000, 1060), LABELS)).rename("crops/labels.jsonl")
+    make("folder", "crops/more", range(100))
+    facts = prepare(["crops"], ["crops"])
+    assert (facts.unlabelled.given, facts.labelled.given, facts.test.used) == (160, 60, 20)
+    assert (facts.unlabelled.left_out, facts.unlabelled.used) == (20, 140)
+    test = {data for data, _ in stored("test")}
+    assert not test & {data for data, _ in stored("unlabelled", labelled=False)}
+
+
 def test_dictionary_file_is_that_of_mmocr(sets):
     dictionary = pytest.importorskip("mmocr.models.common.dictionary").Dictionary
     words = Path(sets[1][0])
