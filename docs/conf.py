@@ -33,6 +33,7 @@ nitpick_ignore = [("py:class", "TextRecInferencer")]  # MMOCR's, imported for ty
 contents = {
     "Start": ["docs/get_started", "docs/idea", "docs/install"],
     "Tasks": [
+        "docs/adapt",
         "docs/pretraining",
         "docs/reading",
         "docs/recognition",

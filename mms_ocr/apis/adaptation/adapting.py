@@ -22,19 +22,19 @@ from mms_ocr.apis.adaptation.configs import (
 )
 from mms_ocr.apis.adaptation.context import Reader, Reconstructions, ReportContext, Training
 from mms_ocr.apis.adaptation.data import prepare_data
-from mms_ocr.apis.adaptation.facts import DataFacts
+from mms_ocr.apis.adaptation.facts import DataFacts, describe
 from mms_ocr.apis.adaptation.figures import summarize
 from mms_ocr.apis.adaptation.report import write_report
 from mms_ocr.apis.adaptation.running import Bar
 from mms_ocr.apis.adaptation.stages import TITLES, Stages
 from mms_ocr.apis.adaptation.starting import (
     READER_FILES,
+    count_parameters,
     find_start,
     known_characters,
     write_reader,
 )
 from mms_ocr.apis.adaptation.state import State, claim
-from mms_ocr.models.weights import read_state_dict
 from mms_ocr.utils.bundled import SCHEME
 from mms_ocr.utils.devices import describe_machine, usable_device
 
@@ -108,7 +108,10 @@ def _run_stages(stages: Stages, given: Mapping[str, list[str]]) -> dict[str, Any
     facts = prepare_data(
         given["unlabelled"], given["labelled"], given["test"], folder, known, stages.bar.wrap
     )
-    state.finish("data", True)
+    if state.get("data") is None:
+        state.finish("data", True)
+        for line in describe(facts):
+            stages.bar.write(line)
     write_bundled(folder)
     stages.test(BUNDLED, READER)
     lengths = stages.plan(facts.unlabelled.used + facts.labelled.used)
@@ -126,7 +129,7 @@ def _run_stages(stages: Stages, given: Mapping[str, list[str]]) -> dict[str, Any
     figures["notes"] += write_reader(folder, start, written, checkpoint)
     files = [folder / name for name in READER_FILES if (folder / name).is_file()]
     figures["file_sizes"] = {path.name: path.stat().st_size for path in files}
-    figures["parameters"] = sum(value.numel() for value in read_state_dict(files[-1]).values())
+    figures["parameters"] = count_parameters(folder)
     figures["seconds"]["all"] = state.seconds
     write_report(folder, figures)
     state.finish("done", True)

@@ -55,6 +55,11 @@ class Bar:
         self._bar.set_postfix_str(", ".join(filter(None, [detail, clock])), refresh=False)
         self._bar.update(min(used, round(self._total)) - self._bar.n)
 
+    def write(self, line: str) -> None:
+        """Print a line on standard error, above the bar."""
+        if not self._bar.disable:
+            self._bar.write(line, file=sys.stderr)
+
     def wrap(self, indices: Iterable[int], title: str, total: int) -> Iterator[int]:
         """Show the progress of a loop; a :data:`~mms_ocr.utils.progress.Progress`."""
         for number, index in enumerate(indices):

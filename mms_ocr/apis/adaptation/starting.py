@@ -9,7 +9,7 @@ from mms_ocr.apis.adaptation.configs import Start, write_reader_config
 from mms_ocr.apis.bundled_configs import config_folder
 from mms_ocr.apis.exporting import export
 from mms_ocr.apis.tasks import PRETRAINING, RECOGNITION, choose_weights
-from mms_ocr.apis.trained_models import find_task, load_config
+from mms_ocr.apis.trained_models import build_trained, find_task, load_config, read_config
 from mms_ocr.models.weights import read_state_dict, write_checkpoint
 from mms_ocr.utils.bundled import SCHEME, bundled_names
 from mms_ocr.utils.dictionaries import read_dictionary
@@ -74,7 +74,13 @@ def write_reader(folder: Path, start: Start, name: str, checkpoint: str) -> list
     path = checkpoint if checkpoint.startswith(SCHEME) else str(folder / checkpoint)
     try:
         export(path, folder / _ONNX, folder / _CONFIG)
-    except ImportError as error:
+    except (ImportError, ValueError) as error:
         notes.append(f"There is no {_ONNX}: {error}.")
     write_checkpoint(folder / _WEIGHTS, read_state_dict(path), {"experiment_name": "reader"})
     return notes
+
+
+def count_parameters(folder: Path) -> int:
+    """Load the reader that was written, strictly, and count its parameters."""
+    model = build_trained(read_config(folder / _CONFIG), folder / _WEIGHTS, "cpu")
+    return sum(parameter.numel() for parameter in model.parameters())
