@@ -39,7 +39,8 @@ class Start:
 class Training:
     """Settings of a training that depend on the machine and the time."""
 
-    iterations: int
+    iterations: int  # of the schedule
+    stop: int  # iterations that are run: fewer where the other training was stopped
     save_interval: int  # iterations between checkpoints
     workers: int  # loader workers of a process
 
@@ -64,7 +65,7 @@ param_scheduler = [
         end=max_iters,
     ),
 ]
-train_cfg = dict(max_iters=max_iters, val_interval={val_interval})
+train_cfg = dict(max_iters={stop}, val_interval={val_interval})
 default_hooks = dict(
     checkpoint=dict(interval={save_interval}, max_keep_ckpts=1, save_best=None),
     logger=dict(interval={log_interval}),
@@ -202,6 +203,7 @@ def write_config(
             more=", paramwise_cfg=dict(layer_decay_rate=0.85)" if kind == FINETUNE else "",
             batch=BATCH[kind],
             iterations=training.iterations,
+            stop="max_iters" if training.stop == training.iterations else training.stop,
             warmup=max(1, training.iterations // 10),
             val_interval=ceil(training.iterations / VALIDATIONS),
             save_interval=training.save_interval,

@@ -141,7 +141,10 @@ class Stages:
             return result
         kind = PRETRAIN if name == PRETRAIN else FINETUNE
         pace = self._pace(kind)
-        training = Training(iterations, ceil(_SAVE_SECONDS / pace.step), self._workers())
+        # Fine-tunings that are compared have the same length, also if the first was stopped.
+        other = self.state.get(PLAIN) if name == FINETUNE else None
+        stop = other["iterations"] if other else iterations
+        training = Training(iterations, stop, ceil(_SAVE_SECONDS / pace.step), self._workers())
         pretrained = None if name != FINETUNE else self.state.get(PRETRAIN)["checkpoint"]
         write_config(self.folder, name, self.start, training, pretrained)
         if name == PRETRAIN:
@@ -179,7 +182,7 @@ class Stages:
         stage = f"pace_{kind}"
         if (stored := self.state.get(stage)) is None:
             name = PRETRAIN if kind == PRETRAIN else PLAIN
-            training = Training(_TIMED_STEPS, _TIMED_STEPS, self._workers())
+            training = Training(_TIMED_STEPS, _TIMED_STEPS, _TIMED_STEPS, self._workers())
             write_config(self.folder, name, self.start, training, None)
             work_dir = self.folder / "runs" / stage
             shutil.rmtree(work_dir, ignore_errors=True)

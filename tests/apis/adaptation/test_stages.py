@@ -39,7 +39,9 @@ class Machine:
         config = Path(command[2]).stem
         folder = self.folder / command[command.index("--work-dir") + 1]
         text = (self.folder / f"{config}.py").read_text()
+        cfg = re.search(r"train_cfg = dict\(max_iters=(\w+)", text)[1]
         iterations = int(re.search(r"^max_iters = (\d+)", text, re.M)[1])
+        iterations = iterations if cfg == "max_iters" else int(cfg)
         step = STEP[config] / self.speed
         done = min(iterations, int((limit - 30) / step)) if limit else iterations
         rows = [dict(time=step, loss=1.0, iter=i + 1) for i in range(min(done, 24))]
@@ -106,6 +108,21 @@ def test_last_training_is_stopped_at_the_end_of_the_time(machine):
     assert result["iterations"] < result["planned"] == lengths.finetune
     assert result["checkpoint"] == f"runs/finetune/iter_{result['iterations']}.pth"
     assert machine.now + 40 + 140 < 1.08 * 3600
+
+
+def test_fine_tunings_are_stopped_alike(machine):
+    stages = make(machine)
+    stages.test("bundled", "x")
+    lengths = stages.plan(5000)
+    stages.train("pretrain", lengths.pretrain)
+    machine.speed = 0.5
+    first = stages.train("finetune_plain", lengths.finetune)
+    machine.speed = 1.0
+    second = stages.train("finetune", lengths.finetune, is_last=True)
+    assert first["iterations"] == second["iterations"] < lengths.finetune
+    cfg = read_config_file(str(machine.folder / "finetune.py"))
+    assert cfg.train_cfg.max_iters == first["iterations"]
+    assert cfg.param_scheduler[1].end == lengths.finetune
 
 
 def test_too_short_a_time_is_refused_with_the_shortest(machine):
