@@ -8,7 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mms_ocr.apis.adaptation.facts import DataFacts, SetFacts, read_facts, write_facts
+from mms_ocr.apis.adaptation.facts import (
+    DataFacts,
+    SetFacts,
+    describe_unused,
+    read_facts,
+    write_facts,
+)
 from mms_ocr.apis.adaptation.words import Word, WordRecords, WordSet, median_height
 from mms_ocr.dataset_tools.contamination import FingerprintIndex
 from mms_ocr.dataset_tools.convert import convert_records
@@ -118,10 +124,9 @@ def _choose(
     training = words.without_long_labels(training, _MAX_COLUMNS)
     if len(training) < MIN_WORDS:
         raise ValueError(
-            f"{len(training):,} labelled words are left to train on, fewer than {MIN_WORDS}: of "
-            f"{len(usable):,}, {words.facts.left_out:,} are in the test set or nearly the same "
-            f"as one of its {len(test_words):,} images, and the labels of "
-            f"{words.facts.too_long:,} are too long; give more words, or another test set"
+            f"{words.path}: {len(training):,} of {len(usable):,} labelled words are left to train "
+            f"on beside {len(test_words):,} test images, and at least {MIN_WORDS} are needed"
+            f"{_unused(words)}; give more words, or another test set"
         )
     _check_distinct(training)
     seen: set[int] = set()
@@ -139,10 +144,8 @@ def _choose(
     if len(pretraining) < MIN_WORDS or len(pretraining) + len(training) < MIN_CROPS:
         raise ValueError(
             f"{len(pretraining):,} unlabelled crops and {len(training):,} labelled words are left "
-            f"to pretrain on, and at least {MIN_WORDS} crops and {MIN_CROPS} images in all, a "
-            f"batch, are needed: of {crops.facts.given:,} crops, {crops.facts.repeated:,} are "
-            f"repeats, {crops.facts.left_out:,} are in the test set or nearly the same as one of "
-            f"its {len(test_words):,} images, and {crops.facts.broken:,} are broken; give more "
+            f"to pretrain on beside {len(test_words):,} test images, and at least {MIN_WORDS} "
+            f"crops and {MIN_CROPS} images in all, a batch, are needed{_unused(crops)}; give more "
             "crops, or another test set"
         )
     chosen = {"unlabelled": pretraining, "labelled": training, "test": test_words}
@@ -156,14 +159,17 @@ def _choose(
 def _check_labels(words: WordSet, usable: Sequence[Word], set_aside: bool) -> None:
     least = 2 * MIN_WORDS if set_aside else MIN_WORDS
     if len(usable) < least:
-        parts = f"{MIN_WORDS} to train on and {MIN_WORDS} to test with" if set_aside else "to train"
+        parts = f", {MIN_WORDS} of them to test with" if set_aside else ""
         raise ValueError(
             f"{words.path}: {len(usable):,} of {words.facts.given:,} labelled words can be used, "
-            f"and at least {least} are needed ({parts}): {words.facts.broken:,} are broken, "
-            f"{words.facts.repeated:,} are repeats, and {words.facts.contradicting:,} have the "
-            "same image and different labels; give more words"
+            f"and at least {least} are needed{parts}{_unused(words)}; give more words"
         )
     _check_distinct(usable)
+
+
+def _unused(words: WordSet) -> str:
+    unused = describe_unused(words.facts)
+    return f" (not used: {unused})" if unused else ""
 
 
 def _check_distinct(words: Sequence[Word]) -> None:
@@ -216,6 +222,7 @@ def _write_sets(data: Path, choice: _Choice, progress: Progress) -> None:
     for name, path in zip(_SETS, paths):
         if not path.exists():
             convert_records(records[name], str(path), 0.0, progress)
+        shutil.rmtree(f"{path}.part", ignore_errors=True)  # left where a kill followed the end
 
 
 def _write_texts(folder: Path, choice: _Choice, known: Sequence[str], held_out: bool) -> DataFacts:

@@ -84,15 +84,20 @@ def describe(facts: DataFacts) -> list[str]:
     return list(_lines(facts))
 
 
+def describe_unused(counts: SetFacts) -> str:
+    """Return how many images of a set are not used, by reason: ``'2 broken, 5 repeats'``."""
+    reasons = {title: getattr(counts, reason) for reason, title in _REASONS.items()}
+    return ", ".join(f"{count:,} {title}" for title, count in reasons.items() if count)
+
+
 def _lines(facts: DataFacts) -> Iterator[str]:
     for name in ("unlabelled", "labelled", "test"):
         counts: SetFacts = getattr(facts, name)
         source = "set aside from the labelled words" if name == "test" and facts.held_out else ""
         source = source or f"of {counts.given:,} in {', '.join(counts.paths)}"
         yield printable(f"{name}: {counts.used:,} {source}")
-        reasons = {title: getattr(counts, reason) for reason, title in _REASONS.items()}
-        if listed := [f"{count:,} {title}" for title, count in reasons.items() if count]:
-            yield f"  not used: {', '.join(listed)}"
+        if unused := describe_unused(counts):
+            yield f"  not used: {unused}"
         yield from (printable(f"  broken: {text}") for text in counts.broken_messages[:_SHOWN])
         if counts.broken > _SHOWN:
             yield f"  … and {counts.broken - _SHOWN:,} more"

@@ -214,6 +214,9 @@ def test_killed_at_any_moment_it_resumes(sets, monkeypatch):
             kills += 1
             assert read_facts(Path("out")) is None
     assert kills == 6
+    Path("out/data/facts.json").unlink()  # as if killed just before it was written
+    Path("out/data/test.lmdb.part").mkdir()
+    assert prepare(*sets) == expected
     for name in ("unlabelled", "labelled", "test"):
         assert stored(name, labelled=False) == stored(name, "whole", labelled=False)
     assert {path.name for path in Path("out/data").iterdir()} == {
@@ -247,11 +250,11 @@ NUMBERS, LABELS = range(1000, 1060), [f"w{n}" for n in range(60)]
         (dict(labels=["a\nb"] * 4 + LABELS[4:]), ValueError, r"4 of 60 labelled .*'a\\nb' has con"),
         (dict(numbers=range(1000, 1039)), ValueError, "39 of 39 labelled .* least 40 are needed"),
         (dict(numbers=range(1000, 1019), test=["test"]), ValueError, "19 of 19 .* 20 are needed"),
-        (dict(test=["words/words.jsonl"]), ValueError, "0 labelled words .* 60 are .* 60 images"),
+        (dict(test=["words/words.jsonl"]), ValueError, "0 of 60 labelled .* 60 test images"),
         (
             dict(few=80),
             ValueError,
-            "80 unlabelled crops and 40 labelled .* 128 images",
+            "80 unlabelled .* 40 labelled .* 128 images",
         ),
         (dict(few=19), ValueError, "19 unlabelled crops and 40 labelled words"),
         (dict(broken=6), ValueError, r"6 of 106 unlabelled .*crops"),
