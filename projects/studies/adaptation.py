@@ -5,6 +5,10 @@ One process uses one core; start one for each core, with domains or numbers of i
 
     python projects/studies/adaptation.py --data DATA --domains sroie --work-dir DIR
     python projects/studies/adaptation.py --work-dir DIR --table
+    python projects/studies/adaptation.py --work-dir DIR --shifts 0 0.15 0.3 0.6 1
+
+The last command measures readers before any fine-tuning, on the labelled words: the bundled reader,
+with its encoder shifted by what pretraining on the crops changed.
 """
 
 from __future__ import annotations
@@ -14,13 +18,24 @@ import json
 import os
 import random
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when torch is loaded
 
-from mms_ocr.apis import adapt
+import numpy as np
+
+import mms_ocr.registry  # noqa: F401
+from mms_ocr.apis import WordReader, adapt
+from mms_ocr.datasets.sources import LmdbSource
+from mms_ocr.evaluation.benchmark_scores import ReadWord
+from mms_ocr.evaluation.intervals import accuracy_interval
+from mms_ocr.evaluation.word_benchmark import judge_words
+from mms_ocr.models.weights import write_checkpoint
+from mms_ocr.registry import MODELS
+from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.errors import run_program
 from mms_ocr.utils.files import atomic_write
 
@@ -46,6 +61,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=0.5, help="of a run (%(default)s)")
     parser.add_argument("--work-dir", required=True, help="where all runs go")
     parser.add_argument("--table", action="store_true", help="print the table, and run nothing")
+    parser.add_argument(
+        "--shifts", nargs="+", type=float, metavar="SCALE",
+        help="measure readers that are shifted by these scales and not fine-tuned"
+    )  # fmt: skip
     parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
     return parser.parse_args(argv)
 
@@ -53,6 +72,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
 def study(args: argparse.Namespace) -> None:
     """Run what is not finished, and print the table."""
     folder = Path(args.work_dir)
+    if args.shifts:
+        print("\n".join(shift_table(folder, args.shifts)))
+        return
     if not args.table:
         if not args.data:
             raise ValueError("give --data, or --table for the table alone")
@@ -114,6 +136,42 @@ def table(folder: Path) -> Iterator[str]:
         for path in sorted(reports, key=lambda path: int(path.parent.name.split("_")[1])):
             figures = json.loads(path.read_text(encoding="utf-8"))
             yield row(title, path.parent.name.split("_")[1], figures)
+
+
+def shift_table(folder: Path, scales: Sequence[float]) -> Iterator[str]:
+    """Yield the lines of a table: accuracy of shifted readers on the labelled words of each run."""
+    yield "| words | number | " + " | ".join(f"{scale:g}" for scale in scales) + " |"
+    yield "| --- | ---: |" + " ---: |" * len(scales)
+    for domain, title in DOMAINS.items():
+        # The run with the most labels.
+        runs = [path.parent for path in (folder / domain).glob("labels_*/report.json")]
+        for run in sorted(runs, key=lambda run: int(run.name.split("_")[1]))[-1:]:
+            words = LmdbSource(str(run / "data" / "labelled.lmdb"))
+            labels = [words.read(index, labelled=True).text or "" for index in range(len(words))]
+            cells = [title, f"{len(words):,}"]
+            for scale in scales:
+                texts = read_shifted(run, scale)
+                read = [ReadWord(i, *pair, None, "") for i, pair in enumerate(zip(labels, texts))]
+                right = np.array(judge_words(read)["word_acc_ignore_case_symbol"])
+                cells.append(_format(accuracy_interval(right)._asdict(), "{:.1f}", "–"))
+            yield "| " + " | ".join(cells) + " |"
+
+
+def read_shifted(run: Path, scale: float) -> list[str]:
+    """Read the labelled words of a run with its shifted reader, before any fine-tuning."""
+    here = Path.cwd()
+    os.chdir(run)  # paths of the configs are relative to it
+    try:
+        cfg = read_config_file("finetune.py")
+        cfg.model.init_cfg.shift.scale = scale
+        model = MODELS.build(cfg.model)
+        model.init_weights()
+        with tempfile.TemporaryDirectory() as place:
+            path = f"{place}/shifted.safetensors"
+            write_checkpoint(path, model.state_dict())
+            return [reading.text or "" for reading in WordReader(path, cfg)("data/labelled.lmdb")]
+    finally:
+        os.chdir(here)
 
 
 def row(title: str, labels: str, figures: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ import sys
 from mms_ocr.apis.adaptation import plan, stages
 from mms_ocr.cli.main import main
 plan.LEAST_ITERATIONS = stages.LEAST_ITERATIONS = 4
-plan.MAX_PASSES, plan.MAX_WORDS = 6, 640
+stages.MAX_PASSES, stages.MAX_WORDS = 6, 640
 sys.exit(main(sys.argv[1:]))
 """
 
