@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter, namedtuple
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ from mms_ocr.utils.progress import silent
 KNOWN = list("0123456789abcdefghijklmnopqrstuvwxyz")
 
 
+@cache
 def image(number: int) -> bytes:
     return encode(word_pixels(number, 16, 40))
 
