@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -106,36 +105,42 @@ def claim(folder: Path) -> Iterator[int | None]:
     """Make a folder and lock it for one adaptation; gives the descriptor of the lock.
 
     Programs that inherit the descriptor keep the lock while they run. Windows has no such lock. If
-    no stage was finished in a new folder, it is removed.
+    no stage was finished, what was written is removed, and the folder if it is new.
 
     Raises:
         BlockingIOError: Another process works in the folder.
         FileExistsError: It holds something else, or is a file.
     """
-    if folder.exists() and not (folder.is_dir() and (_holds_state(folder))):
+    if folder.exists() and not (folder.is_dir() and _holds_state(folder)):
         raise FileExistsError(f"{folder} exists and holds no adaptation; give a new --out")
+    is_new, is_locked = not folder.exists(), False
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         _lock(descriptor, folder)
+        is_locked = True
         yield None if fcntl is None else descriptor
     finally:
         os.close(descriptor)
-        _remove_unused(folder)
+        if is_locked:  # else it is in use
+            _remove_unused(folder, is_new)
 
 
 def _holds_state(folder: Path) -> bool:
     return (folder / _STATE).is_file() or not set(os.listdir(folder)) - {_LOCK}
 
 
-def _remove_unused(folder: Path) -> None:
-    """Remove a folder in which no stage was finished and nothing is to be resumed."""
+def _remove_unused(folder: Path, is_new: bool) -> None:
+    """Empty a folder in which no stage was finished and nothing is to be resumed."""
     with contextlib.suppress(OSError):
         (folder / "data").rmdir()  # if it is empty
     with contextlib.suppress(ValueError, OSError):
         stages = (read_state(folder) or {}).get("stages")
         if not stages and set(os.listdir(folder)) <= {_STATE, _LOCK}:
-            shutil.rmtree(folder)
+            for name in (_STATE, _LOCK):
+                (folder / name).unlink(missing_ok=True)
+            if is_new:
+                folder.rmdir()
 
 
 def _lock(descriptor: int, folder: Path) -> None:

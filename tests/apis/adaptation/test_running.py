@@ -147,6 +147,12 @@ def test_new_folder_stays_only_with_a_finished_stage(tmp_path):
         assert folder.exists() is kept
 
 
+def test_folder_that_was_empty_before_stays(tmp_path):
+    with claim(tmp_path):
+        State(tmp_path, {}).write()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unfinished_copies_of_data_stay(tmp_path):
     with claim(tmp_path / "out"):
         State(tmp_path / "out", {}).write()
@@ -167,9 +173,10 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch):
             errors.append(str(error))
 
     with claim(tmp_path / "out"):
-        State(tmp_path / "out", {}).finish("data", True)
+        State(tmp_path / "out", {}).write()
         thread = threading.Thread(target=second)
         thread.start()
         thread.join()
+        assert (tmp_path / "out" / "adapt.json").exists()  # the second has removed nothing
     assert len(errors) == 1
     assert str(tmp_path / "out") in errors[0]
