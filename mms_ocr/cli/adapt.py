@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 
 HELP = "train a reader on your own crops and labels, and measure what that gave"
 
@@ -71,5 +72,5 @@ def run(args: argparse.Namespace) -> int:
         report_error("mms-ocr adapt", str(stop))
         return EXIT_AGAIN
     print("\n".join([*verdict(figures), *figures["notes"]]))
-    print(f"reader: {args.out}; report: {args.out}/report.html")
+    print(f"reader: {args.out}; report: {os.path.join(args.out, 'report.html')}")
     return 0

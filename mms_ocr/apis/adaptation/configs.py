@@ -73,10 +73,10 @@ default_hooks = dict(
 """
 
 _PRETRAIN = """\
-# Masked pretraining on your crops, from {start}. Paths are relative to this folder.
+# Masked pretraining on your crops. Paths are relative to this folder.
 _base_ = "mms_ocr::{base}"
 
-load_from = "{start}"
+load_from = {start}
 crops = dict(
     type="mms_ocr.WordImageDataset", path=["data/unlabelled.lmdb", "data/labelled.lmdb"]
 )
@@ -108,8 +108,7 @@ test_dataloader = val_dataloader
 """
 
 _FINETUNE = """\
-# Fine-tuning on your labelled words and as many rendered ones, from {origin}.
-# Paths are relative to this folder.
+# Fine-tuning on your labelled words and as many rendered ones. Paths are relative to this folder.
 _base_ = ["mms_ocr::{base}", "mms_ocr::_base_/ema.py"]
 
 dictionary = dict(dict_file="{{{{ fileDirname }}}}/characters.txt")
@@ -158,13 +157,13 @@ test_dataloader = val_dataloader
 _OWN_TEXTS = "data/drawn_words.txt"
 _FROM_ENCODER = """\
     backbone=dict(
-        init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint="{checkpoint}"),
+        init_cfg=dict(type="mms_ocr.PretrainedTextViT", checkpoint={checkpoint}),
     ),
 """
 _FROM_READER = """\
     init_cfg=dict(
         type="mms_ocr.PretrainedRecognizer",
-        checkpoint="{reader}",
+        checkpoint={reader},
         new_characters=True,{shift}
     ),
 """
@@ -172,7 +171,7 @@ _FROM_READER = """\
 _SCALE = 0.3
 _SHIFT = """
         # A share of what pretraining on your crops changed in the encoder.
-        shift=dict(before="{before}", after="{after}", scale={scale}),"""
+        shift=dict(before={before}, after={after}, scale={scale}),"""
 # The texts of your labels, in other fonts.
 _OWN_WORDS = """
     dict(seed=1, words="data/drawn_words.txt", random_string_share=0.0, **rendered),"""
@@ -211,13 +210,14 @@ def write_config(
         ),
     )
     if kind == PRETRAIN:
-        text = _PRETRAIN.format(start=start.encoder, base=start.config, share=_HELD_OUT, **shared)
+        text = _PRETRAIN.format(
+            start=_quoted(start.encoder), base=start.config, share=_HELD_OUT, **shared
+        )
     else:
         own = _drawable_words(folder)
         atomic_write(folder / _OWN_TEXTS, "".join(f"{word}\n" for word in own))
         text = _FINETUNE.format(
             base=start.reader_config,
-            origin=start.reader or start.encoder,
             init=_initialization(start, pretrained),
             own_words=_OWN_WORDS if own else "",
             weights=_WEIGHTS if own else [1, 1],
@@ -243,12 +243,18 @@ def write_reader_config(folder: Path, start: Start, name: str) -> None:
 def _initialization(start: Start, pretrained: str | None) -> str:
     """Return the settings that load the weights of a recognizer before its fine-tuning."""
     if start.reader is None:
-        checkpoint = pretrained or start.encoder
-        return _FROM_ENCODER.format(checkpoint=checkpoint)
-    if pretrained is None:
-        return _FROM_READER.format(reader=start.reader, shift="")
-    shift = _SHIFT.format(before=start.encoder, after=pretrained, scale=_SCALE)
-    return _FROM_READER.format(reader=start.reader, shift=shift)
+        return _FROM_ENCODER.format(checkpoint=_quoted(pretrained or start.encoder))
+    shift = ""
+    if pretrained:
+        before, after = _quoted(start.encoder), _quoted(pretrained)
+        shift = _SHIFT.format(before=before, after=after, scale=_SCALE)
+    return _FROM_READER.format(reader=_quoted(start.reader), shift=shift)
+
+
+def _quoted(path: str) -> str:
+    """Return a path, of any characters, as a string of Python."""
+    text = repr(path)
+    return f'"{path}"' if text == f"'{path}'" and '"' not in path else text
 
 
 def _drawable_words(folder: Path) -> list[str]:

@@ -58,9 +58,10 @@ def prepare_data(
     facts, which come last. A stopped call is resumed; where the facts exist, nothing is read.
 
     Without test paths, a fifth of the labelled words, but at least 20 and at most 2,000, is set
-    aside by a hash of the image files, so that further words move none from one part to the other.
-    Test images and near copies of them are left out of both training sets. Labels lose surrounding
-    white space, and letters and marks are composed (NFC) as in rendered words.
+    aside by a hash of the image files: where a fifth is in this range, further words move none from
+    one part to the other. Test images and near copies of them are left out of both training sets.
+    Labels lose surrounding white space, and letters and marks are composed (NFC) as in rendered
+    words.
 
     Args:
         unlabelled: Folders, LMDBs or JSON-lines files.

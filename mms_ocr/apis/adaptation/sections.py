@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from mms_ocr.apis.adaptation.configs import VALIDATED
 from mms_ocr.apis.adaptation.pages import (
     Block,
     Cell,
@@ -138,8 +139,8 @@ def _data(facts: Mapping[str, Any]) -> list[Block]:
         for message in facts[name].get("broken_messages") or ()
     ]
     sentences += [
-        "The test part was set aside from the labels. The contents of an image decide whether it "
-        "is in it, so it stays the same when words are added."
+        "The test part was set aside from the labels. The contents of the images decide which are "
+        "in it, so it is the same in every run on these words."
         if facts.get("held_out")
         else "The test part is the one that was given."
     ]
@@ -175,8 +176,8 @@ def _training(figures: Figures, drawn: Collection[str]) -> list[Block]:
         "loss.png": ("loss by iterations of fine-tuning", "Fine-tuning: loss of training."),
         "accuracy.png": (
             "word accuracy by iterations of fine-tuning",
-            "Fine-tuning: word accuracy of the validations on test words. Readers are those of the "
-            "last iteration, whatever these curves show.",
+            f"Fine-tuning: word accuracy of the validations on at most {VALIDATED} test words. "
+            "Readers are those of the last iteration, whatever these curves show.",
         ),
     }
     pictures = [Picture(file, *text) for file, text in captions.items() if file in drawn]
