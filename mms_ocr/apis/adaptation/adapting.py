@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
 import os
@@ -26,7 +28,7 @@ from mms_ocr.apis.adaptation.facts import DataFacts, describe
 from mms_ocr.apis.adaptation.figures import summarize
 from mms_ocr.apis.adaptation.report import write_report
 from mms_ocr.apis.adaptation.running import Bar
-from mms_ocr.apis.adaptation.stages import TITLES, Stages
+from mms_ocr.apis.adaptation.stages import TITLES, Stages, check_hours
 from mms_ocr.apis.adaptation.starting import (
     READER_FILES,
     count_parameters,
@@ -37,6 +39,7 @@ from mms_ocr.apis.adaptation.starting import (
 from mms_ocr.apis.adaptation.state import State, claim
 from mms_ocr.utils.bundled import SCHEME
 from mms_ocr.utils.devices import describe_machine, usable_device
+from mms_ocr.utils.escaping import is_unicode
 
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _FIGURES = "report.json"
@@ -78,29 +81,34 @@ def adapt(
     Raises:
         FileNotFoundError: Data or weights are missing.
         ValueError: The data cannot be used, the time is too short, or the folder holds another
-            adaptation.
+            adaptation, or one of lists of images that have changed.
         OSError: The disk has no room.
         StoppedError: A signal stopped it; the same call resumes.
     """
     given = {"unlabelled": _paths(unlabelled), "labelled": _paths(labelled), "test": _paths(test)}
-    given = {"unlabelled": _paths(unlabelled), "labelled": _paths(labelled), "test": _paths(test)}
-    _check_options(hours, gpus)
-    origin = find_start(os.fspath(start))
     folder = Path(out)
-    options = dict(**given, start=os.fspath(start), compare=compare, gpus=gpus)
+    _check_options(folder, hours, gpus)
+    origin = find_start(os.fspath(start))
+    begun_from = origin.encoder.removeprefix(SCHEME)  # the same in any current folder
+    options = dict(**given, start=begun_from, compare=compare, gpus=gpus)
     with claim(folder) as lock:
         state = State(folder.absolute(), options)
-        if state.get("done"):
-            return json.loads((folder / _FIGURES).read_text(encoding="utf-8"))
-        bar = Bar(state, hours * 3600, progress)
-        try:
-            return _run_stages(Stages(state, bar, origin, hours, compare, gpus, lock), given)
-        finally:
-            state.write()
-            bar.close()
+        check_hours(state, hours)
+        digests = _check_unchanged(state, [path for paths in given.values() for path in paths])
+        with contextlib.closing(Bar(state, hours * 3600, progress)) as bar:
+            if state.get("done"):
+                bar.write(f"{folder} is finished, and nothing is run; for more, give a new --out")
+                return json.loads((folder / _FIGURES).read_text(encoding="utf-8"))
+            stages = Stages(state, bar, origin, hours, compare, gpus, lock)
+            try:
+                return _run_stages(stages, given, digests)
+            finally:
+                state.write()
 
 
-def _run_stages(stages: Stages, given: Mapping[str, list[str]]) -> dict[str, Any]:
+def _run_stages(
+    stages: Stages, given: Mapping[str, list[str]], digests: Mapping[str, str]
+) -> dict[str, Any]:
     """Run what is not finished, and return the figures of the report."""
     state, start = stages.state, stages.start
     folder = state.folder
@@ -109,7 +117,7 @@ def _run_stages(stages: Stages, given: Mapping[str, list[str]]) -> dict[str, Any
         given["unlabelled"], given["labelled"], given["test"], folder, known, stages.bar.wrap
     )
     if state.get("data") is None:
-        state.finish("data", True)
+        state.finish("data", digests)
         for line in describe(facts):
             stages.bar.write(line)
     write_bundled(folder)
@@ -200,7 +208,32 @@ def _notes(stages: Stages, names: Sequence[str]) -> list[str]:
     return notes
 
 
-def _check_options(hours: float, gpus: int) -> None:
+def _check_unchanged(state: State, paths: Sequence[str]) -> dict[str, str]:
+    """Return digests of lists of images; ValueError if one is not as it was when it was read."""
+    digests = {path: _digest(path) for path in paths if os.path.isfile(path)}
+    stored = state.get("data")
+    for path, digest in digests.items() if isinstance(stored, dict) else ():
+        if stored.get(path, digest) != digest:
+            raise ValueError(
+                f"{path} has changed since {state.folder} was begun with it; give another --out"
+            )
+    return digests
+
+
+def _digest(path: str) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_options(folder: Path, hours: float, gpus: int) -> None:
+    path = folder.absolute().as_posix()
+    if not is_unicode(path) or set(path) & set('"\\\n\r'):
+        raise ValueError(
+            f"the path {path!r} of --out has a character that configs cannot hold; give another"
+        )
     if not 0 < hours < math.inf:
         raise ValueError(f"hours is {hours}; give a positive number, such as 2")
     available = torch.cuda.device_count()

@@ -35,7 +35,8 @@ from mms_ocr.apis.adaptation.plan import (
     plan_finetuning,
     plan_lengths,
 )
-from mms_ocr.apis.adaptation.running import Bar, State, run, shell_line, tool
+from mms_ocr.apis.adaptation.running import Bar, run, shell_line, tool
+from mms_ocr.apis.adaptation.state import State
 from mms_ocr.utils.devices import usable_cores
 
 _TIMED_STEPS = 24
@@ -92,11 +93,6 @@ class Stages:
             ValueError: The time is too short.
         """
         if stored := self.state.get("lengths"):
-            if stored["hours"] != self.hours:
-                raise ValueError(
-                    f"{self.folder} is trained for {stored['hours']:g} hours, and --hours is "
-                    f"{self.hours:g} now; give the same, or another --out"
-                )
             return Lengths(*stored["lengths"])
         paces = {kind: self._pace(kind) for kind in (PRETRAIN, FINETUNE)}
         devices = max(1, self.gpus)
@@ -124,8 +120,9 @@ class Stages:
         """Fit the lengths of fine-tuning to the time that pretraining left."""
         if self.state.get("finetuning") is None:
             compare = bool(lengths.finetune_plain)
-            planned = self._pace(PRETRAIN).seconds(lengths.pretrain)
-            slower = self.state.get(PRETRAIN)["seconds"] / planned  # than in the timed steps
+            result = self.state.get(PRETRAIN)
+            expected = self._pace(PRETRAIN).seconds(result["iterations"])  # fewer if stopped
+            slower = result["seconds"] / expected  # than in the timed steps
             pace = self._pace(FINETUNE)
             pace = Pace(pace.start * slower, pace.step * slower)
             limit = self.state.get("lengths")["limits"][FINETUNE]
@@ -154,6 +151,8 @@ class Stages:
             limit = self._seconds_left(compare) + _TOLERANCE * self.hours * 3600
         else:
             limit = _OVERRUN * self._seconds_left(compare=True) / 2
+        # Never before it has started and trained a little, even if the time is over.
+        limit = max(limit, pace.seconds(LEAST_ITERATIONS // 2))
         command = self._training(name, f"runs/{name}")
         seconds = self._run(name, TITLES[name], command, limit)
         folder = self.folder / "runs" / name
@@ -196,6 +195,7 @@ class Stages:
             )
             stored = self.state.finish(stage, asdict(pace))
             shutil.rmtree(work_dir)
+            (self.folder / f"{name}.py").unlink()  # a training that is run gets another
         return Pace(**stored)
 
     def _run(self, stage: str, title: str, command: list[str], limit: float | None = None) -> float:
@@ -213,7 +213,21 @@ class Stages:
 
     def _workers(self) -> int:
         """Return the loader workers of a process; on one core it reads the words itself."""
-        return min(_MAX_WORKERS, usable_cores() // max(1, self.gpus) - 1)
+        return max(0, min(_MAX_WORKERS, usable_cores() // max(1, self.gpus) - 1))
+
+
+def check_hours(state: State, hours: float) -> None:
+    """Check that the time is the one that the lengths of the trainings were chosen for.
+
+    Raises:
+        ValueError: It is another.
+    """
+    stored = (state.get("lengths") or {}).get("hours", hours)
+    if stored != hours:
+        raise ValueError(
+            f"{state.folder} is trained for {stored:g} hours, and --hours is {hours:g} now; give "
+            "the same, or another --out"
+        )
 
 
 def _read_pace(work_dir: Path, log: Path, seconds: float) -> Pace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import pytest
 pytest.importorskip("mmocr")
 
 from mms_ocr.apis import WordReader, adapt
-from mms_ocr.apis.adaptation import starting
+from mms_ocr.apis.adaptation import adapting, starting
 from mms_ocr.apis.adaptation.configs import Start
 from mms_ocr.cli.main import main
 from mms_ocr.rendering import FontCollection, RenderSettings, TextSource, WordRenderer
@@ -136,19 +137,56 @@ def test_wrong_options_are_named(tmp_path, monkeypatch, capsys, options, value):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_finished_folder_is_returned_without_work(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "a\udcff"])
+def test_folder_that_no_config_can_name_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="--out"):
+        adapt("a", "b", tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finished_folder_is_returned_without_work(tmp_path, monkeypatch, capsys):
+    digest = hashlib.sha256(b"1").hexdigest()
+    stages = {"done": True, "data": {str(tmp_path / "b"): digest}, "lengths": {"hours": 2.0}}
     options = dict(unlabelled=[str(tmp_path / "a")], labelled=[str(tmp_path / "b")], test=[])
     state = dict(
         options=dict(**options, start="mms_vit_n", compare=None, gpus=0),
-        seconds=5.0, began={}, stages={"done": True},
+        seconds=5.0, began={}, stages=stages,
     )  # fmt: skip
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "adapt.json").write_text(json.dumps(state))
     (tmp_path / "out" / "report.json").write_text('{"written": "finetune"}')
     monkeypatch.chdir(tmp_path)
-    assert adapt("a", "b", "out") == {"written": "finetune"}
+    (tmp_path / "b").write_text("1")
+    assert adapt("a", "b", "out", progress=True) == {"written": "finetune"}
+    assert "out is finished" in capsys.readouterr().err
     with pytest.raises(ValueError, match="compare is True"):
         adapt("a", "b", "out", compare=True)
+    with pytest.raises(ValueError, match="--hours is 3"):
+        adapt("a", "b", "out", hours=3)
+    (tmp_path / "b").write_text("2")
+    with pytest.raises(ValueError, match="b has changed"):
+        adapt("a", "b", "out")
+
+
+def test_start_is_the_same_file_in_any_current_folder(tmp_path, monkeypatch):
+    options = dict(unlabelled=[str(tmp_path / "crops")], labelled=[], test=[])
+    state = dict(
+        options=dict(**options, start=str(tmp_path / "s.pth"), compare=None, gpus=0),
+        seconds=5.0, began={}, stages={"done": True},
+    )  # fmt: skip
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "adapt.json").write_text(json.dumps(state))
+    (tmp_path / "out" / "report.json").write_text("{}")
+
+    def find(given: str) -> Start:
+        return Start(os.path.abspath(given), "mms/pretrain_vit_n.py", None, "nano")
+
+    monkeypatch.setattr(adapting, "find_start", find)
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    assert adapt("../crops", [], "../out", start="../s.pth") == {}
+    with pytest.raises(ValueError, match="start"):
+        adapt("../crops", [], "../out", start="s.pth")
 
 
 def test_start_is_a_pretraining_run(tmp_path):

@@ -11,10 +11,11 @@ import pytest
 from mms_ocr.apis.adaptation import stages as module
 from mms_ocr.apis.adaptation.configs import Start
 from mms_ocr.apis.adaptation.running import Bar, StoppedError
-from mms_ocr.apis.adaptation.stages import Stages
+from mms_ocr.apis.adaptation.stages import Stages, check_hours
 from mms_ocr.apis.adaptation.state import State
 from mms_ocr.utils.config_files import read_config_file
 
+PATH = "/x y/l'été \"😀\\ {a}\n\udcff/iter_5.pth"
 START = Start("mms_ocr://mms_vit_n", "mms/pretrain_vit_n.py", "mms_ocr://mms_vit_n_ctc", "nano")
 STEP = {"pretrain": 0.4, "finetune": 0.8, "finetune_plain": 0.8}
 
@@ -43,7 +44,8 @@ class Machine:
         iterations = int(re.search(r"^max_iters = (\d+)", text, re.M)[1])
         iterations = iterations if cfg == "max_iters" else int(cfg)
         step = STEP[config] / self.speed
-        done = min(iterations, int((limit - 30) / step)) if limit else iterations
+        start = 24 + 6 * (1 if "--cfg-options" in command else 5)  # with the validations
+        done = min(iterations, int((limit - start) / step)) if limit else iterations
         rows = [dict(time=step, loss=1.0, iter=i + 1) for i in range(min(done, 24))]
         rows.append({"step": done, "time": 2.0, "recog/word_acc": 0.5})
         (folder / "1" / "vis_data").mkdir(parents=True)
@@ -51,7 +53,7 @@ class Machine:
         (folder / "1" / "vis_data" / "scalars.json").write_text(scalars)
         (folder / "last_checkpoint").write_text(f"/elsewhere/{folder.name}/iter_{done}.pth")
         log.write_bytes(b"Iter(val) [3/3]\n")
-        self.now += 30 + done * step
+        self.now += start + done * step
 
 
 @pytest.fixture
@@ -89,8 +91,8 @@ def test_time_is_kept_where_the_machine_changes_its_speed(machine, hours, speed)
     stages.plan(5000)
     machine.speed = speed
     run_all(stages)
-    # 4 starts of about 36 s are left for the reader and the report.
-    assert machine.now == pytest.approx(hours * 3600 - 140, rel=0.07)
+    # 4 starts of 54 s are left for the reader and the report.
+    assert machine.now == pytest.approx(hours * 3600 - 216, rel=0.07)
     assert machine.calls[-1] == "test_finetune"
     results = [stages.state.get(name) for name in ("finetune", "finetune_plain")]
     assert results[0]["iterations"] == results[1]["iterations"] == results[0]["planned"]
@@ -107,7 +109,38 @@ def test_last_training_is_stopped_at_the_end_of_the_time(machine):
     result = stages.train("finetune", lengths.finetune, is_last=True)
     assert result["iterations"] < result["planned"] == lengths.finetune
     assert result["checkpoint"] == f"runs/finetune/iter_{result['iterations']}.pth"
-    assert machine.now + 40 + 140 < 1.08 * 3600
+    assert machine.now + 40 + 216 < 1.08 * 3600
+
+
+def test_pace_after_a_stopped_pretraining_is_that_of_its_iterations(machine):
+    stages = make(machine)
+    stages.test("bundled", "x")
+    lengths = stages.plan(5000)
+    machine.speed = 0.4
+    done = stages.train("pretrain", lengths.pretrain)
+    assert done["iterations"] < lengths.pretrain
+    run_all(stages)
+    assert machine.now == pytest.approx(3600 - 216, rel=0.05)
+    results = [stages.state.get(name) for name in ("finetune", "finetune_plain")]
+    assert [each["iterations"] for each in results] == [each["planned"] for each in results]
+
+
+def test_training_starts_also_where_the_time_is_over(machine):
+    stages = make(machine)
+    stages.test("bundled", "x")
+    lengths = stages.plan(5000)
+    stages.train("pretrain", lengths.pretrain)
+    machine.now = 2 * 3600
+    result = stages.train("finetune", lengths.finetune, is_last=True)
+    assert 50 < result["iterations"] <= 100
+
+
+def test_more_gpus_than_cores_leave_no_loader_workers(machine, monkeypatch):
+    monkeypatch.setattr(module, "usable_cores", lambda: 4)
+    stages = make(machine)
+    for gpus, workers in ((0, 3), (2, 1), (4, 0), (8, 0)):
+        stages.gpus = gpus
+        assert stages._workers() == workers
 
 
 def test_fine_tunings_are_stopped_alike(machine):
@@ -141,6 +174,10 @@ def test_comparison_is_left_out_where_there_is_no_time_for_it(machine):
     lengths = stages.plan(5000)
     assert lengths.finetune >= 200
     assert lengths.finetune_plain == 0
+    run_all(stages)
+    # The config of the timed steps is none to run again.
+    assert not (machine.folder / "finetune_plain.py").exists()
+    assert (machine.folder / "finetune.py").exists()
 
 
 @pytest.mark.parametrize("stage", ["test_bundled", "pace_finetune", "pretrain", "finetune"])
@@ -162,8 +199,9 @@ def test_hours_are_fixed_once_lengths_are_chosen(machine):
     stages = make(machine, 1)
     stages.test("bundled", "x")
     stages.plan(5000)
+    check_hours(stages.state, 1)
     with pytest.raises(ValueError, match="1 hours, and --hours is 2"):
-        make(machine, 2).plan(5000)
+        check_hours(stages.state, 2)
 
 
 def test_configs_say_what_was_chosen(machine):
@@ -200,7 +238,7 @@ def test_configs_say_what_was_chosen(machine):
 
 def test_start_without_a_reader_loads_the_encoder(machine, monkeypatch):
     stages = make(machine)
-    start = Start("/x/iter_5.pth", "mms/pretrain_vit_s.py", None, "small")
+    start = Start(PATH, "mms/pretrain_vit_s.py", None, "small")
     stages.start = start
     run_all(stages)
     cfg = read_config_file(str(machine.folder / "finetune.py"))
@@ -208,5 +246,6 @@ def test_start_without_a_reader_loads_the_encoder(machine, monkeypatch):
     assert cfg.model.backbone.init_cfg.checkpoint.startswith("runs/pretrain/iter_")
     assert cfg.model.get("init_cfg") is None
     plain = read_config_file(str(machine.folder / "finetune_plain.py"))
-    assert plain.model.backbone.init_cfg.checkpoint == "/x/iter_5.pth"
+    assert plain.model.backbone.init_cfg.checkpoint == PATH
+    assert read_config_file(str(machine.folder / "pretrain.py")).load_from == PATH
     assert cfg.optim_wrapper.optimizer.lr < 6e-4
