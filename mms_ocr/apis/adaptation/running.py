@@ -134,6 +134,12 @@ def run(
         return
     if process.returncode == EXIT_AGAIN:
         raise StoppedError(f"{Path(command[1]).name} was stopped; the same command resumes")
+    if process.returncode < 0:
+        reason = signal.strsignal(-process.returncode) or f"signal {-process.returncode}"
+        raise ValueError(
+            f"{Path(command[1]).name} was ended by the system ({reason}), maybe for lack of "
+            f"memory; the same command resumes (all output: {log})"
+        )
     if process.returncode:
         lines = log.read_bytes()[start:].decode("utf-8", "replace").strip().splitlines()
         raise ValueError(f"{lines[-1] if lines else 'no output'} (all output: {log})")

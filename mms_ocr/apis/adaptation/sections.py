@@ -286,6 +286,7 @@ def _commands(figures: Figures) -> list[Block]:
         lines += [f"# {title}", f"$ {command}"]
     text = (
         "Each step is a program of its own on a config in this folder. Change a config, and run "
-        "the commands from there on again."
+        "the commands from there on again. If you change the number of iterations, change the "
+        "name of the checkpoint in the configs and commands after it."
     )
     return [Paragraph(text), Code("\n".join(lines))]

@@ -154,7 +154,7 @@ class Stages:
         # Never before it has started and trained a little, even if the time is over.
         limit = max(limit, pace.seconds(LEAST_ITERATIONS // 2))
         command = self._training(name, f"runs/{name}")
-        seconds = self._run(name, TITLES[name], command, limit)
+        seconds = self._run(name, TITLES[name], [*command, "--resume"], limit)
         folder = self.folder / "runs" / name
         checkpoint = Path((folder / "last_checkpoint").read_text().strip()).name
         return self.state.finish(
@@ -165,12 +165,12 @@ class Stages:
                 batch=BATCH[kind] * max(1, self.gpus),
                 seconds=seconds,
                 checkpoint=f"runs/{name}/{checkpoint}",
-                command=shell_line(command),
+                command=shell_line(command),  # which trains anew where the config was changed
             ),
         )
 
     def _training(self, name: str, work_dir: str) -> list[str]:
-        options = ["--work-dir", work_dir, "--resume"]
+        options = ["--work-dir", work_dir]
         if self.gpus > 1:
             script = str(tool("dist_train.sh"))
             return ["bash", script, f"{name}.py", str(self.gpus), *options]

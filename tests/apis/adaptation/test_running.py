@@ -50,6 +50,12 @@ def test_a_failure_gives_the_last_line_of_its_output(state, tmp_path):
         run(python(code), state, tmp_path / "a.txt", lambda _: None)
 
 
+def test_a_killed_program_is_reported_by_its_signal(state, tmp_path):
+    code = "import os; print('Iter(train) [1/2]', flush=True); os.kill(os.getpid(), 9)"
+    with pytest.raises(ValueError, match=r"Killed.*a\.txt"):
+        run(python(code), state, tmp_path / "a.txt", lambda _: None)
+
+
 def test_a_program_at_its_limit_saves_and_counts_as_done(state, tmp_path):
     began = time.monotonic()
     run(python(SAVING), state, tmp_path / "a.txt", lambda _: None, limit=1.5)

@@ -32,6 +32,7 @@ class Machine:
     def run(self, command, state, log, show, limit=None, lock=None) -> None:
         name = log.stem
         self.calls.append(name)
+        assert ("--resume" in command) == name.startswith(("pretrain", "finetune"))
         if name == self.stop_at:
             raise StoppedError
         if name.startswith("test_"):
@@ -109,6 +110,8 @@ def test_last_training_is_stopped_at_the_end_of_the_time(machine):
     result = stages.train("finetune", lengths.finetune, is_last=True)
     assert result["iterations"] < result["planned"] == lengths.finetune
     assert result["checkpoint"] == f"runs/finetune/iter_{result['iterations']}.pth"
+    # The command that is shown trains again, and does not resume the finished run.
+    assert result["command"].endswith("train.py finetune.py --work-dir runs/finetune")
     assert machine.now + 40 + 216 < 1.08 * 3600
 
 
