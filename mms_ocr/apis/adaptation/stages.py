@@ -193,9 +193,9 @@ class Stages:
             pace = _read_pace(
                 work_dir, self.folder / f"runs/{stage}.txt", self.state.seconds - began
             )
-            stored = self.state.finish(stage, asdict(pace))
             shutil.rmtree(work_dir)
             (self.folder / f"{name}.py").unlink()  # a training that is run gets another
+            stored = self.state.finish(stage, asdict(pace))
         return Pace(**stored)
 
     def _run(self, stage: str, title: str, command: list[str], limit: float | None = None) -> float:

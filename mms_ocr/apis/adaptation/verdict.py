@@ -36,7 +36,7 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
         title = next(r["title"] for r in tested if r["name"] == figures["written"])
         sentences.append(
             f'Of {len(tested)} readers, "{title}" was written, since it has the most test words '
-            "right. For being chosen by these words, its figure is a little optimistic."
+            "right. Since these words chose it, its figure is a little optimistic."
         )
     if figures["words"] < _FEW_WORDS:
         sentences.append(

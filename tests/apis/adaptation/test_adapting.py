@@ -16,12 +16,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from made_images import word_pixels
 
 pytest.importorskip("mmocr")
 
 from mms_ocr.apis import WordReader, adapt
-from mms_ocr.apis.adaptation import adapting, starting
+from mms_ocr.apis.adaptation import adapting, stages, starting
 from mms_ocr.apis.adaptation.configs import Start
+from mms_ocr.apis.adaptation.running import StoppedError
 from mms_ocr.cli.main import main
 from mms_ocr.rendering import FontCollection, RenderSettings, TextSource, WordRenderer
 from mms_ocr.utils.files import write_image
@@ -65,7 +67,7 @@ def test_crops_and_labels_become_a_reader(words, monkeypatch):
     command += ["--compare", "--out", "reader"]
     out = words / "reader"
 
-    def stages() -> dict:
+    def finished() -> dict:
         path = out / "adapt.json"
         return json.loads(path.read_text())["stages"] if path.exists() else {}
 
@@ -75,7 +77,7 @@ def test_crops_and_labels_become_a_reader(words, monkeypatch):
         ("finetuning", signal.SIGTERM, 75),
     ):
         process = subprocess.Popen(command, cwd=words, stderr=subprocess.DEVNULL)
-        while stage not in stages():
+        while stage not in finished():
             assert process.poll() is None
             time.sleep(0.2)
         time.sleep(5)
@@ -146,11 +148,11 @@ def test_folder_that_no_config_can_name_is_refused(tmp_path, name):
 
 def test_finished_folder_is_returned_without_work(tmp_path, monkeypatch, capsys):
     digest = hashlib.sha256(b"1").hexdigest()
-    stages = {"done": True, "data": {str(tmp_path / "b"): digest}, "lengths": {"hours": 2.0}}
+    finished = {"done": True, "data": {str(tmp_path / "b"): digest}, "lengths": {"hours": 2.0}}
     options = dict(unlabelled=[str(tmp_path / "a")], labelled=[str(tmp_path / "b")], test=[])
     state = dict(
         options=dict(**options, start="mms_vit_n", compare=None, gpus=0),
-        seconds=5.0, began={}, stages=stages,
+        seconds=5.0, began={}, stages=finished,
     )  # fmt: skip
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "adapt.json").write_text(json.dumps(state))
@@ -210,3 +212,28 @@ def test_written_reader_is_the_bundled_one_where_that_is_best(tmp_path):
     assert [WordReader(tmp_path / name)(image).text for name in ("", "reader.onnx")] == [
         expected, expected,
     ]  # fmt: skip
+
+
+def test_changed_labels_are_refused_after_a_stop(tmp_path, monkeypatch):
+    def stop(*_, **__) -> None:
+        raise StoppedError
+
+    monkeypatch.setattr(stages, "run", stop)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "crops").mkdir()
+    rows = []
+    for number in range(160):
+        write_image(f"crops/{number}.png", word_pixels(number, 16, 40))
+        rows.append(json.dumps({"filename": f"crops/{number}.png", "text": f"w{number}"}) + "\n")
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text("".join(rows[:60]))
+    for _ in range(2):
+        with pytest.raises(StoppedError):
+            adapt("crops", "labels.jsonl", "out")
+    labels.write_text("".join(rows[:61]))
+    with pytest.raises(ValueError, match=r"labels\.jsonl has changed"):
+        adapt("crops", "labels.jsonl", "out")
+    state = json.loads((tmp_path / "out" / "adapt.json").read_text())
+    assert state["stages"] == {
+        "data": {str(labels): hashlib.sha256("".join(rows[:60]).encode()).hexdigest()}
+    }
