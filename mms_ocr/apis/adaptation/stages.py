@@ -170,11 +170,11 @@ class Stages:
         )
 
     def _training(self, name: str, work_dir: str) -> list[str]:
-        options = ["--work-dir", work_dir]
-        if self.gpus > 1:
-            script = str(tool("dist_train.sh"))
-            return ["bash", script, f"{name}.py", str(self.gpus), *options]
-        return [sys.executable, str(tool("train.py")), f"{name}.py", *options]
+        program = [tool("train.py"), f"{name}.py", "--work-dir", work_dir]
+        if self.gpus < 2:
+            return [sys.executable, *program]
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={self.gpus}"]
+        return [sys.executable, *launcher, *program, "--launcher", "pytorch"]
 
     def _pace(self, kind: str) -> Pace:
         """Measure how fast a kind of training is, by some steps of it."""
