@@ -108,6 +108,8 @@ class Stages:
         else:
             needed = self.hours * 3600 - left + least_seconds(paces, compare)
             advice = " or --no-compare" if compare else ""
+            # The next call times the steps again: the machine may have been busy.
+            self.state.forget(f"pace_{PRETRAIN}", f"pace_{FINETUNE}")
             raise ValueError(
                 f"--hours {self.hours:g} is too short to train on this machine; give at least "
                 f"{in_hours(needed):g}{advice}"

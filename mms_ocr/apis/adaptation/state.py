@@ -70,6 +70,14 @@ class State:
         self.write()
         return result
 
+    def forget(self, *stages: str) -> None:
+        """Forget the results of stages, and start the clock anew."""
+        for stage in stages:
+            self._data["stages"].pop(stage, None)
+            self._data["began"].pop(stage, None)
+        self._before, self._began = 0.0, time.monotonic()
+        self.write()
+
     def write(self) -> None:
         """Write the file."""
         self._data["seconds"] = self.seconds

@@ -171,6 +171,18 @@ def test_too_short_a_time_is_refused_with_the_shortest(machine):
     assert longer.plan(5000).finetune_plain >= 200
 
 
+def test_steps_are_timed_again_after_a_refusal(machine):
+    stages = make(machine, 0.3)
+    machine.speed = 0.2
+    stages.test("bundled", "x")
+    with pytest.raises(ValueError, match="too short"):
+        stages.plan(5000)
+    machine.speed, machine.now = 1.0, 0.0
+    stages = make(machine, 0.3)
+    assert stages.plan(5000).finetune >= 200
+    assert machine.calls == ["test_bundled", *["pace_pretrain", "pace_finetune"] * 2]
+
+
 def test_comparison_is_left_out_where_there_is_no_time_for_it(machine):
     stages = make(machine, 0.22)
     stages.test("bundled", "x")
