@@ -79,17 +79,21 @@ class EncoderFeatureLoss(nn.Module):
         # trained model does without it.
         self._encoder: tuple[nn.Module, ...] = ()
 
-    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
-        """Compute the loss of RGB images ``(B, 3, H, W)`` in [0, 1].
+    def init_weights(self) -> None:
+        """Build the encoder; the runner calls this before training starts, and not for tests.
 
         Raises:
-            FileNotFoundError: There are no such weights of the encoder; ValueError: they do not
-                fit. Both at the first call, which builds it.
+            FileNotFoundError: There are no such weights of the encoder.
+            ValueError: They do not fit.
         """
+        encoder: Any = build_part(self._config)
+        encoder.init_weights()
+        self._encoder = (encoder.requires_grad_(False).eval(),)
+
+    def forward(self, predicted: Tensor, truth: Tensor) -> Tensor:
+        """Compute the loss of RGB images ``(B, 3, H, W)`` in [0, 1]."""
         if not self._encoder:
-            encoder: Any = build_part(self._config)
-            encoder.init_weights()
-            self._encoder = (encoder.requires_grad_(False).eval(),)
+            self.init_weights()
         encoder = self._encoder[0].to(predicted.device)
         with torch.no_grad():
             target = encoder(truth * 2 - 1)

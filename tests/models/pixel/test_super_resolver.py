@@ -144,6 +144,14 @@ def test_feature_loss_is_that_of_a_frozen_encoder(batch, tmp_path):
     assert len(list(model.parameters())) == len(list(plain.parameters()))
 
 
+def test_wrong_encoder_of_the_feature_loss_is_named_before_training():
+    checkpoint = dict(type="mms_ocr.PretrainedTextViT", checkpoint="missing.pth")
+    encoder = dict(type="mms_ocr.TextViT", arch=ARCH, img_size=(8, 16), init_cfg=checkpoint)
+    model = resolver(feature_loss=dict(type="mms_ocr.EncoderFeatureLoss", encoder=encoder))
+    with pytest.raises(FileNotFoundError, match="missing"):
+        model.init_weights()
+
+
 def slow_magnitude(image):
     """Gradient magnitude of an image ``(C, H, W)``, pixel by pixel."""
     channels, height, width = image.shape
