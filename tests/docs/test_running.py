@@ -1,5 +1,6 @@
 """The quick commands and the Python code of the documentation run, on stand-in files."""
 
+import inspect
 import re
 import runpy
 import sys
@@ -18,7 +19,7 @@ from mms_ocr.datasets import RenderedWordDataset
 
 # Programs that take longer than a test, or change the machine; test_commands.py checks them.
 ONLY_CHECKED = {
-    "bench_scaling.py", "bundle.py", "bundle_onnx.py", "cat", "cd", "convert_weights.py",
+    "adapt", "bench_scaling.py", "bundle.py", "bundle_onnx.py", "cat", "cd", "convert_weights.py",
     "dist_train.sh", "docker", "git", "grep", "make", "pip", "slurm_train.sh", "source", "test.py",
     "train.py", "union14m.py", "web", "zoo_check.py",
 }  # fmt: skip
@@ -109,6 +110,8 @@ def run(command: list[str], monkeypatch) -> int:
 def program(command: list[str]) -> str:
     if command[:2] == ["mms-ocr", "web"]:
         return "web"  # serves until it is interrupted
+    if command[:2] == ["mms-ocr", "adapt"] or "my_reader/" in command:
+        return "adapt"  # trains, and what reads with the result
     return Path(command[1] if command[0] == "python" else command[0]).name
 
 
@@ -134,7 +137,7 @@ def test_quick_commands(block, stand_in, tmp_path, monkeypatch, capfd):
 IMAGES = [
     block
     for block in blocks("python")
-    if re.search("mms_ocr.apis import|attention_maps", block.body)
+    if re.search("mms_ocr.apis import (?!adapt)|attention_maps", block.body)
 ]
 
 
@@ -145,6 +148,24 @@ def test_python_on_images(block, stand_in, words, tmp_path, monkeypatch):
         stand_in(name)
     array = cv2.imread("word.png" if Path("word.png").exists() else "sign.jpg")
     exec(block.body, {"array": array, "paths": ["word.png"]})
+
+
+def test_python_of_an_adaptation(monkeypatch, capsys):
+    """The call fits the function, which trains for hours and is not run."""
+    (block,) = (block for block in blocks("python") if "import adapt\n" in block.body)
+    from mms_ocr.apis import adaptation
+
+    signature = inspect.signature(adaptation.adapt)
+    given = []
+
+    def adapt(*args, **kwargs):
+        given.append(signature.bind(*args, **kwargs).arguments)
+        return {"written": "finetune", "readers": []}
+
+    monkeypatch.setattr(adaptation, "adapt", adapt)
+    exec(block.body, {})
+    assert given[0]["out"] == "my_reader"
+    assert "finetune" in capsys.readouterr().out
 
 
 def test_python_on_the_encoder():
