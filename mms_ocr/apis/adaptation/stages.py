@@ -77,7 +77,7 @@ class Stages:
         if result := self.state.get(stage):
             return result
         words = f"runs/{stage}/words.jsonl"
-        command = [sys.executable, str(tool("test.py")), f"{name}.py", checkpoint]
+        command = [sys.executable, tool("test.py"), f"{name}.py", checkpoint]
         command += ["--work-dir", f"runs/{stage}", "--data", "test=data/test.lmdb"]
         command += ["--save-words", words]
         seconds = self._run(stage, "reading the test words", command)
@@ -119,20 +119,25 @@ class Stages:
         return lengths
 
     def replan(self, lengths: Lengths) -> Lengths:
-        """Fit the lengths of fine-tuning to the time that pretraining left."""
+        """Fit the lengths of fine-tuning to the time that pretraining left.
+
+        A comparison for which the time seemed too short is made if the machine became faster.
+        """
         if self.state.get("finetuning") is None:
-            compare = bool(lengths.finetune_plain)
             result = self.state.get(PRETRAIN)
             expected = self._pace(PRETRAIN).seconds(result["iterations"])  # fewer if stopped
             slower = result["seconds"] / expected  # than in the timed steps
             pace = self._pace(FINETUNE)
             pace = Pace(pace.start * slower, pace.step * slower)
             limit = self.state.get("lengths")["limits"][FINETUNE]
+            both = plan_finetuning(self._seconds_left(True), pace, limit, True)[0]
+            may_compare = self.compare is None and both >= LEAST_ITERATIONS
+            compare = bool(lengths.finetune_plain) or may_compare
             length = plan_finetuning(self._seconds_left(compare), pace, limit, compare)[0]
             # A training that is too long is stopped; a shorter one is of no use.
-            self.state.finish("finetuning", max(length, LEAST_ITERATIONS // 2))
-        length = self.state.get("finetuning")
-        return Lengths(lengths.pretrain, length, length if lengths.finetune_plain else 0)
+            length = max(length, LEAST_ITERATIONS // 2)
+            self.state.finish("finetuning", [length, length if compare else 0])
+        return Lengths(lengths.pretrain, *self.state.get("finetuning"))
 
     def train(self, name: str, iterations: int, is_last: bool = False) -> dict[str, Any]:
         """Train by the config of this name; the last training ends when the time does."""

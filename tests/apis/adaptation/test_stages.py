@@ -196,6 +196,19 @@ def test_comparison_is_left_out_where_there_is_no_time_for_it(machine):
     assert (machine.folder / "finetune.py").exists()
 
 
+@pytest.mark.parametrize("compare", [None, False])
+def test_comparison_is_made_after_all_where_the_machine_becomes_faster(machine, compare):
+    stages = make(machine, 0.22, compare)
+    stages.test("bundled", "x")
+    lengths = stages.plan(5000)
+    assert lengths.finetune_plain == 0
+    machine.speed = 3.0
+    stages.train("pretrain", lengths.pretrain)
+    again = stages.replan(lengths)
+    assert again.finetune >= 200
+    assert again.finetune_plain == (0 if compare is False else again.finetune)
+
+
 @pytest.mark.parametrize("stage", ["test_bundled", "pace_finetune", "pretrain", "finetune"])
 def test_a_stopped_stage_is_run_again_and_finished_ones_are_not(machine, stage):
     machine.stop_at = stage
