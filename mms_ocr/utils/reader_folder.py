@@ -7,7 +7,8 @@ from pathlib import Path
 
 #: Checkpoint, its config, and the same reader in ONNX.
 READER_WEIGHTS, READER_CONFIG, READER_ONNX = "reader.safetensors", "reader.py", "reader.onnx"
-_STATE = "adapt.json"
+#: State of an adaptation, from its start on.
+STATE_FILE = "adapt.json"
 
 
 def find_reader(folder: str | os.PathLike[str]) -> Path:
@@ -23,7 +24,7 @@ def find_reader(folder: str | os.PathLike[str]) -> Path:
             f"{folder} has no {' and no '.join(missing)}: "
             + (
                 "its adaptation is not finished; repeat the command mms-ocr adapt, which resumes"
-                if (folder / _STATE).is_file()
+                if (folder / STATE_FILE).is_file()
                 else "give a checkpoint, or a folder that mms-ocr adapt wrote"
             )
         )
@@ -33,5 +34,5 @@ def find_reader(folder: str | os.PathLike[str]) -> Path:
 def find_reader_onnx(folder: str | os.PathLike[str]) -> Path | None:
     """Find the reader in ONNX in a folder; None if there is none or it is not finished."""
     path = Path(folder, READER_ONNX)
-    is_finished = path.with_name(READER_WEIGHTS).is_file() or not Path(folder, _STATE).is_file()
+    is_finished = path.with_name(READER_WEIGHTS).is_file() or not Path(folder, STATE_FILE).is_file()
     return path if path.is_file() and is_finished else None

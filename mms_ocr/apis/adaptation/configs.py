@@ -10,6 +10,7 @@ from pathlib import Path
 from mms_ocr.rendering import FontCollection
 from mms_ocr.rendering.shaping import needs_shaping
 from mms_ocr.utils.files import atomic_write
+from mms_ocr.utils.reader_folder import READER_CONFIG
 
 #: Names of the trainings and of the bundled reader, which are those of their configs.
 PRETRAIN, FINETUNE, PLAIN, BUNDLED = "pretrain", "finetune", "finetune_plain", "bundled"
@@ -237,7 +238,7 @@ def write_reader_config(folder: Path, start: Start, name: str) -> None:
     """Write ``reader.py``, the config of the bundled reader or of one that was trained."""
     base = _READER_CONFIG if name == BUNDLED else start.reader_config
     text = f'# The reader of this folder.\n_base_ = "mms_ocr::{base}"\n'
-    atomic_write(folder / "reader.py", text + ("" if name == BUNDLED else f"\n{_DICTIONARY}"))
+    atomic_write(folder / READER_CONFIG, text + ("" if name == BUNDLED else f"\n{_DICTIONARY}"))
 
 
 def _initialization(start: Start, pretrained: str | None) -> str:

@@ -13,10 +13,10 @@ from mms_ocr.apis.trained_models import build_trained, find_task, load_config, r
 from mms_ocr.models.weights import read_state_dict, write_checkpoint
 from mms_ocr.utils.bundled import SCHEME, bundled_names
 from mms_ocr.utils.dictionaries import read_dictionary
+from mms_ocr.utils.reader_folder import READER_CONFIG, READER_ONNX, READER_WEIGHTS
 
-_CONFIG, _ONNX, _WEIGHTS = "reader.py", "reader.onnx", "reader.safetensors"
 #: Files of the reader that is written, in that order.
-READER_FILES = (_CONFIG, _ONNX, _WEIGHTS)
+READER_FILES = (READER_CONFIG, READER_ONNX, READER_WEIGHTS)
 
 
 def find_start(given: str) -> Start:
@@ -73,14 +73,14 @@ def write_reader(folder: Path, start: Start, name: str, checkpoint: str) -> list
     write_reader_config(folder, start, name)
     path = checkpoint if checkpoint.startswith(SCHEME) else str(folder / checkpoint)
     try:
-        export(path, folder / _ONNX, folder / _CONFIG)
+        export(path, folder / READER_ONNX, folder / READER_CONFIG)
     except (ImportError, ValueError) as error:
-        notes.append(f"There is no {_ONNX}: {error}.")
-    write_checkpoint(folder / _WEIGHTS, read_state_dict(path), {"experiment_name": "reader"})
+        notes.append(f"There is no {READER_ONNX}: {error}.")
+    write_checkpoint(folder / READER_WEIGHTS, read_state_dict(path), {"experiment_name": "reader"})
     return notes
 
 
 def count_parameters(folder: Path) -> int:
     """Load the reader that was written, strictly, and count its parameters."""
-    model = build_trained(read_config(folder / _CONFIG), folder / _WEIGHTS, "cpu")
+    model = build_trained(read_config(folder / READER_CONFIG), folder / READER_WEIGHTS, "cpu")
     return sum(parameter.numel() for parameter in model.parameters())

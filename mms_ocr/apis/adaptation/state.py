@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from mms_ocr.utils.files import atomic_write
+from mms_ocr.utils.reader_folder import STATE_FILE
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_STATE, _LOCK = "adapt.json", ".lock"
+_LOCK = ".lock"
 _WRITE_INTERVAL = 5  # seconds between writes of the time used
 _LOCK_SECONDS = 30  # a training that lost its parent saves and ends in this time
 
@@ -82,7 +83,7 @@ class State:
         """Write the file."""
         self._data["seconds"] = self.seconds
         self._written = time.monotonic()
-        atomic_write(self.folder / _STATE, json.dumps(self._data, indent=1) + "\n")
+        atomic_write(self.folder / STATE_FILE, json.dumps(self._data, indent=1) + "\n")
 
     def tick(self) -> None:
         """Write the file if that was some seconds ago."""
@@ -96,7 +97,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     Raises:
         ValueError: The file is damaged.
     """
-    path = folder / _STATE
+    path = folder / STATE_FILE
     if not path.is_file():
         return None
     try:
@@ -135,7 +136,7 @@ def claim(folder: Path) -> Iterator[int | None]:
 
 
 def _holds_state(folder: Path) -> bool:
-    return (folder / _STATE).is_file() or not set(os.listdir(folder)) - {_LOCK}
+    return (folder / STATE_FILE).is_file() or not set(os.listdir(folder)) - {_LOCK}
 
 
 def _remove_unused(folder: Path, is_new: bool) -> None:
@@ -144,8 +145,8 @@ def _remove_unused(folder: Path, is_new: bool) -> None:
         (folder / "data").rmdir()  # if it is empty
     with contextlib.suppress(ValueError, OSError):
         stages = (read_state(folder) or {}).get("stages")
-        if not stages and set(os.listdir(folder)) <= {_STATE, _LOCK}:
-            for name in (_STATE, _LOCK):
+        if not stages and set(os.listdir(folder)) <= {STATE_FILE, _LOCK}:
+            for name in (STATE_FILE, _LOCK):
                 (folder / name).unlink(missing_ok=True)
             if is_new:
                 folder.rmdir()
