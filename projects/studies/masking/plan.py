@@ -20,6 +20,7 @@ HELD_OUT = 0.03  # share of every training set that nothing is trained on
 NUM_FEW = 500
 BATCH_VIEWS = 96  # masked views of a step of pretraining
 BATCH_WORDS = 32  # words of a step of fine-tuning
+BATCH_PIXELS = 64  # words of a step of a segmentor or an upscaler
 
 LABELLED = tuple(
     f"{name}/train.jsonl" for name in ("iiit5k", "icdar2015", "svt", "icdar2003", "born_digital")
@@ -37,6 +38,8 @@ TESTS = {
     "SVT": "svt/test.jsonl",
     "ICDAR 2013": "icdar2013/test_1015.jsonl",
 }
+DOCUMENTS, DOCUMENTS_TEST = "dibco/train.jsonl", "dibco/test.jsonl"  # with masks
+SHARP = ("iiit5k/train.jsonl", "icdar2003/train.jsonl", "icdar2015/train.jsonl")
 PROBE_FIT, PROBE_TEST = "iiit5k/train.jsonl", "iiit5k/test.jsonl"
 
 
@@ -50,6 +53,7 @@ class Variant:
         views: Masked views of every image in a batch.
         contrast: Whether the contrastive term between views is on.
         seeds: Of its runs.
+        pixels: Whether its encoders also start segmentors and upscalers.
     """
 
     title: str
@@ -57,12 +61,13 @@ class Variant:
     views: int = 1
     contrast: bool = False
     seeds: tuple[int, ...] = (0, 1, 2)
+    pixels: bool = False
 
 
 VARIANTS = {
-    "none": Variant("no pretraining", masks=None),
-    "random": Variant("random patches alone", {"weights": [1, 0, 0]}),
-    "mixed": Variant("mixed, one ratio"),
+    "none": Variant("no pretraining", masks=None, pixels=True),
+    "random": Variant("random patches alone", {"weights": [1, 0, 0]}, pixels=True),
+    "mixed": Variant("mixed, one ratio", pixels=True),
     "mixed_own": Variant(
         "mixed, ratios of their own",
         {
@@ -91,7 +96,9 @@ class Settings:
         words: Words that every fine-tuning sees.
         probe_words: Maximum number of real words that train a probe, and of words that measure it.
             The probe of context also trains on four times as many rendered words.
-        test_share: Share of every test set that recognizers are measured on, in (0, 1].
+        test_share: Share of every test set that is measured, in (0, 1].
+        fonts: Folder of fonts of segmentors and upscalers; None for those of matplotlib.
+        pixel_words: Words that every segmentor and upscaler sees.
     """
 
     data: str
@@ -100,6 +107,8 @@ class Settings:
     words: int
     probe_words: int
     test_share: float
+    fonts: str | None = None
+    pixel_words: int = 25_600
 
     def paths(self, names: Sequence[str]) -> list[str]:
         """Return the files of the data folder by their names."""
@@ -126,12 +135,14 @@ class Chain:
     def steps(self) -> tuple[str, ...]:
         """Names of its steps, in their order."""
         pretrain = () if VARIANTS[self.variant].masks is None else ("pretrain",)
-        return (*pretrain, "encoder", "all", "few")
+        pixels = ("segmentation", "upscaling") if VARIANTS[self.variant].pixels else ()
+        return (*pretrain, "encoder", "all", "few", *pixels)
 
 
 def missing_data(settings: Settings) -> list[str]:
     """List the files that the study needs and that are missing."""
-    needed = [*settings.paths([*UNLABELLED, *TESTS.values()]), settings.rendered]
+    needed = [*settings.paths([*UNLABELLED, *TESTS.values(), DOCUMENTS, DOCUMENTS_TEST])]
+    needed.append(settings.rendered)
     return [path for path in needed if not Path(path).exists()]
 
 
@@ -165,7 +176,7 @@ def pretraining_config(chain: Chain, settings: Settings) -> Config:
         type="mms_ocr.MixedDataset", datasets=[real, rendered], weights=[1, 1]
     )
     cfg.optim_wrapper.optimizer.lr = 1.5e-3
-    return _on_one_core(cfg, chain.seed, settings.views // BATCH_VIEWS)
+    return on_one_core(cfg, chain.seed, settings.views // BATCH_VIEWS)
 
 
 def masked_error_dataset(settings: Settings) -> dict[str, Any]:
@@ -207,7 +218,7 @@ def finetuning_config(
     cfg.optim_wrapper.optimizer.lr = 1e-3
     # Pretrained or not, all layers train alike.
     cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 1.0
-    return _on_one_core(cfg, chain.seed, settings.words // BATCH_WORDS)
+    return on_one_core(cfg, chain.seed, settings.words // BATCH_WORDS)
 
 
 def draw_few(num_words: int) -> list[int]:
@@ -216,7 +227,7 @@ def draw_few(num_words: int) -> list[int]:
     return sorted(chosen.tolist())
 
 
-def _on_one_core(cfg: Config, seed: int, iterations: int) -> Config:
+def on_one_core(cfg: Config, seed: int, iterations: int) -> Config:
     """Train in one process, without validation; of the checkpoints the last one is kept."""
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False, pin_memory=False)
     cfg.auto_scale_lr = dict(enable=False)

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from pixels import segmentation_config, upscaling_config
 from plan import (
+    BATCH_PIXELS,
     BATCH_VIEWS,
     BATCH_WORDS,
     VARIANTS,
@@ -49,6 +51,14 @@ def estimate_cost(chains: Sequence[Chain], settings: Settings) -> str:
             trainings.append((title, cfg, BATCH_VIEWS, settings.views, count))
     cfg = finetuning_config(chains[0], settings, False, None)
     trainings.append(("fine-tuning (words)", cfg, BATCH_WORDS, settings.words, 2 * len(chains)))
+    for title, configure, step in (
+        ("segmentor (words)", segmentation_config, "segmentation"),
+        ("upscaler (words)", upscaling_config, "upscaling"),
+    ):
+        count = sum(step in chain.steps for chain in chains)
+        if count:
+            cfg = configure(chains[0], settings, None)
+            trainings.append((title, cfg, BATCH_PIXELS, settings.pixel_words, count))
     total = 0.0
     for title, cfg, batch, length, count in trainings:
         rate = batch / measure_step(cfg)

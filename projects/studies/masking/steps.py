@@ -116,9 +116,18 @@ def run_step(folder: Path, settings: Settings, chain: Chain, step: str, lock: in
         from probes import measure_encoder  # which a table does without
 
         result = measure_encoder(chain, settings, checkpoint)
-    else:
+    elif step in ("all", "few"):
         cfg = finetuning_config(chain, settings, step == "few", checkpoint)
         result = read_tests(train(cfg, place, lock), settings, place, lock)
+    else:
+        import pixels
+
+        configure, measure = {
+            "segmentation": (pixels.segmentation_config, pixels.measure_masks),
+            "upscaling": (pixels.upscaling_config, pixels.measure_restored),
+        }[step]
+        cfg = configure(chain, settings, checkpoint)
+        result = measure(cfg, train(cfg, place, lock), settings)
     atomic_write(place / "result.json", json.dumps(result, indent=1), flush=True)
 
 

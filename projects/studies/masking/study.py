@@ -17,7 +17,15 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read once, when torch is loaded
 sys.path.append(str(Path(__file__).resolve().parents[1]))  # runs.py
 
-from plan import BATCH_VIEWS, BATCH_WORDS, VARIANTS, Settings, missing_data, plan_chains
+from plan import (
+    BATCH_PIXELS,
+    BATCH_VIEWS,
+    BATCH_WORDS,
+    VARIANTS,
+    Settings,
+    missing_data,
+    plan_chains,
+)
 from rates import estimate_cost
 from runs import StoppedError
 from steps import check_settings, read_settings, run_next
@@ -34,6 +42,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", help="folder of real words: iiit5k/, svt/, icdar2013/, …")
     parser.add_argument("--rendered", help="LMDB of rendered words, of mms-ocr render")
+    parser.add_argument(
+        "--fonts", help="folder of fonts of segmentors and upscalers (those of matplotlib)"
+    )
     parser.add_argument("--work-dir", required=True, help="where all runs and results go")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants alone")
     parser.add_argument(
@@ -41,6 +52,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--words", type=int, default=100_000, help="words of a fine-tuning (%(default)s)"
+    )
+    parser.add_argument(
+        "--pixel-words",
+        type=int,
+        default=25_600,
+        help="words of a training of a segmentor or an upscaler (%(default)s)",
     )
     parser.add_argument(
         "--probe-words",
@@ -100,14 +117,29 @@ def check_options(args: argparse.Namespace) -> Settings:
     """
     if not args.data or not args.rendered:
         raise ValueError("give --data and --rendered, or --table for the tables alone")
-    for name, least in (("views", BATCH_VIEWS), ("words", BATCH_WORDS), ("probe_words", 2)):
+    least_of = {
+        "views": BATCH_VIEWS,
+        "words": BATCH_WORDS,
+        "pixel_words": BATCH_PIXELS,
+        "probe_words": 2,
+    }
+    for name, least in least_of.items():
         if getattr(args, name) < least:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is {getattr(args, name)}; give at least {least}")
     if not 0 < args.test_share <= 1:
         raise ValueError(f"--test-share is {args.test_share}; give a share in (0, 1]")
     data, rendered = (os.path.abspath(path) for path in (args.data, args.rendered))
-    settings = Settings(data, rendered, args.views, args.words, args.probe_words, args.test_share)
+    settings = Settings(
+        data,
+        rendered,
+        args.views,
+        args.words,
+        args.probe_words,
+        args.test_share,
+        fonts=args.fonts and os.path.abspath(args.fonts),
+        pixel_words=args.pixel_words,
+    )
     if missing := missing_data(settings):
         raise ValueError(f"no {missing[0]}; --data needs the sets that the README lists")
     return settings

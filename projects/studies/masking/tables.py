@@ -15,6 +15,7 @@ from mms_ocr.evaluation.benchmark_scores import markdown_table
 T_QUANTILES = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306}
 NORMAL_QUANTILE = 1.960
 BASELINE = "random"
+UNTRAINED = "none"
 ENCODER = {
     "error random_patch": "error: random patches",
     "error blockwise": "error: blocks",
@@ -22,6 +23,21 @@ ENCODER = {
     "characters": "characters, %",
     "context": "context, %",
 }
+SEGMENTATION = {"unseen fonts": "IoU in unseen fonts, %", "documents": "IoU on documents, %"}
+UPSCALING = {"PSNR": "PSNR, dB", "SSIM": "SSIM", "words": "words read, %"}
+READING_DIFFERENCES = {
+    ("all", "mean"): "all words, points",
+    ("few", "mean"): "500 words, points",
+    ("encoder", "characters"): "probe of characters, points",
+    ("encoder", "context"): "probe of context, points",
+}
+PIXEL_DIFFERENCES = {
+    (step, name): title.replace("%", "points")
+    for step, columns in (("segmentation", SEGMENTATION), ("upscaling", UPSCALING))
+    for name, title in columns.items()
+}
+# Factor and digits of what is not a share in %.
+UNITS = {"error": (1, 3), "PSNR": (1, 2), "SSIM": (1, 4)}
 
 
 def half_width(values: Sequence[float], errors: Sequence[float]) -> float:
@@ -40,7 +56,7 @@ def half_width(values: Sequence[float], errors: Sequence[float]) -> float:
 
 
 def format_cell(estimates: Sequence[tuple[float, float]], name: str) -> str:
-    """Format a mean ± half of its interval; shares in %, with a star if there is only one seed.
+    """Format a mean ± half of its interval, with a star if there is only one seed.
 
     Args:
         estimates: Value and standard error of each seed.
@@ -49,7 +65,7 @@ def format_cell(estimates: Sequence[tuple[float, float]], name: str) -> str:
     if not estimates:
         return ""
     values, errors = zip(*estimates)
-    scale, digits = (1, 3) if name.startswith("error") else (100, 1)
+    scale, digits = UNITS.get(name.split()[0], (100, 1))
     mean, width = sum(values) / len(values), half_width(values, errors)
     star = "*" if len(values) == 1 else ""
     return f"{scale * mean:.{digits}f} ± {scale * width:.{digits}f}{star}"
@@ -77,15 +93,17 @@ def table(folder: Path, step: str, columns: dict[str, str], variants: Sequence[s
     return markdown_table(rows)
 
 
-def difference_table(folder: Path, variants: Sequence[str]) -> str:
-    """Differences to random patches alone, seed by seed, of variants that share seeds with it."""
-    columns = {("all", "mean"): "all words", ("few", "mean"): "500 words"}
-    columns |= {("encoder", name): f"probe of {name}" for name in ("characters", "context")}
-    rows = [["pretraining", *(f"{title}, points" for title in columns.values())]]
+def difference_table(
+    folder: Path, columns: dict[tuple[str, str], str], variants: Sequence[str], baseline: str
+) -> str:
+    """Differences to a baseline, seed by seed, of variants that share seeds with it."""
+    rows = [["pretraining", *columns.values()]]
     for variant in variants:
+        if variant == baseline:
+            continue
         cells = []
         for step, name in columns:
-            own, base = (collect(folder, each, step, name) for each in (variant, BASELINE))
+            own, base = (collect(folder, each, step, name) for each in (variant, baseline))
             seeds = sorted(own.keys() & base.keys())
             differences = [
                 (
@@ -115,8 +133,19 @@ def report(folder: Path, chains: Sequence[Chain]) -> str:
         "Fine-tuned on 500 of them",
         table(folder, "few", tests, variants),
         f"Differences to {VARIANTS[BASELINE].title}, paired by seed",
-        difference_table(folder, [name for name in variants if name != BASELINE]),
+        difference_table(folder, READING_DIFFERENCES, variants, BASELINE),
     ]
+    if pixels := [name for name in variants if VARIANTS[name].pixels]:
+        parts += [
+            f"Segmentor, {settings.pixel_words:,} words: IoU over all pixels",
+            table(folder, "segmentation", SEGMENTATION, pixels),
+            *_mask_references(folder),
+            f"Upscaler, {settings.pixel_words:,} words, on IIIT5K",
+            table(folder, "upscaling", UPSCALING, pixels),
+            *_restoring_references(folder),
+            f"Differences to {VARIANTS[UNTRAINED].title}, paired by seed",
+            difference_table(folder, PIXEL_DIFFERENCES, pixels, UNTRAINED),
+        ]
     missing = {chain.name: missing_steps(folder, chain) for chain in chains}
     lines = [f"- {name}: {', '.join(steps)}" for name, steps in missing.items() if steps]
     parts.append("\n".join(["Missing:", *lines]) if lines else "Nothing is missing.")
@@ -124,17 +153,44 @@ def report(folder: Path, chains: Sequence[Chain]) -> str:
 
 
 def _references(folder: Path) -> list[str]:
-    """Compute the baselines of the context probe, which are the same for every encoder."""
-    for name, variant in VARIANTS.items():
-        for seed in variant.seeds:
-            result = read_result(folder, Chain(name, seed), "encoder")
-            if result:
-                chance, neighbors = (
-                    100 * result[f"context {kind}"]["value"]
-                    for kind in ("by chance", "from true neighbors")
-                )
-                return [
-                    f"Context: the most frequent character gives {chance:.1f}%, a linear "
-                    f"classifier of the two true neighbors {neighbors:.1f}%."
-                ]
-    return []
+    """Describe the baselines of the context probe, which are the same for every encoder."""
+    if not (result := _first_result(folder, "encoder")):
+        return []
+    chance, neighbors = (
+        100 * result[f"context {kind}"]["value"] for kind in ("by chance", "from true neighbors")
+    )
+    return [
+        f"Context: the most frequent character gives {chance:.1f}%, a linear classifier of the two "
+        f"true neighbors {neighbors:.1f}%."
+    ]
+
+
+def _mask_references(folder: Path) -> list[str]:
+    if not (result := _first_result(folder, "segmentation")):
+        return []
+    fonts, documents = (100 * result[f"{name}, Otsu"]["value"] for name in SEGMENTATION)
+    return [
+        f"Otsu's threshold gives {fonts:.1f}% in unseen fonts and {documents:.1f}% on documents."
+    ]
+
+
+def _restoring_references(folder: Path) -> list[str]:
+    if not (result := _first_result(folder, "upscaling")):
+        return []
+    ratio, similarity, low, true = (
+        result[name]["value"]
+        for name in ("bicubic PSNR", "bicubic SSIM", "bicubic words", "true words")
+    )
+    return [
+        f"Bicubic interpolation gives {ratio:.2f} dB and an SSIM of {similarity:.4f}, and "
+        f"{low:.1%} of the words are read; in the true images, {true:.1%}."
+    ]
+
+
+def _first_result(folder: Path, step: str) -> dict[str, dict[str, float]]:
+    results = (
+        read_result(folder, Chain(name, seed), step)
+        for name, variant in VARIANTS.items()
+        for seed in variant.seeds
+    )
+    return next(filter(None, results), {})
