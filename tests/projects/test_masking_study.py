@@ -1,11 +1,8 @@
 """The study of masking: its plan, its claims and resuming, its probe of context, its tables."""
 
-import importlib
-import json
 import math
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,23 +11,17 @@ from mms_ocr.evaluation.characters import character_patches
 from mms_ocr.models import TextViT
 from mms_ocr.registry import MODELS, TASK_UTILS
 
-MODULES = ("plan", "steps", "probes", "tables", "rates", "study")
 NANO = dict(arch="nano", patch_size=(8, 4), stem="conv")
 
 
 @pytest.fixture
-def study(repository, monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.syspath_prepend(str(repository / "projects" / "studies"))
-    monkeypatch.syspath_prepend(str(repository / "projects" / "studies" / "masking"))
-    yield SimpleNamespace(**{name: importlib.import_module(name) for name in MODULES})
-    for name in MODULES:
-        sys.modules.pop(name, None)
+def study(masking_study):
+    return masking_study
 
 
 @pytest.fixture
-def settings(study):
-    return study.plan.Settings("/data", "/words.lmdb", 9600, 3200, 100, 1.0)
+def settings(masking_settings):
+    return masking_settings
 
 
 def test_all_variants_of_the_first_seed_come_first(study):
@@ -38,8 +29,9 @@ def test_all_variants_of_the_first_seed_come_first(study):
     assert [chain.variant for chain in chains[:8]] == list(study.plan.VARIANTS)
     assert [chain.seed for chain in chains] == [0] * 8 + [1] * 5 + [2] * 5
     assert len({chain.name for chain in chains}) == 18
-    assert chains[0].steps == ("encoder", "all", "few")
-    assert chains[1].steps == ("pretrain", "encoder", "all", "few")
+    assert chains[0].steps == ("encoder", "all", "few", "segmentation", "upscaling")
+    assert chains[1].steps == ("pretrain", *chains[0].steps)
+    assert chains[3].steps == ("pretrain", "encoder", "all", "few")
     only = study.plan.plan_chains(["spans", "joint"])
     assert [chain.name for chain in only] == [
         "joint_seed0",
@@ -82,11 +74,10 @@ def test_masks_of_a_variant(study, settings, variant, removed):
 
 
 def test_no_test_set_is_trained_on(study):
-    tests = set(study.plan.TESTS.values())
-    assert not tests & {*study.plan.UNLABELLED, *study.plan.LABELLED}
-    assert all(
-        path.split("/")[1].startswith(("train", "unlabelled")) for path in study.plan.UNLABELLED
-    )
+    plan = study.plan
+    trained_on = {*plan.UNLABELLED, *plan.LABELLED, *plan.SHARP, plan.DOCUMENTS}
+    assert not trained_on & {*plan.TESTS.values(), plan.DOCUMENTS_TEST}
+    assert all(path.split("/")[1].startswith(("train", "unlabelled")) for path in trained_on)
 
 
 def test_few_words_are_fixed_and_none_is_held_out(study, shared_data):
@@ -143,7 +134,7 @@ def test_finished_steps_are_not_repeated(study, settings, tmp_path, monkeypatch)
     ran = fake_results(study, monkeypatch)
     while study.steps.run_next(tmp_path, settings, chains):
         pass
-    assert ran == [("random_seed0", "all"), ("random_seed0", "few")]
+    assert ran == [("random_seed0", step) for step in chains[1].steps[2:]]
 
 
 def test_claimed_chain_is_skipped(study, settings, tmp_path, monkeypatch):
@@ -232,19 +223,12 @@ def test_intervals(study):
         assert quantile == pytest.approx(scipy.t.ppf(0.975, freedom), abs=1e-3)
 
 
-def write_result(folder, name, step, **values):
-    place = folder / name / step
-    place.mkdir(parents=True)
-    result = {key: {"value": value, "se": 0.01} for key, value in values.items()}
-    (place / "result.json").write_text(json.dumps(result))
-
-
 def test_tables_name_what_is_missing(study, settings, tmp_path, capsys):
     study.steps.check_settings(tmp_path, settings)
     for seed, (random, joint) in enumerate([(0.5, 0.6), (0.6, 0.8)]):
-        write_result(tmp_path, f"random_seed{seed}", "all", mean=random, SVT=random)
-        write_result(tmp_path, f"joint_seed{seed}", "all", mean=joint)
-    write_result(tmp_path, "spans_seed0", "few", mean=0.25)
+        study.write_result(tmp_path, f"random_seed{seed}", "all", mean=random, SVT=random)
+        study.write_result(tmp_path, f"joint_seed{seed}", "all", mean=joint)
+    study.write_result(tmp_path, "spans_seed0", "few", mean=0.25)
     options = ["--work-dir", str(tmp_path), "--table", "--only", "random", "joint", "spans"]
     assert study.study.study(study.study.parse_args(options)) == 0
     printed = capsys.readouterr().out
@@ -254,6 +238,7 @@ def test_tables_name_what_is_missing(study, settings, tmp_path, capsys):
     # Differences of 10 and 20 points.
     assert ["joint", "15.0 ± 63.5", "", "", ""] in rows
     assert "- joint_seed0: pretrain, encoder, few" in printed
+    assert "- random_seed2: pretrain, encoder, all, few, segmentation, upscaling" in printed
     assert "- joint_seed2: pretrain, encoder, all, few" in printed
 
 
@@ -263,6 +248,7 @@ def test_tables_name_what_is_missing(study, settings, tmp_path, capsys):
         ([], "give --data and --rendered"),
         (["--data", "nowhere", "--rendered", "words.lmdb"], "no .*nowhere/mlt17_latin"),
         (["--data", "x", "--rendered", "x", "--words", "7"], "--words is 7; give at least 32"),
+        (["--data", "x", "--rendered", "x", "--pixel-words", "9"], "--pixel-words is 9"),
         (["--data", "x", "--rendered", "x", "--test-share", "2"], "--test-share is 2.0"),
         (["--table"], "holds no study"),
     ],
@@ -278,11 +264,12 @@ def test_core_hours_are_estimated_from_rates(study, settings, monkeypatch):
     chains = study.plan.plan_chains(["none", "joint", "spans"])
     printed = study.rates.estimate_cost(chains, settings)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed.split("\n")]
-    # 100 steps of 36 seconds are an hour.
+    # 100 steps of 36 seconds are an hour; 25,600 words of pixels are 400 steps.
     assert ["pretraining, joint (views)", "3", "3", "3.0"] in rows
     assert ["pretraining, spans alone (views)", "3", "1", "1.0"] in rows
     assert ["fine-tuning (words)", "1", "14", "14.0"] in rows
-    assert ["all", "", "", "18.0"] in rows
+    assert ["segmentor (words)", "2", "3", "12.0"] in rows
+    assert ["all", "", "", "42.0"] in rows
 
 
 @pytest.mark.slow
