@@ -1,4 +1,5 @@
-# The decoder is as wide as the encoder.
+# The decoder is as wide as the encoder. It attends to one token for every column of the map, and where the
+# places of characters are known, as in rendered words, training moves its attention to them.
 _base_ = "./mms_vit_s_ar_words.py"
 
 model = dict(
@@ -11,6 +12,8 @@ model = dict(
         d_k=32,
         d_v=32,
         d_inner=512,
-        auxiliary=dict(num_rows=4),
+        columns=dict(num_rows=4),
+        location_weight=1.0,
+        auxiliary=dict(pooling="mean", num_rows=None),
     ),
 )

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 import torch
+from mmengine.model import BaseModule
 from mmocr.registry import MODELS as MMOCR_MODELS
 from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
@@ -84,15 +85,28 @@ def valid_columns(valid_ratios: Sequence[float], width: int) -> list[int]:
     return [min(width, math.ceil(width * ratio)) for ratio in valid_ratios]
 
 
-class ColumnConv(nn.Module):
+class ColumnConv(BaseModule):
     """Columns of a map: weighted means over the rows, plus convolutions that distinguish the rows.
 
     One convolution covers all rows and three columns, the other runs along the columns. The linear
     path past them helps CTC to leave its plateau of blanks.
+
+    Args:
+        in_channels: Width of the map.
+        num_rows: Rows of the map.
+        channels: Width of the columns.
+        dropout: Dropout rate after each convolution.
     """
 
-    def __init__(self, in_channels: int, num_rows: int, channels: int, dropout: float) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        in_channels: int,
+        num_rows: int,
+        channels: int,
+        dropout: float = 0.1,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
         self.num_rows = num_rows
         self.row_score = nn.Conv2d(in_channels, 1, kernel_size=1, bias=False)
         self.skip = nn.Identity() if channels == in_channels else nn.Linear(in_channels, channels)

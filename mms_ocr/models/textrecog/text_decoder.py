@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine import dist
 from mmocr.models.textrecog.decoders import NRTRDecoder
 from mmocr.registry import MODELS as MMOCR_MODELS
-from mmocr.structures import TextRecogDataSample
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.stored_settings import store_settings
-from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder, valid_columns
+from mms_ocr.models.textrecog.ctc_decoder import ColumnConv, CTCDecoder, valid_columns
+from mms_ocr.models.textrecog.decoder_losses import (
+    auxiliary_losses,
+    character_columns,
+    located_attention,
+    recorded_attention,
+    scale_mean,
+)
 from mms_ocr.models.textrecog.decoding import (
     StepWeights,
     greedy_decode,
@@ -27,49 +31,10 @@ from mms_ocr.models.textrecog.word_decoder import (
     OptSamples,
     OptTensor,
     WordDecoder,
-    columns_needed,
 )
 from mms_ocr.registry import MODELS
 
 START_AND_END = 2
-
-
-def auxiliary_losses(
-    head: CTCDecoder,
-    feature_map: Tensor | None,
-    data_samples: Sequence[TextRecogDataSample],
-    weight: float,
-) -> dict[str, Tensor]:
-    """Compute the losses of a CTC head that is used in training alone.
-
-    Words that the columns of the map cannot spell are skipped. The losses are means over the words
-    of all processes of a job, times ``weight``; 0 if no word can be spelled. ``gt_text.indexes`` of
-    the samples become those of the head.
-    """
-    logits = head.forward_train(feature_map)
-    targets = head.module_loss.get_targets(data_samples)
-    columns = [columns_needed(sample.gt_text.indexes.tolist()) for sample in targets]
-    spelled = [index for index, needed in enumerate(columns) if needed <= logits.shape[1]]
-    # Every process takes part in the mean, or the others would wait for it.
-    factor = weight * scale_mean(logits.new_ones(()), torch.tensor(len(spelled)))
-    if not spelled:
-        return {"loss_ctc": 0 * logits.sum()}  # DDP needs a gradient of every weight
-    if len(spelled) < len(targets):
-        logits, targets = logits[spelled], [targets[index] for index in spelled]
-    return {name: factor * loss for name, loss in head.module_loss(logits, targets).items()}
-
-
-def scale_mean(mean: Tensor, count: Tensor) -> Tensor:
-    """Scale a mean over ``count`` items so that the mean over processes is that over all items.
-
-    Processes average their gradients with equal weights, whatever their number of items.
-    """
-    if dist.get_world_size() == 1:
-        return mean
-    total = count.detach().to(mean.device, torch.float32)
-    share = total.clone()
-    dist.all_reduce(total)
-    return mean * (share * dist.get_world_size() / total.clamp(min=1))
 
 
 @MODELS.register_module()
@@ -91,9 +56,15 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         mask_padding: Whether to mask the padding that ``valid_ratio`` gives. NRTRDecoder always
             does, and treats every input as one row.
         word_confidence: Whether :meth:`predict` sets ``pred_text.confidence``.
-        auxiliary: Config of a :class:`CTCDecoder` on the same map, whose losses are added in
-            training, times its ``loss_weight`` (1); None for none. It has the decoder's dictionary
-            and, by default, width of the map.
+        columns: Settings of a :class:`~mms_ocr.models.textrecog.ctc_decoder.ColumnConv`:
+            ``num_rows``, and ``dropout`` and ``init_cfg`` if needed. It makes one token of every
+            column of a map. None for a token of every cell.
+        auxiliary: Config of a :class:`CTCDecoder` on the same map, or on the columns as a map of
+            one row. Its losses are added in training, times its ``loss_weight`` (1); None for none.
+            It has the decoder's dictionary and, by default, width of the map.
+        location_weight: Weight of a loss of the last layer's attention in training, on maps of
+            words with known places of characters (``char_spans``, see
+            :func:`~mms_ocr.models.textrecog.decoder_losses.located_attention`).
         d_model: Width; equal to ``d_embedding``, ``n_head * d_k`` and ``n_head * d_v``.
         module_loss: MMOCR's loss; it pads with the dictionary's padding token if there is one.
         postprocessor: MMOCR's.
@@ -104,7 +75,8 @@ class TextDecoder(WordDecoder, NRTRDecoder):
 
     Raises:
         ValueError: The widths do not fit together, there are fewer positions than tokens, the
-            dictionary has no start token, or ``auxiliary`` is no CTCDecoder with a loss.
+            dictionary has no start token, ``auxiliary`` is no CTCDecoder with a loss, or
+            ``location_weight`` is negative.
     """
 
     def __init__(
@@ -113,7 +85,9 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         d_input: int | None = None,
         mask_padding: bool = False,
         word_confidence: bool = False,
+        columns: dict | None = None,
         auxiliary: dict | None = None,
+        location_weight: float = 0.0,
         d_model: int = 512,
         module_loss: dict | None = None,
         postprocessor: dict | None = None,
@@ -149,13 +123,19 @@ class TextDecoder(WordDecoder, NRTRDecoder):
             raise ValueError(f"n_position is {num_positions}, less than max_seq_len {max_seq_len}")
         if module_loss is not None:
             self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
+        if location_weight < 0:
+            raise ValueError(f"location_weight must not be negative, got {location_weight}")
+        self.location_weight = location_weight
         self.mask_padding = mask_padding
-        self.project: nn.Module = nn.Identity()
-        if d_input is not None and d_input != d_model:
-            self.project = nn.Linear(d_input, d_model)
+        width = d_input or d_model
+        self.columns: ColumnConv | None = None
+        if columns is not None:
+            self.columns = ColumnConv(width, channels=d_model, **columns)
+            width = d_model
+        self.project: nn.Module = nn.Linear(width, d_model) if width != d_model else nn.Identity()
         self.auxiliary: CTCDecoder | None = None
         if auxiliary is not None:
-            settings = {"in_channels": d_input or d_model, **copy.deepcopy(auxiliary)}
+            settings = {"in_channels": width, **copy.deepcopy(auxiliary)}
             self.auxiliary_weight = settings.pop("loss_weight", 1.0)
             self.auxiliary = MODELS.build(dict(settings, dictionary=self.dictionary))
             if not isinstance(self.auxiliary, CTCDecoder) or self.auxiliary.module_loss is None:
@@ -196,12 +176,19 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         # The loss counts nothing after the longest word of the batch.
         length = int(counted.any(dim=0).nonzero().max()) + 1
         memory, memory_mask = self._memory(feat, out_enc, labelled)
-        logits = self._logits(targets[:, :length], memory, memory_mask)
+        with recorded_attention(self.layer_stack[-1]) as attention:
+            logits = self._logits(targets[:, :length], memory, memory_mask)
         logits = F.pad(logits, (0, 0, 0, targets.shape[1] - length))
         losses = self.module_loss(logits, labelled)
         if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
             number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
             losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
+        if self.columns is not None:
+            feat = memory.transpose(1, 2).unsqueeze(2)
+        if self.location_weight and isinstance(feat, Tensor) and feat.dim() == 4:
+            columns = character_columns(labelled, length, feat.shape[3])
+            mean, count = located_attention(attention[0], columns, feat.shape[2])
+            losses["loss_attention"] = self.location_weight * scale_mean(mean, count)
         if self.auxiliary is not None:
             losses |= auxiliary_losses(self.auxiliary, feat, labelled, self.auxiliary_weight)
         return losses
@@ -262,17 +249,19 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         self, feat: OptTensor, out_enc: OptTensor, data_samples: OptSamples
     ) -> tuple[Tensor, Tensor | None]:
         """Return image tokens ``(N, L, d_model)`` and their mask ``(N, L)``, None for all."""
-        if out_enc is not None:
-            tokens, grid = out_enc, (1, out_enc.shape[1])
-        elif isinstance(feat, Tensor) and feat.dim() == 4:
-            tokens, grid = feat.flatten(2).transpose(1, 2), (feat.shape[2], feat.shape[3])
-        elif isinstance(feat, Tensor) and feat.dim() == 3:
-            tokens, grid = feat, (1, feat.shape[1])
+        image = feat if out_enc is None else out_enc
+        dims = image.dim() if isinstance(image, Tensor) else 0
+        if dims == 4 and self.columns is not None:
+            tokens, grid = self.columns(image), (1, image.shape[3])
+        elif dims == 4 and out_enc is None:
+            tokens, grid = image.flatten(2).transpose(1, 2), tuple(image.shape[2:])
+        elif dims == 3 and self.columns is None:
+            tokens, grid = image, (1, image.shape[1])
         else:
-            kind = describe_output(feat)
-            raise ValueError(
-                f"TextDecoder takes a map (N, C, H, W) or tokens (N, L, C), got {kind}"
-            )
+            kinds = "a map (N, C, H, W)"
+            if self.columns is None:
+                kinds += " or tokens (N, L, C)"
+            raise ValueError(f"TextDecoder takes {kinds}, got {describe_output(image)}")
         memory = self.project(tokens)
         if memory.shape[-1] != self.trg_word_emb.embedding_dim:
             raise ValueError(
