@@ -126,8 +126,8 @@ class ColumnConv(BaseModule):
         """
         if feature_map.shape[2] != self.num_rows:
             raise ValueError(
-                f"the map has {feature_map.shape[2]} rows and CTCDecoder takes {self.num_rows}; "
-                f"set num_rows={feature_map.shape[2]} on it"
+                f"the map has {feature_map.shape[2]} rows and the decoder takes {self.num_rows}; "
+                f"set its num_rows={feature_map.shape[2]}"
             )
         means = pool_rows(feature_map, self.row_score(feature_map).squeeze(1))
         columns = self.merge(feature_map).squeeze(2).transpose(1, 2)

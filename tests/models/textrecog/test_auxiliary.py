@@ -6,7 +6,7 @@ import pytest
 import torch
 from word_samples import samples as label
 
-from mms_ocr.models.textrecog import text_decoder
+from mms_ocr.models.textrecog import decoder_losses
 from mms_ocr.registry import MODELS
 
 LOSS = dict(type="mms_ocr.LocatedCTCLoss", location_weight=0.5)
@@ -100,7 +100,7 @@ def test_processes_average_to_the_mean_over_all_words(build, monkeypatch):
         calls.append((mean.item(), count.item()))
         return mean * 0.5
 
-    monkeypatch.setattr(text_decoder, "scale_mean", scale_mean)
+    monkeypatch.setattr(decoder_losses, "scale_mean", scale_mean)
     scaled = decoder.loss(feature_map, None, samples("ab", "ccc", "dd"))
     torch.testing.assert_close(scaled["loss_ctc"], plain["loss_ctc"] * 0.5)
     decoder.loss(feature_map[:1], None, samples("ccc"))

@@ -127,15 +127,24 @@ def test_labelled_words_are_packed_for_mmocr():
         unlabelled[0]
 
 
-@pytest.mark.parametrize(("size", "width"), [("n", 128), ("t", 192), ("s", 384), ("b", 768)])
-def test_configs_build_and_their_decoder_takes_the_map(repository, size, width):
+@pytest.mark.parametrize(
+    ("size", "width", "grid", "tokens"),
+    [
+        ("n", 128, (4, 32), 32),  # one for each column
+        ("t", 192, (8, 32), 256),
+        ("s", 384, (8, 32), 256),
+        ("b", 768, (8, 32), 256),
+    ],
+)
+def test_configs_build_and_their_decoder_takes_the_map(repository, size, width, grid, tokens):
     cfg = Config.fromfile(repository / "configs" / "textrecog" / f"mms_vit_{size}_ar_words.py")
     mmengine.registry.init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     assert model.backbone.embed_dims == width
     assert model.decoder.dictionary.num_classes == 94 + 3
-    memory, mask = model.decoder._memory(torch.zeros(1, width, 8, 32), None, None)
-    assert memory.shape == (1, 256, min(width, 384))
+    assert model.backbone.grid == grid
+    memory, mask = model.decoder._memory(torch.zeros(1, width, *grid), None, None)
+    assert memory.shape == (1, tokens, min(width, 384))
     assert mask is None
 
 

@@ -156,6 +156,54 @@ def test_maps_are_read_row_by_row_and_masked_by_columns(pair):
             torch.testing.assert_close(masked[i : i + 1], alone)
 
 
+@pytest.mark.parametrize("width", [16, 24])
+def test_columns_are_tokens_of_their_own(decoder_config, width):
+    head = dict(
+        type="mms_ocr.CTCDecoder",
+        pooling="mean",
+        module_loss=dict(type="mms_ocr.LocatedCTCLoss"),
+    )
+    settings = dict(dropout=0.0, auxiliary=head, location_weight=1.0)
+    columns = dict(num_rows=4, dropout=0.0)
+    decoder = MODELS.build(decoder_config(d_input=width, columns=columns, **settings))
+    plain = MODELS.build(decoder_config(**settings))
+    weights = decoder.state_dict()
+    plain.load_state_dict({k: v for k, v in weights.items() if not k.startswith("columns.")})
+    feature_map, spans = torch.randn(3, width, 4, 20), {"bad": [(0.1, 0.2), (0.3, 0.5), (0.6, 0.9)]}
+    tokens = decoder.columns(feature_map)
+    assert tokens.shape == (3, 20, 16)
+    # A map of one row has the same tokens.
+    row = tokens.transpose(1, 2).unsqueeze(2)
+    losses = decoder.loss(feature_map, None, samples(WORDS, spans=spans))
+    expected = plain.loss(row, None, samples(WORDS, spans=spans))
+    assert set(losses) == {"loss_ce", "loss_attention", "loss_ctc", "loss_location"}
+    assert losses["loss_attention"] > 0
+    for name, loss in expected.items():
+        torch.testing.assert_close(losses[name], loss, msg=lambda text, n=name: f"{n}: {text}")
+    decoder.eval(), plain.eval()
+    given = samples(WORDS, [0.4, 1.0, 0.7])
+    for decoding in (decoder, plain):
+        decoding.mask_padding = True
+    with torch.no_grad():
+        torch.testing.assert_close(
+            decoder(feature_map, None, given), plain(None, tokens, given), rtol=1e-4, atol=1e-6
+        )
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.zeros(1, 20, 16), r"takes a map \(N, C, H, W\), got \(1, 20, 16\)"),
+        (torch.zeros(1, 16, 8, 20), "the map has 8 rows and the decoder takes 4"),
+        ((torch.zeros(1, 16, 4, 20),), "got a tuple; with out_indices=-1"),
+    ],
+)
+def test_columns_need_a_map_of_their_rows(decoder_config, image, message):
+    decoder = MODELS.build(decoder_config(columns=dict(num_rows=4)))
+    with pytest.raises(ValueError, match=message):
+        decoder(image, None, samples(["a"]))
+
+
 def test_another_width_is_projected(decoder_config):
     decoder = MODELS.build(decoder_config(d_input=24)).eval()
     feature_map = torch.randn(2, 24, 4, 5)
