@@ -36,8 +36,8 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         required=True,
         help="ctc; or ar and the number of layers, as ar2, with +ctc for a CTC head beside it that "
         "knows where rendered characters are, or +plain for one that does not, then its "
-        "weight, as ar2+ctc0.5; then +columns for a token of every column in place of every cell, and "
-        "+located to train the attention on rendered characters",
+        "weight, as ar2+ctc0.5; then +columns for a token of every column in place of every cell, "
+        "and +located to train the attention on rendered characters",
     )
     parser.add_argument(
         "--small",
