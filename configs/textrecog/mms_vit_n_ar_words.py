@@ -1,5 +1,5 @@
-# The decoder is as wide as the encoder. It attends to one token for every column of the map, and has a glimpse
-# of them, whose attention training moves to the characters where their places are known, as in rendered words.
+# The decoder is as wide as the encoder. It attends to one token for every column of the map, and where the
+# places of characters are known, as in rendered words, training moves its attention to them.
 _base_ = "./mms_vit_s_ar_words.py"
 
 model = dict(
@@ -13,7 +13,6 @@ model = dict(
         d_v=32,
         d_inner=512,
         columns=dict(num_rows=4),
-        glimpse=True,
         location_weight=1.0,
         auxiliary=dict(pooling="mean", num_rows=None),
     ),

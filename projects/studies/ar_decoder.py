@@ -1,11 +1,11 @@
-r"""Compare autoregressive decoders: with a CTC head, on columns, with a glimpse.
+r"""Compare autoregressive decoders: with a CTC head, on columns, with attention to known places.
 
 Every variant trains an encoder from random weights on the same words in the same order, half of
 them rendered, and reads the tenth of the real words that was held out, every fifth of the run.
 Finished trainings are not repeated.
 
     python projects/studies/ar_decoder.py --train iiit5k/train.jsonl icdar2015/train.jsonl \
-        --rendered words.lmdb --variants ctc ar2 ar2+ctc ar2+ctc+glimpse
+        --rendered words.lmdb --variants ctc ar2 ar2+ctc ar2+ctc+columns+located
 """
 
 import argparse
@@ -37,7 +37,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         help="ctc; or ar and the number of layers, as ar2, with +ctc for a CTC head beside it that "
         "knows where rendered characters are, or +plain for one that does not, then its "
         "weight, as ar2+ctc0.5; then +columns for a token of every column in place of every cell, "
-        "or +glimpse for a glimpse of them, trained on the places of rendered characters, as well",
+        "and +located to train the attention on rendered characters",
     )
     parser.add_argument(
         "--small",
@@ -58,19 +58,18 @@ def set_decoder(cfg: Config, variant: str, rows: int) -> None:
     Raises:
         ValueError: It is no variant.
     """
-    form = r"ar(\d+)(?:\+(ctc|plain)([\d.]+)?)?(?:\+(columns|glimpse))?"
+    form = r"ar(\d+)(?:\+(ctc|plain)([\d.]+)?)?(\+columns)?(\+located)?"
     parts = re.fullmatch(form, variant)
     if parts is None:
         raise ValueError(
-            f"--variants {variant}: not ctc, or arN with +ctc or +plain, +columns or +glimpse"
+            f"--variants {variant}: not ctc, or arN with +ctc or +plain, +columns, +located"
         )
-    layers, kind, weight, columns = parts.groups()
+    layers, kind, weight, columns, located = parts.groups()
     cfg.model.decoder.update(
         n_layers=int(layers),
         auxiliary=None,
         columns=dict(num_rows=rows) if columns else None,
-        glimpse=columns == "glimpse",
-        location_weight=float(columns == "glimpse"),
+        location_weight=float(bool(located)),
     )
     if kind:
         cfg.model.decoder.auxiliary = dict(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from mmengine import dist
 from mmocr.structures import TextRecogDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
 from mms_ocr.models.textrecog.word_decoder import columns_needed
+
+_SMALLEST = 1e-6  # attention whose logarithm is taken
 
 
 def auxiliary_losses(
@@ -71,21 +74,35 @@ def character_columns(
     return marks
 
 
-def located_attention(attention: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute how little attention is on the columns of the characters.
+def located_attention(attention: Tensor, columns: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Compute how far attention is from the columns of the characters.
 
-    It is the mean of -log of the share of attention that is on a character's columns.
+    It is the mean of -log of the share of attention, a mean over heads, on a character's columns.
 
     Args:
-        attention: Logarithms of the attention of every step to the columns, ``(N, steps, W)``.
-        columns: Those of :func:`character_columns`, bool ``(N, steps, W)``.
+        attention: Of every step to the tokens of a map, ``(N, heads, steps, H * W)``.
+        columns: Those of :func:`character_columns`, ``(N, steps, W)``.
+        rows: H.
 
     Returns:
         The mean, 0 of no characters, and the number of characters.
     """
     columns = columns.to(attention.device)
+    by_column = attention.float().mean(dim=1).unflatten(-1, (rows, -1)).sum(dim=2)
+    on_character = (by_column * columns).sum(dim=-1).clamp(min=_SMALLEST)
     is_known = columns.any(dim=-1)
     count = is_known.sum()
-    # Where no column is a character's, all are summed, so that no gradient is nan.
-    summed = attention.masked_fill(~columns & is_known[..., None], float("-inf"))
-    return -(summed.logsumexp(dim=-1) * is_known).sum() / count.clamp(min=1), count
+    return -(on_character.log() * is_known).sum() / count.clamp(min=1), count
+
+
+@contextmanager
+def recorded_attention(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """Record the attention of a decoder layer of MMOCR to the image, ``(N, heads, T, L)``."""
+    recorded: list[Tensor] = []
+    hook = layer.enc_attn.attention.register_forward_hook(
+        lambda module, inputs, outputs: recorded.append(outputs[1])
+    )
+    try:
+        yield recorded
+    finally:
+        hook.remove()

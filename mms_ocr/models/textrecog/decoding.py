@@ -37,40 +37,6 @@ class LayerWeights(NamedTuple):
     to_values: Tensor  # per head, from means (heads, N, C) to (heads, N, d)
 
 
-class Glimpse(nn.Module):
-    """Short way from the image to the classes, beside that through the layers of a decoder.
-
-    The decoder's last hidden state attends to the image tokens once more, and a linear layer gives
-    logits of their mean, which are added to the decoder's. On tokens of columns it is as quick to
-    learn as a CTC head, while the layers learn where to look and what may follow.
-
-    Args:
-        channels: Width of hidden states and image tokens.
-        num_classes: Number of classes.
-    """
-
-    def __init__(self, channels: int, num_classes: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(channels, channels)
-        self.classifier = nn.Linear(channels, num_classes)
-
-    def forward(
-        self, hidden: Tensor, memory: Tensor, memory_mask: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Compute logits ``(N, T, num_classes)`` and logarithms of the attention ``(N, T, L)``.
-
-        Args:
-            hidden: Hidden states ``(N, T, C)``.
-            memory: Image tokens ``(N, L, C)``.
-            memory_mask: Image tokens that may be attended to, bool ``(N, L)``; None for all.
-        """
-        scores = self.query(hidden) @ memory.transpose(1, 2) * memory.shape[2] ** -0.5
-        if memory_mask is not None:
-            scores = scores.masked_fill(~memory_mask[:, None], float("-inf"))
-        attention = scores.float().log_softmax(dim=-1)
-        return self.classifier(attention.exp().to(memory.dtype) @ memory), attention
-
-
 class StepWeights(NamedTuple):
     """Weights of a decoder that :func:`decoding_step` needs, named as in NRTRDecoder."""
 
@@ -79,7 +45,6 @@ class StepWeights(NamedTuple):
     layers: Sequence[LayerWeights]
     norm: nn.Module
     classifier: nn.Module
-    glimpse: Glimpse | None = None
 
 
 def layer_weights(layer: Any) -> LayerWeights:
@@ -132,11 +97,7 @@ def decoding_step(
         hidden = hidden + _attend_to_image(layer, parts.norm2(hidden), memory, image_bias)
         mlp = parts.mlp
         hidden = hidden + mlp.w_2(mlp.act(mlp.w_1(parts.norm3(hidden))))
-    hidden = weights.norm(hidden)
-    logits: Tensor = weights.classifier(hidden)
-    if weights.glimpse is not None:
-        logits = logits + weights.glimpse(hidden[:, None], memory, memory_mask)[0][:, 0]
-    return logits
+    return weights.classifier(weights.norm(hidden))
 
 
 def _attention_bias(attended: Tensor, dtype: torch.dtype) -> Tensor:

@@ -18,10 +18,10 @@ from mms_ocr.models.textrecog.decoder_losses import (
     auxiliary_losses,
     character_columns,
     located_attention,
+    recorded_attention,
     scale_mean,
 )
 from mms_ocr.models.textrecog.decoding import (
-    Glimpse,
     StepWeights,
     greedy_decode,
     layer_weights,
@@ -59,13 +59,11 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         columns: Settings of a :class:`~mms_ocr.models.textrecog.ctc_decoder.ColumnConv`:
             ``num_rows``, and ``dropout`` and ``init_cfg`` if needed. It makes one token of every
             column of a map. None for a token of every cell.
-        glimpse: Whether there is a :class:`~mms_ocr.models.textrecog.decoding.Glimpse` of the
-            columns.
         auxiliary: Config of a :class:`CTCDecoder` on the same map, or on the columns as a map of
             one row. Its losses are added in training, times its ``loss_weight`` (1); None for none.
             It has the decoder's dictionary and, by default, width of the map.
-        location_weight: Weight of a loss of the glimpse's attention, for words with known places of
-            characters (``char_spans``, see
+        location_weight: Weight of a loss of the last layer's attention in training, on maps of
+            words with known places of characters (``char_spans``, see
             :func:`~mms_ocr.models.textrecog.decoder_losses.located_attention`).
         d_model: Width; equal to ``d_embedding``, ``n_head * d_k`` and ``n_head * d_v``.
         module_loss: MMOCR's loss; it pads with the dictionary's padding token if there is one.
@@ -77,8 +75,8 @@ class TextDecoder(WordDecoder, NRTRDecoder):
 
     Raises:
         ValueError: The widths do not fit together, there are fewer positions than tokens, the
-            dictionary has no start token, ``auxiliary`` is no CTCDecoder with a loss,
-            there is a glimpse without columns, or ``location_weight`` is negative or without one.
+            dictionary has no start token, ``auxiliary`` is no CTCDecoder with a loss, or
+            ``location_weight`` is negative.
     """
 
     def __init__(
@@ -88,7 +86,6 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         mask_padding: bool = False,
         word_confidence: bool = False,
         columns: dict | None = None,
-        glimpse: bool = False,
         auxiliary: dict | None = None,
         location_weight: float = 0.0,
         d_model: int = 512,
@@ -128,10 +125,6 @@ class TextDecoder(WordDecoder, NRTRDecoder):
             self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
         if location_weight < 0:
             raise ValueError(f"location_weight must not be negative, got {location_weight}")
-        if (glimpse and columns is None) or (location_weight and not glimpse):
-            raise ValueError(
-                "location_weight of TextDecoder needs glimpse=True, which needs columns=dict(…)"
-            )
         self.location_weight = location_weight
         self.mask_padding = mask_padding
         width = d_input or d_model
@@ -139,9 +132,6 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         if columns is not None:
             self.columns = ColumnConv(width, channels=d_model, **columns)
             width = d_model
-        self.glimpse: Glimpse | None = None
-        if glimpse:
-            self.glimpse = Glimpse(d_model, self.dictionary.num_classes)
         self.project: nn.Module = nn.Linear(width, d_model) if width != d_model else nn.Identity()
         self.auxiliary: CTCDecoder | None = None
         if auxiliary is not None:
@@ -186,18 +176,19 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         # The loss counts nothing after the longest word of the batch.
         length = int(counted.any(dim=0).nonzero().max()) + 1
         memory, memory_mask = self._memory(feat, out_enc, labelled)
-        logits, attention = self._logits(targets[:, :length], memory, memory_mask)
+        with recorded_attention(self.layer_stack[-1]) as attention:
+            logits = self._logits(targets[:, :length], memory, memory_mask)
         logits = F.pad(logits, (0, 0, 0, targets.shape[1] - length))
         losses = self.module_loss(logits, labelled)
         if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
             number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
             losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
-        if self.location_weight and attention is not None:
-            columns = character_columns(labelled, length, memory.shape[1])
-            mean, count = located_attention(attention, columns)
-            losses["loss_attention"] = self.location_weight * scale_mean(mean, count)
         if self.columns is not None:
             feat = memory.transpose(1, 2).unsqueeze(2)
+        if self.location_weight and isinstance(feat, Tensor) and feat.dim() == 4:
+            columns = character_columns(labelled, length, feat.shape[3])
+            mean, count = located_attention(attention[0], columns, feat.shape[2])
+            losses["loss_attention"] = self.location_weight * scale_mean(mean, count)
         if self.auxiliary is not None:
             losses |= auxiliary_losses(self.auxiliary, feat, labelled, self.auxiliary_weight)
         return losses
@@ -221,7 +212,7 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         """
         memory, memory_mask = self._memory(feat, out_enc, data_samples)
         labels = [sample.gt_text.padded_indexes for sample in data_samples or ()]
-        return self._logits(torch.stack(labels), memory, memory_mask)[0]
+        return self._logits(torch.stack(labels), memory, memory_mask)
 
     def forward_test(
         self, feat: OptTensor = None, out_enc: OptTensor = None, data_samples: OptSamples = None
@@ -249,19 +240,10 @@ class TextDecoder(WordDecoder, NRTRDecoder):
             [layer_weights(layer) for layer in self.layer_stack],
             self.layer_norm,
             self.classifier,
-            self.glimpse,
         )
 
-    def _logits(
-        self, targets: Tensor, memory: Tensor, memory_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Compute logits, and logarithms of the glimpse's attention if there is one."""
-        hidden = self._attention(targets.to(memory.device), memory, memory_mask)
-        logits: Tensor = self.classifier(hidden)
-        if self.glimpse is None:
-            return logits, None
-        more, attention = self.glimpse(hidden, memory, memory_mask)
-        return logits + more, attention
+    def _logits(self, targets: Tensor, memory: Tensor, memory_mask: Tensor | None) -> Tensor:
+        return self.classifier(self._attention(targets.to(memory.device), memory, memory_mask))
 
     def _memory(
         self, feat: OptTensor, out_enc: OptTensor, data_samples: OptSamples
