@@ -1,5 +1,4 @@
-# The decoder is as wide as the encoder. It attends to one token for every column of the map, and where the
-# places of characters are known, as in rendered words, training moves its attention to them.
+# The decoder is as wide as the encoder, and attends to one token for every column of the map.
 _base_ = "./mms_vit_s_ar_words.py"
 
 model = dict(
@@ -13,7 +12,6 @@ model = dict(
         d_v=32,
         d_inner=512,
         columns=dict(num_rows=4),
-        location_weight=1.0,
         auxiliary=dict(pooling="mean", num_rows=None),
     ),
 )

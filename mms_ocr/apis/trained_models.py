@@ -154,8 +154,12 @@ def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> 
     No code in the checkpoint is run, and all of its weights have to fit (else ValueError).
     """
     check_dictionaries(cfg.model)
+    settings = copy.deepcopy(cfg.model)
+    decoder = settings.get("decoder") or {}
+    if decoder.get("auxiliary"):
+        decoder.auxiliary = None  # it is used in training alone
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
-        model = MODELS.build(cfg.model)
+        model = MODELS.build(settings)
     try:
         load_model(model, os.fspath(weights))
     except ValueError as error:

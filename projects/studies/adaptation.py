@@ -7,7 +7,7 @@ One process uses one core; start one for each core, with domains or numbers of i
     python projects/studies/adaptation.py --work-dir DIR --table
     python projects/studies/adaptation.py --work-dir DIR --shifts 0 0.15 0.3 0.6 1
 
-The last command measures readers before any fine-tuning, on the labelled words: the bundled reader,
+The last command measures readers before any fine-tuning, on the labelled words: mms_vit_n_ctc,
 with its encoder shifted by what pretraining on the crops changed.
 """
 

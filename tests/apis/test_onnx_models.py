@@ -20,6 +20,7 @@ from mms_ocr.utils import bundled
 onnxruntime = pytest.importorskip("onnxruntime")
 
 PAIRS = {
+    "mms_vit_n_ar": WordReader,
     "mms_vit_n_ctc": WordReader,
     "mms_vit_n_seg": WordSegmenter,
     "mms_vit_n_sr": WordUpscaler,
@@ -52,13 +53,13 @@ def images():
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_results_are_those_of_the_checkpoint(name, images):
-    if name == "mms_vit_n_ctc":
+    if PAIRS[name] is WordReader:
         pytest.importorskip("mmocr")
     in_onnx = PAIRS[name](f"{name}.onnx", batch_size=3)(images)
     in_torch = PAIRS[name](name, device="cpu")(images)
     assert len(in_onnx) == len(images)
     for ours, theirs in zip(in_onnx, in_torch, strict=True):
-        if name == "mms_vit_n_ctc":
+        if PAIRS[name] is WordReader:
             assert (ours.name, ours.text) == (theirs.name, theirs.text)
             assert ours.confidence == pytest.approx(theirs.confidence, abs=1e-4)
         elif name == "mms_vit_n_seg":
@@ -115,7 +116,7 @@ def test_commands_run_without_torch(tmp_path, word_images):
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     result = run("read", folder, "--json")
-    expected = WordReader("mms_vit_n_ctc.onnx")(paths)
+    expected = WordReader("mms_vit_n_ar.onnx")(paths)
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [(row["image"], row["text"], row["confidence"]) for row in rows] == [
         (word.name, word.text, word.confidence) for word in expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def fit_weights(
     """Check weights against those of a model, and rename them to its names.
 
     An auxiliary head (``auxiliary`` of ``TextDecoder``), which is only used in training, may be in
-    one of the two alone; this is logged. The model keeps its own.
+    one of the two alone. The model keeps its own, which is logged.
 
     Args:
         own: Weights of the model; only names, shapes, types and minus infinities are used.
@@ -92,7 +93,8 @@ def _fit_auxiliary(own: Mapping[str, Tensor], fitted: dict[str, Tensor], path: s
         print_log(f"{path} holds no auxiliary head; the model keeps its own", "current")
         fitted.update((key, own[key]) for key in ours)
     elif theirs and not ours:
-        print_log(f"{path}: its auxiliary head is for training alone and is skipped", "current")
+        text = f"{path}: its auxiliary head is for training alone and is skipped"
+        print_log(text, "current", logging.DEBUG)
         for key in theirs:
             del fitted[key]
 

@@ -152,7 +152,7 @@ def otsu_mask(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def measure_restored(cfg: Config, checkpoint: Path, settings: Settings) -> dict[str, dict]:
-    """PSNR in dB, SSIM, and words that the bundled reader reads in images restored and not.
+    """PSNR in dB, SSIM, and words that mms_vit_n_ctc reads in images restored and not.
 
     The words are IIIT5K's test words, degraded the same way every time. Images without restoring
     are enlarged by bicubic interpolation.

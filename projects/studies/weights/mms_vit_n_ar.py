@@ -14,7 +14,8 @@ model = dict(
             init_cfg=dict(
                 type="mms_ocr.PretrainedModel", checkpoint=reader, prefix="decoder.columns."
             )
-        )
+        ),
+        location_weight=1.0,
     ),
 )
 rendered = dict(

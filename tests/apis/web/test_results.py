@@ -129,5 +129,5 @@ def test_large_pictures_are_shown_smaller_and_downloaded_whole():
 def test_models_are_named_with_their_terms(page_models):
     rows = page_models.describe()
     assert [row[0] for row in rows] == ["reader", "segmentor", "upscaler", "encoder"]
-    assert rows[0][1] == "mms_vit_n_ctc"
+    assert rows[0][1] == "mms_vit_n_ar"
     assert all("research only" in row[2] for row in rows)
