@@ -279,7 +279,5 @@ def test_convolutions_need_the_rows_of_the_map(dictionary):
     with pytest.raises(ValueError, match="needs num_rows"):
         MODELS.build(lacking)
     decoder = MODELS.build(config(dictionary(), pooling="conv", num_rows=2)).eval()
-    with pytest.raises(
-        ValueError, match="3 rows and the decoder takes 2; set its num_rows=3"
-    ):
+    with pytest.raises(ValueError, match="3 rows and the decoder takes 2; set its num_rows=3"):
         decoder(torch.randn(1, 6, 3, 4))
