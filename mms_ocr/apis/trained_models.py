@@ -155,9 +155,8 @@ def build_trained(cfg: Config, weights: str | os.PathLike[str], device: str) -> 
     """
     check_dictionaries(cfg.model)
     settings = copy.deepcopy(cfg.model)
-    decoder = settings.get("decoder") or {}
-    if decoder.get("auxiliary"):
-        decoder.auxiliary = None  # it is used in training alone
+    if (settings.get("decoder") or {}).get("auxiliary"):
+        settings.decoder.auxiliary = None  # it is used in training alone
     with DefaultScope.overwrite_default_scope(cfg.get("default_scope", "mms_ocr")):
         model = MODELS.build(settings)
     try:

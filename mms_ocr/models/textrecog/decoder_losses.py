@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine import dist
 from mmocr.structures import TextRecogDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
 from mms_ocr.models.textrecog.word_decoder import columns_needed
@@ -96,7 +97,7 @@ def located_attention(attention: Tensor, columns: Tensor, rows: int) -> tuple[Te
 
 
 @contextmanager
-def recorded_attention(layer: nn.Module) -> Iterator[list[Tensor]]:
+def recorded_attention(layer: Any) -> Iterator[list[Tensor]]:
     """Record the attention of a decoder layer of MMOCR to the image, ``(N, heads, T, L)``."""
     recorded: list[Tensor] = []
     hook = layer.enc_attn.attention.register_forward_hook(

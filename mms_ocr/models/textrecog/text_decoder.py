@@ -249,7 +249,7 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         self, feat: OptTensor, out_enc: OptTensor, data_samples: OptSamples
     ) -> tuple[Tensor, Tensor | None]:
         """Return image tokens ``(N, L, d_model)`` and their mask ``(N, L)``, None for all."""
-        image = feat if out_enc is None else out_enc
+        image: Any = feat if out_enc is None else out_enc
         dims = image.dim() if isinstance(image, Tensor) else 0
         if dims == 4 and self.columns is not None:
             tokens, grid = self.columns(image), (1, image.shape[3])
