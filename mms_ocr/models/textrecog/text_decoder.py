@@ -185,7 +185,8 @@ class TextDecoder(WordDecoder, NRTRDecoder):
             losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
         if self.columns is not None:
             feat = memory.transpose(1, 2).unsqueeze(2)
-        if self.location_weight and isinstance(feat, Tensor) and feat.dim() == 4:
+        is_map = out_enc is None and isinstance(feat, Tensor) and feat.dim() == 4
+        if self.location_weight and is_map:
             columns = character_columns(labelled, length, feat.shape[3])
             mean, count = located_attention(attention[0], columns, feat.shape[2])
             losses["loss_attention"] = self.location_weight * scale_mean(mean, count)

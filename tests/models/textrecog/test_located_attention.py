@@ -108,6 +108,10 @@ def test_tokens_have_no_columns(build):
         torch.randn(1, 20, 16), None, label(("ab",), spans=SPANS)
     )
     assert "loss_attention" not in losses
+    # Tokens of an encoder, of whatever map.
+    words, encoded = label(("ab",), spans=SPANS), torch.randn(1, 20, 16)
+    losses = build(location_weight=1.0).loss(torch.randn(1, 16, 4, 10), encoded, words)
+    assert "loss_attention" not in losses
 
 
 def test_negative_weight_is_refused(build):
