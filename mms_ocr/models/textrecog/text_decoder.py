@@ -183,12 +183,12 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
             number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
             losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
+        feature_map = feat if out_enc is None else None
         if self.columns is not None:
-            feat = memory.transpose(1, 2).unsqueeze(2)
-        is_map = out_enc is None and isinstance(feat, Tensor) and feat.dim() == 4
-        if self.location_weight and is_map:
-            columns = character_columns(labelled, length, feat.shape[3])
-            mean, count = located_attention(attention[0], columns, feat.shape[2])
+            feature_map = feat = memory.transpose(1, 2).unsqueeze(2)
+        if self.location_weight and isinstance(feature_map, Tensor) and feature_map.dim() == 4:
+            columns = character_columns(labelled, length, feature_map.shape[3])
+            mean, count = located_attention(attention[0], columns, feature_map.shape[2])
             losses["loss_attention"] = self.location_weight * scale_mean(mean, count)
         if self.auxiliary is not None:
             losses |= auxiliary_losses(self.auxiliary, feat, labelled, self.auxiliary_weight)
