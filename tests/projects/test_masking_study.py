@@ -137,6 +137,14 @@ def test_finished_steps_are_not_repeated(study, settings, tmp_path, monkeypatch)
     assert ran == [("random_seed0", step) for step in chains[1].steps[2:]]
 
 
+def test_some_steps_come_with_their_pretraining(study, settings, tmp_path, monkeypatch):
+    chains = study.plan.plan_chains(["none", "random"])[:2]
+    ran = fake_results(study, monkeypatch)
+    while study.steps.run_next(tmp_path, settings, chains, ["all"]):
+        pass
+    assert ran == [("none_seed0", "all"), ("random_seed0", "pretrain"), ("random_seed0", "all")]
+
+
 def test_claimed_chain_is_skipped(study, settings, tmp_path, monkeypatch):
     chains = study.plan.plan_chains(["random", "none"])[:2]
     ran = fake_results(study, monkeypatch)

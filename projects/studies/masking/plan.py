@@ -40,6 +40,7 @@ TESTS = {
 }
 DOCUMENTS, DOCUMENTS_TEST = "dibco/train.jsonl", "dibco/test.jsonl"  # with masks
 SHARP = ("iiit5k/train.jsonl", "icdar2003/train.jsonl", "icdar2015/train.jsonl")
+STEPS = ("pretrain", "encoder", "all", "few", "segmentation", "upscaling")
 PROBE_FIT, PROBE_TEST = "iiit5k/train.jsonl", "iiit5k/test.jsonl"
 
 
@@ -134,9 +135,9 @@ class Chain:
     @property
     def steps(self) -> tuple[str, ...]:
         """Names of its steps, in their order."""
-        pretrain = () if VARIANTS[self.variant].masks is None else ("pretrain",)
-        pixels = ("segmentation", "upscaling") if VARIANTS[self.variant].pixels else ()
-        return (*pretrain, "encoder", "all", "few", *pixels)
+        variant = VARIANTS[self.variant]
+        first = STEPS.index("encoder") if variant.masks is None else 0
+        return STEPS[first : None if variant.pixels else STEPS.index("segmentation")]
 
 
 def missing_data(settings: Settings) -> list[str]:

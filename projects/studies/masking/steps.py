@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from plan import TESTS, Chain, Settings, finetuning_config, pretraining_config
+from plan import STEPS, TESTS, Chain, Settings, finetuning_config, pretraining_config
 from runs import call
 
 from mms_ocr.utils.files import atomic_write
@@ -87,14 +87,21 @@ def claim(folder: Path, chain: Chain) -> Iterator[int | None]:
         os.close(lock)
 
 
-def run_next(folder: Path, settings: Settings, chains: list[Chain]) -> bool:
-    """Run the next unfinished step of the first chain that is free; False where there is none."""
+def run_next(
+    folder: Path, settings: Settings, chains: list[Chain], only: Collection[str] = STEPS
+) -> bool:
+    """Run the unfinished steps of the first chain that is free; False where there is none.
+
+    Pretraining, which the others need, is always among the steps.
+    """
+    wanted = {*only, "pretrain"}
     for chain in chains:
-        if not missing_steps(folder, chain):
+        if not wanted.intersection(missing_steps(folder, chain)):
             continue
         with claim(folder, chain) as lock:
             # Asked once more: another process may have finished it in the meantime.
             missing = missing_steps(folder, chain) if lock is not None else []
+            missing = [step for step in missing if step in wanted]
             for step in missing:
                 print(f"{chain.name}: {step}", flush=True)
                 run_step(folder, settings, chain, step, lock)

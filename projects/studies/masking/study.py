@@ -21,6 +21,7 @@ from plan import (
     BATCH_PIXELS,
     BATCH_VIEWS,
     BATCH_WORDS,
+    STEPS,
     VARIANTS,
     Settings,
     missing_data,
@@ -47,6 +48,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--work-dir", required=True, help="where all runs and results go")
     parser.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants alone")
+    parser.add_argument(
+        "--steps", nargs="+", choices=STEPS, default=STEPS, help="these steps alone"
+    )
     parser.add_argument(
         "--views", type=int, default=500_000, help="masked views of a pretraining (%(default)s)"
     )
@@ -100,7 +104,7 @@ def study(args: argparse.Namespace) -> int:
         check_settings(folder, settings)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
         try:
-            while run_next(folder, settings, chains):
+            while run_next(folder, settings, chains, args.steps):
                 pass
         except StoppedError as stop:
             print(stop)
