@@ -1,4 +1,4 @@
-"""The modules of the study of masking, and its settings."""
+"""The modules of the study of masking, and its settings; other studies have their own fixture."""
 
 import importlib
 import json
@@ -11,7 +11,7 @@ MODULES = ("plan", "steps", "probes", "pixels", "tables", "rates", "study")
 
 
 @pytest.fixture
-def masking_study(repository, monkeypatch):
+def study(repository, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.syspath_prepend(str(repository / "projects" / "studies"))
     monkeypatch.syspath_prepend(str(repository / "projects" / "studies" / "masking"))
@@ -22,8 +22,8 @@ def masking_study(repository, monkeypatch):
 
 
 @pytest.fixture
-def masking_settings(masking_study):
-    return masking_study.plan.Settings("/data", "/words.lmdb", 9600, 3200, 100, 1.0)
+def settings(study):
+    return study.plan.Settings("/data", "/words.lmdb", 9600, 3200, 100, 1.0)
 
 
 def write_result(folder, name, step, **values):

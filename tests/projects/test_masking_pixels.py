@@ -7,11 +7,6 @@ import torch
 from mms_ocr.registry import DATASETS, FUNCTIONS, METRICS, MODELS
 
 
-@pytest.fixture
-def study(masking_study):
-    return masking_study
-
-
 @pytest.mark.parametrize("task", ["segmentation", "upscaling"])
 def test_pixel_models_differ_in_the_encoder_only(study, task):
     settings = study.plan.Settings("/data", "/words.lmdb", 96, 32, 9, 1.0, "/fonts", 6400)
@@ -109,8 +104,8 @@ def test_restored_words_are_measured_as_by_the_metrics(study, shared_data, tmp_p
         assert result[f"{prefix}words"]["value"] == pytest.approx(share)
 
 
-def test_tables_of_pixels_have_their_units(study, masking_settings, tmp_path, capsys):
-    study.steps.check_settings(tmp_path, masking_settings)
+def test_tables_of_pixels_have_their_units(study, settings, tmp_path, capsys):
+    study.steps.check_settings(tmp_path, settings)
     for variant, more in (("none", 0), ("mixed", 0.01)):
         masks = {"unseen fonts": 0.7 + more, "documents": 0.75}
         otsu = {"unseen fonts, Otsu": 0.6, "documents, Otsu": 0.8}

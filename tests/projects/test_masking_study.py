@@ -14,16 +14,6 @@ from mms_ocr.registry import MODELS, TASK_UTILS
 NANO = dict(arch="nano", patch_size=(8, 4), stem="conv")
 
 
-@pytest.fixture
-def study(masking_study):
-    return masking_study
-
-
-@pytest.fixture
-def settings(masking_settings):
-    return masking_settings
-
-
 def test_all_variants_of_the_first_seed_come_first(study):
     chains = study.plan.plan_chains()
     assert [chain.variant for chain in chains[:8]] == list(study.plan.VARIANTS)
