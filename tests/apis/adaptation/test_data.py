@@ -227,9 +227,10 @@ def test_killed_at_any_moment_it_resumes(sets, monkeypatch):
 
 
 def test_changed_images_are_written_anew(sets, monkeypatch):
-    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+    with monkeypatch.context() as patch:
         patch.setattr(data_module, "write_facts", lambda *_: 1 / 0)  # killed just before the end
-        prepare(*sets)
+        with pytest.raises(ZeroDivisionError):
+            prepare(*sets)
     Path(sets[0][0]).joinpath("new.png").write_bytes(image(5000))
     facts = prepare([str(Path(sets[0][0]).absolute())], [str(Path(sets[1][0]).absolute())])
     assert facts.unlabelled.used == 101
