@@ -17,6 +17,7 @@ from mms_ocr.utils.escaping import file_name, is_unicode
 
 _CHUNK = 1 << 20  # bytes of lines that are indexed at a time
 _MAX_LINE = 1 << 24  # bytes; a file with longer lines is of another kind
+_CHECKED_BYTES = 4096  # of a file without JSON in its first line
 _CHECKED_LINES = 10_000  # parsed when the source is opened; the others when they are read
 # If the first line is wrong, the file is most likely of another kind.
 _ADVICE = (
@@ -67,6 +68,11 @@ class JsonlSource(ImageSource):
             try:
                 self._parse(index, raw)
             except BrokenImageError as error:
+                if index == 0 and _is_binary(path):
+                    raise ValueError(
+                        f"{path!r} is no text in UTF-8, and so not JSON lines: give a folder of "
+                        "images, an LMDB or a .jsonl file"
+                    ) from error
                 is_other_kind = index == 0 and field == "filename" and ": not " in str(error)
                 raise ValueError(f"{error}{_ADVICE * is_other_kind}") from error
 
@@ -182,6 +188,12 @@ def word_fields(fields: Any, name_field: str = "filename") -> tuple[str, str | N
 def shorten(text: str) -> str:
     """Return a text for messages, in quotes and without what is beyond 60 characters."""
     return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def _is_binary(path: str) -> bool:
+    """Return whether a file looks like a model, an archive, or text in UTF-16."""
+    with open(path, "rb") as file:
+        return b"\0" in file.read(_CHECKED_BYTES)
 
 
 def _line_starts(path: str) -> np.ndarray:

@@ -212,6 +212,16 @@ def test_malformed_lines_are_named(tmp_path, line, message):
     assert f"{path}, line 3" in one_line(error)
 
 
+@pytest.mark.parametrize(
+    "content", [b"\x08\n\x08\0model", '{"filename": "1.png"}\n'.encode("utf-16")]
+)
+def test_binary_files_are_no_data_set(tmp_path, content):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"model\.onnx' is no text in UTF-8, .* give a folder"):
+        open_source(path)
+
+
 def test_a_single_image_is_no_data_set(tmp_path):
     path = tmp_path / "1.PNG"
     path.write_bytes(b"")
