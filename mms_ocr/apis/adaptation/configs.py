@@ -33,7 +33,12 @@ class Start:
     @property
     def reader_config(self) -> str:
         """Bundled config of a recognizer with this encoder."""
-        return f"textrecog/mms_vit_{self.arch[0]}_ctc_words.py"
+        return _READER_CONFIG if self.reader else f"textrecog/mms_vit_{self.arch[0]}_ctc_words.py"
+
+    @property
+    def decoder(self) -> str:
+        """Settings of its decoder; bundled readers have no auxiliary head."""
+        return "dictionary=dictionary" + ", auxiliary=None" * bool(self.reader)
 
 
 @dataclass(frozen=True)
@@ -114,7 +119,7 @@ _base_ = ["mms_ocr::{base}", "mms_ocr::_base_/ema.py"]
 
 dictionary = dict(dict_file="{{{{ fileDirname }}}}/characters.txt")
 model = dict(
-{init}    decoder=dict(dictionary=dictionary),
+{init}    decoder=dict({decoder}),
 )
 
 rendered = dict(
@@ -128,7 +133,7 @@ datasets = [
         type="mms_ocr.WordImageDataset",
         path="data/labelled.lmdb",
         labelled=True,
-        # Long labels do not fit into the columns of the encoder.
+        # The encoder has 32 columns.
         pipeline=[dict(type="mms_ocr.SkipLongLabels", max_columns=32), *_base_.train_pipeline],
     ),
     dict(seed=0, **rendered),{own_words}
@@ -178,12 +183,12 @@ _OWN_WORDS = """
     dict(seed=1, words="data/drawn_words.txt", random_string_share=0.0, **rendered),"""
 
 _DICTIONARY = """\
-dictionary = dict(dict_file="{{ fileDirname }}/characters.txt")
-model = dict(decoder=dict(dictionary=dictionary))
+dictionary = dict(dict_file="{{{{ fileDirname }}}}/characters.txt")
+model = dict(decoder=dict({decoder}))
 """
 #: The reader that others are compared with.
-READER = "mms_ocr://mms_vit_n_ctc"
-_READER_CONFIG = "textrecog/mms_vit_n_ctc_words.py"
+READER = "mms_ocr://mms_vit_n_ar"
+_READER_CONFIG = "textrecog/mms_vit_n_ar_words.py"
 _HELD_OUT = 0.02  # of the crops, in masked pretraining
 # Labelled words, rendered ones, and rendered ones with the texts of the labels.
 _WEIGHTS = [2, 1, 1]
@@ -220,6 +225,7 @@ def write_config(
         text = _FINETUNE.format(
             base=start.reader_config,
             init=_initialization(start, pretrained),
+            decoder=start.decoder,
             own_words=_OWN_WORDS if own else "",
             weights=_WEIGHTS if own else [1, 1],
             validated=VALIDATED,
@@ -238,7 +244,9 @@ def write_reader_config(folder: Path, start: Start, name: str) -> None:
     """Write ``reader.py``, the config of the bundled reader or of one that was trained."""
     base = _READER_CONFIG if name == BUNDLED else start.reader_config
     text = f'# The reader of this folder.\n_base_ = "mms_ocr::{base}"\n'
-    atomic_write(folder / READER_CONFIG, text + ("" if name == BUNDLED else f"\n{_DICTIONARY}"))
+    if name != BUNDLED:
+        text += f"\n{_DICTIONARY.format(decoder=start.decoder)}"
+    atomic_write(folder / READER_CONFIG, text)
 
 
 def _initialization(start: Start, pretrained: str | None) -> str:

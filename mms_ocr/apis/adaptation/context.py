@@ -28,7 +28,7 @@ class Reader:
     """A reader that is compared; ``words`` of None is one that was not trained or tested."""
 
     name: str  # "bundled", "finetune_plain" or "finetune"
-    title: str  # such as "bundled reader mms_vit_n_ctc"
+    title: str  # such as "bundled reader mms_vit_n_ar"
     words: str | None  # file of tools/test.py --save-words, relative to the output folder
     trainings: tuple[str, ...] = ()  # keys of ReportContext.trainings, in order
     labels: int = 0  # labelled words that it was trained on

@@ -33,7 +33,7 @@ class SetFacts:
     repeated: int = 0  # further images of the same pixels
     contradicting: int = 0  # images of the same pixels with different labels
     left_out: int = 0  # of a training set: test images and near copies of them
-    too_long: int = 0  # of a training set: labels that the columns of a CTC head cannot spell
+    too_long: int = 0  # of a training set: labels that the columns cannot spell with CTC
     set_aside: int = 0  # of the labelled set: the test part
     used: int = 0
     median_height: float = 0  # pixels, of the images used

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from mms_ocr.apis.adaptation.configs import Start, write_reader_config
+from mms_ocr.apis.adaptation.configs import READER, Start, write_reader_config
 from mms_ocr.apis.bundled_configs import config_folder
 from mms_ocr.apis.exporting import export
 from mms_ocr.apis.tasks import PRETRAINING, RECOGNITION, choose_weights
 from mms_ocr.apis.trained_models import build_trained, find_task, load_config, read_config
 from mms_ocr.models.weights import read_state_dict, write_checkpoint
-from mms_ocr.utils.bundled import SCHEME, bundled_names
+from mms_ocr.utils.bundled import SCHEME
 from mms_ocr.utils.dictionaries import read_dictionary
 from mms_ocr.utils.reader_folder import READER_CONFIG, READER_ONNX, READER_WEIGHTS
 
@@ -41,12 +41,11 @@ def find_start(given: str) -> Start:
             "weights of a bundled one, as mms-ocr zoo lists"
         ) from error
     is_bundled = weights.startswith(SCHEME)
-    reader = f"{weights}_ctc"
-    has_reader = is_bundled and reader.removeprefix(SCHEME) in bundled_names()
+    has_reader = is_bundled and READER.startswith(f"{weights}_")
     return Start(
         encoder=weights if is_bundled else os.path.abspath(weights),
         config=config.as_posix(),
-        reader=reader if has_reader else None,
+        reader=READER if has_reader else None,
         arch=str(cfg.model.backbone.arch),
     )
 

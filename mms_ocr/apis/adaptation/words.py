@@ -166,7 +166,7 @@ class WordSet:
         return kept
 
     def without_long_labels(self, words: Sequence[Word], max_columns: int) -> list[Word]:
-        """Return the words whose labels a CTC head of some columns can spell."""
+        """Return the words whose labels some columns can spell with CTC."""
         kept = []
         for word in words:
             if count_columns(word.image.text or "") <= max_columns:

@@ -21,9 +21,10 @@ from made_images import word_pixels
 pytest.importorskip("mmocr")
 
 from mms_ocr.apis import WordReader, adapt
-from mms_ocr.apis.adaptation import adapting, stages, starting
+from mms_ocr.apis.adaptation import adapting, configs, stages, starting
 from mms_ocr.apis.adaptation.configs import Start
 from mms_ocr.apis.adaptation.running import StoppedError
+from mms_ocr.apis.tasks import RECOGNITION, choose_weights
 from mms_ocr.cli.main import main
 from mms_ocr.rendering import FontCollection, RenderSettings, TextSource, WordRenderer
 from mms_ocr.utils.files import write_image
@@ -193,8 +194,10 @@ def test_start_is_the_same_file_in_any_current_folder(tmp_path, monkeypatch):
 
 def test_start_is_a_pretraining_run(tmp_path):
     assert starting.find_start("mms_vit_n") == Start(
-        "mms_ocr://mms_vit_n", "mms/pretrain_vit_n.py", "mms_ocr://mms_vit_n_ctc", "nano"
+        "mms_ocr://mms_vit_n", "mms/pretrain_vit_n.py", "mms_ocr://mms_vit_n_ar", "nano"
     )
+    # The best bundled reader is the one that commands read with.
+    assert choose_weights(None, RECOGNITION) == configs.READER
     with pytest.raises(ValueError, match="mms_vit_n_ctc is a recognizer"):
         starting.find_start("mms_vit_n_ctc")
     with pytest.raises(FileNotFoundError, match="mms_vit_x"):
@@ -204,8 +207,8 @@ def test_start_is_a_pretraining_run(tmp_path):
 @pytest.mark.slow
 def test_written_reader_is_the_bundled_one_where_that_is_best(tmp_path):
     start = starting.find_start("mms_vit_n")
-    assert starting.write_reader(tmp_path, start, "bundled", "mms_ocr://mms_vit_n_ctc") == []
-    assert starting.count_parameters(tmp_path) == 1_195_520
+    assert starting.write_reader(tmp_path, start, "bundled", "mms_ocr://mms_vit_n_ar") == []
+    assert starting.count_parameters(tmp_path) == 1_735_425
     image = np.full((40, 120, 3), 255, np.uint8)
     cv2.putText(image, "Total", (8, 28), cv2.FONT_HERSHEY_SIMPLEX, 1, (0, 0, 0), 2)
     expected = WordReader()(image).text

@@ -16,7 +16,7 @@ from mms_ocr.apis.adaptation.state import State
 from mms_ocr.utils.config_files import read_config_file
 
 PATH = "/x y/l'été \"😀\\ {a}\n\udcff/iter_5.pth"
-START = Start("mms_ocr://mms_vit_n", "mms/pretrain_vit_n.py", "mms_ocr://mms_vit_n_ctc", "nano")
+START = Start("mms_ocr://mms_vit_n", "mms/pretrain_vit_n.py", "mms_ocr://mms_vit_n_ar", "nano")
 STEP = {"pretrain": 0.4, "finetune": 0.8, "finetune_plain": 0.8}
 
 
@@ -73,7 +73,7 @@ def make(machine, hours=1.0, compare=None) -> Stages:
 
 
 def run_all(stages: Stages) -> None:
-    stages.test("bundled", "mms_ocr://mms_vit_n_ctc")
+    stages.test("bundled", "mms_ocr://mms_vit_n_ar")
     lengths = stages.plan(5000)
     stages.train("pretrain", lengths.pretrain)
     lengths = stages.replan(lengths)
@@ -257,6 +257,8 @@ def test_configs_say_what_was_chosen(machine):
     assert tuned.model.init_cfg.shift.after == f"runs/pretrain/iter_{lengths[0]}.pth"
     for cfg in (plain, tuned):
         assert cfg.model.decoder.dictionary.dict_file == str(folder / "characters.txt")
+        assert cfg.model.decoder.type == "mms_ocr.TextDecoder"
+        assert cfg.model.decoder.auxiliary is None
         labelled, rendered, own = cfg.train_dataloader.dataset.datasets
         assert labelled.path == "data/labelled.lmdb"
         assert "words" not in rendered
@@ -274,6 +276,7 @@ def test_start_without_a_reader_loads_the_encoder(machine, monkeypatch):
     assert cfg.model.backbone.arch == "small"
     assert cfg.model.backbone.init_cfg.checkpoint.startswith("runs/pretrain/iter_")
     assert cfg.model.get("init_cfg") is None
+    assert cfg.model.decoder.type == "mms_ocr.CTCDecoder"
     plain = read_config_file(str(machine.folder / "finetune_plain.py"))
     assert plain.model.backbone.init_cfg.checkpoint == PATH
     assert read_config_file(str(machine.folder / "pretrain.py")).load_from == PATH
