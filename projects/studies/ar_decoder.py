@@ -5,7 +5,7 @@ them rendered, and reads the tenth of the real words that was held out, every fi
 Finished trainings are not repeated.
 
     python projects/studies/ar_decoder.py --train iiit5k/train.jsonl icdar2015/train.jsonl \
-        --rendered words.lmdb --variants ctc ar2 ar2+ctc ar2+ctc+columns+located
+        --rendered words.lmdb --variants ctc ar2 ar2+ctc ar2+ctc+columns
 """
 
 import argparse
@@ -36,8 +36,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         required=True,
         help="ctc; or ar and the number of layers, as ar2, with +ctc for a CTC head beside it that "
         "knows where rendered characters are, or +plain for one that does not, then its "
-        "weight, as ar2+ctc0.5; then +columns for a token of every column in place of every cell, "
-        "and +located to train the attention on rendered characters",
+        "weight, as ar2+ctc0.5; then +columns for a token of every column in place of every cell",
     )
     parser.add_argument(
         "--small",
@@ -58,18 +57,15 @@ def set_decoder(cfg: Config, variant: str, rows: int) -> None:
     Raises:
         ValueError: It is no variant.
     """
-    form = r"ar(\d+)(?:\+(ctc|plain)([\d.]+)?)?(\+columns)?(\+located)?"
+    form = r"ar(\d+)(?:\+(ctc|plain)([\d.]+)?)?(\+columns)?"
     parts = re.fullmatch(form, variant)
     if parts is None:
-        raise ValueError(
-            f"--variants {variant}: not ctc, or arN with +ctc or +plain, +columns, +located"
-        )
-    layers, kind, weight, columns, located = parts.groups()
+        raise ValueError(f"--variants {variant}: not ctc, or arN with +ctc or +plain, +columns")
+    layers, kind, weight, columns = parts.groups()
     cfg.model.decoder.update(
         n_layers=int(layers),
         auxiliary=None,
         columns=dict(num_rows=rows) if columns else None,
-        location_weight=float(bool(located)),
     )
     if kind:
         cfg.model.decoder.auxiliary = dict(

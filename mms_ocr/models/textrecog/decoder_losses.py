@@ -1,11 +1,8 @@
-"""Losses of an auxiliary CTC head, and of attention outside of characters, for TextDecoder."""
+"""Losses of an auxiliary CTC head for TextDecoder, and means over all processes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from mmengine import dist
@@ -14,8 +11,6 @@ from torch import Tensor
 
 from mms_ocr.models.textrecog.ctc_decoder import CTCDecoder
 from mms_ocr.models.textrecog.word_decoder import columns_needed
-
-_SMALLEST = 1e-6  # attention whose logarithm is taken
 
 
 def auxiliary_losses(
@@ -54,56 +49,3 @@ def scale_mean(mean: Tensor, count: Tensor) -> Tensor:
     share = total.clone()
     dist.all_reduce(total)
     return mean * (share * dist.get_world_size() / total.clamp(min=1))
-
-
-def character_columns(
-    data_samples: Sequence[TextRecogDataSample], steps: int, width: int
-) -> Tensor:
-    """Mark the columns of every character, bool ``(N, steps, width)``, in reading order.
-
-    The ends of a character are in ``char_spans`` of its word. Words without these have no columns,
-    nor have characters outside the image and steps after the last character.
-    """
-    marks = torch.zeros(len(data_samples), steps, width, dtype=torch.bool)
-    for row, sample in zip(marks, data_samples):
-        spans = sample.get("char_spans", ())
-        if len(spans) != len(sample.gt_text.item):
-            continue
-        scale = sample.get("valid_ratio", 1.0) * width
-        for step, (left, right) in zip(row, spans):
-            step[max(0, math.floor(left * scale)) : max(0, math.ceil(right * scale))] = True
-    return marks
-
-
-def located_attention(attention: Tensor, columns: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Compute how far attention is from the columns of the characters.
-
-    It is the mean of -log of the share of attention, a mean over heads, on a character's columns.
-
-    Args:
-        attention: Of every step to the tokens of a map, ``(N, heads, steps, H * W)``.
-        columns: Those of :func:`character_columns`, ``(N, steps, W)``.
-        rows: H.
-
-    Returns:
-        The mean, 0 of no characters, and the number of characters.
-    """
-    columns = columns.to(attention.device)
-    by_column = attention.float().mean(dim=1).unflatten(-1, (rows, -1)).sum(dim=2)
-    on_character = (by_column * columns).sum(dim=-1).clamp(min=_SMALLEST)
-    is_known = columns.any(dim=-1)
-    count = is_known.sum()
-    return -(on_character.log() * is_known).sum() / count.clamp(min=1), count
-
-
-@contextmanager
-def recorded_attention(layer: Any) -> Iterator[list[Tensor]]:
-    """Record the attention of a decoder layer of MMOCR to the image, ``(N, heads, T, L)``."""
-    recorded: list[Tensor] = []
-    hook = layer.enc_attn.attention.register_forward_hook(
-        lambda module, inputs, outputs: recorded.append(outputs[1])
-    )
-    try:
-        yield recorded
-    finally:
-        hook.remove()

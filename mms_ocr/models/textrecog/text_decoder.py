@@ -14,13 +14,7 @@ from torch.nn import functional as F
 from mms_ocr.models.backbones.output_kinds import describe_output
 from mms_ocr.models.stored_settings import store_settings
 from mms_ocr.models.textrecog.ctc_decoder import ColumnConv, CTCDecoder, valid_columns
-from mms_ocr.models.textrecog.decoder_losses import (
-    auxiliary_losses,
-    character_columns,
-    located_attention,
-    recorded_attention,
-    scale_mean,
-)
+from mms_ocr.models.textrecog.decoder_losses import auxiliary_losses, scale_mean
 from mms_ocr.models.textrecog.decoding import (
     StepWeights,
     greedy_decode,
@@ -62,9 +56,6 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         auxiliary: Config of a :class:`CTCDecoder` on the same map, or on the columns as a map of
             one row. Its losses are added in training, times its ``loss_weight`` (1); None for none.
             It has the decoder's dictionary and, by default, width of the map.
-        location_weight: Weight of a loss of the last layer's attention in training, on maps of
-            words with known places of characters (``char_spans``, see
-            :func:`~mms_ocr.models.textrecog.decoder_losses.located_attention`).
         d_model: Width; equal to ``d_embedding``, ``n_head * d_k`` and ``n_head * d_v``.
         module_loss: MMOCR's loss; it pads with the dictionary's padding token if there is one.
         postprocessor: MMOCR's.
@@ -75,8 +66,7 @@ class TextDecoder(WordDecoder, NRTRDecoder):
 
     Raises:
         ValueError: The widths do not fit together, there are fewer positions than tokens, the
-            dictionary has no start token, ``auxiliary`` is no CTCDecoder with a loss, or
-            ``location_weight`` is negative.
+            dictionary has no start token, or ``auxiliary`` is no CTCDecoder with a loss.
     """
 
     def __init__(
@@ -87,7 +77,6 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         word_confidence: bool = False,
         columns: dict | None = None,
         auxiliary: dict | None = None,
-        location_weight: float = 0.0,
         d_model: int = 512,
         module_loss: dict | None = None,
         postprocessor: dict | None = None,
@@ -123,9 +112,6 @@ class TextDecoder(WordDecoder, NRTRDecoder):
             raise ValueError(f"n_position is {num_positions}, less than max_seq_len {max_seq_len}")
         if module_loss is not None:
             self.module_loss = MMOCR_MODELS.build(self._loss_config(module_loss))
-        if location_weight < 0:
-            raise ValueError(f"location_weight must not be negative, got {location_weight}")
-        self.location_weight = location_weight
         self.mask_padding = mask_padding
         width = d_input or d_model
         self.columns: ColumnConv | None = None
@@ -176,21 +162,15 @@ class TextDecoder(WordDecoder, NRTRDecoder):
         # The loss counts nothing after the longest word of the batch.
         length = int(counted.any(dim=0).nonzero().max()) + 1
         memory, memory_mask = self._memory(feat, out_enc, labelled)
-        with recorded_attention(self.layer_stack[-1]) as attention:
-            logits = self._logits(targets[:, :length], memory, memory_mask)
+        logits = self._logits(targets[:, :length], memory, memory_mask)
         logits = F.pad(logits, (0, 0, 0, targets.shape[1] - length))
         losses = self.module_loss(logits, labelled)
         if isinstance(criterion, nn.CrossEntropyLoss) and criterion.reduction == "mean":
             number = counted[:, int(self.module_loss.ignore_first_char) :].sum()
             losses["loss_ce"] = scale_mean(losses["loss_ce"], number)
-        feature_map = feat if out_enc is None else None
-        if self.columns is not None:
-            feature_map = feat = memory.transpose(1, 2).unsqueeze(2)
-        if self.location_weight and isinstance(feature_map, Tensor) and feature_map.dim() == 4:
-            columns = character_columns(labelled, length, feature_map.shape[3])
-            mean, count = located_attention(attention[0], columns, feature_map.shape[2])
-            losses["loss_attention"] = self.location_weight * scale_mean(mean, count)
         if self.auxiliary is not None:
+            if self.columns is not None:
+                feat = memory.transpose(1, 2).unsqueeze(2)
             losses |= auxiliary_losses(self.auxiliary, feat, labelled, self.auxiliary_weight)
         return losses
 

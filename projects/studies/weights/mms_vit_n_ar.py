@@ -14,8 +14,7 @@ model = dict(
             init_cfg=dict(
                 type="mms_ocr.PretrainedModel", checkpoint=reader, prefix="decoder.columns."
             )
-        ),
-        location_weight=1.0,
+        )
     ),
 )
 rendered = dict(
