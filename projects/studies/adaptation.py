@@ -7,8 +7,8 @@ One process uses one core; start one for each core, with domains or numbers of i
     python projects/studies/adaptation.py --work-dir DIR --table
     python projects/studies/adaptation.py --work-dir DIR --shifts 0 0.15 0.3 0.6 1
 
-The last command measures readers before any fine-tuning, on the labelled words: mms_vit_n_ctc,
-with its encoder shifted by what pretraining on the crops changed.
+The last command measures readers before any fine-tuning, on the labelled words: mms_vit_n_ar, with
+its encoder shifted by what pretraining on the crops changed.
 """
 
 from __future__ import annotations
