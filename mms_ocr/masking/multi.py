@@ -49,12 +49,12 @@ class MultiMask(MaskGenerator):
         strategies: Mask generators or their configs.
         weights: Weight of each strategy, not negative; scaled to sum to 1. None for equal weights.
         mode: ``'mixed'`` or ``'joint'``.
-        ratio: Mask ratio of configs without one.
+        ratio: Mask ratio of configs without one; a list has one for each strategy.
         grid: Grid of configs without one.
 
     Raises:
-        ValueError: A strategy or the mode is unknown, a strategy is a MultiMask itself, weights do
-            not fit, or grids differ.
+        ValueError: A strategy or the mode is unknown, a strategy is a MultiMask itself, weights or
+            ratios do not fit, or grids differ.
     """
 
     name = "multi"
@@ -64,14 +64,15 @@ class MultiMask(MaskGenerator):
         strategies: Sequence[MaskGenerator | dict[str, Any]],
         weights: Sequence[float] | None = None,
         mode: str = "mixed",
-        ratio: float | None = None,
+        ratio: float | Sequence[float] | None = None,
         grid: tuple[int, int] | None = None,
     ) -> None:
         if mode not in MODES:
             raise ValueError(f"mode must be 'mixed' or 'joint', got {mode!r}")
         if not strategies:
             raise ValueError("MultiMask needs at least one strategy, got none")
-        self.strategies = tuple(_build(strategy, ratio, grid) for strategy in strategies)
+        ratios = _spread(ratio, len(strategies))
+        self.strategies = tuple(_build(each, own, grid) for each, own in zip(strategies, ratios))
         self.weights = _normalize(weights, len(self.strategies))
         self.mode = mode
         if any(isinstance(strategy, MultiMask) for strategy in self.strategies):
@@ -137,15 +138,20 @@ class MultiMask(MaskGenerator):
             for name, weight in zip(self.names, self.weights)
             if math.floor(weight * batch_size + 1e-6) >= 1
         )
-        if len({strategy.num_removed for strategy in self.strategies}) > 1:
+        first, *others = {
+            strategy.num_removed
+            for strategy, weight in zip(self.strategies, self.weights)
+            if weight > 0
+        }
+        if others:
             return self._grouped_views(batch_size, device, rng, guaranteed)
         priority, assigned = self._mixed_priority(batch_size, device, rng)
         return MaskViews(
-            masks=(remove_first(priority, self.num_removed),),
+            masks=(remove_first(priority, first),),
             strategies=(assigned,),
             names=self.names,
             weights=(1.0,),
-            num_removed=(self.num_removed,),
+            num_removed=(first,),
             guaranteed=guaranteed,
         )
 
@@ -185,6 +191,15 @@ class MultiMask(MaskGenerator):
 
     def __repr__(self) -> str:
         return f"MultiMask({list(self.strategies)}, weights={self.weights}, mode={self.mode!r})"
+
+
+def _spread(ratio: float | Sequence[float] | None, count: int) -> list[float | None]:
+    """Return a ratio for each of ``count`` strategies."""
+    if not isinstance(ratio, Sequence):
+        return [ratio] * count
+    if len(ratio) != count:
+        raise ValueError(f"{count} strategies need {count} ratios or one, got {list(ratio)}")
+    return list(ratio)
 
 
 def _build(

@@ -121,7 +121,7 @@ OWN_RATIOS = [RandomPatchMask(0.75, GRID), BlockwiseMask(0.5, GRID), SpanMask(0.
 @settings(max_examples=60, deadline=None)
 @given(
     batch_size=st.integers(1, 40),
-    weights=st.lists(st.integers(0, 9), min_size=3, max_size=3).filter(any),
+    weights=st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(1, 9)),
     seed=st.integers(0, 2**32),
 )
 def test_mixed_masks_of_own_ratios_are_those_of_each_strategy(batch_size, weights, seed):
@@ -153,6 +153,24 @@ def test_strategies_of_one_ratio_share_a_view():
     assert [len(mask) for mask in views.masks] == [3, 6]
     assert views.strategies[1].tolist() == [1] * 3 + [2] * 3
     assert views.guaranteed == views.names
+
+
+@pytest.mark.parametrize("used", [0, 1, 2])
+def test_ratios_of_unused_strategies_do_not_matter(used):
+    weights = [int(index == used) for index in range(3)]
+    ratio = OWN_RATIOS[used].ratio
+    views = MultiMask(OWN_RATIOS, weights).views(9, rng=seeded())
+    expected = three(weights=weights, ratio=ratio).views(9, rng=seeded())
+    assert torch.equal(views.masks[0], expected.masks[0])
+    assert views.num_removed == expected.num_removed == (round(256 * ratio),)
+    assert views.images is None
+
+
+def test_a_list_has_a_ratio_for_each_strategy():
+    generator = three(ratio=[0.75, 0.5, 0.6])
+    assert [strategy.ratio for strategy in generator.strategies] == [0.75, 0.5, 0.6]
+    own = dict(type="mms_ocr.SpanMask", ratio=0.25)
+    assert MultiMask([own], ratio=(0.5,), grid=GRID).strategies[0].ratio == 0.25
 
 
 def test_cpu_noise_depends_on_the_device_generator():
@@ -230,6 +248,8 @@ def test_deterministic(mode):
         (dict(ratio=None, grid=None), "has no ratio and no grid, nor has MultiMask"),
         (dict(ratio=1.0), "mask ratio must lie between 0 and 1"),
         (dict(ratio=0.999), "leaves no visible patch"),
+        (dict(ratio=[0.75, 0.6]), r"3 strategies need 3 ratios or one, got \[0.75, 0.6\]"),
+        (dict(ratio=[0.75, 0.6, None]), "has no ratio, nor has MultiMask"),
         (dict(weights=[1, 1]), "3 strategies need 3 weights"),
         (dict(weights=[1, 1, -1]), "must not be negative nor all zero"),
         (dict(weights=[0, 0, 0]), "must not be negative nor all zero"),

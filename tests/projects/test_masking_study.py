@@ -1,5 +1,6 @@
 """The study of masking: its plan, its claims and resuming, its probe of context, its tables."""
 
+import json
 import math
 import subprocess
 import sys
@@ -238,6 +239,26 @@ def test_tables_name_what_is_missing(study, settings, tmp_path, capsys):
     assert "- joint_seed0: pretrain, encoder, few" in printed
     assert "- random_seed2: pretrain, encoder, all, few, segmentation, upscaling" in printed
     assert "- joint_seed2: pretrain, encoder, all, few" in printed
+
+
+def test_tables_of_a_results_file_are_those_of_its_folder(study, settings, tmp_path, capsys):
+    folder, stored = tmp_path / "work", tmp_path / "results.json"
+    study.steps.check_settings(folder, settings)
+    for step in ("all", "few"):
+        study.write_result(folder, "none_seed0", step, mean=0.25, characters=0.5)
+        study.write_result(folder, "random_seed0", step, mean=0.5, characters=0.625)
+
+    def table(*options):
+        args = study.study.parse_args([*options, "--table", "--only", "none", "random"])
+        assert study.study.study(args) == 0
+        return capsys.readouterr().out.split("Missing")[0]
+
+    printed = table("--work-dir", str(folder), "--json", str(stored))
+    assert table("--work-dir", str(stored)) == printed
+    assert "50.0 ± 2.0*" in printed
+    assert json.loads(stored.read_text())["settings"]["data"] == "data"
+    with pytest.raises(ValueError, match="is a file of results"):
+        study.steps.check_settings(stored, settings)
 
 
 @pytest.mark.parametrize(

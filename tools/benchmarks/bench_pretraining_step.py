@@ -27,7 +27,7 @@ VARIANTS = {
     "own": "MMS, default recipe, removing 75% in random patches, 60% in blocks and spans",
     "joint": "MMS, default recipe in joint mode: three views an image",
 }
-OWN_RATIOS = (0.75, 0.6, 0.6)
+OWN_RATIOS = [0.75, 0.6, 0.6]
 INIT = [
     {"type": "Xavier", "layer": "Linear", "distribution": "uniform"},
     {"type": "Constant", "layer": "LayerNorm", "val": 1.0, "bias": 0.0},
@@ -108,11 +108,10 @@ def build_mms(variant: str) -> torch.nn.Module:
         model.neck.predict_share = 1.0
     if variant == "torch":
         attention.MAX_PROBABILITIES = -1
-    if variant == "own":
-        for strategy, ratio in zip(model.data_preprocessor.mask_generator.strategies, OWN_RATIOS):
-            strategy.ratio = ratio
+    masks = model.data_preprocessor.mask_generator
+    masks.ratio = OWN_RATIOS if variant == "own" else 0.75
     if variant == "joint":
-        model.data_preprocessor.mask_generator.mode = "joint"
+        masks.mode = "joint"
     return MODELS.build(model)
 
 

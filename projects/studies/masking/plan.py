@@ -14,8 +14,9 @@ from mms_ocr.engine import set_iterations
 from mms_ocr.registry import DATASETS
 
 ROOT = Path(__file__).resolve().parents[3]
-COMMON_RATIO = 0.75  # of all strategies, where masked errors are compared
-OWN_RATIOS = {"RandomPatchMask": 0.75, "BlockwiseMask": 0.6, "SpanMask": 0.6}
+# Masks of all variants that do not say otherwise, under which masked errors are compared as well.
+COMMON_MASKS = {"mode": "mixed", "ratio": 0.75, "weights": [1, 1, 1]}
+OWN_RATIOS = [0.75, 0.6, 0.6]  # of random patches, blocks and spans
 HELD_OUT = 0.03  # share of every training set that nothing is trained on
 NUM_FEW = 500
 BATCH_VIEWS = 96  # masked views of a step of pretraining
@@ -50,7 +51,7 @@ class Variant:
 
     Attributes:
         title: What tables call it.
-        masks: Changes to the mask generator of the base config; None for no pretraining.
+        masks: Changes to the common masks; None for no pretraining.
         views: Masked views of every image in a batch.
         contrast: Whether the contrastive term between views is on.
         seeds: Of its runs.
@@ -69,14 +70,7 @@ VARIANTS = {
     "none": Variant("no pretraining", masks=None, pixels=True),
     "random": Variant("random patches alone", {"weights": [1, 0, 0]}, pixels=True),
     "mixed": Variant("mixed, one ratio", pixels=True),
-    "mixed_own": Variant(
-        "mixed, ratios of their own",
-        {
-            "strategies": [
-                {"type": f"mms_ocr.{kind}", "ratio": ratio} for kind, ratio in OWN_RATIOS.items()
-            ]
-        },
-    ),
+    "mixed_own": Variant("mixed, ratios of their own", {"ratio": OWN_RATIOS}),
     "joint": Variant("joint", {"mode": "joint"}, views=3),
     "blocks": Variant("blocks alone", {"weights": [0, 1, 0]}, seeds=(0,)),
     "spans": Variant("spans alone", {"weights": [0, 0, 1]}, seeds=(0,)),
@@ -158,9 +152,7 @@ def pretraining_config(chain: Chain, settings: Settings) -> Config:
     """Build the config of a chain's pretraining; without pretraining, of model and masks only."""
     cfg = Config.fromfile(ROOT / "configs/mms/pretrain_vit_n.py")
     variant = VARIANTS[chain.variant]
-    masks = cfg.model.data_preprocessor.mask_generator
-    masks.update(variant.masks or {})
-    masks.ratio = COMMON_RATIO
+    cfg.model.data_preprocessor.mask_generator.update(COMMON_MASKS | (variant.masks or {}))
     if variant.contrast:
         cfg.model.contrast = dict(type="mms_ocr.ViewContrast")
     real = dict(

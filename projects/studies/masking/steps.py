@@ -22,8 +22,10 @@ def check_settings(folder: Path, settings: Settings) -> None:
     """Store the settings of a work folder, or compare them with those stored.
 
     Raises:
-        ValueError: The folder has runs of other settings.
+        ValueError: The folder has runs of other settings, or is a file.
     """
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file of results, for --table; give a folder to run in")
     path = folder / "settings.json"
     folder.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
@@ -44,11 +46,13 @@ def check_settings(folder: Path, settings: Settings) -> None:
 
 
 def read_settings(folder: Path) -> Settings:
-    """Read the settings of a work folder.
+    """Read the settings of a work folder, or of a file of its results.
 
     Raises:
         ValueError: It holds no study.
     """
+    if folder.is_file():
+        return Settings(**json.loads(folder.read_text())["settings"])
     path = folder / "settings.json"
     if not path.is_file():
         raise ValueError(f"{folder} holds no study (no settings.json); give its --work-dir")
@@ -56,9 +60,35 @@ def read_settings(folder: Path) -> Settings:
 
 
 def read_result(folder: Path, chain: Chain, step: str) -> dict[str, Any] | None:
-    """Result of a finished step, or None."""
+    """Result of a finished step, or None; from a work folder or a file of its results."""
+    if folder.is_file():
+        return json.loads(folder.read_text())["results"].get(chain.name, {}).get(step)
     path = folder / chain.name / step / "result.json"
     return json.loads(path.read_text()) if path.is_file() else None
+
+
+def write_results(folder: Path, chains: list[Chain], path: Path) -> None:
+    """Write the settings and all results of a work folder to one JSON file."""
+    settings = read_settings(folder)
+    # Data are elsewhere on every machine.
+    names = {
+        key: Path(value).name
+        for key in ("data", "rendered", "fonts")
+        if (value := getattr(settings, key))
+    }
+    results = {
+        chain.name: {
+            step: result
+            for step in chain.steps[chain.steps.index("encoder") :]
+            if (result := read_result(folder, chain, step))
+        }
+        for chain in chains
+    }
+    content = {
+        "settings": settings.as_dict() | names,
+        "results": {name: found for name, found in results.items() if found},
+    }
+    atomic_write(path, json.dumps(content, indent=1) + "\n")
 
 
 def missing_steps(folder: Path, chain: Chain) -> list[str]:

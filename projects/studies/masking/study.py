@@ -29,7 +29,7 @@ from plan import (
 )
 from rates import estimate_cost
 from runs import StoppedError
-from steps import check_settings, read_settings, run_next
+from steps import check_settings, read_settings, run_next, write_results
 from tables import report
 
 import mms_ocr.registry  # noqa: F401
@@ -77,6 +77,10 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--table", action="store_true", help="print the tables, and run nothing")
     parser.add_argument(
+        "--json",
+        help="write all results to this file; --work-dir FILE --table prints the tables from it",
+    )
+    parser.add_argument(
         "--reckon", action="store_true", help="measure what the study costs, and run nothing"
     )
     parser.add_argument("--traceback", action="store_true", help="show the traceback of an error")
@@ -110,6 +114,8 @@ def study(args: argparse.Namespace) -> int:
             print(stop)
             return 75
     print(report(folder, chains))
+    if args.json:
+        write_results(folder, chains, Path(args.json))
     return 0
 
 
