@@ -35,6 +35,7 @@ VARIANTS = {
 }
 CONFIG = """_base_ = [{base!r}]
 {change}
+model.setdefault('data_preprocessor', {{}}).setdefault('mask_generator', {{}})['ratio'] = 0.75
 model['backbone'] = dict(
     _delete_=True, type='mms_ocr.TextViT', img_size=(32, 128), patch_size=4, arch=dict(
         embed_dims=192, num_layers={depth}, num_heads=3, feedforward_channels=768))

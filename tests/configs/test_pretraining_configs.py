@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 
 import mms_ocr.registry
 from mms_ocr.engine import set_iterations
-from mms_ocr.registry import MODELS
+from mms_ocr.registry import MODELS, TASK_UTILS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 NAMES = sorted(path.relative_to(CONFIGS / "mms").as_posix() for path in CONFIGS.glob("mms/**/*.py"))
@@ -62,6 +62,20 @@ def test_models_build_on_their_grid(name):
         "blockwise",
         "span",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [("pretrain_vit_n.py", (1, 0, 0)), ("pretrain_vit_s_words.py", (1 / 3, 1 / 3, 1 / 3))],
+)
+def test_masks_follow_the_study_and_one_option_changes_all_ratios(name, weights):
+    cfg = load(name)
+    masks = TASK_UTILS.build(cfg.model.data_preprocessor.mask_generator)
+    assert masks.weights == pytest.approx(weights)
+    assert [strategy.ratio for strategy in masks.strategies] == [0.75, 0.6, 0.6]
+    cfg.merge_from_dict({"model.data_preprocessor.mask_generator.ratio": 0.5})
+    masks = TASK_UTILS.build(cfg.model.data_preprocessor.mask_generator)
+    assert [strategy.ratio for strategy in masks.strategies] == [0.5] * 3
 
 
 def own_types():

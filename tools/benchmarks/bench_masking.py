@@ -51,7 +51,7 @@ def main() -> None:
     }
     beit = BEiTMaskGenerator(GRID, round(args.ratio * GRID[0] * GRID[1]), min_num_patches=16)
     runs["MMPretrain BEiTMaskGenerator"] = lambda: [beit({}) for _ in range(args.batch_size)]
-    step = make_step(build_mms("default"), args.step_batch_size, args.device)
+    step = make_step(build_mms("half"), args.step_batch_size, args.device)
     runs["ViT-S training step"] = step
     times: dict[str, list[float]] = {name: [] for name in runs}
     for round_ in range(args.rounds + 1):

@@ -22,12 +22,11 @@ VARIANTS = {
     "mmpretrain": "MMPretrain MAE, 64×64, decoder 512/8/16",
     "same": "MMS, 32×128, same decoder",
     "cross": "MMS, cross-attention decoder 256/4/8, all removed patches",
-    "default": "MMS, default recipe: 256/4/8, half of the removed patches",
-    "torch": "MMS, default recipe with torch's attention",
-    "own": "MMS, default recipe, removing 75% in random patches, 60% in blocks and spans",
-    "joint": "MMS, default recipe in joint mode: three views an image",
+    "half": "MMS, the same, half of the removed patches",
+    "torch": "MMS, the same, with torch's attention",
+    "joint": "MMS, the same, in joint mode: three views an image",
+    "default": "MMS, the default: half of 75% in random patches, of 60% in blocks and spans",
 }
-OWN_RATIOS = [0.75, 0.6, 0.6]
 INIT = [
     {"type": "Xavier", "layer": "Linear", "distribution": "uniform"},
     {"type": "Constant", "layer": "LayerNorm", "val": 1.0, "bias": 0.0},
@@ -108,10 +107,10 @@ def build_mms(variant: str) -> torch.nn.Module:
         model.neck.predict_share = 1.0
     if variant == "torch":
         attention.MAX_PROBABILITIES = -1
-    masks = model.data_preprocessor.mask_generator
-    masks.ratio = OWN_RATIOS if variant == "own" else 0.75
+    if variant != "default":
+        model.data_preprocessor.mask_generator.ratio = 0.75
     if variant == "joint":
-        masks.mode = "joint"
+        model.data_preprocessor.mask_generator.mode = "joint"
     return MODELS.build(model)
 
 
