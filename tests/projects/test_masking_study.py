@@ -20,9 +20,9 @@ def test_all_variants_of_the_first_seed_come_first(study):
     assert [chain.variant for chain in chains[:8]] == list(study.plan.VARIANTS)
     assert [chain.seed for chain in chains] == [0] * 8 + [1] * 5 + [2] * 5
     assert len({chain.name for chain in chains}) == 18
-    assert chains[0].steps == ("encoder", "all", "few", "segmentation", "upscaling")
+    assert chains[0].steps == ("encoder", "all", "again", "few", "segmentation", "upscaling")
     assert chains[1].steps == ("pretrain", *chains[0].steps)
-    assert chains[3].steps == ("pretrain", "encoder", "all", "few")
+    assert chains[3].steps == ("pretrain", "encoder", "all", "again", "few")
     only = study.plan.plan_chains(["spans", "joint"])
     assert [chain.name for chain in only] == [
         "joint_seed0",
@@ -74,13 +74,17 @@ def test_no_test_set_is_trained_on(study):
 def test_few_words_are_fixed_and_none_is_held_out(study, shared_data):
     settings = study.plan.Settings(str(shared_data), "/words.lmdb", 96, 3200, 100, 1.0)
     chains = [study.plan.Chain(*names) for names in (("none", 0), ("random", 2))]
-    few, other = (study.plan.finetuning_config(chain, settings, True, None) for chain in chains)
+    few, other = (study.plan.finetuning_config(chain, settings, "few", None) for chain in chains)
     indices = few.train_dataloader.dataset.indices
     assert indices == other.train_dataloader.dataset.indices
     assert len(set(indices)) == 500
     assert few.train_dataloader.dataset.holdout == {"share": 0.03, "part": "train"}
     assert few.train_cfg.max_iters == 100
     assert few.model.decoder.module_loss.letter_case == "lower"
+    assert few.randomness.seed == 0
+    again = study.plan.finetuning_config(chains[1], settings, "again", None)
+    assert again.randomness.seed == 102
+    assert again.train_dataloader.dataset.indices is None
 
 
 def test_claim_lasts_as_long_as_its_processes(study, tmp_path):
@@ -235,10 +239,10 @@ def test_tables_name_what_is_missing(study, settings, tmp_path, capsys):
     assert ["random patches alone", "0, 1", "", "55.0 ± 63.5", "", "55.0 ± 63.5"] in rows
     assert ["spans alone", "0", "", "", "", "25.0 ± 2.0*"] in rows
     # Differences of 10 and 20 points.
-    assert ["joint", "15.0 ± 63.5", "", "", ""] in rows
-    assert "- joint_seed0: pretrain, encoder, few" in printed
-    assert "- random_seed2: pretrain, encoder, all, few, segmentation, upscaling" in printed
-    assert "- joint_seed2: pretrain, encoder, all, few" in printed
+    assert ["joint", "15.0 ± 63.5", "", "", "", ""] in rows
+    assert "- joint_seed0: pretrain, encoder, again, few" in printed
+    assert "- random_seed2: pretrain, encoder, all, again, few, segmentation, upscaling" in printed
+    assert "- joint_seed2: pretrain, encoder, all, again, few" in printed
 
 
 def test_tables_of_a_results_file_are_those_of_its_folder(study, settings, tmp_path, capsys):
@@ -286,9 +290,9 @@ def test_core_hours_are_estimated_from_rates(study, settings, monkeypatch):
     # 100 steps of 36 seconds are an hour; 25,600 words of pixels are 400 steps.
     assert ["pretraining, joint (views)", "3", "3", "3.0"] in rows
     assert ["pretraining, spans alone (views)", "3", "1", "1.0"] in rows
-    assert ["fine-tuning (words)", "1", "14", "14.0"] in rows
+    assert ["fine-tuning (words)", "1", "21", "21.0"] in rows
     assert ["segmentor (words)", "2", "3", "12.0"] in rows
-    assert ["all", "", "", "42.0"] in rows
+    assert ["all", "", "", "49.0"] in rows
 
 
 @pytest.mark.slow

@@ -41,7 +41,8 @@ TESTS = {
 }
 DOCUMENTS, DOCUMENTS_TEST = "dibco/train.jsonl", "dibco/test.jsonl"  # with masks
 SHARP = ("iiit5k/train.jsonl", "icdar2003/train.jsonl", "icdar2015/train.jsonl")
-STEPS = ("pretrain", "encoder", "all", "few", "segmentation", "upscaling")
+STEPS = ("pretrain", "encoder", "all", "again", "few", "segmentation", "upscaling")
+AGAIN = 100  # added to the seed, for the second fine-tuning of an encoder
 PROBE_FIT, PROBE_TEST = "iiit5k/train.jsonl", "iiit5k/test.jsonl"
 
 
@@ -116,7 +117,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Chain:
-    """A variant with a seed: pretraining, probes of the encoder, and both fine-tunings."""
+    """A variant with a seed: pretraining, probes of the encoder, and its fine-tunings."""
 
     variant: str
     seed: int
@@ -184,14 +185,15 @@ def masked_error_dataset(settings: Settings) -> dict[str, Any]:
 
 
 def finetuning_config(
-    chain: Chain, settings: Settings, few: bool, checkpoint: str | None
+    chain: Chain, settings: Settings, step: str, checkpoint: str | None
 ) -> Config:
     """Build the config of a recognizer that is trained on all labelled words, or on a few of them.
 
     Args:
         chain: Variant and seed.
         settings: Data and length.
-        few: Only 500 words, the same in every run.
+        step: ``all``; ``again``, the same under another seed; ``few``, on 500 words, the same in
+            every run.
         checkpoint: Pretrained encoder; None for random weights.
     """
     cfg = Config.fromfile(ROOT / "configs/textrecog/mms_vit_n_ctc_words.py")
@@ -205,13 +207,14 @@ def finetuning_config(
     )
     # The head reads at most one character a column.
     words.pipeline.insert(0, dict(type="mms_ocr.SkipLongLabels", max_columns=32))
-    if few:
+    if step == "few":
         words.indices = draw_few(len(DATASETS.build({**words, "pipeline": []})))
     cfg.train_dataloader.batch_size = BATCH_WORDS
     cfg.optim_wrapper.optimizer.lr = 1e-3
     # Pretrained or not, all layers train alike.
     cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 1.0
-    return on_one_core(cfg, chain.seed, settings.words // BATCH_WORDS)
+    seed = chain.seed + AGAIN if step == "again" else chain.seed
+    return on_one_core(cfg, seed, settings.words // BATCH_WORDS)
 
 
 def draw_few(num_words: int) -> list[int]:

@@ -49,8 +49,8 @@ def estimate_cost(chains: Sequence[Chain], settings: Settings) -> str:
             count = sum(chain.variant == name for chain in chains)
             title = f"pretraining, {VARIANTS[name].title} (views)"
             trainings.append((title, cfg, BATCH_VIEWS, settings.views, count))
-    cfg = finetuning_config(chains[0], settings, False, None)
-    trainings.append(("fine-tuning (words)", cfg, BATCH_WORDS, settings.words, 2 * len(chains)))
+    cfg = finetuning_config(chains[0], settings, "all", None)
+    trainings.append(("fine-tuning (words)", cfg, BATCH_WORDS, settings.words, 3 * len(chains)))
     for title, configure, step in (
         ("segmentor (words)", segmentation_config, "segmentation"),
         ("upscaler (words)", upscaling_config, "upscaling"),

@@ -153,8 +153,8 @@ def run_step(folder: Path, settings: Settings, chain: Chain, step: str, lock: in
         from probes import measure_encoder  # which a table does without
 
         result = measure_encoder(chain, settings, checkpoint)
-    elif step in ("all", "few"):
-        cfg = finetuning_config(chain, settings, step == "few", checkpoint)
+    elif step in ("all", "again", "few"):
+        cfg = finetuning_config(chain, settings, step, checkpoint)
         result = read_tests(train(cfg, place, lock), settings, place, lock)
     else:
         import pixels

@@ -27,6 +27,7 @@ SEGMENTATION = {"unseen fonts": "IoU in unseen fonts, %", "documents": "IoU on d
 UPSCALING = {"PSNR": "PSNR, dB", "SSIM": "SSIM", "words": "words read, %"}
 READING_DIFFERENCES = {
     ("all", "mean"): "all words, points",
+    ("again", "mean"): "all words again, points",
     ("few", "mean"): "500 words, points",
     ("encoder", "characters"): "probe of characters, points",
     ("encoder", "context"): "probe of context, points",
@@ -130,6 +131,8 @@ def report(folder: Path, chains: Sequence[Chain]) -> str:
         *_references(folder),
         "Fine-tuned on all labelled words: words read, letters and digits, any case",
         table(folder, "all", tests, variants),
+        "The same again under other seeds, from the same encoders",
+        table(folder, "again", tests, variants),
         "Fine-tuned on 500 of them",
         table(folder, "few", tests, variants),
         f"Differences to {VARIANTS[BASELINE].title}, paired by seed",
