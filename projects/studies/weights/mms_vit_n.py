@@ -2,7 +2,7 @@
 # 550,400 views under the masks that were the default then.
 _base_ = ["../../../configs/mms/pretrain_vit_n.py", "./data.py"]
 
-model = dict(data_preprocessor=dict(mask_generator=dict(ratio=0.75, weights=[1, 1, 1])))
+model = dict(data_preprocessor=dict(mask_generator=dict(ratio=0.75)))
 rendered = dict(
     type="mms_ocr.WordImageDataset", path=_base_.rendered_path, pipeline=_base_.train_pipeline
 )
