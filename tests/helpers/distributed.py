@@ -94,12 +94,24 @@ class PartOfMasks(MultiMask):
         whole = super().views(images, device, torch.Generator().manual_seed(step))
         # Of the endless stream of images every rank takes each world_size-th.
         mine = torch.arange(images).view(self.parts, batch_size, world_size)[part, :, rank]
+        places = torch.full((images,), -1)
+        places[mine] = torch.arange(batch_size)
+        groups = []
+        for mask, strategies, count, members in zip(
+            whole.masks, whole.strategies, whole.num_removed, whole.images
+        ):
+            kept = places[members] >= 0
+            if kept.any():
+                groups.append((mask[kept], strategies[kept], count, places[members[kept]]))
+        masks, strategies, counts, members = zip(*groups)
         return MaskViews(
-            **{
-                **whole.__dict__,
-                "masks": tuple(mask[mine] for mask in whole.masks),
-                "strategies": tuple(strategy[mine] for strategy in whole.strategies),
-            }
+            masks=masks,
+            strategies=strategies,
+            names=whole.names,
+            weights=tuple(len(mask) / batch_size for mask in masks),
+            num_removed=counts,
+            guaranteed=(),
+            images=members,
         )
 
 
@@ -125,7 +137,7 @@ class WriteMasks(Hook):
         def views(*arguments):
             drawn = draw(*arguments)
             with path.open("a") as file:
-                file.write(json.dumps(drawn.masks[0].int().tolist()) + "\n")
+                file.write(json.dumps(torch.cat(drawn.masks).int().tolist()) + "\n")
             return drawn
 
         model.data_preprocessor.mask_generator.views = views

@@ -25,8 +25,8 @@ from mms_ocr.utils.config_files import read_config_file
 from mms_ocr.utils.dictionaries import check_dictionaries
 from mms_ocr.utils.errors import run_program
 
-# Images under masks, whose strategies may remove different numbers of patches.
-MASKED_IMAGES = 16
+# Images under masks: as many of each strategy, which may remove different numbers of patches.
+MASKED_IMAGES = 12
 
 
 def parse_args():
