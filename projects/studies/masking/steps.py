@@ -78,9 +78,7 @@ def write_results(folder: Path, chains: list[Chain], path: Path) -> None:
     }
     results = {
         chain.name: {
-            step: result
-            for step in chain.steps[chain.steps.index("encoder") :]
-            if (result := read_result(folder, chain, step))
+            step: result for step in chain.steps if (result := read_result(folder, chain, step))
         }
         for chain in chains
     }
