@@ -2,7 +2,8 @@
 
 MMPretrain's MAE takes squares only: deit-small on 64×64 pixels in patches of 4 has the 256 tokens
 of a 32×128 word image. Every variant runs in its own process, for its peak memory; processes take
-turns, so that other jobs slow them equally. Ratios are of medians.
+turns, so that other jobs slow them equally. Ratios are of medians. Masks remove 75% where nothing
+else is said.
 """
 
 import argparse
@@ -22,10 +23,10 @@ VARIANTS = {
     "mmpretrain": "MMPretrain MAE, 64×64, decoder 512/8/16",
     "same": "MMS, 32×128, same decoder",
     "cross": "MMS, cross-attention decoder 256/4/8, all removed patches",
-    "half": "MMS, the same, half of the removed patches",
-    "torch": "MMS, the same, with torch's attention",
-    "joint": "MMS, the same, in joint mode: three views an image",
-    "default": "MMS, the default: half of 75% in random patches, of 60% in blocks and spans",
+    "half": "MMS, decoder 256/4/8, half of the removed patches",
+    "torch": "MMS, half, with torch's attention",
+    "joint": "MMS, half, in joint mode: three views an image",
+    "default": "MMS, half, blocks and spans of 60%: the default",
 }
 INIT = [
     {"type": "Xavier", "layer": "Linear", "distribution": "uniform"},
