@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = mms_ocr configs tools projects tests requirements docs setup.py
 SITE = docs/_build/html
+# Tests in as many processes as there are cores, at most four: each takes about 2 GB.
+PARALLEL = -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-slow coverage test-slurm test-web web zoo-check lint format docs notebooks test-docs clean
@@ -35,7 +37,7 @@ demo: env
 	$(BIN)/python tools/demo.py --work-dir work_dirs/demo
 
 test: env
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 test-slow: env
 	$(BIN)/python -m pytest -m "slow and not cluster and not browser"
