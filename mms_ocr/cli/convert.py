@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mms_ocr.utils.escaping import printable
+
+if TYPE_CHECKING:
+    from mms_ocr.dataset_tools.convert import Conversion
+    from mms_ocr.dataset_tools.records import Records
 
 _LEVELS = {
     "binary": "0 is background, all else text (--masks textseg if not so)",
@@ -61,15 +67,27 @@ def run(args: argparse.Namespace) -> int:
     check_new_set(args.out, [args.source])
     if args.list_broken:
         check_outputs([args.list_broken], [args.source], args.data_root, new=[args.out])
-    records = open_records(args.source, args.layout, args.data_root, args.split)
+    records: Records = open_records(args.source, args.layout, args.data_root, args.split)
     if args.to_textseg:
         records = MasksAsTextSeg(records, args.masks)
         print(f"masks of {args.source}: {_LEVELS[records.levels]}")
     result = convert_records(records, args.out, args.max_broken, progress_bar, args.to_textseg)
     print(f"{args.out}: {result.written:,} words of {args.source}, all read back and equal")
-    if result.broken:
-        last = printable(result.broken[-1])
-        print(f"left out {len(result.broken):,} broken ones; the last: {last}")
+    for line in describe_conversion(records, result):
+        print(line)
     if args.list_broken:
         write_lines(args.list_broken, result.broken)
     return 0
+
+
+def describe_conversion(records: Records, result: Conversion) -> Iterator[str]:
+    """Yield lines for people: what the new set has, and what was left out."""
+    texts = [name for name in ("text", "char_boxes") if name in records.stored & {*records.held}]
+    yield f"with {', '.join([*records.kinds, *texts])}" + "; without labels" * (
+        not records.labelled
+    )
+    if records.left_behind:
+        yield printable(f"not in the new set: {', '.join(records.left_behind)}")
+    if result.broken:
+        last = printable(result.broken[-1])
+        yield f"left out {len(result.broken):,} broken ones; the last: {last}"

@@ -11,6 +11,7 @@ from mms_ocr.utils.escaping import printable, to_json
 
 if TYPE_CHECKING:
     from mms_ocr.dataset_tools.contamination import Contamination
+    from mms_ocr.dataset_tools.records import SourceRecords
 
 HELP = "find training images that are also in a test set, and write the set without them"
 
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out and len(args.out) != len(args.train):
         raise ValueError(f"give one --out for each TRAIN: {len(args.train)}, not {len(args.out)}")
     from mms_ocr.dataset_tools.contamination import find_contamination
+    from mms_ocr.dataset_tools.records import open_records
     from mms_ocr.datasets.sources import open_source
     from mms_ocr.utils.output_checks import check_new_set, check_outputs
     from mms_ocr.utils.progress import progress_bar
@@ -55,11 +57,12 @@ def run(args: argparse.Namespace) -> int:
         check_new_set(out, inputs)
     if args.list:
         check_outputs([args.list], inputs, new=outs)
-    train, test = ([open_source(path) for path in paths] for paths in (args.train, args.against))
+    words = [open_records(path) for path in args.train]
+    train, test = [each.source for each in words], [open_source(path) for path in args.against]
     result = find_contamination(train, test, args.max_distance, args.workers, progress_bar)
     _report(result, train, test, args)
     if args.out:
-        _write_clean(result, train, args)
+        _write_clean(result, words, args)
         return 0
     return 1 if result.matches else 0
 
@@ -98,19 +101,26 @@ def _report(result: Contamination, train: list, test: list, args: argparse.Names
         atomic_write(args.list, "".join(lines).encode())
 
 
-def _write_clean(result: Contamination, train: list, args: argparse.Namespace) -> None:
-    from mms_ocr.dataset_tools.convert import convert_records
-    from mms_ocr.dataset_tools.records import Selection, open_records
+def _write_clean(
+    result: Contamination, words: list[SourceRecords], args: argparse.Namespace
+) -> None:
+    from mms_ocr.cli.convert import describe_conversion
+    from mms_ocr.dataset_tools.convert import convert_sets
+    from mms_ocr.dataset_tools.records import Selection
     from mms_ocr.utils.progress import progress_bar
 
-    clean = [result.clean_indices(place, len(source)) for place, source in enumerate(train)]
-    for source, out, kept in zip(train, args.out, clean):
+    sets = []
+    for place, (records, out) in enumerate(zip(words, args.out)):
+        kept = result.clean_indices(place, len(records))
         if not len(kept):
             raise ValueError(
-                f"nothing of {source.path} is left for {out}: all of its images are in the test "
+                f"nothing of {records.path} is left for {out}: all of its images are in the test "
                 "sets; leave it out"
             )
-    for source, out, kept in zip(train, args.out, clean):
-        records = open_records(source.path, "words")
-        conversion = convert_records(Selection(records, kept), out, progress=progress_bar)
-        print(f"{out}: {conversion.written:,} of {len(source):,} images of {source.path}")
+        sets.append((Selection(records, kept), out))
+    for records, (clean, out), conversion in zip(
+        words, sets, convert_sets(sets, progress=progress_bar)
+    ):
+        print(f"{out}: {conversion.written:,} of {len(records):,} images of {records.path}")
+        for line in describe_conversion(clean, conversion):
+            print(line)

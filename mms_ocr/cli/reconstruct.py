@@ -6,6 +6,7 @@ import argparse
 
 from mms_ocr.cli.word_options import add_weights_options, check_no_checkpoints
 
+_MAX_SCALE = 64
 HELP = "draw words, their masks, and their reconstructions by a pretrained model"
 
 
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", default="reconstructions.png", help="picture to write (default: %(default)s)"
     )
     parser.add_argument("--num", type=int, default=8, help="images to draw (default: %(default)s)")
-    parser.add_argument("--scale", type=int, default=2, help="enlargement (default: %(default)s)")
+    parser.add_argument("--scale", type=int, default=2, help="enlargement, 1 to 64 (default: 2)")
     parser.add_argument(
         "--cfg-options", nargs="+", metavar="KEY=VALUE", default=[],
         help="settings to change in the config, such as those of the masks"
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> None:
     from mms_ocr.utils.devices import usable_device
     from mms_ocr.utils.files import write_image
 
+    if not 1 <= args.scale <= _MAX_SCALE:
+        raise ValueError(f"--scale is {args.scale}; give a whole number from 1 to {_MAX_SCALE}")
     check_no_checkpoints(args.images)
     weights = choose_weights(args.weights, PRETRAINING)
     check_picture(args.out, [path for path in (args.config, weights, *args.images) if path])

@@ -114,10 +114,11 @@ def plain_name(filename: str) -> str:
 
 def _folders_in(folder: str) -> Iterator[str]:
     # A folder above may be one that this user cannot list.
-    with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
-        yield from sorted(
-            entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")
-        )
+    with contextlib.suppress(PermissionError):
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            if not name.startswith(".") and os.path.isdir(path):
+                yield path
 
 
 def _files(folder: str, names: Sequence[str]) -> set[str]:

@@ -14,8 +14,9 @@ from mms_ocr.dataset_tools.annotations import (
     plain_name,
     read_annotations,
 )
+from mms_ocr.dataset_tools.convert import check_share
 from mms_ocr.datasets.sources import BrokenImageError, is_lmdb, open_source
-from mms_ocr.utils.decoding import decode_image
+from mms_ocr.utils.decoding import decode_image, read_image_file
 from mms_ocr.utils.escaping import to_json
 from mms_ocr.utils.files import atomic_write
 from mms_ocr.utils.output_checks import check_outputs
@@ -35,9 +36,17 @@ class LabelReport:
     dropped: int = 0  # of those, words left out
     outside: Counter[str] = field(default_factory=Counter)  # characters outside the dictionary
     examples: dict[str, str] = field(default_factory=dict)  # a label with each of them
+    first_labels: dict[str, str] = field(default_factory=dict)  # of each image file
+    # Images with several labels that differ: the first and the last of them.
+    contradicting: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def count(self, text: str, characters: frozenset[str] | None) -> bool:
-        """Count a label, and return whether all of its characters are in the dictionary."""
+    def count(self, text: str, characters: frozenset[str] | None, image: str | None = None) -> bool:
+        """Count a label, and return whether all of its characters are in the dictionary.
+
+        ``image`` is the path of the image file, if it may have another label as well.
+        """
+        if image is not None and (first := self.first_labels.setdefault(image, text)) != text:
+            self.contradicting[image] = first, text
         if len(text) > len(self.longest):
             self.longest = text
         known = text if characters is None else characters
@@ -53,6 +62,12 @@ def describe_report(report: LabelReport, dictionary: str | None) -> Iterator[str
     """Yield a report as lines for people; ``dictionary`` is the file of the dictionary, if any."""
     if report.left_out:
         yield f"left out {len(report.left_out):,} words; the last: {report.left_out[-1]}"
+    if report.contradicting:
+        image, (first, last) = next(iter(report.contradicting.items()))
+        yield (
+            f"images with several labels that differ: {len(report.contradicting):,}, such as "
+            f"{image}: {first!r}, {last!r}"
+        )
     yield f"longest label: {len(report.longest)} characters ({report.longest!r})"
     if dictionary is None:
         return
@@ -88,7 +103,9 @@ def check_labels(
                 report.left_out.append(f"{word.place}: {fault}")
             else:
                 report.written += 1
-                report.count(word.text or "", characters)
+                folder = os.path.dirname(path)
+                image = None if is_set else os.path.join(folder, plain_name(word.filename))
+                report.count(word.text or "", characters, image)
     return report
 
 
@@ -128,7 +145,7 @@ def convert_labels(
         characters: The characters of the dictionary; others are counted.
         drop_outside: Leave out words with other characters.
         check_images: Decode every image; otherwise it only has to exist.
-        max_broken: Largest accepted share of words left out.
+        max_broken: Largest accepted share of words left out, in [0, 1].
         progress: Shows the progress.
 
     Raises:
@@ -139,6 +156,7 @@ def convert_labels(
         raise FileExistsError(f"{out} exists; remove it or choose another name")
     check_outputs([out], sources, suffixes=(".jsonl",))
     folder = os.path.dirname(os.path.abspath(out))
+    check_share(max_broken)
     files = [read_annotations(source) for source in sources]
     roots = data_roots or [find_data_root(*pair) for pair in zip(sources, files)]
     for root in roots:
@@ -154,7 +172,7 @@ def convert_labels(
         path = _image_path(word, root)
         if fault := _label_fault(word) or _image_fault(path, check_images):
             report.left_out.append(f"{word.place}: {fault}")
-        elif not report.count(word.text or "", characters) and drop_outside:
+        elif not report.count(word.text or "", characters, path) and drop_outside:
             report.dropped += 1
         else:
             name = os.path.relpath(path, folder).replace(os.sep, "/")
@@ -185,13 +203,16 @@ def _image_path(word: Annotation, root: str) -> str:
 
 
 def _image_fault(path: str, decode: bool) -> str | None:
+    if not decode:
+        return None if os.path.isfile(path) else f"{path}: there is no such image"
     try:
-        if not decode:
-            return None if os.path.isfile(path) else f"{path}: there is no such image"
-        decode_image(Path(path).read_bytes())
-    except (BrokenImageError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        return f"{path}: {reason}"
+        data = read_image_file(path)
+    except BrokenImageError as error:
+        return str(error)
+    try:
+        decode_image(data)
+    except BrokenImageError as error:
+        return f"{path}: {error}"
     return None
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from mms_ocr.datasets.sources.base import ImageSource, RawImage
-from mms_ocr.datasets.sources.jsonl import JsonlSource
+from mms_ocr.datasets.sources.jsonl import JsonlSource, parse_json
 from mms_ocr.datasets.sources.label_maps import decode_label_map, decode_masked, decode_pair
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
 from mms_ocr.datasets.sources.opening import (
@@ -43,7 +43,7 @@ class Record:
 
     images: dict[str, bytes]  # files by kind: image, mask, clean, image_hr, image_lr
     text: str | None
-    char_boxes: list[list[float]] | None = None  # [x, y, w, h] of rendered characters
+    char_boxes: Any = None  # [[x, y, w, h], …] of the characters; unchecked if from a source
 
 
 class Records(ABC):
@@ -52,10 +52,21 @@ class Records(ABC):
     Attributes:
         path: Where they come from, for messages.
         kinds: The keys of every record's ``images``.
+        labelled: Whether every record has a label.
+        stored: What the source has for its words, by the names of fields in JSON lines.
+        held: What of it records hold beside images.
     """
 
     path: str
     kinds: tuple[str, ...]
+    labelled: bool
+    stored: frozenset[str] = frozenset()
+    held: tuple[str, ...] = ("filename", "text", "char_boxes")
+
+    @property
+    def left_behind(self) -> list[str]:
+        """What of the source records do not hold."""
+        return sorted(self.stored.difference(self.kinds, self.held))
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -76,37 +87,74 @@ class Records(ABC):
 class SourceRecords(Records):
     """Words of a source, whose images are decoded to check them.
 
-    With two kinds of images, the source has ``read_second``. The words depend on ``options``.
+    Args:
+        source: With two kinds of images, it has ``read_second``.
+        kinds: Kinds of its images.
+        clean: The clean versions of its images, if there are any.
+        **options: What the words depend on as well.
+
+    Attributes:
+        source: As given.
     """
 
-    def __init__(self, source: ImageSource, kinds: tuple[str, ...], **options: object) -> None:
+    def __init__(
+        self,
+        source: ImageSource,
+        kinds: tuple[str, ...],
+        clean: ImageSource | None = None,
+        **options: object,
+    ) -> None:
         self.path = source.path
-        self.kinds = kinds
-        self._source: Any = source
+        self.kinds = (*kinds, "clean") if clean else kinds
+        self.source: Any = source
+        self._second = kinds[1] if len(kinds) > 1 else None
+        self._clean = clean
         self._options = options
         # If only some have labels, those without are broken: none is dropped silently.
-        self._labelled = source.has_labels()
+        self.labelled = source.has_labels()
+        self.stored = frozenset(source.fields())
+        if not self.labelled:
+            self.held = ("filename",)  # boxes belong to labels
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self.source)
 
     def read(self, index: int) -> Record:
         """See :meth:`Records.read`."""
-        raw = self._source.read(index, self._labelled)
-        if len(self.kinds) == 1:
-            try:
-                decode_image(raw.data)
-            except BrokenImageError as error:
-                raise BrokenImageError(f"{raw.name}: {error}") from error
-            return Record({self.kinds[0]: raw.data}, raw.text)
-        second = self._source.read_second(index)
-        (decode_masked if self.kinds[1] == "mask" else decode_pair)(raw, second)
-        return Record(dict(zip(self.kinds, (raw.data, second.data))), raw.text)
+        raw = self.source.read(index, self.labelled)
+        stored = [raw]
+        if self._second:
+            stored.append(self.source.read_second(index))
+            (decode_masked if self._second == "mask" else decode_pair)(*stored)
+        else:
+            _check_image(raw)
+        if self._clean:
+            stored.append(self._clean.read(index))
+            _check_image(stored[-1])
+        images = {kind: image.data for kind, image in zip(self.kinds, stored)}
+        return Record(images, raw.text, _char_boxes(raw))
 
     def describe(self) -> dict[str, object]:
         """See :meth:`Records.describe`."""
         path = os.path.abspath(self.path)
         return dict(path=path, count=len(self), kinds=list(self.kinds), **self._options)
+
+
+def _check_image(raw: RawImage) -> None:
+    try:
+        decode_image(raw.data)
+    except BrokenImageError as error:
+        raise BrokenImageError(f"{raw.name}: {error}") from error
+
+
+def _char_boxes(raw: RawImage) -> Any:
+    """Return the boxes of a word's characters as JSON data, which an LMDB stores as text."""
+    if not isinstance(raw.char_boxes, bytes):
+        return raw.char_boxes
+    try:
+        return parse_json(raw.char_boxes)
+    except BrokenImageError as error:
+        raise BrokenImageError(f"{raw.name}: its boxes are {error}") from error
 
 
 class Selection(Records):
@@ -115,6 +163,8 @@ class Selection(Records):
     def __init__(self, records: Records, indices: Sequence[int] | np.ndarray) -> None:
         self.path = records.path
         self.kinds = records.kinds
+        self.labelled = records.labelled
+        self.stored, self.held = records.stored, records.held
         self._records = records
         self._indices = np.asarray(indices, dtype=np.int64)
 
@@ -145,6 +195,7 @@ class MasksAsTextSeg(Records):
     """
 
     kinds = ("image", "mask")
+    held = ("filename", "text")
 
     def __init__(self, records: Records, levels: str | None = None) -> None:
         if "mask" not in records.kinds:
@@ -155,6 +206,8 @@ class MasksAsTextSeg(Records):
         if levels not in (None, *MASK_LEVELS):
             raise ValueError(f"masks are {' or '.join(MASK_LEVELS)}, got {levels!r}")
         self.path = records.path
+        self.labelled = records.labelled
+        self.stored = records.stored
         self._records = records
         self.levels = levels or self._guess()
 
@@ -198,7 +251,7 @@ def open_records(
     layout: str | None = None,
     data_root: str | None = None,
     splits: Sequence[str] = ("train", "val"),
-) -> Records:
+) -> SourceRecords:
     """Open the words of a folder, an LMDB or JSON lines.
 
     Args:
@@ -214,15 +267,20 @@ def open_records(
     if layout == "textzoom":
         return SourceRecords(open_pairs(path, data_root), ("image_hr", "image_lr"))
     source = open_source(path, data_root)
+    clean: ImageSource | None = None
     if isinstance(source, LmdbSource):
-        has_masks = source.has("mask-000000001")
+        has_masks = source.has_kind("mask")
+        if source.has_kind("clean"):
+            clean = LmdbSource(path, image_key="clean-%09d")
     elif isinstance(source, JsonlSource):
         has_masks = source.has_field("mask")
+        if source.has_field("clean"):
+            clean = JsonlSource(source.path, source.data_root, "clean")
     else:
         has_masks = has_folders(path, MASK_FOLDERS)
     if has_masks:
-        return SourceRecords(open_masked(path, data_root), ("image", "mask"))
-    return SourceRecords(source, ("image",))
+        return SourceRecords(open_masked(path, data_root), ("image", "mask"), clean)
+    return SourceRecords(source, ("image",), clean)
 
 
 def guess_layout(path: str, data_root: str | None = None) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -143,7 +145,16 @@ def render_words(
 def _start_worker(number: int) -> None:
     # Ctrl-C reaches all processes; the one that writes ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # If it is killed, no one reads what this one renders, and writing that would wait forever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 class _EncodedWords(Dataset):

@@ -15,7 +15,7 @@ import numpy as np
 from mms_ocr.dataset_tools.fingerprints import fingerprints
 from mms_ocr.datasets.sources import ImageSource
 from mms_ocr.utils.decoding import decode_image
-from mms_ocr.utils.escaping import printable
+from mms_ocr.utils.escaping import printable, visible
 from mms_ocr.utils.progress import Progress, silent
 from mms_ocr.visualization import fit_picture, picture_grid
 
@@ -131,7 +131,7 @@ def describe_survey(survey: Survey) -> str:
     if empty := int((survey.label_lengths == 0).sum()):
         lines.append(f"  labels        {empty:,} of them are empty")
     lines.append(f"  characters    {len(survey.characters)} different, the most frequent first")
-    characters = "".join(_visible(character) for character, _ in survey.characters.most_common())
+    characters = "".join(visible(character) for character, _ in survey.characters.most_common())
     return "\n".join([*lines, *(" " * 16 + row for row in textwrap.wrap(characters, 80))])
 
 
@@ -188,7 +188,7 @@ def _draw_characters(axes: Any, surveys: Sequence[Survey]) -> None:
         count = max(sum(survey.characters.values()), 1)
         heights = [100 * survey.characters[character] / count for character in shown]
         axes.bar(np.arange(len(shown)) + number * width, heights, width, alpha=0.8)
-    labels = [_visible(character) for character in shown]
+    labels = [visible(character) for character in shown]
     axes.set_xticks(range(len(shown)), labels, fontsize="x-small", parse_math=False)
 
 
@@ -200,9 +200,3 @@ def _examples(survey: Survey, source: ImageSource) -> np.ndarray:
     ]
     cells += [np.full((height, width, 3), 255, np.uint8)] * (-len(cells) % _COLUMNS)
     return picture_grid([cells[i : i + _COLUMNS] for i in range(0, len(cells), _COLUMNS)])
-
-
-def _visible(character: str) -> str:
-    if character == " ":
-        return "␣"
-    return character if character.isprintable() else f"U+{ord(character):04X}"

@@ -12,7 +12,13 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def escape_output() -> None:
-    """Make standard output and error escape what their encoding lacks, instead of failing."""
+    """Make standard output and error escape what their encoding lacks, instead of failing.
+
+    Closed ones, as by ``>&-``, become streams that nothing reads.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -21,6 +27,13 @@ def escape_output() -> None:
 def printable(text: str) -> str:
     r"""Escape control characters and line breaks, such as ``\n`` and ``\x1b``."""
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def visible(character: str) -> str:
+    """Return a character as people can see it: ␣ for a space, ``U+200B`` for an invisible one."""
+    if character == " ":
+        return "␣"
+    return character if character.isprintable() else f"U+{ord(character):04X}"
 
 
 def to_json(content: Any, encoding: str | None = "utf-8") -> str:

@@ -11,11 +11,13 @@ from PIL import Image, ImageOps
 
 from mms_ocr.utils.errors import BrokenImageError
 
-_ORIENTATION, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 262, 339  # EXIF and TIFF tags
-_WHITE_IS_ZERO, _SIGNED = 0, 2
+_ORIENTATION, _BITS, _PHOTOMETRIC, _PLANES, _SAMPLE_FORMAT = 0x0112, 258, 262, 284, 339  # tags
+_WHITE_IS_ZERO, _SEPARATE, _SIGNED = 0, 2, 2
 _UNUSUAL_TIFF = (
-    "a TIFF with signed, inverted 16-bit or other unusual levels; store 8 or 16 bits, black as 0"
+    "a TIFF with signed, inverted 16-bit or other unusual levels; store 8 or 16 bits, black as 0, "
+    "colors of a pixel together"
 )
+_GRAY_BITS = {"I;12": 12}  # others have 16 or 32
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 # Pillow reads the orientation from these as well; viewers and OpenCV do not.
 _OTHER_ORIENTATIONS = ("xmp", "XML:com.adobe.xmp", "Raw profile type exif")
@@ -31,9 +33,9 @@ class StoredImage(NamedTuple):
 
     @property
     def bits(self) -> int:
-        """Bits of a sample: 8 (also of those with fewer), 16 or 32."""
+        """Bits of a sample: 8 (also of those with fewer), 12, 16 or 32."""
         if self.image.mode.startswith("I"):
-            return 32 if "32" in self.raw_mode else 16
+            return _GRAY_BITS.get(self.raw_mode, 32 if "32" in self.raw_mode else 16)
         # BGR;16 has 16 bits for a whole pixel.
         return 16 if ";16" in self.raw_mode and not self.raw_mode.startswith("BGR") else 8
 
@@ -75,7 +77,10 @@ def _upright(image: Image.Image) -> StoredImage:
     is_tiff = image.format == "TIFF"
     tags = dict(image.tag_v2) if is_tiff else {}  # type: ignore[attr-defined]
     is_inverted = image.mode.startswith("I") and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-    if is_inverted or tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
+    # Pillow reads uncompressed planes of 16 bits as if they had 8.
+    is_planar = tags.get(_PLANES) == _SEPARATE and len(tags.get(_BITS, ())) > 1
+    has_wrong_planes = is_planar and tags[_BITS][0] > 8 and image.tile[0][0] == "raw"  # type: ignore[attr-defined]
+    if is_inverted or has_wrong_planes or tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED:
         raise BrokenImageError(_UNUSUAL_TIFF)
     image.load()
     for key in _OTHER_ORIENTATIONS:

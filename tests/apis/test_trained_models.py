@@ -74,9 +74,13 @@ def test_task_of_a_checkpoint(tmp_path, keys, folder):
             find_task(str(path))
 
 
-def test_task_of_bundled_weights():
+def test_task_of_bundled_weights(repository):
     names = ("mms_vit_n", "mms_vit_n_ctc", "mms_vit_n_seg", "mms_vit_n_sr")
     assert [find_task(f"mms_ocr://{name}") for name in names] == list(TASKS)
+    # Copies under other names are known by their weights alone.
+    assert [
+        find_task(str(repository / f"mms_ocr/zoo/{name}.safetensors")) for name in names
+    ] == list(TASKS)
 
 
 def decoder_of(kind):

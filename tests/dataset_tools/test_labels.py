@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from made_images import encode, word_pixels
 
+from mms_ocr.cli.main import main
 from mms_ocr.dataset_tools.annotations import Annotation, find_data_root, read_annotations
 from mms_ocr.dataset_tools.convert import convert_records
 from mms_ocr.dataset_tools.labels import LabelReport, convert_labels, describe_report
@@ -345,3 +346,33 @@ def test_invalid_first_entries_raise_before_the_search(tmp_path, content, messag
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         find_data_root(str(path))
+
+
+def test_images_with_two_labels_are_reported(root, capsys):
+    source = root / "labels.txt"
+    names = ["images/0.png", "images/1.png", "images/0.png", "images/1.png", "images\\0.png"]
+    source.write_text("".join(f"{name}\t{text}\n" for name, text in zip(names, "abxbx")))
+    for arguments in ([], ["--out", str(root / "words.jsonl")]):
+        assert main(["labels", str(source), *arguments]) == 0
+        place = root / "images" / "0.png"
+        line = f"images with several labels that differ: 1, such as {place}: 'a', 'x'"
+        assert line in capsys.readouterr().out.splitlines()
+    assert len(WordImageDataset(root / "words.jsonl")) == 5
+
+
+def test_odd_files_beside_annotations_do_no_harm(root):
+    (root / "self").symlink_to("self")
+    os.mkfifo(root / "images" / "pipe.png")
+    (root / "labels.txt").write_text("0.png\ta\n1.png\tb\npipe.png\tc\n")
+    report = convert_labels([str(root / "labels.txt")], str(root / "w.jsonl"), max_broken=0.5)
+    assert report.written == 2
+    assert report.left_out[0].endswith("pipe.png: a folder, a pipe or a device")
+
+
+@pytest.mark.parametrize("share", [float("nan"), -0.1, 1.5])
+def test_share_of_broken_words_out_of_range_raises(root, share):
+    (root / "labels.txt").write_text("images/0.png\ta\n")
+    with pytest.raises(ValueError, match=r"give one in \[0, 1\]"):
+        convert_labels([str(root / "labels.txt")], str(root / "w.jsonl"), max_broken=share)
+    with pytest.raises(ValueError, match=r"give one in \[0, 1\]"):
+        convert_records(open_records(str(root / "images")), str(root / "w"), share)

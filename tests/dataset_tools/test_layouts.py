@@ -23,12 +23,15 @@ MASKS = [
 ]
 
 
+BOXES = [[0.5, 1.0, 9.25, 12.0], [10.0, 1.0, 9.0, 12.0]]
+
+
 @pytest.fixture
 def words(tmp_path) -> Path:
-    """Words with masks and labels, as ``render --extras mask clean`` writes them."""
+    """Words as ``render --extras mask clean char_boxes`` writes them."""
     with open_writer(tmp_path / "words", {}) as writer:
         records = (
-            Record(dict(image=image, mask=mask, clean=image), f"w{number}")
+            Record(dict(image=image, mask=mask, clean=IMAGES[-number]), f"w{number}", BOXES)
             for number, (image, mask) in enumerate(zip(IMAGES, MASKS))
         )
         writer.write(records, len(IMAGES))
@@ -37,12 +40,17 @@ def words(tmp_path) -> Path:
 
 
 def check_words(records: Records, labelled: bool = True) -> None:
-    assert records.kinds == ("image", "mask")
+    assert records.kinds == ("image", "mask", "clean")[: 3 if labelled else 2]
+    assert records.left_behind == []
     assert len(records) == 3
     for index, (image, mask) in enumerate(zip(IMAGES, MASKS)):
         record = records.read(index)
-        assert record.images == dict(image=image, mask=mask)
+        images = dict(image=image, mask=mask)
+        if labelled:
+            images["clean"] = IMAGES[-index]
+        assert record.images == images
         assert record.text == (f"w{index}" if labelled else None)
+        assert record.char_boxes == (BOXES if labelled else None)
 
 
 def test_a_rendered_folder_keeps_labels_and_masks(words, tmp_path):
@@ -58,7 +66,7 @@ def test_a_rendered_folder_keeps_labels_and_masks(words, tmp_path):
 
 def test_folders_of_images_and_masks_without_labels(words):
     (words / "labels.jsonl").unlink()
-    check_words(open_records(str(words), "words"), labelled=False)
+    check_words(open_records(str(words), "words"), labelled=False)  # the clean ones are skipped
     assert len(open_source(words)) == 3
 
 

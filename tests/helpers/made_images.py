@@ -35,13 +35,25 @@ def exif_block(orientation: int) -> Image.Exif:
     return exif
 
 
-def tiff_bytes(levels: np.ndarray, white_is_zero: bool = False) -> bytes:
-    """Encode an array as an uncompressed gray TIFF, in the byte order of the array."""
+def tiff_bytes(levels: np.ndarray, white_is_zero: bool = False, bits: int = 0) -> bytes:
+    """Encode an array as an uncompressed gray TIFF, in the byte order of the array.
+
+    Of ``bits``, 12 packs two levels of a row, of an even width, into three bytes.
+    """
     height, width = levels.shape
     order = ">" if levels.dtype.byteorder == ">" else "<"
     pixels = levels.tobytes()
+    if bits == 12:
+        pairs = levels.reshape(-1, 2).tolist()
+        pixels = b"".join((first << 12 | second).to_bytes(3, "big") for first, second in pairs)
     sample_format = "uif".index(levels.dtype.kind) + 1
-    tags = {256: width, 257: height, 258: levels.itemsize * 8, 259: 1, 262: not white_is_zero}
+    tags = {
+        256: width,
+        257: height,
+        258: bits or levels.itemsize * 8,
+        259: 1,
+        262: not white_is_zero,
+    }
     tags |= {273: 134, 277: 1, 278: height, 279: len(pixels), 339: sample_format}
     header = struct.pack(order + "2sHIH", b"II" if order == "<" else b"MM", 42, 8, len(tags))
     entries = b"".join(struct.pack(order + "HHII", tag, 4, 1, tags[tag]) for tag in tags)

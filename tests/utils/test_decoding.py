@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 
 from mms_ocr.datasets import open_source
 from mms_ocr.datasets.sources import BrokenImageError
+from mms_ocr.datasets.sources.label_maps import decode_label_map
 from mms_ocr.utils.decoding import decode_image, decode_oriented
 
 RGB = word_pixels(3)[:, :, ::-1]
@@ -173,6 +174,27 @@ LEVELS = np.array([[0, 1000, 32767, 65535]])
 def test_brightness_of_gray_tiffs(levels, white_is_zero, expected):
     image = decode_image(tiff_bytes(levels, white_is_zero))
     np.testing.assert_array_equal(image, np.repeat([expected], 3, axis=0).T[None])
+
+
+def test_levels_of_12_bits():
+    data = tiff_bytes((LEVELS // 16).astype("<u2"), bits=12)
+    np.testing.assert_array_equal(decode_image(data)[0, :, 0], [0, 4, 127, 255])
+    np.testing.assert_array_equal(decode_label_map(data), LEVELS // 16)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_planes_of_16_bits_are_read_right_or_not_at_all(compression):
+    tifffile = pytest.importorskip("tifffile")
+    planes = (np.arange(3 * 8 * 16, dtype=np.uint16) * 170).reshape(3, 8, 16)
+    file = io.BytesIO()
+    options = dict(photometric="rgb", planarconfig="separate", compression=compression)
+    tifffile.imwrite(file, planes, **options)
+    if compression is None:
+        with pytest.raises(BrokenImageError, match="colors of a pixel together"):
+            decode_image(file.getvalue())
+    else:
+        image = decode_image(file.getvalue())[:, :, ::-1].astype(int)
+        assert np.abs(image - planes.transpose(1, 2, 0) / 257).max() <= 1
 
 
 @pytest.mark.parametrize(

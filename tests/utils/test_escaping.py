@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from mms_ocr.utils.escaping import escape_output, file_name, is_unicode, printable, to_json
+from mms_ocr.utils.escaping import escape_output, file_name, is_unicode, printable, to_json, visible
 
 
 def test_json_keeps_names_and_escapes_for_the_encoding():
@@ -30,6 +30,19 @@ def test_output_escapes_what_it_cannot_show(monkeypatch, encoding):
         stream.flush()
         shown = {"utf-8": "caf\\udce9 é".encode(), "ascii": b"caf\\udce9 \\xe9"}[encoding]
         assert stream.buffer.getvalue() == shown
+
+
+def test_closed_output_is_written_nowhere(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    escape_output()
+    print("word", file=sys.stderr)
+    print("word")
+    assert (sys.stdout.encoding, sys.stderr.isatty()) == ("utf-8", False)
+
+
+def test_characters_that_people_can_see():
+    assert [visible(character) for character in " é\u200b"] == ["␣", "é", "U+200B"]
 
 
 def test_output_without_an_encoding_is_unchanged(monkeypatch):

@@ -111,6 +111,7 @@ def _choose(
     _check_labels(words, usable, set_aside=not test)
     if test:
         test_words = [word for block in tested.read(progress) for word in block]
+        test_words = tested.without_repeats(test_words)
         test_facts = tested.facts
         if not test_words:
             raise ValueError(f"no test word of {tested.path} can be used")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mms_ocr.utils.escaping import printable, to_json
+from mms_ocr.utils.escaping import printable, to_json, visible
 from mms_ocr.utils.files import atomic_write
 
 _FILE = "data/facts.json"
@@ -110,4 +110,4 @@ def _lines(facts: DataFacts) -> Iterator[str]:
 
 
 def _spaced(characters: str) -> str:
-    return " ".join("(space)" if character == " " else character for character in characters)
+    return " ".join("(space)" if one == " " else visible(one) for one in characters)

@@ -193,6 +193,7 @@ class WordRecords(Records):
 
     def __init__(self, words: WordSet, chosen: Sequence[Word]) -> None:
         self.path = words.path
+        self.labelled = words.labelled
         self._sources = words.sources
         self._words = chosen
 

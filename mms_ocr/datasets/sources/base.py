@@ -53,10 +53,14 @@ class ImageSource(ABC):
 
     @abstractmethod
     def check_labels(self) -> None:
-        """Raise ValueError if the source has no labels, after a quick look."""
+        """Raise ValueError if no image has a label; this may read the whole annotation file."""
+
+    def fields(self) -> set[str]:
+        """Return the names, as in JSON lines, of all that is stored for images in one place."""
+        return set()
 
     def has_labels(self) -> bool:
-        """Return whether any image has a label; this may read the whole annotation file."""
+        """Return whether any image has a label; see :meth:`check_labels`."""
         try:
             self.check_labels()
         except ValueError:
@@ -152,9 +156,9 @@ class PairedSource(ImageSource):
         """See :meth:`ImageSource.check_labels`."""
         self.first.check_labels()
 
-    def has_labels(self) -> bool:
-        """See :meth:`ImageSource.has_labels`."""
-        return self.first.has_labels()
+    def fields(self) -> set[str]:
+        """See :meth:`ImageSource.fields`."""
+        return self.first.fields()
 
 
 def file_state(file: str | int) -> tuple[int, int]:

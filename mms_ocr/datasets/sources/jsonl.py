@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -93,27 +94,32 @@ class JsonlSource(ImageSource):
         return RawImage(data, path, *(line[1:] if labelled else (None,)))
 
     def has_field(self, field: str) -> bool:
-        """Return whether the first line has a field of this name."""
-        return field in json.loads(next(self._lines()))
+        """Return whether any line has a field of this name; reads up to the first that has."""
+        return any(field in names for names in self._names())
+
+    def fields(self) -> set[str]:
+        """Return the names of the fields of all lines, except those whose value is null.
+
+        See :meth:`ImageSource.fields`.
+        """
+        return set().union(*self._names())
 
     def check_labels(self) -> None:
-        """See :meth:`ImageSource.check_labels`; reads the first line."""
+        """See :meth:`ImageSource.check_labels`; reads up to the first line with a label."""
         if not self.has_field("text"):
-            fields = ", ".join(json.loads(next(self._lines())))
             raise ValueError(
-                f"annotation file {self.path!r} has no labels: its first line has no 'text', only "
-                f"{fields}; set labelled=False to use its images without labels"
+                f"annotation file {self.path!r} has no labels: no line has a 'text', only "
+                f"{', '.join(sorted(self.fields()))}; set labelled=False to use its images without "
+                "labels"
             )
 
-    def has_labels(self) -> bool:
-        """See :meth:`ImageSource.has_labels`."""
-        for index, raw in enumerate(self._lines()):
-            try:
-                if self._parse(index, raw).text is not None:
-                    return True
-            except BrokenImageError:  # reported when it is read
-                continue
-        return False
+    def _names(self) -> Iterator[list[str]]:
+        """Yield the names of the fields of every line; malformed ones raise when they are read."""
+        for raw in self._lines():
+            with contextlib.suppress(BrokenImageError):
+                line = parse_json(raw)
+                if isinstance(line, dict):
+                    yield [name for name, value in line.items() if value is not None]
 
     def _lines(self) -> Iterator[bytes]:
         with open(self.path, "rb") as file:

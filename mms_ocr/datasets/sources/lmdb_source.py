@@ -14,6 +14,7 @@ from mms_ocr.utils.errors import BrokenImageError, warn
 
 #: Key of the boxes of a word's characters, as JSON.
 BOXES_KEY = b"boxes-%09d"
+_FIELDS = {"label": "text", "boxes": "char_boxes"}  # by the keys
 _COUNT = re.compile(rb"\s*\+?(\d{1,18})[\s\0]*")
 
 
@@ -88,17 +89,31 @@ class LmdbSource(ImageSource):
         entry = self._first(key)
         return entry is not None and entry[0] == key.encode()
 
+    def has_kind(self, kind: str) -> bool:
+        """Return whether any key is ``KIND-…``, such as those of masks: ``mask-000000001``."""
+        return self._first(f"{kind}-") is not None
+
+    def fields(self) -> set[str]:
+        """Return what the numbered keys begin with: ``image`` for ``image-000000001``.
+
+        See :meth:`ImageSource.fields`; the names of labels and boxes are those of JSON lines.
+        """
+        kinds, key = set(), b"\0"
+        while entry := self._next(key):
+            kind, hyphen, number = entry[0].rpartition(b"-")
+            if hyphen and number.isdigit():
+                kinds.add(kind.decode("utf-8", "replace"))
+            # The key behind all numbers of this kind, or behind this one.
+            key = kind + b"-:" if hyphen and number.isdigit() else entry[0] + b"\0"
+        return {_FIELDS.get(kind, kind) for kind in kinds}
+
     def check_labels(self) -> None:
-        """See :meth:`ImageSource.check_labels`; looks for the first label."""
-        if not self.has(self.label_key % 1):
+        """See :meth:`ImageSource.check_labels`."""
+        if self._first(self.label_key.partition("%")[0]) is None:
             raise ValueError(
-                f"LMDB {self.path!r} has no labels (no key {self.label_key % 1!r}): "
+                f"LMDB {self.path!r} has no labels (no key like {self.label_key % 1!r}): "
                 "set labelled=False to use its images without labels"
             )
-
-    def has_labels(self) -> bool:
-        """See :meth:`ImageSource.has_labels`."""
-        return self._first(self.label_key.partition("%")[0]) is not None
 
     def _environment(self) -> lmdb.Environment:
         """Return the open file; a read beyond the end of one cut short would kill the process."""
@@ -109,14 +124,17 @@ class LmdbSource(ImageSource):
 
     def _first(self, prefix: str) -> tuple[bytes, bytes] | None:
         """Return the first key that starts with a prefix, and its value; None if none does."""
+        entry = self._next(prefix.encode())
+        return entry if entry and entry[0].startswith(prefix.encode()) else None
+
+    def _next(self, key: bytes) -> tuple[bytes, bytes] | None:
+        """Return the entry of a key or else of the first key behind it; None if none is."""
         try:
             with self._environment().begin() as transaction:
                 cursor = transaction.cursor()
-                if cursor.set_range(prefix.encode()) and cursor.key().startswith(prefix.encode()):
-                    return cursor.item()
+                return cursor.item() if cursor.set_range(key) else None
         except lmdb.Error as error:
             raise ValueError(f"LMDB {self.path!r} is corrupt: {_first_line(error)}") from error
-        return None
 
     def _read_length(self) -> int:
         entry = self._first("num-samples")

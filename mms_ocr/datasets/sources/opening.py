@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from mms_ocr.utils.walking import IMAGE_SUFFIXES
 _Names = tuple[str, str]
 MASK_FOLDERS: tuple[_Names, ...] = (("image", "mask"), ("images", "masks"))
 PAIR_FOLDERS: tuple[_Names, ...] = (("hr", "lr"),)
+#: Keys of an LMDB and fields of JSON lines, as TextZoom has them.
+PAIR_KEYS: _Names = ("image_hr", "image_lr")
 _TEXTSEG_ADVICE = (
     "is TextSeg as it is released, with whole pictures: read it with mms_ocr.TextSegDataset, or "
     "convert it with mms-ocr convert"
@@ -40,7 +43,7 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
             f"there is no data at {path!r}: give a folder of images, an LMDB or a .jsonl file"
         )
     if is_lmdb(path):
-        return LmdbSource(path)
+        return _open_lmdb_images(path)
     if not os.path.isdir(path):
         if path.lower().endswith(IMAGE_SUFFIXES):
             raise ValueError(f"{path!r} is a single image: give the folder that it is in")
@@ -60,10 +63,22 @@ def open_source(path: str | os.PathLike[str], data_root: str | None = None) -> I
     return folder
 
 
+def _open_lmdb_images(path: str) -> LmdbSource:
+    """Open the images of an LMDB, or, of pairs as TextZoom's, those of high resolution."""
+    try:
+        return LmdbSource(path)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            source = LmdbSource(path, image_key=f"{PAIR_KEYS[0]}-%09d")
+            warn(f"LMDB {path!r}: reading the images of high resolution of its pairs")
+            return source
+        raise
+
+
 def open_labels_in(folder: str, fields: Sequence[str] = ("filename",)) -> JsonlSource | None:
     """Open the images that ``labels.jsonl`` at the top of a folder names in the first field.
 
-    Returns None if there is no such file, or its first line lacks the last field.
+    Returns None if there is no such file, or none of its lines has the last field.
     """
     path = os.path.join(folder, LABELS_FILE)
     if not os.path.isfile(path):
@@ -101,10 +116,8 @@ def open_pairs(path: str | os.PathLike[str], data_root: str | None = None) -> Pa
     As :func:`open_masked`, with the folders ``hr/`` and ``lr/``, or keys and fields ``image_hr``
     and ``image_lr``, as TextZoom has them.
     """
-    keys = ("image_hr", "image_lr")
-    return _open_paired(
-        os.fspath(path), data_root, "pairs of resolutions", PAIR_FOLDERS, keys, keys
-    )
+    what = "pairs of resolutions"
+    return _open_paired(os.fspath(path), data_root, what, PAIR_FOLDERS, PAIR_KEYS, PAIR_KEYS)
 
 
 def has_folders(path: str, pairs: Sequence[_Names]) -> bool:
@@ -128,14 +141,12 @@ def _open_paired(
         raise FileNotFoundError(f"there are no {what} at {path!r}: give {expected}")
     if is_lmdb(path):
         source = LmdbSource(path, image_key=f"{keys[0]}-%09d")
-        if not source.has(f"{keys[1]}-000000001"):
-            raise ValueError(f"LMDB {path!r} has no {what}: no key '{keys[1]}-000000001'")
+        if not source.has_kind(keys[1]):
+            raise ValueError(f"LMDB {path!r} has no {what}: no key like '{keys[1]}-000000001'")
         return PairedSource(path, source, LmdbSource(path, image_key=f"{keys[1]}-%09d"))
     lines = JsonlSource(path, data_root, fields[0]) if is_json_lines(path) else None
     if lines is not None and not lines.has_field(fields[1]):
-        raise ValueError(
-            f"annotation file {path!r} has no {what}: no {fields[1]!r} in its first line"
-        )
+        raise ValueError(f"annotation file {path!r} has no {what}: no line has a {fields[1]!r}")
     if lines := lines or open_labels_in(path, fields):
         return PairedSource(path, lines, JsonlSource(lines.path, lines.data_root, fields[1]))
     if is_textseg(path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from mms_ocr.models.weights.files import read_state_dict
 from mms_ocr.models.weights.naming import list_names, match_names
 
 _PATCHES = "backbone.patch_embed.projection.weight"
+_REFINED = re.compile(r"decoder\.refine\.\d+\.bias")
 # Names of the layers whose rows are characters, in MMOCR's decoders and ours.
 CLASSIFIERS = ("decoder.classifier.", "decoder.trg_word_emb.", "decoder.cls.", "decoder.decoder.")
 
@@ -199,8 +201,12 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
     if pixels is not None and _PATCHES in weights:
         stored = getattr(weights, "_metadata", {}).get("backbone", {})
         patch_size = stored.get("patch_size") or weights[_PATCHES].shape[-2:]
-        # Three values a pixel at the resolution of the encoder, or one at any resolution.
+        # Three values a pixel at the resolution of the encoder, or one at any resolution; from
+        # convolutions, both for the pixels of a square, whose side divides a patch.
+        refined = [value for key, value in weights.items() if _REFINED.fullmatch(key)]
         is_color = len(pixels) == 3 * math.prod(patch_size)
+        if refined:
+            is_color = len(refined[-1]) % 3 == 0
         return "a super-resolution model" if is_color else "a segmentor"
     if _PATCHES in weights and not any(key.startswith("decoder.") for key in weights):
         return "an encoder alone"

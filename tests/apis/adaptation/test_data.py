@@ -304,3 +304,20 @@ def test_other_sets_in_the_folder_are_kept(sets, make):
     with pytest.raises(FileExistsError, match=r"labelled\.lmdb exists"):
         prepare(*sets)
     assert path.exists()
+
+
+def test_repeated_and_contradicting_test_images_are_not_used(make):
+    words = make("jsonl", "words", range(1000, 1160), [f"w{n}" for n in range(160)])
+    tests = [*range(2000, 2030), 2000, 2001]
+    test = make("jsonl", "test", tests, [*(f"t{n}" for n in range(30)), "t0", "other"])
+    facts = prepare([make("folder", "crops", range(100))], [words], [test])
+    counts = facts.test
+    assert (counts.given, counts.repeated, counts.contradicting, counts.used) == (32, 1, 2, 29)
+    assert [text for _, text in stored("test")] == ["t0", *(f"t{n}" for n in range(2, 30))]
+
+
+def test_characters_that_cannot_be_seen_are_named(sets):
+    words = Path(sets[1][0])
+    words.write_text(words.read_text().replace('"w', r'"w\u200b '))
+    lines = list(describe(prepare(*sets)))
+    assert "new characters of the training labels: (space) U+200B" in lines
