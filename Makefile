@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = mms_ocr configs tools projects tests requirements docs setup.py
 SITE = docs/_build/html
-# Tests in as many processes as there are cores, at most four: each takes about 2 GB.
+# Tests in as many processes as there are cores, at most four.
 PARALLEL = -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help

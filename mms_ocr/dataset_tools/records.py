@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mms_ocr.datasets.sources.base import ImageSource, RawImage
+from mms_ocr.datasets.sources.base import FolderSource, ImageSource, RawImage
 from mms_ocr.datasets.sources.jsonl import JsonlSource, parse_json
 from mms_ocr.datasets.sources.label_maps import decode_label_map, decode_masked, decode_pair
 from mms_ocr.datasets.sources.lmdb_source import LmdbSource
@@ -267,16 +267,14 @@ def open_records(
     if layout == "textzoom":
         return SourceRecords(open_pairs(path, data_root), ("image_hr", "image_lr"))
     source = open_source(path, data_root)
+    fields = source.fields()
     clean: ImageSource | None = None
-    if isinstance(source, LmdbSource):
-        has_masks = source.has_kind("mask")
-        if source.has_kind("clean"):
-            clean = LmdbSource(path, image_key="clean-%09d")
-    elif isinstance(source, JsonlSource):
-        has_masks = source.has_field("mask")
-        if source.has_field("clean"):
-            clean = JsonlSource(source.path, source.data_root, "clean")
-    else:
+    if "clean" in fields and isinstance(source, LmdbSource):
+        clean = LmdbSource(path, image_key="clean-%09d")
+    elif "clean" in fields and isinstance(source, JsonlSource):
+        clean = JsonlSource(source.path, source.data_root, "clean")
+    has_masks = "mask" in fields
+    if isinstance(source, FolderSource):
         has_masks = has_folders(path, MASK_FOLDERS)
     if has_masks:
         return SourceRecords(open_masked(path, data_root), ("image", "mask"), clean)

@@ -60,6 +60,7 @@ class JsonlSource(ImageSource):
         self.data_root = data_root if data_root is not None else os.path.dirname(path) or "."
         if not os.path.isdir(self.data_root):
             raise FileNotFoundError(f"there is no data root {self.data_root!r}")
+        self._fields: set[str] | None = None
         self._real_root = os.path.abspath(self.data_root)
         self._state = file_state(path)
         self._starts = _line_starts(path)
@@ -95,6 +96,8 @@ class JsonlSource(ImageSource):
 
     def has_field(self, field: str) -> bool:
         """Return whether any line has a field of this name; reads up to the first that has."""
+        if self._fields is not None:
+            return field in self._fields
         return any(field in names for names in self._names())
 
     def fields(self) -> set[str]:
@@ -102,7 +105,9 @@ class JsonlSource(ImageSource):
 
         See :meth:`ImageSource.fields`.
         """
-        return set().union(*self._names())
+        if self._fields is None:
+            self._fields = set().union(*self._names())
+        return self._fields
 
     def check_labels(self) -> None:
         """See :meth:`ImageSource.check_labels`; reads up to the first line with a label."""
