@@ -64,6 +64,8 @@ def convert_sets(
             results.append(_write(records, writer, max_broken, progress))
             writers.append(writer)
         for writer in writers:
+            writer.complete()
+        for writer in writers:
             writer.finish()
     return results
 

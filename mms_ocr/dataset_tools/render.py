@@ -138,7 +138,8 @@ def render_words(
         )
         words = (word for batch in loader for word in batch)
         writer.write(words, count, "rendering", progress)
-        writer.finish({_PLAN: json.dumps({**plan, "count": count}, indent=1)})
+        writer.complete({_PLAN: json.dumps({**plan, "count": count}, indent=1)})
+        writer.finish()
     return len(indices)
 
 

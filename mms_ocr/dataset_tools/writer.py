@@ -107,13 +107,16 @@ class WordWriter(ABC):
                 self.read, self.written = index + 1, self.written + len(chunk)
                 chunk, size = [], 0
 
-    def finish(self, extra_files: Mapping[str, str] | None = None) -> None:
-        """Complete the set, with further text files in it, and give it its name."""
+    def complete(self, extra_files: Mapping[str, str] | None = None) -> None:
+        """Complete the set, with further text files in it, and flush it to the disk."""
         with self._disk_errors():
             self._complete()
             for name, text in (extra_files or {}).items():
                 atomic_write(self.folder / name, text, flush=True)
         self._close()
+
+    def finish(self) -> None:
+        """Give the set, which is complete, its name."""
         replace(self.folder, self.path)
         for name in (_PLAN, PROGRESS):
             (self.part / name).unlink(missing_ok=True)

@@ -35,6 +35,7 @@ def words(tmp_path) -> Path:
             for number, (image, mask) in enumerate(zip(IMAGES, MASKS))
         )
         writer.write(records, len(IMAGES))
+        writer.complete()
         writer.finish()
     return tmp_path / "words"
 
