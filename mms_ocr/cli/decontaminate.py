@@ -57,8 +57,9 @@ def run(args: argparse.Namespace) -> int:
         check_new_set(out, inputs)
     if args.list:
         check_outputs([args.list], inputs, new=outs)
-    words = [open_records(path) for path in args.train]
-    train, test = [each.source for each in words], [open_source(path) for path in args.against]
+    words = [open_records(path) for path in args.train] if args.out else []
+    train = [records.source for records in words] or [open_source(path) for path in args.train]
+    test = [open_source(path) for path in args.against]
     result = find_contamination(train, test, args.max_distance, args.workers, progress_bar)
     _report(result, train, test, args)
     if args.out:
@@ -118,9 +119,8 @@ def _write_clean(
                 "sets; leave it out"
             )
         sets.append((Selection(records, kept), out))
-    for records, (clean, out), conversion in zip(
-        words, sets, convert_sets(sets, progress=progress_bar)
-    ):
+    conversions = convert_sets(sets, progress=progress_bar)
+    for records, (clean, out), conversion in zip(words, sets, conversions):
         print(f"{out}: {conversion.written:,} of {len(records):,} images of {records.path}")
         for line in describe_conversion(clean, conversion):
             print(line)

@@ -85,6 +85,16 @@ def test_images_with_masks_in_two_folders_are_decontaminated(test_set, tmp_path)
     assert [records.read(index).images for index in range(len(records))] == expected
 
 
+def test_images_are_compared_also_where_masks_are_missing(test_set, tmp_path, capsys):
+    write_lines(tmp_path / "words", [], image=IMAGES, mask=MASKS[:5])
+    (tmp_path / "words" / "words.jsonl").unlink()
+    command = ["decontaminate", str(tmp_path / "words"), "--against", test_set]
+    assert main(command) == 1
+    assert "1 of 6 training images" in capsys.readouterr().out
+    assert main([*command, "--out", str(tmp_path / "clean")]) == 2
+    assert "has no pair of the same name in 'mask'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["convert", "decontaminate"])
 def test_boxes_and_clean_versions_are_kept(tmp_path, test_set, command):
     options = ["--against", test_set, "--out"] if command == "decontaminate" else []
