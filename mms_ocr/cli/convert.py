@@ -83,9 +83,8 @@ def run(args: argparse.Namespace) -> int:
 def describe_conversion(records: Records, result: Conversion) -> Iterator[str]:
     """Yield lines for people: what the new set has, and what was left out."""
     texts = [name for name in ("text", "char_boxes") if name in records.stored & {*records.held}]
-    yield f"with {', '.join([*records.kinds, *texts])}" + "; without labels" * (
-        not records.labelled
-    )
+    unlabelled = "" if records.labelled else "; without labels"
+    yield f"with {', '.join([*records.kinds, *texts])}{unlabelled}"
     if records.left_behind:
         yield printable(f"not in the new set: {', '.join(records.left_behind)}")
     if result.broken:

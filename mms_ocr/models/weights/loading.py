@@ -204,9 +204,10 @@ def task_of(weights: Mapping[str, Tensor]) -> str:
         # Three values a pixel at the resolution of the encoder, or one at any resolution; from
         # convolutions, both for the pixels of a square, whose side divides a patch.
         refined = [value for key, value in weights.items() if _REFINED.fullmatch(key)]
-        is_color = len(pixels) == 3 * math.prod(patch_size)
         if refined:
             is_color = len(refined[-1]) % 3 == 0
+        else:
+            is_color = len(pixels) == 3 * math.prod(patch_size)
         return "a super-resolution model" if is_color else "a segmentor"
     if _PATCHES in weights and not any(key.startswith("decoder.") for key in weights):
         return "an encoder alone"
